@@ -1,0 +1,61 @@
+//! The one primitive of reading: a batch of pieces. Three memories implement it (the live process, a stopped live
+//! process, a saved image). It must not know what the bytes mean.
+
+use super::addr::{Addr, Span};
+
+/// Why a piece could not be read. Absent, forbidden and gone are different things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// Nothing is mapped there (any more): a torn pointer, freed memory, or a lie.
+    #[error("no memory is mapped at {0}")]
+    Unmapped(Addr),
+    /// The pointer itself cannot be an address (null, unaligned, kernel space): the structure holding it was torn.
+    #[error("{0:#x} is not an address")]
+    BadPointer(u64),
+    /// The bytes were read and cannot be what they should be; the word says what was expected.
+    #[error("not a valid {0}")]
+    Invalid(&'static str),
+    /// A walk met its limit; the word names the limit.
+    #[error("more than the limit of {0}")]
+    Limit(&'static str),
+    /// The kernel refuses to let us read this process.
+    #[error("permission denied")]
+    Forbidden,
+    /// The process has exited.
+    #[error("the process has exited")]
+    Gone,
+}
+
+impl ReadError {
+    /// Whether no further read of this target can succeed.
+    pub fn is_fatal(self) -> bool {
+        matches!(self, Self::Forbidden | Self::Gone)
+    }
+}
+
+/// Memory of one process, readable in batches.
+///
+/// Cost on the live process, x86_64: about 1 µs a call and a third of one for each further piece in the same call,
+/// whatever the piece's size up to a page. So callers batch.
+pub trait Memory {
+    /// Reads every span, in order, into consecutive parts of `out` (whose length must be the sum of the spans'
+    /// lengths). `results` is cleared and gets one entry a span; the bytes of a failed span are unspecified.
+    ///
+    /// Spans are read in the order given, within as few system calls as possible: a caller that lists an anchor
+    /// first and last learns whether it changed between.
+    fn read_batch(&self, spans: &[Span], out: &mut [u8], results: &mut Vec<Result<(), ReadError>>);
+
+    /// Reads one piece.
+    fn read(&self, addr: Addr, out: &mut [u8]) -> Result<(), ReadError> {
+        let mut results = Vec::with_capacity(1);
+        self.read_batch(&[Span::new(addr, out.len())], out, &mut results);
+        results.pop().unwrap_or(Err(ReadError::Unmapped(addr)))
+    }
+
+    /// Reads one little-endian word of 8 bytes.
+    fn read_u64(&self, addr: Addr) -> Result<u64, ReadError> {
+        let mut word = [0; 8];
+        self.read(addr, &mut word)?;
+        Ok(u64::from_le_bytes(word))
+    }
+}

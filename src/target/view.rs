@@ -1,0 +1,252 @@
+//! A page cache over a [`Memory`] that lives for one walk: every page is read at most once, so all that is decoded from
+//! a page comes from one moment, and a walk over N objects costs as many system calls as it has levels. Whether the
+//! pages fit together is not known here; that is proved afterwards by reading the anchors again.
+//! It must not know what the bytes mean.
+
+use rustc_hash::FxHashMap;
+
+use super::addr::{Addr, Span};
+use super::memory::{Memory, ReadError};
+
+const PAGE: u64 = 4096;
+
+/// LIMIT: bytes one view may hold. A snapshot of a million tasks needs about 2 GB; a target that leads us through all
+/// of its memory must not exhaust ours.
+const MAX_BYTES: u64 = 4 << 30;
+
+/// LIMIT: bytes one batch may fetch, so that a single allocation stays reasonable.
+const MAX_RUN_PAGES: u64 = 1024;
+
+/// Pages of one process, read once.
+pub struct View<'m> {
+    memory: &'m dyn Memory,
+    /// Page number to where its copy is, or why there is none.
+    pages: FxHashMap<u64, Result<Slot, ReadError>>,
+    /// One buffer a batch; never moved, never copied.
+    chunks: Vec<Vec<u8>>,
+    bytes: u64,
+    batches: u64,
+    pieces: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Slot {
+    chunk: u32,
+    offset: u32,
+}
+
+impl<'m> View<'m> {
+    /// An empty view of `memory`.
+    pub fn new(memory: &'m dyn Memory) -> Self {
+        Self { memory, pages: FxHashMap::default(), chunks: Vec::new(), bytes: 0, batches: 0, pieces: 0 }
+    }
+
+    /// The memory behind the view, for reads that must not come from the cache.
+    pub fn memory(&self) -> &'m dyn Memory {
+        self.memory
+    }
+
+    /// Batches read so far: what the number of system calls follows.
+    pub fn batches(&self) -> u64 {
+        self.batches
+    }
+
+    /// Pieces read so far.
+    pub fn pieces(&self) -> u64 {
+        self.pieces
+    }
+
+    /// Bytes read so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Reads the pages under `spans` that are not here yet, in one batch. Failures are kept for the pages concerned and
+    /// met again by whoever asks for them.
+    pub fn prefetch(&mut self, spans: impl IntoIterator<Item = Span>) {
+        let mut missing: Vec<u64> = Vec::new();
+        for span in spans {
+            let first = span.addr.raw() / PAGE;
+            let last = (span.addr.raw() + span.len.max(1) as u64 - 1) / PAGE;
+            // LIMIT: a span is at most a run long; longer ones are read on demand, piece by piece.
+            for page in first..=last.min(first + MAX_RUN_PAGES) {
+                if !self.pages.contains_key(&page) {
+                    missing.push(page);
+                }
+            }
+        }
+        missing.sort_unstable();
+        missing.dedup();
+        if !missing.is_empty() {
+            self.fetch(&missing);
+        }
+    }
+
+    fn fetch(&mut self, missing: &[u64]) {
+        let wanted = missing.len() as u64 * PAGE;
+        if self.bytes + wanted > MAX_BYTES {
+            for &page in missing {
+                self.pages.insert(page, Err(ReadError::Limit("memory of one view")));
+            }
+            return;
+        }
+        let runs = runs(missing);
+        let spans: Vec<Span> =
+            runs.iter().filter_map(|&(page, pages)| Some(Span::new(page_addr(page)?, (pages * PAGE) as usize))).collect();
+        let failed = self.fetch_spans(&spans);
+        if failed.is_empty() {
+            return;
+        }
+        // A run with a hole in it fails as a whole: its pages are tried one by one, still in one batch.
+        let single: Vec<Span> = failed
+            .iter()
+            .flat_map(|run| {
+                let first = run.addr.raw() / PAGE;
+                (first..first + run.len as u64 / PAGE).filter_map(|p| Some(Span::new(page_addr(p)?, PAGE as usize)))
+            })
+            .collect();
+        self.fetch_spans(&single);
+    }
+
+    /// Reads spans of whole pages; answers those of several pages that failed.
+    fn fetch_spans(&mut self, spans: &[Span]) -> Vec<Span> {
+        let total: usize = spans.iter().map(|s| s.len).sum();
+        let mut chunk = vec![0; total];
+        let mut results = Vec::with_capacity(spans.len());
+        self.memory.read_batch(spans, &mut chunk, &mut results);
+        self.batches += 1;
+        self.pieces += spans.len() as u64;
+        self.bytes += total as u64;
+        let index = self.chunks.len() as u32;
+        let (mut offset, mut failed) = (0u64, Vec::new());
+        for (span, result) in spans.iter().zip(&results) {
+            let first = span.addr.raw() / PAGE;
+            let pages = span.len as u64 / PAGE;
+            match *result {
+                Ok(()) => {
+                    for page in 0..pages {
+                        let slot = Slot { chunk: index, offset: (offset + page * PAGE) as u32 };
+                        self.pages.insert(first + page, Ok(slot));
+                    }
+                }
+                Err(error) if pages == 1 => {
+                    self.pages.insert(first, Err(error));
+                }
+                Err(_) => failed.push(*span),
+            }
+            offset += span.len as u64;
+        }
+        self.chunks.push(chunk);
+        failed
+    }
+
+    /// Copies the bytes at `addr` into `out`, reading the pages that are not here yet.
+    pub fn copy(&mut self, addr: Addr, out: &mut [u8]) -> Result<(), ReadError> {
+        let mut at = addr.raw();
+        let mut out = out;
+        while !out.is_empty() {
+            let within = (at % PAGE) as usize;
+            let len = out.len().min(PAGE as usize - within);
+            let (part, rest) = out.split_at_mut(len);
+            part.copy_from_slice(&self.page(at / PAGE)?[within..within + len]);
+            out = rest;
+            at += len as u64;
+        }
+        Ok(())
+    }
+
+    fn page(&mut self, page: u64) -> Result<&[u8], ReadError> {
+        if !self.pages.contains_key(&page) {
+            self.fetch(&[page]);
+        }
+        let slot = match self.pages.get(&page) {
+            Some(&Ok(slot)) => slot,
+            Some(&Err(error)) => return Err(error),
+            None => return Err(ReadError::BadPointer(page * PAGE)),
+        };
+        let start = slot.offset as usize;
+        Ok(&self.chunks[slot.chunk as usize][start..start + PAGE as usize])
+    }
+
+    /// `N` bytes at `addr` as an array.
+    pub fn array<const N: usize>(&mut self, addr: Addr) -> Result<[u8; N], ReadError> {
+        let within = (addr.raw() % PAGE) as usize;
+        let mut out = [0; N];
+        if within + N <= PAGE as usize {
+            out.copy_from_slice(&self.page(addr.raw() / PAGE)?[within..within + N]);
+        } else {
+            self.copy(addr, &mut out)?;
+        }
+        Ok(out)
+    }
+
+    /// A copy of `len` bytes at `addr`. The caller bounds `len`.
+    pub fn bytes(&mut self, addr: Addr, len: usize) -> Result<Vec<u8>, ReadError> {
+        let mut out = vec![0; len];
+        self.copy(addr, &mut out)?;
+        Ok(out)
+    }
+
+    /// The little-endian u64 at `addr + offset`.
+    pub fn u64(&mut self, addr: Addr, offset: u64) -> Result<u64, ReadError> {
+        self.array(at(addr, offset)?).map(u64::from_le_bytes)
+    }
+
+    /// The little-endian i64 at `addr + offset`.
+    pub fn i64(&mut self, addr: Addr, offset: u64) -> Result<i64, ReadError> {
+        self.array(at(addr, offset)?).map(i64::from_le_bytes)
+    }
+
+    /// The little-endian u32 at `addr + offset`.
+    pub fn u32(&mut self, addr: Addr, offset: u64) -> Result<u32, ReadError> {
+        self.array(at(addr, offset)?).map(u32::from_le_bytes)
+    }
+
+    /// The little-endian i32 at `addr + offset`.
+    pub fn i32(&mut self, addr: Addr, offset: u64) -> Result<i32, ReadError> {
+        self.array(at(addr, offset)?).map(i32::from_le_bytes)
+    }
+
+    /// The byte at `addr + offset`.
+    pub fn u8(&mut self, addr: Addr, offset: u64) -> Result<u8, ReadError> {
+        self.array(at(addr, offset)?).map(|[byte]| byte)
+    }
+
+    /// The signed byte at `addr + offset`.
+    pub fn i8(&mut self, addr: Addr, offset: u64) -> Result<i8, ReadError> {
+        self.array(at(addr, offset)?).map(i8::from_le_bytes)
+    }
+
+    /// The object pointer at `addr + offset`: `None` when null, an error when it cannot be an object's address.
+    pub fn pointer(&mut self, addr: Addr, offset: u64) -> Result<Option<Addr>, ReadError> {
+        match self.u64(addr, offset)? {
+            0 => Ok(None),
+            raw => Addr::aligned(raw).map(Some).ok_or(ReadError::BadPointer(raw)),
+        }
+    }
+
+    /// The object pointer at `addr + offset`, which must not be null.
+    pub fn object(&mut self, addr: Addr, offset: u64) -> Result<Addr, ReadError> {
+        self.pointer(addr, offset)?.ok_or(ReadError::BadPointer(0))
+    }
+}
+
+fn at(addr: Addr, offset: u64) -> Result<Addr, ReadError> {
+    addr.add(offset).ok_or(ReadError::BadPointer(addr.raw().wrapping_add(offset)))
+}
+
+fn page_addr(page: u64) -> Option<Addr> {
+    Addr::new(page * PAGE)
+}
+
+/// Sorted page numbers as (first, count) runs of neighbours.
+fn runs(pages: &[u64]) -> Vec<(u64, u64)> {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for &page in pages {
+        match runs.last_mut() {
+            Some((first, count)) if *first + *count == page && *count < MAX_RUN_PAGES => *count += 1,
+            _ => runs.push((page, 1)),
+        }
+    }
+    runs
+}
