@@ -2,4 +2,11 @@
 //!
 //! Nothing here knows asyncio. Only the files under [`layout`] compare version numbers; everyone else asks the layout.
 
+pub mod attribute;
+pub(crate) mod block;
+pub mod container;
+pub mod int;
 pub mod layout;
+pub mod line_table;
+pub mod text;
+pub mod types;
