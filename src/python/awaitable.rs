@@ -76,8 +76,8 @@ impl Caches {
             "coroutine_wrapper" => return Ok(AwaitableKind::Wrapper),
             _ => return Ok(AwaitableKind::Other),
         };
-        let awaits = self.attributes.member_offset(view, layout, ty, awaits)?;
-        let code = self.attributes.member_offset(view, layout, ty, code)?;
+        let awaits = self.attributes.member_offset(view, layout, &mut self.types, ty, awaits)?;
+        let code = self.attributes.member_offset(view, layout, &mut self.types, ty, code)?;
         Ok(match (awaits, code) {
             (Some(awaits), Some(code)) => AwaitableKind::Cython { awaits, code },
             _ => AwaitableKind::Other,

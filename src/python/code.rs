@@ -12,9 +12,6 @@ use super::text::{read_bytes_object, read_str};
 use super::types::TypeCache;
 use crate::target::{Addr, ReadError, View};
 
-/// LIMIT: bytes of one line table. The largest in generated code of real projects are below 1 MiB.
-const MAX_LINE_TABLE: usize = 4 << 20;
-
 /// LIMIT: local variables of one function.
 const MAX_LOCALS: i32 = 100_000;
 
@@ -43,7 +40,7 @@ pub struct CodeInfo {
 impl CodeInfo {
     /// The line of the instruction `offset` bytes into the bytecode.
     pub fn line_at(&self, offset: i64) -> Option<u32> {
-        self.lines.line_at(offset)
+        self.lines.line_of(offset)
     }
 
     /// Byte offset of an instruction pointer into the main copy of the bytecode.
@@ -106,7 +103,7 @@ impl CodeCache {
         let file = view.object(addr, code.filename)?;
         let first_line = view.i32(addr, code.firstlineno)?;
         let table = view.object(addr, code.linetable)?;
-        let table = read_bytes_object(view, layout, table, MAX_LINE_TABLE)?;
+        let table = read_bytes_object(view, layout, table)?;
         let stack_size = u32::try_from(view.i32(addr, code.stacksize)?).map_err(|_| ReadError::Invalid("stack size"))?;
         let (locals, first_instruction) = match code.body {
             CodeBody::Inline { adaptive, nlocalsplus, .. } => {
@@ -125,7 +122,7 @@ impl CodeCache {
             stack_size,
             locals,
             first_instruction,
-            lines: LineIndex::new(&table, code.line_table, first_line),
+            lines: LineIndex::parse(&table, code.line_table, first_line),
         })
     }
 
@@ -157,7 +154,7 @@ impl CodeCache {
             CodeBody::Inline { localsplusnames, localspluskinds, .. } => {
                 let names = view.object(addr, localsplusnames)?;
                 let kinds = view.object(addr, localspluskinds)?;
-                let kinds = read_bytes_object(view, layout, kinds, MAX_LOCALS as usize)?;
+                let kinds = read_bytes_object(view, layout, kinds)?;
                 for (name, kind) in read_tuple(view, layout, names)?.into_iter().zip(kinds) {
                     let is_cell = kind & (KIND_CELL | KIND_FREE) != 0;
                     locals.push(Local { name: self.name(view, layout, name)?, is_cell });
@@ -184,7 +181,7 @@ impl CodeCache {
             CodeBody::Inline { localsplusnames, localspluskinds, .. } => {
                 let names = view.object(addr, localsplusnames)?;
                 let kinds = view.object(addr, localspluskinds)?;
-                let kinds = read_bytes_object(view, layout, kinds, MAX_LOCALS as usize)?;
+                let kinds = read_bytes_object(view, layout, kinds)?;
                 let names = read_tuple(view, layout, names)?.into_iter().zip(kinds);
                 names
                     .filter(|(_, kind)| kind & KIND_FREE != 0)

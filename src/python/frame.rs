@@ -8,7 +8,7 @@ use super::block::Block;
 use super::caches::Caches;
 use super::code::{CodeCache, CodeInfo};
 use super::layout::{CodeBody, EmbeddedFrames, FrameObjects, Layout, StackTop};
-use crate::target::{Addr, ReadError, Span, View};
+use crate::target::{Addr, ReadError, View};
 
 /// LIMIT: entries of one frame's locals and evaluation stack together.
 pub const MAX_SLOTS: u64 = 200_000;
@@ -32,7 +32,7 @@ pub struct RawFrame {
 }
 
 /// Where a frame is in its bytecode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Instruction {
     /// Bytes from the start of the bytecode; -1 or less: not started.
     Offset(i64),
@@ -158,7 +158,6 @@ pub fn owns_reference(layout: &Layout, raw: u64) -> bool {
 /// What the header of an embedded frame says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EmbeddedHeader {
-    pub(crate) executable: u64,
     pub(crate) previous: u64,
     pub(crate) owner: i8,
     pub(crate) frame: Option<RawFrame>,
@@ -180,13 +179,12 @@ pub(crate) fn decode_embedded(
         return Err(ReadError::Invalid("frame owner"));
     }
     if is_shim {
-        return Ok(EmbeddedHeader { executable, previous, owner, frame: None });
+        return Ok(EmbeddedHeader { previous, owner, frame: None });
     }
     let code = untag(layout, executable).ok_or(ReadError::BadPointer(executable))?;
     let locals = addr.add(fields.localsplus).ok_or(ReadError::BadPointer(addr.raw()))?;
     let copy = fields.tlbc_index.map_or(Ok(0), |at| header.i32(at))?;
     Ok(EmbeddedHeader {
-        executable,
         previous,
         owner,
         frame: Some(RawFrame {
@@ -255,13 +253,4 @@ pub(crate) fn decode_frame_object(
         lasti,
         state: fields.state.map(|at| header.i8(at)).transpose()?,
     })
-}
-
-/// The part of a header whose change means that the frame moved: everything up to its locals.
-pub(crate) fn header_span(layout: &Layout, addr: Addr) -> Span {
-    let len = match &layout.frames {
-        super::layout::Frames::Embedded(fields) => fields.localsplus as usize,
-        super::layout::Frames::Objects(_) => FRAME_OBJECT_HEADER,
-    };
-    Span::new(addr, len)
 }
