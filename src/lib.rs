@@ -2,5 +2,6 @@
 #![doc = ""]
 
 pub mod python;
+pub mod runtime;
 pub mod snapshot;
 pub mod target;

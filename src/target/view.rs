@@ -48,6 +48,12 @@ impl<'m> View<'m> {
         Self { memory, pages: FxHashMap::default(), chunks: Vec::new(), bytes: 0, batches: 0, pieces: 0, wanted: None, ahead: 0 }
     }
 
+    /// Forgets every page, so that all that follows is read afresh.
+    pub fn forget(&mut self) {
+        self.pages.clear();
+        self.chunks.clear();
+    }
+
     /// The memory behind the view, for reads that must not come from the cache.
     pub fn memory(&self) -> &'m dyn Memory {
         self.memory
