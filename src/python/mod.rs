@@ -3,3 +3,4 @@
 //! Nothing here knows asyncio. Only the files under [`layout`] compare version numbers; everyone else asks the layout.
 
 pub mod layout;
+pub mod locate;
