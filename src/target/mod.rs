@@ -6,10 +6,13 @@
 pub mod access;
 pub mod addr;
 pub mod elf;
+pub mod image;
+pub mod kernel_thread;
 pub mod live;
 pub mod maps;
 pub mod memory;
 pub mod process;
+pub mod stopped;
 pub mod view;
 
 pub use access::AccessError;

@@ -204,7 +204,7 @@ fn parse_namespace_ids(status: &[u8]) -> Option<Vec<i32>> {
 }
 
 /// A number in `/proc/PID/status`.
-fn status_number(pid: i32, key: &str) -> Option<i32> {
+pub(super) fn status_number(pid: i32, key: &str) -> Option<i32> {
     let status = fs::read(format!("/proc/{pid}/status")).ok()?;
     let line = status.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(key.as_bytes()))?;
     std::str::from_utf8(line).ok()?.trim().parse().ok()
