@@ -1,6 +1,11 @@
 //! Why a process cannot be read, and the smallest thing that would change it. It must not know what is read there.
 
+use super::permission::{decisive, diagnose};
 use super::process::{IoFailure, classify};
+
+/// What helps in most cases.
+const GENERAL_FIX: &str = "run asyncprof as the user the target runs as, or start the program under it: \
+                           asyncprof record -- python app.py";
 
 /// Why a process is out of reach.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,27 +95,55 @@ impl AccessError {
         }
     }
 
-    /// What a failed access to a file below `/proc/PID` says about the process.
+    /// What a failed access to a file below `/proc/PID` says about the process; the reason for a refusal is not looked
+    /// for.
     pub(super) fn from_proc(pid: i32, path: &str, error: &std::io::Error) -> Self {
         match classify(error) {
             IoFailure::Gone => Self::Exited { pid },
-            IoFailure::Forbidden => Self::forbidden(pid),
+            IoFailure::Forbidden => Self::Forbidden { pid, why: String::new(), fix: GENERAL_FIX.into() },
             IoFailure::Other => Self::Proc { path: path.into(), error: error.to_string() },
         }
     }
 
-    /// The kernel refused to show process `pid`; the reason is looked for.
+    /// The kernel refused to show process `pid`; finds out why.
     pub fn forbidden(pid: i32) -> Self {
-        Self::Forbidden {
-            pid,
-            why: String::new(),
-            fix: "run asyncprof as the user the target runs as, or start the program under it: \
-                  asyncprof record -- python app.py"
-                .into(),
-        }
+        let checks = diagnose(pid);
+        let (why, fix) = decisive(&checks).map_or_else(
+            || (String::new(), GENERAL_FIX.to_owned()),
+            |(check, fix)| (check.detail.clone(), fix.text.clone()),
+        );
+        Self::Forbidden { pid, why, fix }
     }
 }
 
 fn because(why: &str) -> String {
     if why.is_empty() { String::new() } else { format!(" ({why})") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_says_what_happened_and_what_to_do() {
+        let (why, fix) = ("ptrace_scope=1".to_owned(), "start it under asyncprof".to_owned());
+        let error = AccessError::Forbidden { pid: 4211, why, fix };
+        assert_eq!(error.to_string(), "cannot read process 4211: permission denied (ptrace_scope=1)");
+        assert_eq!(error.hint(), "start it under asyncprof");
+        let error = AccessError::Zombie { pid: 4211, comm: "python".into() };
+        let expected = "process 4211 (python) has already exited and waits for its parent to notice (zombie)";
+        assert_eq!(error.to_string(), expected);
+        let error = AccessError::Thread { tid: 4212, pid: 4211 };
+        assert_eq!(error.to_string(), "4212 is a thread of process 4211, not a process");
+        assert_eq!(error.hint(), "use the process: 4211");
+        let error = AccessError::OtherArchitecture { pid: 4211, found: "32-bit i386".into(), expected: "x86_64" };
+        assert_eq!(error.to_string(), "process 4211 runs 32-bit i386 code; this asyncprof reads x86_64 programs only");
+    }
+
+    #[test]
+    fn a_file_of_proc_that_is_not_there_means_that_the_process_is_gone() {
+        let gone = std::fs::read("/proc/2147483647/maps").unwrap_err();
+        let pid = i32::MAX;
+        assert_eq!(AccessError::from_proc(pid, "/proc/2147483647/maps", &gone), AccessError::Exited { pid });
+    }
 }

@@ -221,6 +221,13 @@ const OUR_MACHINE: u16 = elf::EM_X86_64.0;
 #[cfg(target_arch = "aarch64")]
 const OUR_MACHINE: u16 = elf::EM_AARCH64.0;
 
+/// Whether a file is for this machine.
+pub(super) fn check_architecture(file: &File) -> Result<(), ElfError> {
+    let mut ident = [0; size_of::<FileHeader64<LittleEndian>>()];
+    file.read_exact_at(&mut ident, 0).map_err(|_| ElfError::NotElf)?;
+    file_header(&ident[..]).map(|_| ())
+}
+
 /// The machine this profiler is built for, by name.
 pub const OUR_ARCHITECTURE: &str = std::env::consts::ARCH;
 

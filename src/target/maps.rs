@@ -130,7 +130,10 @@ impl Maps {
     /// The mappings of `process` now.
     pub fn read(process: &Process) -> Result<Self, AccessError> {
         let path = format!("/proc/{}/maps", process.pid());
-        let bytes = fs::read(&path).map_err(|error| AccessError::from_proc(process.pid(), &path, &error))?;
+        let bytes = fs::read(&path).map_err(|error| match AccessError::from_proc(process.pid(), &path, &error) {
+            AccessError::Forbidden { pid, .. } => AccessError::forbidden(pid),
+            other => other,
+        })?;
         Ok(Self::parse(&bytes))
     }
 

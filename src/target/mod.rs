@@ -11,6 +11,7 @@ pub mod kernel_thread;
 pub mod live;
 pub mod maps;
 pub mod memory;
+pub mod permission;
 pub mod process;
 pub mod stopped;
 pub mod view;
