@@ -16,6 +16,7 @@ pub mod int;
 pub mod interpreter;
 pub mod layout;
 pub mod line_table;
+pub mod locate;
 pub mod modules;
 pub mod pthread;
 pub mod reader;
