@@ -1,18 +1,21 @@
 //! Reads a zoo of objects in a live interpreter and compares each with what the interpreter says of it: every Python
 //! that is found. Needs nothing but a python3; which ones were used is printed.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use asyncprof::python::attribute::AttributeCache;
-use asyncprof::python::layout::{Layout, Version, rows};
+use asyncprof::python::layout::{Layout, RunningLoop, Version, published, rows};
 use asyncprof::python::line_table::{LineIndex, line_of};
 use asyncprof::python::types::{TypeCache, type_of};
 use asyncprof::python::{container, int, text};
 use asyncprof::target::live::LiveMemory;
 use asyncprof::target::{Addr, ReadError, View};
+use object::{Object, ObjectSection};
 use serde_json::Value;
 
 /// Interpreters to test on, one a minor version and build kind.
@@ -71,6 +74,7 @@ struct Zoo {
     child: Child,
     layout: Layout,
     facts: Vec<Value>,
+    said: Value,
 }
 
 impl Zoo {
@@ -87,7 +91,8 @@ impl Zoo {
         assert_eq!(lines.next().unwrap().unwrap(), "ready");
         let version = Version::from_hex(said["hex"].as_u64().unwrap() as u32);
         let layout = rows::row(version.minor, said["free_threaded"].as_bool().unwrap()).unwrap();
-        Self { child, layout, facts: said["facts"].as_array().unwrap().clone() }
+        let facts = said["facts"].as_array().unwrap().clone();
+        Self { child, layout, facts, said }
     }
 
     fn memory(&self) -> LiveMemory {
@@ -267,6 +272,63 @@ fn a_wrong_kind_of_object_is_an_error_and_not_a_value() {
     assert_eq!(container::read_list(&mut view, &zoo.layout, ty), Err(ReadError::Invalid("list")));
     assert_eq!(int::read_int(&mut view, &zoo.layout, list), Err(ReadError::Invalid("int")));
     assert_eq!(text::read_bytes_object(&mut view, &zoo.layout, list), Err(ReadError::Invalid("bytes")));
+}
+
+/// The layout with all that the zoo's interpreter publishes; `None` up to 3.12.
+fn overlaid(zoo: &Zoo) -> Option<Layout> {
+    zoo.layout.runtime.publishes_offsets.then_some(())?;
+    let runtime = addr(&zoo.said["runtime"]);
+    let table = View::new(&zoo.memory()).bytes(runtime, published::MAX_TABLE).unwrap();
+    let (version, free_threaded) = published::parse_version(&table).unwrap();
+    assert_eq!(free_threaded, zoo.layout.free_threaded);
+    let layout = published::overlay(rows::row(version.minor, free_threaded).unwrap(), &table).unwrap();
+    let file = std::fs::read(zoo.said["asyncio"]["file"].as_str().unwrap()).unwrap();
+    let file = object::File::parse(&*file).unwrap();
+    match file.section_by_name(".AsyncioDebug") {
+        Some(section) => Some(published::overlay_asyncio(layout, section.data().unwrap()).unwrap()),
+        None => {
+            assert_eq!(version.minor, 13);
+            Some(layout)
+        }
+    }
+}
+
+#[test]
+fn what_an_interpreter_publishes_leads_to_its_modules_and_tasks() {
+    for python in pythons() {
+        let zoo = Zoo::start(&python);
+        let Some(layout) = overlaid(&zoo) else { continue };
+        let memory = zoo.memory();
+        let view = &mut View::new(&memory);
+        let interp = view.object(addr(&zoo.said["runtime"]), layout.runtime.interpreters_head).unwrap();
+        let sysdict = view.object(interp, layout.interp.sysdict).unwrap();
+        let hex = container::find_str_key(view, &layout, sysdict, "hexversion").unwrap().unwrap();
+        assert_eq!(int::read_int(view, &layout, hex).unwrap(), zoo.said["hex"].as_i64().unwrap());
+        let modules = view.object(interp, layout.interp.modules).unwrap();
+        let main = container::find_str_key(view, &layout, modules, "__main__").unwrap().unwrap();
+        assert_eq!(main, addr(&zoo.said["main"]));
+        let thread = view.object(interp, layout.interp.threads_head).unwrap();
+        assert_eq!(view.object(thread, layout.thread.interp).unwrap(), interp);
+        assert_eq!(view.u64(thread, layout.thread.pthread_id).unwrap(), zoo.said["thread"].as_u64().unwrap());
+        let asyncio = &zoo.said["asyncio"];
+        let RunningLoop::Field(running_loop) = layout.thread.running_loop else {
+            panic!("3.13 and later have a field")
+        };
+        assert_eq!(view.object(thread, running_loop).unwrap(), addr(&asyncio["loop"]));
+        let task = addr(&asyncio["task"]);
+        assert_eq!(layout.asyncio.task.size, asyncio["task_size"].as_u64().unwrap());
+        assert_eq!(view.object(task, layout.asyncio.task.coro).unwrap(), addr(&asyncio["coro"]));
+        assert_eq!(view.object(task, layout.asyncio.task.fut_waiter).unwrap(), addr(&asyncio["waiter"]));
+        let name = view.object(task, layout.asyncio.task.name).unwrap();
+        assert_eq!(text::read_str(view, &layout, name).unwrap(), "a task of the zoo");
+        assert_eq!(view.i32(task, layout.asyncio.future.state).unwrap(), 0);
+        assert_eq!(layout.asyncio.task.num_cancels_requested.map(|at| view.i32(task, at).unwrap()), Some(2));
+        // The objects read with the published layout as they do with the row.
+        let (mut types, mut attributes) = (TypeCache::new(), AttributeCache::new());
+        for fact in &zoo.facts {
+            compare(view, &layout, &mut types, &mut attributes, fact).unwrap();
+        }
+    }
 }
 
 #[test]

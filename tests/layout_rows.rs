@@ -1,6 +1,8 @@
 //! The rows of the layout table against a fixture that was extracted, independently of them, from debug information and
 //! headers of each version: every number of every row, by the name it has there.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
+
 use std::collections::BTreeMap;
 
 use asyncprof::python::layout::{

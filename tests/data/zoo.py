@@ -1,11 +1,14 @@
 """Holds objects of every shape and prints what each one is: JSON on one line, then `ready`; ends with its stdin."""
 
+import asyncio
 import collections
 import functools
 import json
 import math
+import os
 import sys
 import sysconfig
+import threading
 import types
 import weakref
 
@@ -324,14 +327,61 @@ fact("subtype", Managed, False, name="int")
 fact("not type", object(), None)
 fact("not type", [], None)
 
-print(
-    json.dumps(
-        {
-            "hex": sys.hexversion,
-            "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
-            "facts": facts,
-        }
+
+
+async def main():
+    """Prints while a loop runs, with a task that was asked twice to end and waits still."""
+    import _asyncio
+
+    waiters = [asyncio.get_running_loop().create_future() for _ in range(3)]
+    waiter = waiters[-1]
+
+    async def stubborn():
+        for future in waiters:
+            try:
+                await future
+            except asyncio.CancelledError:
+                pass
+
+    coro = stubborn()
+    task = asyncio.create_task(coro, name="a task of the zoo")
+    await asyncio.sleep(0)
+    for _ in range(2):
+        task.cancel()
+        for _ in range(3):
+            await asyncio.sleep(0)
+    print(
+        json.dumps(
+            {
+                "hex": sys.hexversion,
+                "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+                "facts": facts,
+                "runtime": runtime_address(),
+                "main": id(sys.modules["__main__"]),
+                "thread": threading.get_ident(),
+                "asyncio": {
+                    "file": getattr(_asyncio, "__file__", None) or os.path.realpath(sys.executable),
+                    "loop": id(asyncio.get_running_loop()),
+                    "task": id(task),
+                    "task_size": _asyncio.Task.__basicsize__,
+                    "coro": id(coro),
+                    "waiter": id(waiter),
+                },
+            }
+        )
     )
-)
-print("ready", flush=True)
-sys.stdin.read()
+    print("ready", flush=True)
+    sys.stdin.read()
+    # No need to take all of this apart.
+    os._exit(0)
+
+
+def runtime_address():
+    if sys.version_info < (3, 13):
+        return None
+    import ctypes
+
+    return ctypes.addressof(ctypes.c_char.in_dll(ctypes.pythonapi, "_PyRuntime"))
+
+
+asyncio.run(main())
