@@ -171,3 +171,118 @@ impl Iterator for Entries<'_> {
         next
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KINDS: [LineTable; 3] = [LineTable::Lnotab, LineTable::Ranges, LineTable::Locations];
+
+    /// One entry of a location table: its length in units, its form and the line step (`None`: no line).
+    fn location() -> impl Strategy<Value = (u8, u8, Option<i32>)> {
+        let form = prop_oneof![
+            (0u8..10).prop_map(|form| (form, Some(0))),
+            (10u8..13).prop_map(|form| (form, Some(i32::from(form) - 10))),
+            (13u8..15, -100_000i32..100_000).prop_map(|(form, step)| (form, Some(step))),
+            Just((15, None)),
+        ];
+        (1u8..=8, form).prop_map(|(units, (form, step))| (units, form, step))
+    }
+
+    fn put_varint(table: &mut Vec<u8>, mut value: u32) {
+        while value >= 0x40 {
+            table.push(0x40 | (value & 0x3f) as u8);
+            value >>= 6;
+        }
+        table.push(value as u8);
+    }
+
+    fn encode(entries: &[(u8, u8, Option<i32>)]) -> Vec<u8> {
+        let mut table = Vec::new();
+        for &(units, form, step) in entries {
+            table.push(0x80 | form << 3 | (units - 1));
+            let step = step.unwrap_or(0);
+            let signed = step.unsigned_abs() << 1 | u32::from(step < 0);
+            match form {
+                0..=9 => table.push(0x75),
+                10..=12 => table.extend([0x7f, 0x00]),
+                13 => put_varint(&mut table, signed),
+                14 => [signed, 3, 70, 5000].into_iter().for_each(|value| put_varint(&mut table, value)),
+                _ => {}
+            }
+        }
+        table
+    }
+
+    proptest! {
+        #[test]
+        fn a_location_table_gives_back_what_was_written(
+            entries in vec(location(), 0..60),
+            first_line in 1i32..1_000_000,
+        ) {
+            let table = encode(&entries);
+            let (mut start, mut line) = (0i64, i64::from(first_line));
+            for (units, _, step) in entries {
+                line += i64::from(step.unwrap_or(0));
+                let expected = step.and_then(|_| u32::try_from(line).ok());
+                for offset in start..start + 2 * i64::from(units) {
+                    prop_assert_eq!(line_of(&table, LineTable::Locations, first_line, offset), expected);
+                }
+                start += 2 * i64::from(units);
+            }
+            prop_assert_eq!(line_of(&table, LineTable::Locations, first_line, start), None);
+        }
+
+        #[test]
+        fn pairs_of_steps_are_summed_as_their_notes_say(
+            pairs in vec((any::<u8>(), any::<i8>()), 0..60),
+            first_line in 1i32..1_000_000,
+            offset in 0i64..4000,
+        ) {
+            let table: Vec<u8> = pairs.iter().flat_map(|&(length, step)| [length, step.cast_unsigned()]).collect();
+            let (mut start, mut line) = (0, i64::from(first_line));
+            for &(length, step) in &pairs {
+                start += i64::from(length);
+                if start > offset {
+                    break;
+                }
+                line += i64::from(step);
+            }
+            prop_assert_eq!(line_of(&table, LineTable::Lnotab, first_line, offset), u32::try_from(line).ok());
+            let (mut start, mut line, mut expected) = (0, i64::from(first_line), None);
+            for &(length, step) in &pairs {
+                line += if step == -128 { 0 } else { i64::from(step) };
+                if (start..start + i64::from(length)).contains(&offset) {
+                    expected = if step == -128 { None } else { u32::try_from(line).ok() };
+                }
+                start += i64::from(length);
+            }
+            prop_assert_eq!(line_of(&table, LineTable::Ranges, first_line, offset), expected);
+        }
+
+        #[test]
+        fn the_index_says_what_the_table_says_of_any_bytes(
+            table in vec(any::<u8>(), 0..200),
+            first_line in any::<i32>(),
+            offsets in vec(-3i64..3000, 20),
+        ) {
+            for kind in KINDS {
+                let index = LineIndex::parse(&table, kind, first_line);
+                for &offset in &offsets {
+                    prop_assert_eq!(index.line_of(offset), line_of(&table, kind, first_line, offset));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_instruction_before_the_first_is_on_the_first_line() {
+        for kind in KINDS {
+            assert_eq!(line_of(&[], kind, 7, -1), Some(7));
+            assert_eq!(LineIndex::parse(&[], kind, 7).line_of(-2), Some(7));
+        }
+    }
+}

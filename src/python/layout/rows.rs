@@ -521,7 +521,7 @@ fn v3_15() -> Layout {
         awaits: AwaitTarget::State { depth: 2 },
         ..l.generator
     };
-    l.types = Types { heap_qualname: 880, heap_cached_keys: 888, ..l.types };
+    l.types = Types { size: 424, heap_qualname: 880, heap_cached_keys: 888, ..l.types };
     l.builtin.module_state = 24;
     l
 }
