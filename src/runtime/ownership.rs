@@ -143,8 +143,7 @@ pub fn count_other_references(
     levels: &[Level],
     loop_side: i64,
 ) -> Result<Option<i64>, ReadError> {
-    let addr = task.future.addr;
-    let Some(count) = optional(read_refcount(reader.view, reader.layout, addr))?.flatten() else { return Ok(None) };
+    let Some(count) = task.references else { return Ok(None) };
     let mut rest = count - loop_side;
     if rest > 0 {
         rest -= count_own_references(reader, task, levels)?;

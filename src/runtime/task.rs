@@ -3,6 +3,7 @@
 use super::future::{FutureClass, FutureClasses, FutureKind, FutureRecord, FutureState};
 use crate::python::int::read_int;
 use crate::python::reader::{Reader, optional};
+use crate::python::refcount::read_refcount;
 use crate::target::{Addr, ReadError, Span};
 
 /// A task as it was read.
@@ -22,6 +23,8 @@ pub struct TaskRecord {
     pub must_cancel: bool,
     /// How often `cancel()` was called and not taken back; 3.11+.
     pub cancel_requests: u32,
+    /// How many references there are to it; `None` when that is not known.
+    pub references: Option<i64>,
     /// The pieces whose change means that the task made a step.
     pub anchors: Vec<Span>,
 }
@@ -30,6 +33,15 @@ impl TaskRecord {
     /// Not done.
     pub fn is_pending(&self) -> bool {
         self.future.state == FutureState::Pending
+    }
+
+    /// Whether another reading of the same task shows that it made no step and nobody took or gave up a reference.
+    pub fn stood_still(&self, later: &Self) -> bool {
+        self.waiter == later.waiter
+            && self.coroutine == later.coroutine
+            && self.references == later.references
+            && self.future.state == later.future.state
+            && self.future.callbacks == later.future.callbacks
     }
 
     /// It ended with an exception that nobody has asked for.
@@ -82,9 +94,8 @@ fn read_c_task(
         Some(at) => u32::try_from(reader.view.i32(addr, at)?).unwrap_or(0),
         None => 0,
     };
-    let from = state.min(fields.fut_waiter);
-    let to = fields.coro.max(state) + 8;
-    let anchors = addr.add(from).map(|start| Span::new(start, (to - from) as usize)).into_iter().collect();
+    // The whole object up to its coroutine: count of references, callbacks, state, what it waits for.
+    let anchors = vec![Span::new(addr, (fields.coro.max(state) + 8) as usize)];
     Ok(TaskRecord {
         coroutine: reader.field(addr, fields.coro)?,
         waiter: reader.field(addr, fields.fut_waiter)?,
@@ -93,6 +104,7 @@ fn read_c_task(
         must_cancel: reader.flag(addr, fields.must_cancel)?,
         cancel_requests,
         future,
+        references: optional(read_refcount(reader.view, reader.layout, addr))?.flatten(),
         anchors,
     })
 }
@@ -141,6 +153,7 @@ fn read_python_task(
         must_cancel,
         cancel_requests: u32::try_from(cancel_requests).unwrap_or(0),
         future,
+        references: optional(read_refcount(reader.view, reader.layout, addr))?.flatten(),
         anchors: Vec::new(),
     })
 }

@@ -187,8 +187,8 @@ pub fn describe_wait(
     }
 }
 
-/// What a bare future is: a task, a gather, the outside of a shield, an executor's job, or just a future.
-fn describe_future(
+/// What a bare future stands for: a task, a gather, the outside of a shield, an executor's job, or just a future.
+pub fn describe_future(
     reader: &mut Reader<'_, '_>,
     classes: &mut FutureClasses,
     future: &FutureRecord,

@@ -2,6 +2,13 @@
 //!
 //! INVARIANT: nothing after this layer can read the target. No files and no terminals here.
 
+mod assemble;
+mod capture;
+pub mod facts;
+mod graph;
 pub mod model;
+pub mod session;
+mod task_walk;
+mod threads;
 
 pub use model::Snapshot;

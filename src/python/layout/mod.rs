@@ -29,6 +29,11 @@ impl Version {
         let [major, minor, micro, release] = hex.to_be_bytes();
         Self { major, minor, micro, release }
     }
+
+    /// As `PY_VERSION_HEX`.
+    pub fn to_hex(self) -> u32 {
+        u32::from_be_bytes([self.major, self.minor, self.micro, self.release])
+    }
 }
 
 impl std::fmt::Display for Version {

@@ -1,0 +1,210 @@
+//! The reading of one task, in steps that can be resumed: its record, its chain, the names of its frames, the future it
+//! waits for and what that means, the references its futures hold. The walks of all tasks advance together in a wave.
+//! It must not know other tasks.
+
+use crate::python::coroutine::{Chain, ChainEnd, ChainWalk};
+use crate::python::frame_table::FrameTable;
+use crate::python::reader::{Reader, optional};
+use crate::runtime::future::{FutureClasses, FutureRecord};
+use crate::runtime::ownership::{Reference, read_future_references};
+use crate::runtime::task::{TaskRecord, describe_exception, read_task};
+use crate::runtime::wait::{Place, Wait, describe_wait};
+use crate::target::{Addr, ReadError, Span, View};
+
+/// A task as far as it was read.
+pub(super) struct TaskWalk {
+    pub(super) addr: Addr,
+    pub(super) record: Option<TaskRecord>,
+    chain_walk: Option<ChainWalk>,
+    pub(super) chain: Option<Chain>,
+    /// Numbers of the frames of the chain's levels.
+    pub(super) frames: Vec<u32>,
+    pub(super) waiter: Option<FutureRecord>,
+    pub(super) wait: Option<Wait>,
+    pub(super) references: Vec<Reference>,
+    pub(super) exception: Option<String>,
+    /// Name of the type that the chain ends in.
+    pub(super) end_type: Option<String>,
+}
+
+/// What the walks of all tasks share.
+pub(super) struct Shared {
+    pub(super) classes: FutureClasses,
+    pub(super) frames: FrameTable,
+}
+
+impl TaskWalk {
+    pub(super) fn new(addr: Addr) -> Self {
+        Self {
+            addr,
+            record: None,
+            chain_walk: None,
+            chain: None,
+            frames: Vec::new(),
+            waiter: None,
+            wait: None,
+            references: Vec::new(),
+            exception: None,
+            end_type: None,
+        }
+    }
+
+    /// Whether this is a task worth showing: pending, or failed and never asked about.
+    pub(super) fn is_shown(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.is_pending() || record.has_unretrieved_exception())
+    }
+
+    /// Reads on until everything is here; ends with [`ReadError::Pending`] where a page is missing.
+    pub(super) fn advance(&mut self, reader: &mut Reader<'_, '_>, shared: &mut Shared) -> Result<(), ReadError> {
+        let record = match self.record.take() {
+            Some(record) => record,
+            None => read_task(reader, &mut shared.classes, self.addr)?,
+        };
+        let done = self.advance_from(reader, shared, &record);
+        self.record = Some(record);
+        done
+    }
+
+    fn advance_from(
+        &mut self,
+        reader: &mut Reader<'_, '_>,
+        shared: &mut Shared,
+        record: &TaskRecord,
+    ) -> Result<(), ReadError> {
+        if !record.is_pending() {
+            if record.has_unretrieved_exception()
+                && let Some(exception) = record.future.exception
+            {
+                self.exception = Some(optional(describe_exception(reader, exception))?.unwrap_or_default());
+            }
+            return Ok(());
+        }
+        if self.chain.is_none() {
+            let Some(root) = record.coroutine else { return Err(ReadError::Invalid("pending task")) };
+            let mut walk = self.chain_walk.take().unwrap_or_else(|| ChainWalk::new(root));
+            let advanced = walk.advance(reader.view, reader.layout, reader.caches);
+            if advanced.is_err() {
+                self.chain_walk = Some(walk);
+                return advanced;
+            }
+            self.chain = Some(walk.into_chain());
+        }
+        let Some(chain) = self.chain.take() else { return Err(ReadError::Invalid("chain")) };
+        let done = self.finish(reader, shared, record, &chain);
+        self.chain = Some(chain);
+        done
+    }
+
+    fn finish(
+        &mut self,
+        reader: &mut Reader<'_, '_>,
+        shared: &mut Shared,
+        record: &TaskRecord,
+        chain: &Chain,
+    ) -> Result<(), ReadError> {
+        while let Some(level) = chain.levels.get(self.frames.len()) {
+            let number = shared.frames.number(reader, &level.frame)?;
+            self.frames.push(number);
+        }
+        if let (None, ChainEnd::Object { ty, .. }) = (&self.end_type, chain.end) {
+            self.end_type = Some(reader.caches.types.get(reader.view, reader.layout, ty)?.name.clone());
+        }
+        if self.waiter.is_none()
+            && let Some(waiter) = record.waiter
+        {
+            self.waiter = shared.classes.read(reader, waiter)?;
+        }
+        if self.wait.is_none()
+            && let Some(waiter) = &self.waiter
+        {
+            let places: Vec<Place<'_>> = chain
+                .levels
+                .iter()
+                .zip(&self.frames)
+                .filter_map(|(level, number)| Some(Place { raw: level.frame, named: shared.frames.get(*number)? }))
+                .collect();
+            self.wait = Some(describe_wait(reader, &mut shared.classes, &places, waiter)?);
+        }
+        let mut references = read_future_references(reader, &record.future)?;
+        if let Some(waiter) = self.waiter.as_ref().filter(|waiter| !waiter.class.kind.is_task()) {
+            references.extend(read_future_references(reader, waiter)?);
+        }
+        self.references = references;
+        Ok(())
+    }
+
+    /// The pieces that prove the reading, the task's own first.
+    fn anchors(&self) -> Vec<Span> {
+        let own = self.record.iter().flat_map(|record| record.anchors.iter());
+        own.chain(self.chain.iter().flat_map(|chain| chain.anchors.iter())).copied().collect()
+    }
+
+    /// Cuts the chain down to the first `held` anchors, because the rest moved.
+    pub(super) fn keep_anchors(&mut self, held: usize) {
+        let own = self.record.as_ref().map_or(0, |record| record.anchors.len());
+        if let Some(chain) = &mut self.chain {
+            let kept = held.saturating_sub(own) as u32;
+            let levels = chain.anchors_of_level.iter().take_while(|needed| **needed <= kept).count();
+            // Without the task's own state not even the outermost level is its.
+            let levels = if held < own { 0 } else { levels };
+            chain.levels.truncate(levels);
+            self.frames.truncate(levels);
+            chain.end = ChainEnd::Broken(ReadError::Invalid("moment"));
+        }
+        self.wait = None;
+        self.waiter = None;
+    }
+}
+
+/// Anchors of many tasks that are compared with the memory as it is now, those of one task in one system call.
+pub(super) struct Proof {
+    /// For each task, how many of its anchors are unchanged from the first on, and how many there are.
+    pub(super) held: Vec<(usize, usize)>,
+}
+
+impl Proof {
+    /// LIMIT: pieces in one call; the kernel's own.
+    const PIECES: usize = 1024;
+
+    /// Reads the anchors of all `walks` again and compares them with what `view` had.
+    pub(super) fn read(view: &mut View<'_>, walks: &[TaskWalk]) -> Result<Self, ReadError> {
+        let anchors: Vec<Vec<Span>> = walks.iter().map(TaskWalk::anchors).collect();
+        let mut held = Vec::with_capacity(walks.len());
+        let (mut first, mut pieces) = (0, 0);
+        for index in 0..=anchors.len() {
+            // Whole tasks only: a task whose pieces are in two calls is not shown to be one moment.
+            let next = anchors.get(index).map_or(usize::MAX, Vec::len);
+            if pieces > 0 && next.saturating_add(pieces) > Self::PIECES {
+                Self::compare(view, &anchors[first..index], &mut held)?;
+                (first, pieces) = (index, 0);
+            }
+            pieces += if next == usize::MAX { 0 } else { next };
+        }
+        held.resize(walks.len(), (0, 0));
+        Ok(Self { held })
+    }
+
+    fn compare(view: &mut View<'_>, tasks: &[Vec<Span>], held: &mut Vec<(usize, usize)>) -> Result<(), ReadError> {
+        let spans: Vec<Span> = tasks.iter().flatten().copied().collect();
+        let mut out = vec![0; spans.iter().map(|span| span.len).sum()];
+        let mut results = Vec::with_capacity(spans.len());
+        view.memory().read_batch(&spans, &mut out, &mut results);
+        if let Some(Err(error)) = results.iter().find(|result| result.is_err_and(ReadError::is_fatal)) {
+            return Err(*error);
+        }
+        let (mut rest, mut results, mut then) = (&out[..], results.into_iter(), Vec::new());
+        for task in tasks {
+            let (mut same, mut moved) = (0, false);
+            for span in task {
+                let (now, after) = rest.split_at(span.len);
+                rest = after;
+                then.resize(span.len, 0);
+                let read = results.next().is_some_and(|result| result.is_ok()) && view.copy(span.addr, &mut then).is_ok();
+                moved |= !read || now != then;
+                same += usize::from(!moved);
+            }
+            held.push((same, task.len()));
+        }
+        Ok(())
+    }
+}
