@@ -3,5 +3,6 @@
 //! INVARIANT: nothing after this layer can read the target. No files and no terminals here.
 
 pub mod model;
+pub mod session;
 
 pub use model::Snapshot;

@@ -91,8 +91,10 @@ impl<'m> View<'m> {
             return;
         }
         let runs = runs(missing);
-        let spans: Vec<Span> =
-            runs.iter().filter_map(|&(page, pages)| Some(Span::new(page_addr(page)?, (pages * PAGE) as usize))).collect();
+        let spans: Vec<Span> = runs
+            .iter()
+            .filter_map(|&(page, pages)| Some(Span::new(page_addr(page)?, (pages * PAGE) as usize)))
+            .collect();
         let failed = self.fetch_spans(&spans);
         if failed.is_empty() {
             return;
