@@ -47,7 +47,15 @@ pub fn judge(snapshot: &Snapshot) -> Vec<Finding> {
 
 /// The name of a task, or its id when it has none or it could not be read.
 fn name_of(task: &Task) -> String {
-    task.name.clone().unwrap_or_else(|| format!("task {:#x}", task.key))
+    /// A sentence with a longer name in it cannot be read.
+    const LENGTH: usize = 80;
+    match task.name.as_deref() {
+        None | Some("") => format!("task {:#x}", task.key),
+        Some(name) => match name.char_indices().nth(LENGTH) {
+            Some((end, _)) => format!("{}…", &name[..end]),
+            None => name.to_owned(),
+        },
+    }
 }
 
 /// `Task-1, Task-2, Task-3 and 4 more`.

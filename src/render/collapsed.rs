@@ -44,13 +44,11 @@ pub(super) fn lines(snapshot: &Snapshot, options: &Options) -> Vec<String> {
 }
 
 fn task_frame(task: &Task, full: bool) -> String {
-    match &task.name {
-        Some(_) => {
-            let name = label::task(task);
-            without_separator(&if full { name } else { fold_digits(&name).into() }).into_owned()
-        }
+    match task.name.as_deref() {
         // An id would make every task a stack of its own.
-        None => "?".into(),
+        None | Some("") => "?".into(),
+        Some(name) if full => without_separator(&label::name(name)).into_owned(),
+        Some(name) => without_separator(&label::name(&fold_digits(name))).into_owned(),
     }
 }
 

@@ -123,8 +123,8 @@ fn label_of(snapshot: &Snapshot, members: &[TaskId]) -> Vec<String> {
     let many = if members.len() > 1 { format!("{} × ", label::count(members.len())) } else { String::new() };
     let mut lines = vec![format!("{many}{}", label::tasks(snapshot, members, 3))];
     lines.push(match &task.awaiting {
-        Some(awaiting) => format!("{} for {}", task.state.as_str(), label::wait(awaiting.kind)),
-        None => task.state.as_str().to_owned(),
+        Some(awaiting) => format!("{} for {}", label::state(task), label::wait(awaiting.kind)),
+        None => label::state(task).into_owned(),
     });
     if let Some(frame) = origin::find_culprit(snapshot, &task.stack) {
         lines.push(format!("{} ({})", escape::brief(&frame.function, 80), label::place(frame)));

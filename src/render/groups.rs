@@ -87,7 +87,7 @@ fn standing_of(task: &Task, in_cycle: bool) -> Standing {
         Standing::Orphaned
     } else if in_cycle {
         Standing::InCycle
-    } else if task.unretrieved_exception.is_some() {
+    } else if task.unretrieved_exception.is_some() && task.awaited_by.is_empty() {
         Standing::Failed
     } else if task.state == TaskState::Cancelling {
         Standing::Cancelling

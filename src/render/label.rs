@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::escape::{brief, visible};
 use crate::snapshot::Snapshot;
-use crate::snapshot::model::{Frame, StackEnd, Task, TaskId, ThreadState, WaitKind};
+use crate::snapshot::model::{Frame, StackEnd, Task, TaskId, TaskState, ThreadState, WaitKind};
 
 /// A longer task name is cut in the middle, or it would hide everything else.
 const NAME_LENGTH: usize = 80;
@@ -14,9 +14,14 @@ const NAME_LENGTH: usize = 80;
 /// A task's name, safe to print; its id where it has none.
 pub(super) fn task(task: &Task) -> Cow<'_, str> {
     match &task.name {
-        Some(name) if !name.is_empty() => brief(name, NAME_LENGTH),
+        Some(name) if !name.is_empty() => self::name(name),
         _ => format!("task {:#x}", task.key).into(),
     }
+}
+
+/// A name, safe to print.
+pub(super) fn name(name: &str) -> Cow<'_, str> {
+    brief(name, NAME_LENGTH)
 }
 
 /// `Task-1, Task-2 and 9,998 more`.
@@ -35,16 +40,34 @@ pub(super) fn tasks(snapshot: &Snapshot, ids: &[TaskId], most: usize) -> String 
     names
 }
 
+/// A task's state in one word.
+pub(super) fn state_word(state: TaskState) -> &'static str {
+    match state {
+        TaskState::Unknown => "in unknown state",
+        known => known.as_str(),
+    }
+}
+
+/// What a task does, as a verb: "waits", then perhaps " for ..." and what it waits for.
+pub(super) fn state(task: &Task) -> Cow<'static, str> {
+    match (task.state, task.cancel_requests) {
+        (TaskState::Waiting, _) => "waits".into(),
+        (TaskState::Cancelling, requests) if requests > 1 => format!("cancelled {requests} times, waits").into(),
+        (TaskState::Cancelling, _) => "cancelled, waits".into(),
+        (state, _) => state_word(state).into(),
+    }
+}
+
 /// What a wait is called in a sentence: "waits for ...".
 pub(super) fn wait(kind: WaitKind) -> &'static str {
     match kind {
-        WaitKind::Sleep => "sleep",
+        WaitKind::Sleep => "asyncio.sleep",
         WaitKind::Future => "a future",
         WaitKind::Task => "a task",
-        WaitKind::Gather => "gather",
+        WaitKind::Gather => "asyncio.gather",
         WaitKind::TaskGroup => "a task group",
         WaitKind::Wait => "asyncio.wait",
-        WaitKind::Shield => "shield",
+        WaitKind::Shield => "asyncio.shield",
         WaitKind::Lock => "a lock",
         WaitKind::Semaphore => "a semaphore",
         WaitKind::Event => "an event",

@@ -32,13 +32,13 @@ struct Page<'a> {
 
 impl<'a> Page<'a> {
     fn header(&mut self, findings: &[Finding]) -> io::Result<()> {
-        let Snapshot { pid, python, taken_at, .. } = self.snapshot;
+        let Snapshot { pid, python, .. } = self.snapshot;
         let build = if python.free_threaded { " free-threaded" } else { "" };
         let line = format!("Process {pid}: CPython {}{build}, {}", escape::visible(&python.version), {
             escape::visible(&python.executable)
         });
         writeln!(self.out, "{}", self.paint.heading(line))?;
-        writeln!(self.out, "{} at {}", health(self.snapshot, findings), label::timestamp(*taken_at))
+        writeln!(self.out, "{}", health(self.snapshot, findings))
     }
 
     fn section(&mut self, title: &str) -> io::Result<()> {
@@ -145,7 +145,7 @@ impl<'a> Page<'a> {
         let many = if count > 1 { format!("{} × ", label::count(count)) } else { String::new() };
         let names = label::tasks(self.snapshot, &group.tasks, NAMES);
         let class = task.class.as_deref().map(|class| format!(" ({})", escape::brief(class, 60))).unwrap_or_default();
-        let mut line = format!("  {many}{}{class}: {}", self.paint.name(names), state_of(task));
+        let mut line = format!("  {many}{}{class}: {}", self.paint.name(names), label::state(task));
         line.push_str(&self.waits_of(group));
         if let Some(trouble) = trouble(group.standing) {
             line.push_str(&format!("  {}", self.paint.trouble(trouble)));
@@ -284,7 +284,8 @@ impl<'a> Page<'a> {
             false => "not everything could be shown to be one moment",
         };
         let mut line = format!(
-            "Read in {:.1} ms with {} ({}); {moment}",
+            "Read at {} in {:.1} ms with {} ({}); {moment}",
+            label::timestamp(self.snapshot.taken_at),
             self.snapshot.elapsed_us / 1_000.0,
             plural(reading.calls, "system call"),
             bytes(reading.bytes),
@@ -318,19 +319,21 @@ fn health(snapshot: &Snapshot, findings: &[Finding]) -> String {
         TaskState::Unknown,
     ];
     line.push_str(&breakdown(
-        states.map(|state| (snapshot.tasks.iter().filter(|task| task.state == state).count(), state_word(state))),
+        states
+            .map(|state| (snapshot.tasks.iter().filter(|task| task.state == state).count(), label::state_word(state))),
     ));
     if findings.is_empty() {
         line.push_str("; nothing found");
         return line;
     }
     line.push_str(&format!("; {}", label::counted(findings.len(), "finding")));
-    let severities = [Severity::Error, Severity::Warning, Severity::Info];
-    line.push_str(&breakdown(
-        severities.map(|severity| {
-            (findings.iter().filter(|finding| finding.severity == severity).count(), severity.as_str())
-        }),
-    ));
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    line.push_str(&breakdown([
+        (errors, if errors == 1 { "error" } else { "errors" }),
+        (warnings, if warnings == 1 { "warning" } else { "warnings" }),
+        (count(Severity::Info), "info"),
+    ]));
     line
 }
 
@@ -339,25 +342,6 @@ fn breakdown<const N: usize>(parts: [(usize, &str); N]) -> String {
         .map(|(count, what)| format!("{} {what}", label::count(count)))
         .collect();
     if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
-}
-
-fn state_word(state: TaskState) -> &'static str {
-    match state {
-        TaskState::Unknown => "in unknown state",
-        known => known.as_str(),
-    }
-}
-
-fn state_of(task: &Task) -> String {
-    match (task.state, task.cancel_requests) {
-        (TaskState::Waiting, _) => "waits".into(),
-        (TaskState::Done, _) => "done".into(),
-        (TaskState::Cancelling, requests) if requests > 1 => {
-            format!("cancelled {requests} times, waits")
-        }
-        (TaskState::Cancelling, _) => "cancelled, waits".into(),
-        (state, _) => state_word(state).into(),
-    }
 }
 
 fn trouble(standing: Standing) -> Option<&'static str> {

@@ -183,7 +183,7 @@ impl Tree<'_> {
     }
 
     fn state_of(&self, task: &Task) -> String {
-        let mut phrase = task.state.as_str().to_owned();
+        let mut phrase = label::state(task).into_owned();
         if let Some(awaiting) = &task.awaiting {
             phrase.push_str(&format!(" for {}", label::wait(awaiting.kind)));
             if !awaiting.held_by.is_empty() {
