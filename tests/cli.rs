@@ -1,4 +1,5 @@
 //! What the program answers at its edges: exit codes, what goes to stdout and what to stderr, and files.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::fs;
 use std::io::Read as _;

@@ -1,4 +1,5 @@
 //! What a snapshot looks like in every format, as golden files, and what no format may ever do.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod samples;
 
