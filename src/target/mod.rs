@@ -3,7 +3,6 @@
 //! Nothing here knows Python. Every byte that comes from the target is hostile input: it may be torn, freed, or
 //! written to mislead us.
 
-pub mod access;
 pub mod addr;
 pub mod live;
 pub mod memory;
