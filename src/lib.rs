@@ -13,7 +13,7 @@
 //! |---|---|---|
 //! | [`target`] | the kernel: process memory, maps, ELF, /proc, stopping | Python |
 //! | [`python`] | CPython's objects, frames, coroutines, code, threads, and their layout in each version | asyncio |
-//! | `runtime` | asyncio: loops, tasks, futures, what waits for what | the output |
+//! | [`runtime`] | asyncio: loops, tasks, futures, what waits for what | the output |
 //! | [`snapshot`] | one instant as owned, inert data; the session that takes it | files, terminals |
 //! | [`detect`] | what is wrong in a snapshot | I/O, the clock |
 //! | [`render`] | a snapshot and its findings as bytes, one file a format | the target, the terminal |
@@ -43,5 +43,6 @@ pub mod cli;
 pub mod detect;
 pub mod python;
 pub mod render;
+pub mod runtime;
 pub mod snapshot;
 pub mod target;

@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use crate::target::access::{Check, Status};
+use crate::target::permission::{Check, Credentials, Effort, Fix, Status};
 
-/// Bit of `CAP_SYS_PTRACE` in a capability set. Linux: include/uapi/linux/capability.h.
-const CAP_SYS_PTRACE: u32 = 19;
+/// The capability to trace other users' processes. Linux: include/uapi/linux/capability.h
+const CAP_SYS_PTRACE: u64 = 1 << 19;
 
 pub(super) fn checks() -> Vec<Check> {
     vec![user(), capability(), yama()]
@@ -17,21 +17,18 @@ fn user() -> Check {
         true => "root".to_owned(),
         false => format!("user id {uid}: processes of the same user can be read"),
     };
-    Check { name: "user".into(), status: Status::Ok, detail, fix: None }
+    Check { name: "user", status: Status::Ok, detail, fix: None }
 }
 
 fn capability() -> Check {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let effective = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
-    let (status, detail) = match effective.map(|set| set >> CAP_SYS_PTRACE & 1 == 1) {
+    let ours = Credentials::parse(&status);
+    let (status, detail) = match ours.map(|ours| ours.effective & CAP_SYS_PTRACE != 0) {
         Some(true) => (Status::Ok, "CAP_SYS_PTRACE is held: processes of other users can be read too"),
         Some(false) => (Status::Note, "CAP_SYS_PTRACE is not held: only processes of the same user can be read"),
         None => (Status::Unknown, "the capabilities of this process cannot be read"),
     };
-    Check { name: "capability".into(), status, detail: detail.into(), fix: None }
+    Check { name: "capability", status, detail: detail.into(), fix: None }
 }
 
 fn yama() -> Check {
@@ -56,5 +53,10 @@ fn yama() -> Check {
         Ok(_) => (Status::Unknown, "ptrace_scope has a value that is not known", None),
         Err(_) => (Status::Ok, "no Yama restriction", None),
     };
-    Check { name: "ptrace_scope".into(), status, detail: detail.into(), fix: fix.map(str::to_owned) }
+    Check {
+        name: "ptrace_scope",
+        status,
+        detail: detail.into(),
+        fix: fix.map(|text| Fix { effort: Effort::Root, text: text.into() }),
+    }
 }

@@ -11,14 +11,14 @@ use super::progress::try_snapshot;
 use super::{Exit, Failure, abilities, output};
 use crate::render::escape::{brief, visible};
 use crate::snapshot::session;
-use crate::target::access::{self, Check, Status};
+use crate::target::permission::{Check, Effort, Fix, Status, diagnose};
 
 pub(super) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
     if args.target.pid().is_none() && args.target.name.is_none() {
         return look_around(args.format);
     }
     let pid = processes::resolve(&args.target)?;
-    let mut checks = access::diagnose(pid);
+    let mut checks = diagnose(pid);
     let exit = attempt(pid, &mut checks)?;
     let report = Report {
         schema: SCHEMA,
@@ -54,7 +54,8 @@ fn attempt(pid: i32, checks: &mut Vec<Check>) -> Result<Exit, Failure> {
         }
         Err(error) => (Status::Problem, error.to_string(), error.hint(), error.kind().into()),
     };
-    checks.push(Check { name: "attempt".into(), status, detail, fix });
+    let fix = fix.map(|text| Fix { effort: Effort::Elsewhere, text });
+    checks.push(Check { name: "reading", status, detail, fix });
     Ok(exit)
 }
 
@@ -138,7 +139,7 @@ impl<'a> CheckJson<'a> {
             Status::Unknown => "unknown",
             Status::Note => "note",
         };
-        Self { name: &check.name, status, detail: &check.detail, fix: check.fix.as_deref() }
+        Self { name: check.name, status, detail: &check.detail, fix: check.fix.as_ref().map(|fix| fix.text.as_str()) }
     }
 }
 
@@ -154,7 +155,7 @@ struct ProcessJson {
 impl ProcessJson {
     fn of(process: PythonProcess) -> Self {
         let PythonProcess { pid, version, command } = process;
-        let readable = !access::diagnose(pid).iter().any(|check| check.status == Status::Problem);
+        let readable = !diagnose(pid).iter().any(|check| check.status == Status::Problem);
         Self { pid, version, readable, command }
     }
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+pub use crate::runtime::wait::WaitKind;
+
 /// One instant of a process.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -240,54 +242,6 @@ pub struct Awaiting {
     pub tasks: Vec<TaskId>,
     /// For a lock, semaphore or condition: the tasks that hold it, where that can be seen.
     pub held_by: Vec<TaskId>,
-}
-
-/// The kind of thing a task waits for; the contract's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs, reason = "each is asyncio's own word")]
-pub enum WaitKind {
-    Sleep,
-    Future,
-    Task,
-    Gather,
-    TaskGroup,
-    Wait,
-    Shield,
-    Lock,
-    Semaphore,
-    Event,
-    Condition,
-    QueueGet,
-    QueuePut,
-    Executor,
-    Socket,
-    Subprocess,
-    Other,
-}
-
-impl WaitKind {
-    /// The contract's word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Sleep => "sleep",
-            Self::Future => "future",
-            Self::Task => "task",
-            Self::Gather => "gather",
-            Self::TaskGroup => "task_group",
-            Self::Wait => "wait",
-            Self::Shield => "shield",
-            Self::Lock => "lock",
-            Self::Semaphore => "semaphore",
-            Self::Event => "event",
-            Self::Condition => "condition",
-            Self::QueueGet => "queue_get",
-            Self::QueuePut => "queue_put",
-            Self::Executor => "executor",
-            Self::Socket => "socket",
-            Self::Subprocess => "subprocess",
-            Self::Other => "other",
-        }
-    }
 }
 
 /// Something that could not be read.

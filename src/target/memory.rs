@@ -24,12 +24,21 @@ pub enum ReadError {
     /// The process has exited.
     #[error("the process has exited")]
     Gone,
+    /// Not an answer: the page is wanted and will be here in the next round of the wave (see `View::wave`).
+    #[error("not read yet")]
+    Pending,
 }
 
 impl ReadError {
     /// Whether no further read of this target can succeed.
     pub fn is_fatal(self) -> bool {
         matches!(self, Self::Forbidden | Self::Gone)
+    }
+
+    /// Whether this says something about the target. Code that goes on after a failed read (skips an entry, falls back
+    /// to something else) must pass on the errors that do not.
+    pub fn is_final(self) -> bool {
+        self != Self::Pending
     }
 }
 

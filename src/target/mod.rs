@@ -3,11 +3,21 @@
 //! Nothing here knows Python. Every byte that comes from the target is hostile input: it may be torn, freed, or
 //! written to mislead us.
 
+pub mod access;
 pub mod addr;
+pub mod elf;
+pub mod image;
+pub mod kernel_thread;
 pub mod live;
+pub mod maps;
 pub mod memory;
+pub mod permission;
+pub mod process;
+pub mod stopped;
 pub mod view;
 
+pub use access::AccessError;
 pub use addr::{Addr, Span};
 pub use memory::{Memory, ReadError};
+pub use process::Process;
 pub use view::View;

@@ -2,6 +2,9 @@
 //! a page comes from one moment, and a walk over N objects costs as many system calls as it has levels. Whether the
 //! pages fit together is not known here; that is proved afterwards by reading the anchors again.
 //! It must not know what the bytes mean.
+//!
+//! [`View::wave`] is how many objects are walked at once: it runs a step for every item, notes the pages that steps
+//! found missing, reads all of them in one batch, and runs the steps that were cut short again.
 
 use rustc_hash::FxHashMap;
 
@@ -27,6 +30,10 @@ pub struct View<'m> {
     bytes: u64,
     batches: u64,
     pieces: u64,
+    /// During a wave: the pages found missing, to be read together.
+    wanted: Option<Vec<u64>>,
+    /// Pages read ahead of a miss outside waves; grows while it pays, see [`View::page_of_list`].
+    ahead: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -38,7 +45,13 @@ struct Slot {
 impl<'m> View<'m> {
     /// An empty view of `memory`.
     pub fn new(memory: &'m dyn Memory) -> Self {
-        Self { memory, pages: FxHashMap::default(), chunks: Vec::new(), bytes: 0, batches: 0, pieces: 0 }
+        Self { memory, pages: FxHashMap::default(), chunks: Vec::new(), bytes: 0, batches: 0, pieces: 0, wanted: None, ahead: 0 }
+    }
+
+    /// Forgets every page, so that all that follows is read afresh.
+    pub fn forget(&mut self) {
+        self.pages.clear();
+        self.chunks.clear();
     }
 
     /// The memory behind the view, for reads that must not come from the cache.
@@ -75,11 +88,70 @@ impl<'m> View<'m> {
                 }
             }
         }
+        match &mut self.wanted {
+            Some(wanted) => wanted.append(&mut missing),
+            None => self.fetch_sorted(missing),
+        }
+    }
+
+    fn fetch_sorted(&mut self, mut missing: Vec<u64>) {
         missing.sort_unstable();
         missing.dedup();
         if !missing.is_empty() {
             self.fetch(&missing);
         }
+    }
+
+    /// Runs `step` for every item until each has a final answer. A step that meets a page which is not here yet ends
+    /// with [`ReadError::Pending`] (by `?`), and is run again when the missing pages of *all* items were read in one
+    /// batch; it keeps what it has learnt in its item. So the number of system calls follows the longest chain of
+    /// dependent reads, not the number of items.
+    pub fn wave<I, O>(
+        &mut self,
+        items: &mut [I],
+        mut step: impl FnMut(&mut Self, &mut I) -> Result<O, ReadError>,
+    ) -> Vec<Result<O, ReadError>> {
+        let mut answers: Vec<Result<O, ReadError>> = items.iter().map(|_| Err(ReadError::Pending)).collect();
+        let mut open: Vec<usize> = (0..items.len()).collect();
+        while !open.is_empty() {
+            self.wanted = Some(Vec::new());
+            open.retain(|&index| {
+                answers[index] = step(self, &mut items[index]);
+                matches!(answers[index], Err(ReadError::Pending))
+            });
+            // Every page fetched here becomes an answer, right or wrong, so that each round settles something; a step
+            // that is pending without wanting a page could never end.
+            let wanted = self.wanted.take().unwrap_or_default();
+            if wanted.is_empty() {
+                for &index in &open {
+                    answers[index] = Err(ReadError::Invalid("wave"));
+                }
+                break;
+            }
+            self.fetch_sorted(wanted);
+        }
+        answers
+    }
+
+    /// One item's [`View::wave`]: runs `step` until it has a final answer.
+    pub fn settle<O>(&mut self, mut step: impl FnMut(&mut Self) -> Result<O, ReadError>) -> Result<O, ReadError> {
+        self.wave(&mut [()], |view, ()| step(view)).pop().unwrap_or(Err(ReadError::Invalid("wave")))
+    }
+
+    /// Makes the page at `addr` present for a walk along a linked list, whose next page is only known when this one is
+    /// here: reads ahead, more as long as what was read ahead is used. Neighbours in a list are often neighbours in
+    /// memory, and a larger piece costs less than another call.
+    pub fn page_of_list(&mut self, addr: Addr) {
+        const MOST: u64 = 64;
+        let page = addr.raw() / PAGE;
+        if self.pages.contains_key(&page) {
+            return;
+        }
+        let nearby = (1..=MOST).any(|d| self.pages.contains_key(&(page + d)) || self.pages.contains_key(&(page - d.min(page))));
+        self.ahead = if nearby { (self.ahead * 2).clamp(1, MOST) } else { self.ahead / 2 };
+        let first = page - page % self.ahead.max(1);
+        let window: Vec<u64> = (first..first + self.ahead.max(1)).filter(|p| !self.pages.contains_key(p)).collect();
+        self.fetch(&window);
     }
 
     fn fetch(&mut self, missing: &[u64]) {
@@ -91,10 +163,8 @@ impl<'m> View<'m> {
             return;
         }
         let runs = runs(missing);
-        let spans: Vec<Span> = runs
-            .iter()
-            .filter_map(|&(page, pages)| Some(Span::new(page_addr(page)?, (pages * PAGE) as usize)))
-            .collect();
+        let spans: Vec<Span> =
+            runs.iter().filter_map(|&(page, pages)| Some(Span::new(page_addr(page)?, (pages * PAGE) as usize))).collect();
         let failed = self.fetch_spans(&spans);
         if failed.is_empty() {
             return;
@@ -159,7 +229,13 @@ impl<'m> View<'m> {
 
     fn page(&mut self, page: u64) -> Result<&[u8], ReadError> {
         if !self.pages.contains_key(&page) {
-            self.fetch(&[page]);
+            match &mut self.wanted {
+                Some(wanted) => {
+                    wanted.push(page);
+                    return Err(ReadError::Pending);
+                }
+                None => self.fetch(&[page]),
+            }
         }
         let slot = match self.pages.get(&page) {
             Some(&Ok(slot)) => slot,

@@ -4,6 +4,7 @@
 //! INVARIANT: versions are compared in this folder only. A layout says *where* (byte offsets from the start of the
 //! structure, in a GIL build's LP64 layout) and *how* (enums such as [`Frames`] or [`Registry`]).
 
+pub mod published;
 pub mod rows;
 
 /// A byte offset from the start of a structure or object.

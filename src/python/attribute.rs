@@ -1,0 +1,282 @@
+//! Attributes of instances: in a dict, in values beside the object, or in slots. It must not know what any attribute
+//! means.
+
+use rustc_hash::FxHashMap;
+
+use super::block::offset;
+use super::container::{DictKeys, DictTable, find_str_key};
+use super::layout::{Attributes, Layout};
+use super::types::{TypeCache, TypeInfo, type_of};
+use crate::target::{Addr, ReadError, View};
+
+/// LIMIT: bases searched for a slot.
+const MAX_BASES: usize = 64;
+
+/// Value of `valid` in a block of inline values that is in use. CPython: Include/internal/pycore_dict.h, 3.13.
+const VALUES_VALID: u8 = 1;
+
+/// Where attributes were found, so that the same one of many objects is cheap: of the second object with the same keys
+/// only the value is read. Lives as long as one view: keys that are freed may be replaced by others.
+#[derive(Debug, Default)]
+pub struct AttributeCache {
+    /// Keys to (name, entry), as far as asked for.
+    entries: FxHashMap<Addr, Vec<(String, Option<usize>)>>,
+    /// Name to the str object that was a key. Attribute names are interned: other dicts have the same object.
+    names: FxHashMap<String, Addr>,
+    /// Type to (name, byte offset in the instance).
+    slots: FxHashMap<Addr, Vec<(String, Option<u64>)>>,
+}
+
+/// The instance attribute `name` (ASCII) of `obj`, `None` when it has none of that name. What its class defines is not
+/// looked at.
+///
+/// # Errors
+/// Those of reading the type and the dict.
+pub fn read_attribute(
+    view: &mut View<'_>,
+    layout: &Layout,
+    types: &mut TypeCache,
+    obj: Addr,
+    name: &str,
+) -> Result<Option<Addr>, ReadError> {
+    AttributeCache::default().read(view, layout, types, obj, name)
+}
+
+/// The value of the slot `name` (of `__slots__`, or a member defined in C that is an object) of `obj`, `None` when it is
+/// empty or there is no such slot.
+///
+/// # Errors
+/// Those of reading the types and their dicts.
+pub fn read_slot(
+    view: &mut View<'_>,
+    layout: &Layout,
+    types: &mut TypeCache,
+    obj: Addr,
+    name: &str,
+) -> Result<Option<Addr>, ReadError> {
+    AttributeCache::default().read_slot(view, layout, types, obj, name)
+}
+
+impl AttributeCache {
+    /// An empty cache.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// As [`read_attribute`].
+    pub fn read(
+        &mut self,
+        view: &mut View<'_>,
+        layout: &Layout,
+        types: &mut TypeCache,
+        obj: Addr,
+        name: &str,
+    ) -> Result<Option<Addr>, ReadError> {
+        let ty = types.get_type_of(view, layout, obj)?;
+        match find_store(view, layout, obj, &ty)? {
+            Store::None => Ok(None),
+            Store::Dict(dict) => self.find_in_dict(view, layout, dict, name),
+            Store::Values(values) => {
+                let keys_addr = view.object(ty.addr, layout.types.heap_cached_keys)?;
+                let keys = DictKeys::read(view, layout, keys_addr)?;
+                match self.find_entry(view, layout, keys_addr, keys, name)? {
+                    Some(index) => view.pointer(values, layout.dict.values_array + index as u64 * 8),
+                    None => Ok(None),
+                }
+            }
+        }
+    }
+
+    /// As [`read_slot`].
+    pub fn read_slot(
+        &mut self,
+        view: &mut View<'_>,
+        layout: &Layout,
+        types: &mut TypeCache,
+        obj: Addr,
+        name: &str,
+    ) -> Result<Option<Addr>, ReadError> {
+        let ty = type_of(view, layout, obj)?;
+        match self.member_offset(view, layout, types, ty, name)? {
+            Some(at) => view.pointer(obj, at),
+            None => Ok(None),
+        }
+    }
+
+    /// The byte offset of the slot `name` in instances of the type at `ty`, `None` when there is no such slot.
+    ///
+    /// # Errors
+    /// Those of [`read_slot`].
+    pub fn member_offset(
+        &mut self,
+        view: &mut View<'_>,
+        layout: &Layout,
+        types: &mut TypeCache,
+        ty: Addr,
+        name: &str,
+    ) -> Result<Option<u64>, ReadError> {
+        let known = self.slots.get(&ty).and_then(|slots| slots.iter().find(|(known, _)| known == name));
+        if let Some((_, at)) = known {
+            return Ok(*at);
+        }
+        let at = find_slot(view, layout, types, ty, name)?;
+        self.slots.entry(ty).or_default().push((name.to_owned(), at));
+        Ok(at)
+    }
+
+    fn find_in_dict(
+        &mut self,
+        view: &mut View<'_>,
+        layout: &Layout,
+        dict: Addr,
+        name: &str,
+    ) -> Result<Option<Addr>, ReadError> {
+        let table = DictTable::read(view, layout, dict)?;
+        match self.find_entry(view, layout, table.keys_addr, table.keys, name)? {
+            Some(index) => table.value(view, index),
+            None => Ok(None),
+        }
+    }
+
+    fn find_entry(
+        &mut self,
+        view: &mut View<'_>,
+        layout: &Layout,
+        keys_addr: Addr,
+        keys: DictKeys,
+        name: &str,
+    ) -> Result<Option<usize>, ReadError> {
+        let known = self.entries.get(&keys_addr).and_then(|entries| entries.iter().find(|(known, _)| known == name));
+        if let Some((_, index)) = known {
+            return Ok(*index);
+        }
+        let found = keys.find(view, layout, name, self.names.get(name).copied())?;
+        if let Some((_, key)) = found {
+            self.names.insert(name.to_owned(), key);
+        }
+        let index = found.map(|(index, _)| index);
+        self.entries.entry(keys_addr).or_default().push((name.to_owned(), index));
+        Ok(index)
+    }
+}
+
+/// Where an object keeps its attributes.
+enum Store {
+    None,
+    Dict(Addr),
+    /// A block of values; the names are in the type's shared keys.
+    Values(Addr),
+}
+
+impl From<Option<Addr>> for Store {
+    fn from(dict: Option<Addr>) -> Self {
+        dict.map_or(Self::None, Self::Dict)
+    }
+}
+
+fn find_store(view: &mut View<'_>, layout: &Layout, obj: Addr, ty: &TypeInfo) -> Result<Store, ReadError> {
+    if !ty.has_managed_dict() {
+        return read_dict_pointer(view, layout, obj, ty).map(Store::from);
+    }
+    match layout.attributes {
+        Attributes::DictOffset => read_dict_pointer(view, layout, obj, ty).map(Store::from),
+        Attributes::ValuesBefore => match view.pointer(before(obj, 32)?, 0)? {
+            Some(values) => Ok(Store::Values(values)),
+            None => view.pointer(before(obj, 24)?, 0).map(Store::from),
+        },
+        Attributes::TaggedWord => {
+            let word = view.u64(before(obj, 24)?, 0)?;
+            if word & 1 == 0 {
+                return view.pointer(before(obj, 24)?, 0).map(Store::from);
+            }
+            Addr::aligned(word + 1).map(Store::Values).ok_or(ReadError::BadPointer(word))
+        }
+        Attributes::Inline { dict_before } => {
+            if let Some(dict) = view.pointer(before(obj, dict_before)?, 0)? {
+                return Ok(Store::Dict(dict));
+            }
+            if !ty.has_inline_values() {
+                return Ok(Store::None);
+            }
+            let values = offset(obj, ty.basicsize.unsigned_abs())?;
+            match layout.dict.values_valid {
+                Some(at) if view.u8(values, at)? != VALUES_VALID => Ok(Store::None),
+                _ => Ok(Store::Values(values)),
+            }
+        }
+    }
+}
+
+/// The dict pointer of an object whose type says where it is; a negative place counts from the end of the object.
+fn read_dict_pointer(
+    view: &mut View<'_>,
+    layout: &Layout,
+    obj: Addr,
+    ty: &TypeInfo,
+) -> Result<Option<Addr>, ReadError> {
+    const INVALID: ReadError = ReadError::Invalid("dict offset");
+    if ty.dictoffset == 0 {
+        return Ok(None);
+    }
+    let mut at = ty.dictoffset;
+    if at < 0 {
+        let items = view.i64(obj, layout.object.size)?.unsigned_abs();
+        let size = (ty.itemsize.unsigned_abs()).checked_mul(items).ok_or(INVALID)?;
+        let size = size.checked_add(ty.basicsize.unsigned_abs()).ok_or(INVALID)?.checked_next_multiple_of(8);
+        at = size.and_then(|size| i64::try_from(size).ok()).and_then(|size| size.checked_add(at)).ok_or(INVALID)?;
+    }
+    view.pointer(obj, u64::try_from(at).map_err(|_| INVALID)?)
+}
+
+fn before(obj: Addr, bytes: u64) -> Result<Addr, ReadError> {
+    obj.sub(bytes).ok_or(ReadError::BadPointer(obj.raw().wrapping_sub(bytes)))
+}
+
+/// The byte offset of slot `name` in instances of `ty`.
+fn find_slot(
+    view: &mut View<'_>,
+    layout: &Layout,
+    types: &mut TypeCache,
+    ty: Addr,
+    name: &str,
+) -> Result<Option<u64>, ReadError> {
+    let basicsize = types.get(view, layout, ty)?.basicsize;
+    let mut next = Some(ty);
+    for _ in 0..MAX_BASES {
+        let Some(ty) = next else { return Ok(None) };
+        // Types built into the interpreter keep their dict elsewhere from 3.12 on; they have no slots of interest.
+        if let Some(dict) = view.pointer(ty, layout.types.dict)?
+            && let Some(descriptor) = find_str_key(view, layout, dict, name)?
+        {
+            return read_member(view, layout, types, descriptor, basicsize);
+        }
+        next = types.get(view, layout, ty)?.base;
+    }
+    Err(ReadError::Limit("base types"))
+}
+
+/// The offset that a member descriptor names, `None` when it is something else or the member is not an object.
+fn read_member(
+    view: &mut View<'_>,
+    layout: &Layout,
+    types: &mut TypeCache,
+    descriptor: Addr,
+    basicsize: i64,
+) -> Result<Option<u64>, ReadError> {
+    /// `PyMemberDef`: name, i32 type, offset. CPython: Include/descrobject.h (structmember.h up to 3.11).
+    const TYPE: u64 = 8;
+    const OFFSET: u64 = 16;
+    /// Member types that are objects: T_OBJECT and T_OBJECT_EX.
+    const OBJECTS: [i32; 2] = [6, 16];
+    if types.get_type_of(view, layout, descriptor)?.name != "member_descriptor" {
+        return Ok(None);
+    }
+    let definition = view.object(descriptor, layout.types.member_def)?;
+    if !OBJECTS.contains(&view.i32(definition, TYPE)?) {
+        return Ok(None);
+    }
+    match view.i64(definition, OFFSET)? {
+        at if at > 0 && at < basicsize && at % 8 == 0 => Ok(Some(at.unsigned_abs())),
+        _ => Err(ReadError::Invalid("member")),
+    }
+}

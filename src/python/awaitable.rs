@@ -1,0 +1,86 @@
+//! What kind of awaitable a type is, as far as a chain of coroutines can be followed through it. Decided once a type.
+//! It must not know asyncio's own awaitables: to a chain they are its end.
+
+use rustc_hash::FxHashMap;
+
+use super::caches::Caches;
+use super::layout::{Layout, Offset};
+use crate::target::{Addr, ReadError, View};
+
+/// How a chain goes on through an object of a type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AwaitableKind {
+    /// Coroutine, generator or async generator: a level of the chain.
+    Generator,
+    /// Passed through: holds the next object first (coroutine_wrapper, async_generator_asend, ...).
+    Wrapper,
+    /// A coroutine compiled by Cython: a level without a current line.
+    Cython {
+        /// Offset of what it awaits.
+        awaits: Offset,
+        /// Offset of its code object.
+        code: Offset,
+    },
+    /// Anything else: the end of the chain.
+    Other,
+}
+
+/// Kinds by type address.
+#[derive(Default)]
+pub struct AwaitableCache(FxHashMap<Addr, AwaitableKind>);
+
+/// Types implemented in C whose instances are levels. CPython: Objects/genobject.c.
+const GENERATORS: [&str; 3] = ["coroutine", "generator", "async_generator"];
+
+/// Types implemented in C that wrap one awaitable. CPython: Objects/genobject.c; anext: Objects/iterobject.c, 3.10.
+const WRAPPERS: [&str; 4] =
+    ["coroutine_wrapper", "async_generator_asend", "async_generator_athrow", "anext_awaitable"];
+
+impl Caches {
+    /// The kind of the type at `ty`.
+    pub fn awaitable_kind(
+        &mut self,
+        view: &mut View<'_>,
+        layout: &Layout,
+        ty: Addr,
+    ) -> Result<AwaitableKind, ReadError> {
+        if let Some(&kind) = self.awaitables.0.get(&ty) {
+            return Ok(kind);
+        }
+        let info = self.types.get(view, layout, ty)?;
+        // A user's class may be called `coroutine` too; only the types of the interpreter are not on the heap.
+        let kind = if !info.is_heap && GENERATORS.contains(&&*info.name) {
+            AwaitableKind::Generator
+        } else if !info.is_heap && WRAPPERS.contains(&&*info.name) {
+            AwaitableKind::Wrapper
+        } else if info.name.starts_with("_cython_") {
+            self.cython_kind(view, layout, ty, info.name.rsplit('.').next().unwrap_or_default())?
+        } else {
+            AwaitableKind::Other
+        };
+        self.awaitables.0.insert(ty, kind);
+        Ok(kind)
+    }
+
+    /// Cython's own coroutine type: its members say where their fields are.
+    fn cython_kind(
+        &mut self,
+        view: &mut View<'_>,
+        layout: &Layout,
+        ty: Addr,
+        class: &str,
+    ) -> Result<AwaitableKind, ReadError> {
+        let (awaits, code) = match class {
+            "coroutine" => ("cr_await", "cr_code"),
+            "generator" => ("gi_yieldfrom", "gi_code"),
+            "coroutine_wrapper" => return Ok(AwaitableKind::Wrapper),
+            _ => return Ok(AwaitableKind::Other),
+        };
+        let awaits = self.attributes.member_offset(view, layout, &mut self.types, ty, awaits)?;
+        let code = self.attributes.member_offset(view, layout, &mut self.types, ty, code)?;
+        Ok(match (awaits, code) {
+            (Some(awaits), Some(code)) => AwaitableKind::Cython { awaits, code },
+            _ => AwaitableKind::Other,
+        })
+    }
+}

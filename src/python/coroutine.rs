@@ -1,0 +1,304 @@
+//! Chains of suspended coroutines: from a task's coroutine through everything it awaits, one level a coroutine,
+//! generator or async generator. A walk is resumable, so that the walks of many tasks advance together (`View::wave`).
+//! It must not know tasks or futures: a chain that reaches anything else ends there and names it.
+
+use super::block::Block;
+use super::frame::{
+    self, EMBEDDED_HEADER, FRAME_OBJECT_HEADER, Instruction, OWNED_BY_GENERATOR, RawFrame, decode_embedded,
+    decode_frame_object, untag,
+};
+use super::layout::{AwaitTarget, CodeBody, Frames, GeneratorFrame, Layout};
+use super::awaitable::AwaitableKind;
+use super::caches::Caches;
+use crate::target::{Addr, ReadError, Span, View};
+
+/// LIMIT: levels of one chain. Recursion in coroutines is bounded by the interpreter's own limit, 1,000 by default;
+/// programs that raise it do so tenfold.
+pub const MAX_LEVELS: usize = 20_000;
+
+/// Bytes of a generator read in one piece: its header and an embedded frame's header (free-threaded: 88 + 80).
+const GENERATOR_BLOCK: usize = 176;
+
+/// One level of a chain: a coroutine-like object and its frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Level {
+    /// The coroutine, generator or async generator.
+    pub object: Addr,
+    /// Its frame.
+    pub frame: RawFrame,
+}
+
+/// Where a chain ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChainEnd {
+    /// The innermost level has not started yet.
+    NotStarted,
+    /// The innermost level is suspended at a plain `yield`.
+    Yield,
+    /// The innermost level is running: the rest is on a thread's stack.
+    Running,
+    /// The innermost level has finished.
+    Finished,
+    /// It awaits this object, which is not a coroutine-like thing.
+    Object {
+        /// The object.
+        addr: Addr,
+        /// Its type.
+        ty: Addr,
+    },
+    /// Something did not read as what it should be.
+    Broken(ReadError),
+    /// LIMIT: more than [`MAX_LEVELS`], or a cycle.
+    Limit,
+}
+
+/// A chain as far as it was walked, and the pieces that prove it.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    /// Outermost first.
+    pub levels: Vec<Level>,
+    /// How it ends.
+    pub end: ChainEnd,
+    /// Reading these again and finding them unchanged shows that the chain held; in order of the walk.
+    pub anchors: Vec<Span>,
+    /// For each level, how many anchors had been noted when it was complete.
+    pub anchors_of_level: Vec<u32>,
+}
+
+/// A walk under way.
+pub struct ChainWalk {
+    next: Option<Addr>,
+    chain: Chain,
+}
+
+/// What a level says about going on.
+enum Step {
+    Next(Addr),
+    End(ChainEnd),
+}
+
+impl ChainWalk {
+    /// A walk that starts at a coroutine-like object.
+    pub fn new(root: Addr) -> Self {
+        let chain =
+            Chain { levels: Vec::new(), end: ChainEnd::Limit, anchors: Vec::new(), anchors_of_level: Vec::new() };
+        Self { next: Some(root), chain }
+    }
+
+    /// The chain as far as it was walked.
+    pub fn into_chain(self) -> Chain {
+        self.chain
+    }
+
+    /// Walks on until the chain ends; ends with [`ReadError::Pending`] where a page is missing, and goes on from there
+    /// when called again.
+    pub fn advance(&mut self, view: &mut View<'_>, layout: &Layout, caches: &mut Caches) -> Result<(), ReadError> {
+        while let Some(object) = self.next {
+            match self.step(view, layout, caches, object) {
+                Ok(Step::Next(_)) if self.chain.levels.len() + self.chain.anchors.len() > 4 * MAX_LEVELS => {
+                    self.finish(ChainEnd::Limit);
+                }
+                Ok(Step::Next(next)) => self.next = Some(next),
+                Ok(Step::End(end)) => self.finish(end),
+                Err(ReadError::Pending) => return Err(ReadError::Pending),
+                Err(error) => self.finish(ChainEnd::Broken(error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, end: ChainEnd) {
+        self.chain.end = end;
+        self.next = None;
+    }
+
+    fn step(
+        &mut self,
+        view: &mut View<'_>,
+        layout: &Layout,
+        caches: &mut Caches,
+        object: Addr,
+    ) -> Result<Step, ReadError> {
+        let ty = view.object(object, layout.object.ob_type)?;
+        match caches.awaitable_kind(view, layout, ty)? {
+            AwaitableKind::Generator => match layout.generator.frame {
+                GeneratorFrame::Object { frame, running, .. } => {
+                    self.step_frame_object(view, layout, object, frame, running)
+                }
+                GeneratorFrame::Embedded { state, iframe } => self.step_embedded(view, layout, object, state, iframe),
+            },
+            AwaitableKind::Wrapper => {
+                let wrapped = view.object(object, layout.builtin.wrapped)?;
+                self.anchor(object, layout.object.ob_type, layout.builtin.wrapped + 8);
+                Ok(Step::Next(wrapped))
+            }
+            AwaitableKind::Cython { awaits, code } => {
+                let level = Level {
+                    object,
+                    frame: RawFrame {
+                        code: view.object(object, code)?,
+                        // The current line exists only in a frame object that nobody asked for.
+                        instruction: Instruction::Offset(-1),
+                        generator: None,
+                        locals: object,
+                        live_slots: 0,
+                    },
+                };
+                let next = view.pointer(object, awaits)?;
+                self.anchor(object, awaits, awaits + 8);
+                self.push(level);
+                Ok(next.map_or(Step::End(ChainEnd::Yield), Step::Next))
+            }
+            AwaitableKind::Other => {
+                self.anchor(object, layout.object.ob_type, layout.object.ob_type + 8);
+                Ok(Step::End(ChainEnd::Object { addr: object, ty }))
+            }
+        }
+    }
+
+    fn anchor(&mut self, object: Addr, from: u64, to: u64) {
+        if let Some(start) = object.add(from) {
+            self.chain.anchors.push(Span::new(start, to.saturating_sub(from) as usize));
+        }
+    }
+
+    fn push(&mut self, level: Level) {
+        self.chain.levels.push(level);
+        self.chain.anchors_of_level.push(self.chain.anchors.len() as u32);
+    }
+
+    /// 3.11 and later: header, frame and usually the stack slot are one piece.
+    fn step_embedded(
+        &mut self,
+        view: &mut View<'_>,
+        layout: &Layout,
+        object: Addr,
+        state_at: u64,
+        iframe_at: u64,
+    ) -> Result<Step, ReadError> {
+        let Frames::Embedded(fields) = &layout.frames else { return Err(ReadError::Invalid("frame layout")) };
+        let bytes: [u8; GENERATOR_BLOCK] = view.array(object)?;
+        let block = Block(&bytes);
+        let states = layout.generator.states;
+        let state = block.i8(state_at)?;
+        if state == states.executing {
+            self.anchor(object, state_at, state_at + 1);
+            return Ok(Step::End(ChainEnd::Running));
+        }
+        if state >= states.finished {
+            return Ok(Step::End(ChainEnd::Finished));
+        }
+        let frame_addr = object.add(iframe_at).ok_or(ReadError::BadPointer(object.raw()))?;
+        let header = Block(bytes.get(iframe_at as usize..).ok_or(ReadError::Invalid("generator layout"))?);
+        let header = decode_embedded(layout, fields, frame_addr, header)?;
+        let Some(mut frame) = header.frame else { return Err(ReadError::Invalid("generator frame")) };
+        // A suspended generator's frame belongs to it and hangs on no caller.
+        if header.owner != OWNED_BY_GENERATOR || header.previous != 0 {
+            return Err(ReadError::Invalid("suspended frame"));
+        }
+        frame.generator = Some(object);
+        let created = state == states.created;
+        let target = if created { None } else { await_slot(view, layout, &frame, state)? };
+        // One anchor from the state to the slot that says what is awaited: locals of a suspended frame stand still.
+        let mut end = iframe_at + EMBEDDED_HEADER as u64;
+        if let Some((index, _)) = target {
+            end = end.max(iframe_at + fields.localsplus + 8 * u64::from(index) + 8);
+        }
+        self.anchor(object, state_at, end);
+        self.push(Level { object, frame });
+        match target {
+            _ if created => Ok(Step::End(ChainEnd::NotStarted)),
+            None => Ok(Step::End(ChainEnd::Yield)),
+            Some((_, raw)) => untag(layout, raw).map(Step::Next).ok_or(ReadError::BadPointer(raw)),
+        }
+    }
+
+    /// Up to 3.10: the frame is an object of its own.
+    fn step_frame_object(
+        &mut self,
+        view: &mut View<'_>,
+        layout: &Layout,
+        object: Addr,
+        frame_at: u64,
+        running: Option<u64>,
+    ) -> Result<Step, ReadError> {
+        let Frames::Objects(fields) = &layout.frames else { return Err(ReadError::Invalid("frame layout")) };
+        let is_running = match running {
+            Some(at) => view.i8(object, at)? != 0,
+            None => false,
+        };
+        let from = layout.object.ob_type;
+        let Some(frame_addr) = view.pointer(object, frame_at)? else {
+            return Ok(Step::End(ChainEnd::Finished));
+        };
+        let bytes: [u8; FRAME_OBJECT_HEADER] = view.array(frame_addr)?;
+        let header = decode_frame_object(fields, frame_addr, Block(&bytes))?;
+        let states = layout.generator.states;
+        if is_running || header.state == Some(states.executing) {
+            self.anchor(object, from, running.unwrap_or(frame_at) + 8);
+            self.anchor(frame_addr, 0, FRAME_OBJECT_HEADER as u64);
+            return Ok(Step::End(ChainEnd::Running));
+        }
+        if header.state.is_some_and(|state| state >= states.finished) {
+            return Ok(Step::End(ChainEnd::Finished));
+        }
+        if header.frame.generator != Some(object) || header.back.is_some() {
+            return Err(ReadError::Invalid("suspended frame"));
+        }
+        let created = header.lasti < 0;
+        let target = if created { None } else { await_slot(view, layout, &header.frame, 0)? };
+        self.anchor(object, from, running.unwrap_or(frame_at) + 8);
+        self.anchor(frame_addr, fields.back, FRAME_OBJECT_HEADER as u64);
+        if let Some((index, _)) = target {
+            let slot = 8 * u64::from(index);
+            self.anchor(header.frame.locals, slot, slot + 8);
+        }
+        self.push(Level { object, frame: header.frame });
+        match target {
+            _ if created => Ok(Step::End(ChainEnd::NotStarted)),
+            None => Ok(Step::End(ChainEnd::Yield)),
+            Some((_, raw)) => untag(layout, raw).map(Step::Next).ok_or(ReadError::BadPointer(raw)),
+        }
+    }
+}
+
+/// The slot that holds what a suspended frame awaits, and its raw word; `None` when it is suspended at a plain yield.
+fn await_slot(
+    view: &mut View<'_>,
+    layout: &Layout,
+    frame: &RawFrame,
+    state: i8,
+) -> Result<Option<(u32, u64)>, ReadError> {
+    let depth = match layout.generator.awaits {
+        AwaitTarget::State { depth } => match layout.generator.states.awaiting {
+            Some((one, other)) if state == one || state == other => depth as u32,
+            _ => return Ok(None),
+        },
+        AwaitTarget::ResumeArgument(resumes) => {
+            let Instruction::Pointer { at, .. } = frame.instruction else { return Ok(None) };
+            let next = Addr::new(at.wrapping_add(2)).ok_or(ReadError::BadPointer(at))?;
+            let [opcode, argument] = view.array(next)?;
+            // CPython: Python/compile.c, 3.11: RESUME's argument is 2 after `yield from`, 3 after `await`.
+            if !resumes.contains(&opcode) || argument < 2 {
+                return Ok(None);
+            }
+            1
+        }
+        AwaitTarget::NextOpcode => {
+            let (Instruction::Offset(offset), CodeBody::Objects { bytecode, .. }, Frames::Objects(fields)) =
+                (frame.instruction, &layout.code.body, &layout.frames)
+            else {
+                return Err(ReadError::Invalid("frame layout"));
+            };
+            let bytecode = view.object(frame.code, *bytecode)?;
+            let at = layout.builtin.bytes_data + u64::try_from(offset + 2).map_err(|_| ReadError::Invalid("lasti"))?;
+            if view.u8(bytecode, at)? != fields.yield_from {
+                return Ok(None);
+            }
+            1
+        }
+    };
+    let index = frame.live_slots.checked_sub(depth).ok_or(ReadError::Invalid("evaluation stack"))?;
+    let raw = frame::RawFrame::slot(frame, view, index)?;
+    Ok(Some((index, raw)))
+}

@@ -1,0 +1,256 @@
+//! Execution frames, of both ages: frame objects up to 3.10, frames embedded in generators and thread stacks from 3.11.
+//! A frame is read raw, as addresses; naming it is a second step that can use the caches of code objects.
+//! It must not know who asks: threads and coroutines walk frames, each in its own way.
+
+use std::sync::Arc;
+
+use super::block::Block;
+use super::caches::Caches;
+use super::code::{CodeCache, CodeInfo};
+use super::layout::{CodeBody, EmbeddedFrames, FrameObjects, Layout, StackTop};
+use crate::target::{Addr, ReadError, View};
+
+/// LIMIT: entries of one frame's locals and evaluation stack together.
+pub const MAX_SLOTS: u64 = 200_000;
+
+/// Owner of a frame that is embedded in a generator. CPython: Include/internal/pycore_frame.h, 3.11.
+pub const OWNED_BY_GENERATOR: i8 = 1;
+
+/// A frame as it was read: addresses, not yet names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawFrame {
+    /// Its code object.
+    pub code: Addr,
+    /// Where it is in the bytecode.
+    pub instruction: Instruction,
+    /// The generator, coroutine or async generator that owns it.
+    pub generator: Option<Addr>,
+    /// Address of its first local.
+    pub locals: Addr,
+    /// How many slots (locals, then evaluation stack) hold values; 0 while the frame runs.
+    pub live_slots: u32,
+}
+
+/// Where a frame is in its bytecode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Instruction {
+    /// Bytes from the start of the bytecode; -1 or less: not started.
+    Offset(i64),
+    /// 3.11+: an address in the bytecode, and which thread's copy of it (0: the main one).
+    Pointer {
+        /// Address.
+        at: u64,
+        /// Index of the copy.
+        copy: i32,
+    },
+}
+
+/// A frame with its name and line.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NamedFrame {
+    /// Qualified name where the version has one, else the name.
+    pub function: Arc<str>,
+    /// `co_filename`.
+    pub file: Arc<str>,
+    /// The line, unless the bytecode has none there.
+    pub line: Option<u32>,
+}
+
+impl RawFrame {
+    /// The frame's name and line.
+    pub fn name(
+        &self,
+        view: &mut View<'_>,
+        layout: &Layout,
+        caches: &mut Caches,
+    ) -> Result<NamedFrame, ReadError> {
+        let info = caches.codes.get(view, layout, &mut caches.types, self.code)?;
+        let function = match (layout.code.qualname, self.generator) {
+            // Before 3.11 only the generator knows its qualified name.
+            (None, Some(generator)) => {
+                let qualname = view.object(generator, layout.generator.qualname)?;
+                caches.codes.name(view, layout, qualname)?
+            }
+            _ => info.function.clone(),
+        };
+        let line = match self.offset(view, layout, &info)? {
+            Some(offset) => info.line_at(offset),
+            None => u32::try_from(info.first_line).ok(),
+        };
+        Ok(NamedFrame { function, file: info.file.clone(), line })
+    }
+
+    /// Bytes into the bytecode; `None` when the frame has not started.
+    fn offset(&self, view: &mut View<'_>, layout: &Layout, info: &CodeInfo) -> Result<Option<i64>, ReadError> {
+        match self.instruction {
+            Instruction::Offset(offset) => Ok((offset >= 0).then_some(offset)),
+            Instruction::Pointer { at, copy: 0 } => match info.offset_of(at) {
+                // 3.11 and 3.12 keep the last started instruction: before the first one, the unit in front of it.
+                Some(-2) => Ok(Some(0)),
+                Some(offset) if offset >= 0 => Ok(Some(offset)),
+                _ => Err(ReadError::Invalid("instruction pointer")),
+            },
+            Instruction::Pointer { at, copy } => {
+                let first = self.thread_local_bytecode(view, layout, copy)?;
+                let offset = (at as i64).wrapping_sub(first as i64);
+                if offset < 0 { Err(ReadError::Invalid("instruction pointer")) } else { Ok(Some(offset)) }
+            }
+        }
+    }
+
+    /// First instruction of a thread's own copy of the bytecode.
+    // CPython: Include/cpython/code.h, 3.14: _PyCodeArray is a size followed by that many pointers.
+    fn thread_local_bytecode(&self, view: &mut View<'_>, layout: &Layout, copy: i32) -> Result<u64, ReadError> {
+        let CodeBody::Inline { thread_local: Some(field), .. } = layout.code.body else {
+            return Err(ReadError::Invalid("instruction pointer"));
+        };
+        let array = view.object(self.code, field)?;
+        let copies = view.u64(array, 0)?;
+        match u64::try_from(copy) {
+            Ok(index) if index < copies => view.u64(array, 8 + 8 * index),
+            _ => Err(ReadError::Invalid("bytecode copy")),
+        }
+    }
+
+    /// The raw word in slot `index`, tag bits included.
+    pub fn slot(&self, view: &mut View<'_>, index: u32) -> Result<u64, ReadError> {
+        view.u64(self.locals, 8 * u64::from(index))
+    }
+
+    /// The value of the local variable `name`, through its cell if it has one; `None` when it is unbound or the
+    /// function has no such variable.
+    pub fn local(
+        &self,
+        view: &mut View<'_>,
+        layout: &Layout,
+        codes: &mut CodeCache,
+        name: &str,
+    ) -> Result<Option<Addr>, ReadError> {
+        let locals = codes.locals(view, layout, self.code)?;
+        for (index, local) in locals.iter().enumerate() {
+            if &*local.name != name {
+                continue;
+            }
+            let raw = self.slot(view, index as u32)?;
+            let Some(value) = untag(layout, raw) else { continue };
+            if !local.is_cell {
+                return Ok(Some(value));
+            }
+            // Before 3.11 a captured argument has two slots, a plain one that is empty and a cell.
+            if let Some(content) = view.pointer(value, layout.builtin.cell_content)? {
+                return Ok(Some(content));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The object behind a word of a frame: without tag bits, `None` when empty.
+pub fn untag(layout: &Layout, raw: u64) -> Option<Addr> {
+    Addr::aligned(raw & !layout.object.stackref_tag)
+}
+
+/// Whether a word of a frame counts as a reference to its object.
+pub fn owns_reference(layout: &Layout, raw: u64) -> bool {
+    !layout.object.stackref_borrows || raw & 1 == 0
+}
+
+/// What the header of an embedded frame says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EmbeddedHeader {
+    pub(crate) previous: u64,
+    pub(crate) owner: i8,
+    pub(crate) frame: Option<RawFrame>,
+}
+
+/// Decodes the header of the embedded frame at `addr` from a copy of it. `frame` is `None` for shims of the interpreter,
+/// which run no Python code.
+pub(crate) fn decode_embedded(
+    layout: &Layout,
+    fields: &EmbeddedFrames,
+    addr: Addr,
+    header: Block<'_>,
+) -> Result<EmbeddedHeader, ReadError> {
+    let executable = header.u64(fields.executable)?;
+    let previous = header.u64(fields.previous)?;
+    let owner = header.i8(fields.owner)?;
+    let is_shim = fields.first_shim_owner.is_some_and(|first| owner >= first);
+    if !(0..=4).contains(&owner) {
+        return Err(ReadError::Invalid("frame owner"));
+    }
+    if is_shim {
+        return Ok(EmbeddedHeader { previous, owner, frame: None });
+    }
+    let code = untag(layout, executable).ok_or(ReadError::BadPointer(executable))?;
+    let locals = addr.add(fields.localsplus).ok_or(ReadError::BadPointer(addr.raw()))?;
+    let copy = fields.tlbc_index.map_or(Ok(0), |at| header.i32(at))?;
+    Ok(EmbeddedHeader {
+        previous,
+        owner,
+        frame: Some(RawFrame {
+            code,
+            instruction: Instruction::Pointer { at: header.u64(fields.instr)?, copy },
+            generator: None,
+            locals,
+            live_slots: live_slots(header, fields.stack, locals)?,
+        }),
+    })
+}
+
+/// How many slots are in use, from the stack pointer or index in the header; 0 where none is saved.
+fn live_slots(header: Block<'_>, stack: StackTop, locals: Addr) -> Result<u32, ReadError> {
+    let slots = match stack {
+        StackTop::Index(at) => u64::try_from(header.i32(at)?).unwrap_or(0),
+        StackTop::Pointer(at) => header.u64(at)?.checked_sub(locals.raw()).map_or(0, |bytes| bytes / 8),
+        StackTop::Depth(_) => return Err(ReadError::Invalid("frame layout")),
+    };
+    if slots > MAX_SLOTS { Ok(0) } else { Ok(slots as u32) }
+}
+
+/// Bytes of a frame object's header that are read in one piece.
+pub(crate) const FRAME_OBJECT_HEADER: usize = 128;
+
+/// Bytes of an embedded frame's header that are read in one piece (the largest `localsplus`).
+pub(crate) const EMBEDDED_HEADER: usize = 80;
+
+/// What a frame object says, up to 3.10.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrameObjectHeader {
+    pub(crate) back: Option<Addr>,
+    pub(crate) frame: RawFrame,
+    /// `f_lasti` in bytes, below 0 when not started.
+    pub(crate) lasti: i64,
+    pub(crate) state: Option<i8>,
+}
+
+/// Decodes the frame object at `addr` from a copy of its header.
+pub(crate) fn decode_frame_object(
+    fields: &FrameObjects,
+    addr: Addr,
+    header: Block<'_>,
+) -> Result<FrameObjectHeader, ReadError> {
+    let locals = addr.add(fields.localsplus).ok_or(ReadError::BadPointer(addr.raw()))?;
+    let valuestack = header.u64(fields.valuestack)?;
+    let top = match fields.stack {
+        StackTop::Pointer(at) => header.u64(at)?,
+        StackTop::Depth(at) => {
+            // Below 0 while the frame runs: nothing is saved.
+            u64::try_from(header.i32(at)?).map_or(0, |depth| valuestack.wrapping_add(8 * depth))
+        }
+        StackTop::Index(_) => return Err(ReadError::Invalid("frame layout")),
+    };
+    let slots = top.checked_sub(locals.raw()).map_or(0, |bytes| bytes / 8);
+    let lasti = i64::from(header.i32(fields.lasti)?) * fields.lasti_unit;
+    Ok(FrameObjectHeader {
+        back: header.pointer(fields.back)?,
+        frame: RawFrame {
+            code: header.object(fields.code)?,
+            instruction: Instruction::Offset(lasti),
+            generator: header.pointer(fields.generator)?,
+            locals,
+            live_slots: if slots > MAX_SLOTS { 0 } else { slots as u32 },
+        },
+        lasti,
+        state: fields.state.map(|at| header.i8(at)).transpose()?,
+    })
+}

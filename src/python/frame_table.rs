@@ -1,0 +1,53 @@
+//! All distinct frames of a snapshot, each named once. A raw frame is a lookup; only one that was not met before reads
+//! names and lines. It must not know whose frames they are.
+
+use rustc_hash::FxHashMap;
+
+use super::frame::{Instruction, NamedFrame, RawFrame};
+use super::reader::Reader;
+use crate::target::{Addr, ReadError};
+
+/// Named frames, numbered.
+#[derive(Default)]
+pub struct FrameTable {
+    frames: Vec<NamedFrame>,
+    by_name: FxHashMap<NamedFrame, u32>,
+    by_place: FxHashMap<(Addr, Instruction, Option<Addr>), u32>,
+}
+
+impl FrameTable {
+    /// The number of a frame.
+    pub fn number(&mut self, reader: &mut Reader<'_, '_>, raw: &RawFrame) -> Result<u32, ReadError> {
+        // Where only the generator knows its qualified name, that name is part of what makes frames the same.
+        let qualname = match (reader.layout.code.qualname, raw.generator) {
+            (None, Some(generator)) => Some(reader.view.object(generator, reader.layout.generator.qualname)?),
+            _ => None,
+        };
+        let place = (raw.code, raw.instruction, qualname);
+        if let Some(&number) = self.by_place.get(&place) {
+            return Ok(number);
+        }
+        let named = raw.name(reader.view, reader.layout, reader.caches)?;
+        let number = match self.by_name.get(&named) {
+            Some(&number) => number,
+            None => {
+                let number = self.frames.len() as u32;
+                self.frames.push(named.clone());
+                self.by_name.insert(named, number);
+                number
+            }
+        };
+        self.by_place.insert(place, number);
+        Ok(number)
+    }
+
+    /// The frame with this number.
+    pub fn get(&self, number: u32) -> Option<&NamedFrame> {
+        self.frames.get(number as usize)
+    }
+
+    /// All frames, in the order of their numbers.
+    pub fn into_frames(self) -> Vec<NamedFrame> {
+        self.frames
+    }
+}

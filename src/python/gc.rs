@@ -1,0 +1,65 @@
+//! The collector's lists: every container object of a GIL build is on one of them. It must not know what is looked for.
+
+use super::layout::{GC_GENERATION_SIZE, GC_HEADER_SIZE, Layout};
+use crate::target::{Addr, ReadError, View};
+
+/// LIMIT: objects walked. Beyond this a walk takes longer than people wait, and says so.
+const MAX_OBJECTS: usize = 5_000_000;
+
+/// Links of a ring carry flags in their low bits. CPython: Include/internal/pycore_gc.h.
+const FLAGS: u64 = 3;
+
+/// Calls `visit` with the address and type of every object on the lists of an interpreter (of the runtime, in 3.8).
+/// Goes on to the next list when one does not hold together, and then ends with that error.
+///
+/// # Errors
+/// `Invalid("collector list")` when a list changed while being walked, `Limit("objects")`, and `Unmapped`;
+/// `Invalid("collector layout")` for builds that keep no lists.
+pub fn walk_collected(
+    view: &mut View<'_>,
+    layout: &Layout,
+    runtime: Addr,
+    interpreter: Addr,
+    mut visit: impl FnMut(Addr, Addr),
+) -> Result<(), ReadError> {
+    let base = if layout.gc.in_runtime { runtime } else { interpreter };
+    let Some(generations) = layout.gc.generations else { return Err(ReadError::Invalid("collector layout")) };
+    let heads = (0..3).map(|index| generations + index * GC_GENERATION_SIZE).chain(layout.gc.permanent);
+    let (mut seen, mut result) = (0, Ok(()));
+    for head in heads {
+        let head = base.add(head).ok_or(ReadError::BadPointer(base.raw()))?;
+        if let Err(error) = walk_ring(view, layout, head, &mut seen, &mut visit) {
+            result = Err(error);
+        }
+    }
+    result
+}
+
+fn walk_ring(
+    view: &mut View<'_>,
+    layout: &Layout,
+    head: Addr,
+    seen: &mut usize,
+    visit: &mut impl FnMut(Addr, Addr),
+) -> Result<(), ReadError> {
+    let mut at = head;
+    loop {
+        let next = view.u64(at, 0)? & !FLAGS;
+        let next = Addr::aligned(next).ok_or(ReadError::BadPointer(next))?;
+        view.page_of_list(next);
+        // Each link must be answered by the one back; a list that was changed under us breaks this somewhere.
+        if view.u64(next, 8)? & !FLAGS != at.raw() {
+            return Err(ReadError::Invalid("collector list"));
+        }
+        if next == head {
+            return Ok(());
+        }
+        *seen += 1;
+        if *seen > MAX_OBJECTS {
+            return Err(ReadError::Limit("objects"));
+        }
+        let object = next.add(GC_HEADER_SIZE).ok_or(ReadError::BadPointer(next.raw()))?;
+        visit(object, view.object(object, layout.object.ob_type)?);
+        at = next;
+    }
+}

@@ -1,0 +1,128 @@
+//! Interpreters and their threads: the lists that start at the runtime, who holds the GIL, whether the collector runs.
+//! It must not know event loops.
+
+use super::layout::{Gil, Layout};
+use super::pthread::find_native_id;
+use crate::target::{Addr, ReadError, View};
+
+/// LIMIT: interpreters of one process.
+const MAX_INTERPRETERS: usize = 10_000;
+
+/// LIMIT: Python threads of one interpreter; the kernel's default for all threads is about 32,000.
+const MAX_THREADS: usize = 50_000;
+
+/// One interpreter of the process.
+#[derive(Clone, Debug)]
+pub struct Interpreter {
+    /// Its state.
+    pub addr: Addr,
+    /// 0 is the main one.
+    pub id: i64,
+    /// Its threads, oldest first.
+    pub threads: Vec<PythonThread>,
+    /// A garbage collection is under way.
+    pub collecting: bool,
+    /// The thread state that holds the GIL; `None` when nobody does or this build has none.
+    pub gil_holder: Option<Addr>,
+    /// The interpreter runs with a GIL.
+    pub has_gil: bool,
+}
+
+/// One thread state.
+#[derive(Clone, Debug)]
+pub struct PythonThread {
+    /// Its state.
+    pub addr: Addr,
+    /// `pthread_self()`, what `threading.get_ident()` says.
+    pub pthread_id: u64,
+    /// Kernel thread id in the target's PID namespace.
+    pub native_id: Option<i32>,
+    /// Free-threaded: attached to the interpreter, so running Python. 3.13+.
+    pub attached: Option<bool>,
+    /// Waiting for the GIL, 3.15+.
+    pub wants_gil: Option<bool>,
+}
+
+/// Reads all interpreters from the list at the runtime. `kernel_threads` are the ids of the process's threads in its own
+/// PID namespace.
+pub fn read_interpreters(
+    view: &mut View<'_>,
+    layout: &Layout,
+    runtime: Addr,
+    kernel_threads: &[i32],
+) -> Result<Vec<Interpreter>, ReadError> {
+    let mut interpreters = Vec::new();
+    let mut next = view.pointer(runtime, layout.runtime.interpreters_head)?;
+    while let Some(addr) = next {
+        if interpreters.len() >= MAX_INTERPRETERS {
+            return Err(ReadError::Limit("interpreters"));
+        }
+        let (has_gil, gil_holder) = read_gil(view, layout, runtime, addr)?;
+        let gc_base = if layout.gc.in_runtime { runtime } else { addr };
+        interpreters.push(Interpreter {
+            addr,
+            id: view.i64(addr, layout.interp.id)?,
+            threads: read_threads(view, layout, addr, kernel_threads)?,
+            collecting: view.i32(gc_base, layout.gc.collecting)? != 0,
+            gil_holder,
+            has_gil,
+        });
+        next = view.pointer(addr, layout.interp.next)?;
+    }
+    interpreters.sort_by_key(|interpreter| interpreter.id);
+    Ok(interpreters)
+}
+
+fn read_gil(
+    view: &mut View<'_>,
+    layout: &Layout,
+    runtime: Addr,
+    interpreter: Addr,
+) -> Result<(bool, Option<Addr>), ReadError> {
+    let (base, locked, last_holder) = match layout.interp.gil {
+        Gil::Runtime { locked, last_holder } => (runtime, locked, last_holder),
+        Gil::Interpreter { pointer, locked, last_holder, enabled } => {
+            let Some(gil) = view.pointer(interpreter, pointer)? else { return Ok((true, None)) };
+            if let Some(enabled) = enabled
+                && view.i32(gil, enabled)? == 0
+            {
+                return Ok((false, None));
+            }
+            (gil, locked, last_holder)
+        }
+    };
+    // The last holder stays noted when the lock is free. -1 is "not created yet".
+    let holder = if view.i32(base, locked)? == 1 { view.pointer(base, last_holder)? } else { None };
+    Ok((true, holder))
+}
+
+fn read_threads(
+    view: &mut View<'_>,
+    layout: &Layout,
+    interpreter: Addr,
+    kernel_threads: &[i32],
+) -> Result<Vec<PythonThread>, ReadError> {
+    let fields = &layout.thread;
+    let mut threads = Vec::new();
+    let mut next = view.pointer(interpreter, layout.interp.threads_head)?;
+    while let Some(addr) = next {
+        if threads.len() >= MAX_THREADS {
+            return Err(ReadError::Limit("threads"));
+        }
+        if view.u64(addr, fields.interp)? != interpreter.raw() {
+            return Err(ReadError::Invalid("thread state"));
+        }
+        let pthread_id = view.u64(addr, fields.pthread_id)?;
+        let native_id = match fields.native_id {
+            Some(at) => i32::try_from(view.u64(addr, at)?).ok().filter(|id| *id > 0),
+            None => find_native_id(view, pthread_id, kernel_threads)?,
+        };
+        let attached = fields.state.map(|at| view.i32(addr, at)).transpose()?.map(|state| state == 1);
+        let wants_gil = fields.gil_requested.map(|at| view.i32(addr, at)).transpose()?.map(|wants| wants != 0);
+        threads.push(PythonThread { addr, pthread_id, native_id, attached, wants_gil });
+        next = view.pointer(addr, fields.next)?;
+    }
+    // The list starts with the newest.
+    threads.reverse();
+    Ok(threads)
+}

@@ -1,0 +1,603 @@
+//! Finds CPython's runtime in a process: which mapped file holds it, where it was loaded, which version it is, and
+//! whether its lists look as that version's do. It must not know what the interpreter runs.
+
+use crate::target::elf::{Elf, ElfError, Wanted, loaded};
+use crate::target::maps::{Maps, Module};
+use crate::target::{AccessError, Addr, Memory, Process, ReadError};
+
+use super::layout::rows::{NEWEST_MINOR, OLDEST_MINOR, row};
+use super::layout::{Layout, Version};
+
+/// LIMIT: mapped files searched; programs with a thousand extension modules exist.
+const MAX_MODULES: usize = 4_096;
+/// LIMIT: interpreters and threads looked at to prove the layout; a list longer than this has proved it already.
+const MAX_PROOF: usize = 256;
+/// LIMIT: how often the proof is repeated when threads come and go under it.
+const ATTEMPTS: usize = 16;
+/// LIMIT: an offset published by the target; the largest structure known has 350 KB.
+const MAX_OFFSET: u64 = 1 << 20;
+/// LIMIT: bytes searched for the cookie in data segments.
+const MAX_SCAN: u64 = 256 << 20;
+/// Bytes fetched at a time by that search.
+const SCAN_STEP: u64 = 1 << 20;
+
+/// The first bytes of the runtime where it publishes its offsets. CPython: Include/internal/pycore_debug_offsets.h
+const COOKIE: &[u8; 8] = b"xdebugpy";
+/// The section that holds the runtime. CPython: Include/internal/pycore_runtime.h, `GENERATE_DEBUG_SECTION`.
+const RUNTIME_SECTION: &str = ".PyRuntime";
+/// The section that holds asyncio's offsets. CPython: Modules/_asynciomodule.c
+const ASYNCIO_SECTION: &str = ".AsyncioDebug";
+const RUNTIME_SYMBOL: &str = "_PyRuntime";
+
+/// Public functions and the minor version of CPython 3 that brought them, newest first. CPython: Doc/data/stable_abi.dat
+/// and the "New in version" notes of the C API.
+const API_AGE: [(&str, u8); 4] =
+    [("Py_Version", 11), ("PyModule_AddObjectRef", 10), ("PyFrame_GetBack", 9), ("PyConfig_Clear", 8)];
+/// The minor version of a runtime that has the symbol below and none of the above: the first with a `_PyRuntime`.
+const AGE_OF_THE_REST: u8 = 7;
+const ANY_API: &str = "Py_GetVersion";
+/// Only Python 2 has it.
+const PYTHON_2_API: &str = "PyString_FromString";
+/// Only PyPy has it.
+const PYPY_API: &str = "PyPy_IsInitialized";
+
+const WANTED: Wanted<'static> = Wanted {
+    sections: &[RUNTIME_SECTION, ASYNCIO_SECTION],
+    symbols: &[
+        RUNTIME_SYMBOL,
+        ANY_API,
+        PYTHON_2_API,
+        PYPY_API,
+        "Py_Version",
+        "PyModule_AddObjectRef",
+        "PyFrame_GetBack",
+        "PyConfig_Clear",
+        "PyCoro_Type",
+        "PyGen_Type",
+        "PyAsyncGen_Type",
+    ],
+    local_symbols: true,
+};
+
+/// Where CPython is in a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// The runtime, `_PyRuntime`.
+    pub runtime: Addr,
+    /// Its version.
+    pub version: LocatedVersion,
+    /// Whether it is a free-threaded build, as it says itself; false for versions that have none.
+    pub free_threaded: bool,
+    /// Path of the program in its own mount namespace.
+    pub executable: String,
+    /// Path of the file that holds the runtime: the program itself or a shared library.
+    pub object_path: String,
+    /// asyncio's table of offsets, where this version has one and the module is loaded by now.
+    pub asyncio_debug: Option<Addr>,
+    /// The types of coroutines and generators.
+    pub types: TypeAddresses,
+}
+
+/// What is known of the version before an object has been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocatedVersion {
+    /// Minor version of CPython 3, certain.
+    pub minor: u8,
+    /// The whole version where the program carries it as a number; older ones only as `sys.hexversion`.
+    pub exact: Option<Version>,
+}
+
+/// Addresses of types, as far as the file names them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TypeAddresses {
+    /// `coroutine`.
+    pub coroutine: Option<Addr>,
+    /// `generator`.
+    pub generator: Option<Addr>,
+    /// `async_generator`.
+    pub async_generator: Option<Addr>,
+}
+
+/// Why no CPython was found that can be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LocateError {
+    /// The process cannot be read at all.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// No mapped file holds a Python runtime.
+    #[error("process {pid} is not a Python program: it runs {executable}")]
+    NotPython {
+        /// The process.
+        pid: i32,
+        /// What it runs.
+        executable: String,
+    },
+    /// A Python, but not CPython.
+    #[error("process {pid} runs {name}, not CPython")]
+    OtherImplementation {
+        /// The process.
+        pid: i32,
+        /// Which one.
+        name: &'static str,
+    },
+    /// CPython from before the oldest known version.
+    #[error("process {pid} runs Python {found}; 3.{oldest} is the oldest that can be read", oldest = OLDEST_MINOR)]
+    TooOld {
+        /// The process.
+        pid: i32,
+        /// Its version as far as it is known.
+        found: String,
+    },
+    /// CPython from after the newest known version.
+    #[error("process {pid} runs Python {found}; 3.{newest} is the newest that can be read", newest = NEWEST_MINOR)]
+    TooNew {
+        /// The process.
+        pid: i32,
+        /// Its version.
+        found: String,
+    },
+    /// A runtime whose version nothing tells.
+    #[error("process {pid} holds a Python runtime in {object}, but nothing tells its version")]
+    UnknownVersion {
+        /// The process.
+        pid: i32,
+        /// The file with the runtime.
+        object: String,
+    },
+    /// No interpreter yet.
+    #[error("the Python interpreter of process {pid} is still starting")]
+    Starting {
+        /// The process.
+        pid: i32,
+    },
+    /// The interpreter shuts down.
+    #[error("the Python interpreter of process {pid} is shutting down")]
+    Finalizing {
+        /// The process.
+        pid: i32,
+    },
+    /// The file that should hold the runtime cannot be used.
+    #[error("cannot search {object} of process {pid}: {error}")]
+    Unreadable {
+        /// The process.
+        pid: i32,
+        /// The file.
+        object: String,
+        /// Why.
+        error: ElfError,
+    },
+    /// The runtime does not look as its version's does.
+    #[error("the memory of process {pid} does not look like Python {version}: {what}")]
+    Layout {
+        /// The process.
+        pid: i32,
+        /// The version that was expected.
+        version: String,
+        /// What contradicts it.
+        what: &'static str,
+    },
+}
+
+impl LocateError {
+    /// What to do next.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Access(error) => error.hint(),
+            Self::NotPython { .. } => {
+                "give the id of the Python process itself, not of a shell or wrapper around it: pgrep -a python".into()
+            }
+            Self::OtherImplementation { .. } => "run the program with CPython to look at it".into(),
+            Self::TooOld { .. } => format!("run the program with Python 3.{OLDEST_MINOR} or later"),
+            Self::TooNew { .. } => {
+                format!("use a newer asyncprof, or run the program with Python 3.{NEWEST_MINOR} or earlier")
+            }
+            Self::UnknownVersion { .. } => {
+                "it is probably embedded without its C API; please report which program this is".into()
+            }
+            Self::Starting { .. } => "try again in a moment".into(),
+            Self::Finalizing { .. } => "it is about to exit; there is nothing left to read".into(),
+            Self::Unreadable { .. } => {
+                "the file was replaced or lies in another mount namespace: restart the target, or run asyncprof as root"
+                    .into()
+            }
+            Self::Layout { .. } => {
+                "nothing was guessed; a debug build or a patched Python keeps its data elsewhere and cannot be read"
+                    .into()
+            }
+        }
+    }
+}
+
+/// Finds CPython in `process`, and proves that its interpreters and threads are where its version keeps them.
+pub fn locate(process: &Process, memory: &dyn Memory) -> Result<Located, LocateError> {
+    let pid = process.pid();
+    let maps = Maps::read(process)?;
+    let executable = process.executable().ok_or_else(|| AccessError::forbidden(pid))?;
+    let search = Search { process, memory, maps: &maps, executable: &executable };
+    let mut failure = None;
+    for module in ordered(&maps, &executable) {
+        match search.module(&module) {
+            Ok(Some(located)) => return Ok(located),
+            Ok(None) => {}
+            Err(error @ LocateError::Access(_)) => return Err(error),
+            // An idle copy of the runtime may lie beside the one that runs, so the search goes on; what is said of the
+            // likeliest file is what the user hears.
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    if let Some(located) = search.cookie()? {
+        return Ok(located);
+    }
+    Err(failure.unwrap_or(LocateError::NotPython { pid, executable }))
+}
+
+/// asyncio's table of offsets, wherever the module is loaded now. It appears when the program imports asyncio.
+pub fn find_asyncio_debug(process: &Process, memory: &dyn Memory) -> Option<Addr> {
+    let maps = Maps::read(process).ok()?;
+    let executable = process.executable()?;
+    find_asyncio_section(process, memory, &maps, &executable)
+}
+
+fn find_asyncio_section(process: &Process, memory: &dyn Memory, maps: &Maps, executable: &str) -> Option<Addr> {
+    let wanted = Wanted { sections: &[ASYNCIO_SECTION], symbols: &[], local_symbols: false };
+    let mut modules = ordered(maps, executable);
+    // Either a module of its own, or built into the program or the library.
+    modules.retain(|m| is_asyncio(m) || rank(m, executable) < Rank::Other);
+    modules.sort_by_key(|m| !is_asyncio(m));
+    modules.iter().find_map(|module| {
+        let elf = Elf::open(process, module, memory, wanted).ok()?;
+        loaded(elf.load_bias(module)?, elf.section(ASYNCIO_SECTION)?.address)
+    })
+}
+
+fn is_asyncio(module: &Module) -> bool {
+    module.name().starts_with("_asyncio.")
+}
+
+/// How likely a file is to hold the runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Library,
+    Executable,
+    Other,
+}
+
+fn rank(module: &Module, executable: &str) -> Rank {
+    if version_in_name(&module.name(), "libpython").is_some() || module.name().starts_with("libpypy") {
+        Rank::Library
+    } else if module.path().to_string_lossy() == executable {
+        Rank::Executable
+    } else {
+        Rank::Other
+    }
+}
+
+/// The mapped files, likeliest first.
+fn ordered(maps: &Maps, executable: &str) -> Vec<Module> {
+    let mut modules = maps.modules();
+    modules.truncate(MAX_MODULES);
+    modules.sort_by_key(|m| rank(m, executable));
+    modules
+}
+
+/// The version in names such as `libpython3.9.so.1.0`, `libpython3.7m.so` or `python2.7`.
+fn version_in_name(name: &str, stem: &str) -> Option<(u8, u8)> {
+    let (major, rest) = name.strip_prefix(stem)?.split_once('.')?;
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    Some((major.parse().ok()?, rest[..digits].parse().ok()?))
+}
+
+/// The version in a path such as `/usr/lib/libpython3.9.so.1.0` or `/usr/bin/python3.9`.
+fn version_in_path(path: &str) -> Option<(u8, u8)> {
+    let name = path.rsplit('/').next()?;
+    version_in_name(name, "libpython").or_else(|| version_in_name(name, "python"))
+}
+
+/// What a search needs at every step.
+struct Search<'a> {
+    process: &'a Process,
+    memory: &'a dyn Memory,
+    maps: &'a Maps,
+    executable: &'a str,
+}
+
+impl Search<'_> {
+    /// Looks for the runtime in one mapped file; `None` when it is not there.
+    fn module(&self, module: &Module) -> Result<Option<Located>, LocateError> {
+        let pid = self.process.pid();
+        let rank = rank(module, self.executable);
+        // The debugging symbols of every library would take seconds to search; exported names do for them.
+        let wanted = Wanted { local_symbols: rank < Rank::Other, ..WANTED };
+        let object = module.path().to_string_lossy().into_owned();
+        let elf = match Elf::open(self.process, module, self.memory, wanted) {
+            Ok(elf) => elf,
+            Err(ElfError::OtherArchitecture(found)) if rank == Rank::Executable => {
+                let expected = crate::target::elf::OUR_ARCHITECTURE;
+                return Err(AccessError::OtherArchitecture { pid, found, expected }.into());
+            }
+            Err(error) if rank == Rank::Library || version_in_path(&object).is_some() => {
+                return Err(LocateError::Unreadable { pid, object, error });
+            }
+            Err(_) => return Ok(None),
+        };
+        if elf.symbol(PYPY_API).is_some() {
+            return Err(LocateError::OtherImplementation { pid, name: "PyPy" });
+        }
+        let Some(address) = elf.section(RUNTIME_SECTION).map(|s| s.address).or_else(|| elf.symbol(RUNTIME_SYMBOL))
+        else {
+            return too_old_for_a_runtime(pid, &elf, &object);
+        };
+        let bias = elf.load_bias(module);
+        let Some((bias, runtime)) = bias.and_then(|bias| Some((bias, loaded(bias, address)?))) else {
+            return Ok(None);
+        };
+        self.runtime(runtime, &object, Some((&elf, bias))).map(Some)
+    }
+
+    /// Last resort where no file can be opened: the table of offsets announces itself in a data segment.
+    fn cookie(&self) -> Result<Option<Located>, LocateError> {
+        let mut budget = MAX_SCAN;
+        for mapping in self.maps.mappings().iter().filter(|m| m.readable && m.writable && m.file.inode != 0) {
+            let mut at = mapping.start;
+            while at < mapping.end && budget > 0 {
+                let len = SCAN_STEP.min(mapping.end - at).min(budget);
+                budget -= len;
+                let mut bytes = vec![0; len as usize];
+                let Some(addr) = Addr::new(at) else { break };
+                if self.memory.read(addr, &mut bytes).is_ok() {
+                    let found = bytes.chunks_exact(COOKIE.len()).position(|word| word == COOKIE);
+                    if let Some(runtime) = found.and_then(|index| addr.add((index * COOKIE.len()) as u64)) {
+                        let object = mapping.path.to_string_lossy();
+                        return self.runtime(runtime, &object, None).map(Some);
+                    }
+                }
+                at += len;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Judges the runtime at `runtime`.
+    fn runtime(&self, runtime: Addr, object: &str, elf: Option<(&Elf, u64)>) -> Result<Located, LocateError> {
+        let pid = self.process.pid();
+        let published = self.published(runtime)?;
+        let version = match &published {
+            Some(head) => LocatedVersion { minor: head.version.minor, exact: Some(head.version) },
+            None => self.older_version(object, elf)?,
+        };
+        let shown = version.exact.map_or_else(|| format!("3.{}", version.minor), |exact| exact.to_string());
+        if version.exact.is_some_and(|exact| exact.major != 3) {
+            return Err(LocateError::Layout { pid, version: shown, what: "the major version is not 3" });
+        }
+        let free_threaded = published.as_ref().is_some_and(|head| head.free_threaded);
+        let Some(layout) = row(version.minor, free_threaded) else {
+            return Err(if version.minor < OLDEST_MINOR {
+                LocateError::TooOld { pid, found: shown }
+            } else {
+                LocateError::TooNew { pid, found: shown }
+            });
+        };
+        let lists = published.as_ref().map_or_else(|| Lists::of(&layout), |head| head.lists.clone());
+        self.prove(runtime, &lists, &layout, shown)?;
+        let asyncio_debug = published
+            .is_some()
+            .then(|| find_asyncio_section(self.process, self.memory, self.maps, self.executable))
+            .flatten();
+        let address = |name| elf.and_then(|(elf, bias)| loaded(bias, elf.symbol(name)?));
+        Ok(Located {
+            runtime,
+            version,
+            free_threaded,
+            executable: self.executable.to_owned(),
+            object_path: object.to_owned(),
+            asyncio_debug,
+            types: TypeAddresses {
+                coroutine: address("PyCoro_Type"),
+                generator: address("PyGen_Type"),
+                async_generator: address("PyAsyncGen_Type"),
+            },
+        })
+    }
+
+    /// The head of the table of offsets, `None` where the runtime does not start with one.
+    fn published(&self, runtime: Addr) -> Result<Option<Head>, LocateError> {
+        let mut bytes = [0; HEAD_SIZE];
+        match self.memory.read(runtime, &mut bytes) {
+            Ok(()) => Ok(Head::parse(&bytes)),
+            Err(error) => Err(self.read_failed(error, "its runtime is not in readable memory", String::from("3"))),
+        }
+    }
+
+    /// The version of a runtime without a table of offsets.
+    fn older_version(&self, object: &str, elf: Option<(&Elf, u64)>) -> Result<LocatedVersion, LocateError> {
+        let pid = self.process.pid();
+        let unknown = || LocateError::UnknownVersion { pid, object: object.to_owned() };
+        let (elf, bias) = elf.ok_or_else(unknown)?;
+        if let Some(addr) = elf.symbol("Py_Version").and_then(|address| loaded(bias, address)) {
+            let hex = self.memory.read_u64(addr);
+            let hex = hex.map_err(|e| self.read_failed(e, "its version is not in readable memory", "3".into()))?;
+            let exact = Version::from_hex(u32::try_from(hex).map_err(|_| unknown())?);
+            return Ok(LocatedVersion { minor: exact.minor, exact: Some(exact) });
+        }
+        // What the C API offers tells the minor version for certain; a name is only what somebody called the file.
+        let by_api = API_AGE.iter().find(|(name, _)| elf.symbol(name).is_some()).map(|&(_, minor)| minor);
+        let by_api = by_api.or_else(|| elf.symbol(ANY_API).map(|_| AGE_OF_THE_REST));
+        let by_name = || [object, self.executable].into_iter().find_map(version_in_path).filter(|v| v.0 == 3);
+        let minor = by_api.or_else(|| by_name().map(|(_, minor)| minor)).ok_or_else(unknown)?;
+        Ok(LocatedVersion { minor, exact: None })
+    }
+
+    /// Proves by the lists of interpreters and threads that this is a running interpreter of the version expected:
+    /// every thread says which interpreter it belongs to.
+    fn prove(&self, runtime: Addr, lists: &Lists, layout: &Layout, version: String) -> Result<(), LocateError> {
+        let pid = self.process.pid();
+        let mut what = "";
+        for _ in 0..ATTEMPTS {
+            match self.walk_lists(runtime, lists, layout) {
+                Ok(Proof::Running) => return Ok(()),
+                Ok(Proof::Starting) => return Err(LocateError::Starting { pid }),
+                Ok(Proof::Finalizing) => return Err(LocateError::Finalizing { pid }),
+                Ok(Proof::Contradiction(found)) => what = found,
+                Err(error) if error.is_fatal() => return Err(self.read_failed(error, "", version)),
+                Err(_) => what = "a list of interpreters or threads leads out of memory",
+            }
+        }
+        Err(LocateError::Layout { pid, version, what })
+    }
+
+    fn walk_lists(&self, runtime: Addr, lists: &Lists, layout: &Layout) -> Result<Proof, ReadError> {
+        let word = |addr: Addr, offset: u64| {
+            self.memory.read_u64(addr.add(offset).ok_or(ReadError::BadPointer(addr.raw().wrapping_add(offset)))?)
+        };
+        let pointer = |addr: Addr, offset: u64| match word(addr, offset)? {
+            0 => Ok(None),
+            raw => Addr::aligned(raw).map(Some).ok_or(ReadError::BadPointer(raw)),
+        };
+        let Some(first) = pointer(runtime, lists.interpreters_head)? else {
+            // A runtime that has been torn down has no interpreters either.
+            return Ok(if word(runtime, lists.finalizing)? == 0 { Proof::Starting } else { Proof::Finalizing });
+        };
+        if word(runtime, lists.finalizing)? != 0 {
+            return Ok(Proof::Finalizing);
+        }
+        let (mut interpreter, mut budget, mut threads) = (Some(first), MAX_PROOF, 0);
+        while let Some(interp) = interpreter.filter(|_| budget > 0) {
+            budget -= 1;
+            let mut thread = pointer(interp, lists.threads_head)?;
+            while let Some(tstate) = thread.filter(|_| budget > 0) {
+                budget -= 1;
+                if pointer(tstate, layout.thread.interp)? != Some(interp) {
+                    return Ok(Proof::Contradiction("a thread does not belong to the interpreter that lists it"));
+                }
+                threads += 1;
+                thread = pointer(tstate, layout.thread.next)?;
+            }
+            interpreter = pointer(interp, lists.next)?;
+        }
+        Ok(if threads > 0 { Proof::Running } else { Proof::Starting })
+    }
+
+    fn read_failed(&self, error: ReadError, what: &'static str, version: String) -> LocateError {
+        let pid = self.process.pid();
+        match error {
+            ReadError::Gone => AccessError::Exited { pid }.into(),
+            ReadError::Forbidden => AccessError::forbidden(pid).into(),
+            _ => LocateError::Layout { pid, version, what },
+        }
+    }
+}
+
+/// What a file without a runtime is: no Python (`None`), or one from before there was such a thing.
+fn too_old_for_a_runtime(pid: i32, elf: &Elf, object: &str) -> Result<Option<Located>, LocateError> {
+    if elf.symbol(ANY_API).is_none() {
+        return Ok(None);
+    }
+    let found = match version_in_path(object) {
+        Some((major, minor)) => format!("{major}.{minor}"),
+        None if elf.symbol(PYTHON_2_API).is_some() => "2".into(),
+        None => "3.6 or older".into(),
+    };
+    Err(LocateError::TooOld { pid, found })
+}
+
+/// How a walk over the lists ended.
+enum Proof {
+    Running,
+    Starting,
+    Finalizing,
+    Contradiction(&'static str),
+}
+
+/// Where the lists are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Lists {
+    finalizing: u64,
+    interpreters_head: u64,
+    next: u64,
+    threads_head: u64,
+}
+
+impl Lists {
+    fn of(layout: &Layout) -> Self {
+        Self {
+            finalizing: layout.runtime.finalizing,
+            interpreters_head: layout.runtime.interpreters_head,
+            next: layout.interp.next,
+            threads_head: layout.interp.threads_head,
+        }
+    }
+}
+
+/// Bytes of the table's beginning that all versions with a table have in common.
+/// CPython: Include/internal/pycore_debug_offsets.h, 3.13 (there pycore_runtime.h), 3.14, 3.15.
+const HEAD_SIZE: usize = 80;
+
+/// The beginning of the table of offsets that a runtime publishes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Head {
+    version: Version,
+    free_threaded: bool,
+    lists: Lists,
+}
+
+impl Head {
+    /// Parses it; `None` when it is not one or holds an impossible offset.
+    fn parse(bytes: &[u8; HEAD_SIZE]) -> Option<Self> {
+        let word = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        let offset = |at| word(at).filter(|&offset| offset < MAX_OFFSET && offset.is_multiple_of(8));
+        if !bytes.starts_with(COOKIE) {
+            return None;
+        }
+        Some(Self {
+            version: Version::from_hex(u32::try_from(word(8)?).ok()?),
+            free_threaded: word(16)? != 0,
+            lists: Lists {
+                finalizing: offset(32)?,
+                interpreters_head: offset(40)?,
+                next: offset(64)?,
+                threads_head: offset(72)?,
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_from_the_names_that_distributions_use() {
+        assert_eq!(version_in_path("/usr/lib/libpython3.9.so.1.0"), Some((3, 9)));
+        assert_eq!(version_in_path("/usr/lib/libpython3.7m.so.1.0"), Some((3, 7)));
+        assert_eq!(version_in_path("/opt/x/python2.7"), Some((2, 7)));
+        assert_eq!(version_in_path("/usr/bin/python3.13t"), Some((3, 13)));
+        assert_eq!(version_in_path("/usr/bin/python3"), None);
+        assert_eq!(version_in_path("/usr/lib/libpython3.so"), None);
+        assert_eq!(version_in_path("/usr/bin/server"), None);
+    }
+
+    #[test]
+    fn a_table_with_an_impossible_offset_is_no_table() {
+        let mut bytes = [0; HEAD_SIZE];
+        bytes[..8].copy_from_slice(COOKIE);
+        bytes[8..12].copy_from_slice(&0x030d_00f0u32.to_le_bytes());
+        assert_eq!(Head::parse(&bytes).map(|h| h.version.to_string()), Some("3.13.0".into()));
+        bytes[40..48].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert_eq!(Head::parse(&bytes), None);
+        assert_eq!(Head::parse(&[0; HEAD_SIZE]), None);
+    }
+
+    #[test]
+    fn every_refusal_says_what_to_do_next() {
+        let (pid, found) = (4211, "2.7".to_owned());
+        let error = LocateError::TooOld { pid, found };
+        assert_eq!(error.to_string(), "process 4211 runs Python 2.7; 3.8 is the oldest that can be read");
+        assert_eq!(error.hint(), "run the program with Python 3.8 or later");
+        let error = LocateError::TooNew { pid, found: "3.16.0a1".into() };
+        assert_eq!(error.to_string(), "process 4211 runs Python 3.16.0a1; 3.15 is the newest that can be read");
+        let error = LocateError::NotPython { pid, executable: "/usr/bin/sleep".into() };
+        assert_eq!(error.to_string(), "process 4211 is not a Python program: it runs /usr/bin/sleep");
+        let error = LocateError::Layout { pid, version: "3.11.7".into(), what: "a list leads out of memory" };
+        assert!(error.hint().starts_with("nothing was guessed"));
+    }
+}

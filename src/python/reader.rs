@@ -1,0 +1,126 @@
+//! A view, a layout and the caches together, with the small reads that everything above needs. It must not know what
+//! is read for what.
+
+use std::sync::Arc;
+
+use super::caches::Caches;
+use super::code::CodeInfo;
+use super::container::{find_str_key, read_list, read_set, read_tuple};
+use super::int::read_int;
+use super::layout::{Flag, Layout, Offset};
+use super::types::TypeInfo;
+use crate::target::{Addr, ReadError, View};
+
+/// Reads objects of one interpreter.
+pub struct Reader<'r, 'm> {
+    /// The memory.
+    pub view: &'r mut View<'m>,
+    /// Where things are.
+    pub layout: &'r Layout,
+    /// What is known already.
+    pub caches: &'r mut Caches,
+}
+
+impl<'r, 'm> Reader<'r, 'm> {
+    /// A reader over these.
+    pub fn new(view: &'r mut View<'m>, layout: &'r Layout, caches: &'r mut Caches) -> Self {
+        Self { view, layout, caches }
+    }
+
+    /// The type of an object.
+    pub fn type_of(&mut self, object: Addr) -> Result<Arc<TypeInfo>, ReadError> {
+        self.caches.types.get_type_of(self.view, self.layout, object)
+    }
+
+    /// Whether the object is an instance of a class or type called `name`, or of a class derived from it.
+    pub fn is_instance(&mut self, object: Addr, name: &str) -> Result<bool, ReadError> {
+        let ty = self.view.object(object, self.layout.object.ob_type)?;
+        self.caches.types.is_subtype(self.view, self.layout, ty, name)
+    }
+
+    /// The instance attribute `name`; `None` when it is not set.
+    pub fn attribute(&mut self, object: Addr, name: &str) -> Result<Option<Addr>, ReadError> {
+        self.caches.attributes.read(self.view, self.layout, &mut self.caches.types, object, name)
+    }
+
+    /// An attribute that is an int; `None` when it is not set or is something else.
+    pub fn int_attribute(&mut self, object: Addr, name: &str) -> Result<Option<i64>, ReadError> {
+        let Some(value) = self.attribute(object, name)? else { return Ok(None) };
+        optional(read_int(self.view, self.layout, value))
+    }
+
+    /// An attribute that is a str; `None` when it is not set or is something else.
+    pub fn str_attribute(&mut self, object: Addr, name: &str) -> Result<Option<String>, ReadError> {
+        let Some(value) = self.attribute(object, name)? else { return Ok(None) };
+        optional(self.str(value))
+    }
+
+    /// A str.
+    pub fn str(&mut self, object: Addr) -> Result<String, ReadError> {
+        super::text::read_str(self.view, self.layout, object)
+    }
+
+    /// Items of a tuple.
+    pub fn tuple(&mut self, object: Addr) -> Result<Vec<Addr>, ReadError> {
+        read_tuple(self.view, self.layout, object)
+    }
+
+    /// Items of a list.
+    pub fn list(&mut self, object: Addr) -> Result<Vec<Addr>, ReadError> {
+        read_list(self.view, self.layout, object)
+    }
+
+    /// Members of a set.
+    pub fn set(&mut self, object: Addr) -> Result<Vec<Addr>, ReadError> {
+        read_set(self.view, self.layout, object)
+    }
+
+    /// The value of a str key of a dict.
+    pub fn key(&mut self, dict: Addr, name: &str) -> Result<Option<Addr>, ReadError> {
+        find_str_key(self.view, self.layout, dict, name)
+    }
+
+    /// `float` or `int` as f64.
+    pub fn number(&mut self, object: Addr) -> Result<f64, ReadError> {
+        if self.is_instance(object, "float")? {
+            super::int::read_float(self.view, self.layout, object)
+        } else {
+            read_int(self.view, self.layout, object).map(|number| number as f64)
+        }
+    }
+
+    /// The code object at `addr`.
+    pub fn code(&mut self, addr: Addr) -> Result<Arc<CodeInfo>, ReadError> {
+        self.caches.codes.get(self.view, self.layout, &mut self.caches.types, addr)
+    }
+
+    /// A flag of a C structure.
+    pub fn flag(&mut self, object: Addr, flag: Flag) -> Result<bool, ReadError> {
+        match flag {
+            Flag::Int(at) => Ok(self.view.i32(object, at)? != 0),
+            Flag::Bit(at, bit) => Ok(self.view.u8(object, at)? >> bit & 1 == 1),
+        }
+    }
+
+    /// The object at `object + at`, unless it is null or None.
+    pub fn field(&mut self, object: Addr, at: Offset) -> Result<Option<Addr>, ReadError> {
+        match self.view.pointer(object, at)? {
+            Some(value) => Ok(self.not_none(value)?),
+            None => Ok(None),
+        }
+    }
+
+    /// The object, unless it is None.
+    pub fn not_none(&mut self, object: Addr) -> Result<Option<Addr>, ReadError> {
+        Ok((self.type_of(object)?.name != "NoneType").then_some(object))
+    }
+}
+
+/// What did not read as what it should be becomes `None`; what is not an answer about it stays an error.
+pub fn optional<T>(result: Result<T, ReadError>) -> Result<Option<T>, ReadError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if !error.is_final() || error.is_fatal() => Err(error),
+        Err(_) => Ok(None),
+    }
+}

@@ -1,0 +1,233 @@
+//! Futures of every make: asyncio's C type and its Python twin, their subclasses, and the future of a gather. It must not
+//! know what anybody waits for.
+
+use rustc_hash::FxHashMap;
+
+use crate::python::reader::Reader;
+use crate::target::{Addr, ReadError};
+
+/// LIMIT: callbacks of one future that are read.
+const MAX_CALLBACKS: usize = 100_000;
+
+/// How a future or task is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FutureKind {
+    /// `_asyncio.Task` or a subclass.
+    CTask,
+    /// `_asyncio.Future` or a subclass.
+    CFuture,
+    /// `asyncio.tasks._PyTask` or a subclass: everything is an attribute.
+    PythonTask,
+    /// `asyncio.futures._PyFuture` or a subclass.
+    PythonFuture,
+    /// Something else.
+    Other,
+}
+
+impl FutureKind {
+    /// Whether it runs a coroutine.
+    pub fn is_task(self) -> bool {
+        matches!(self, Self::CTask | Self::PythonTask)
+    }
+}
+
+/// What a class of futures is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FutureClass {
+    /// How it is made.
+    pub kind: FutureKind,
+    /// `asyncio.gather`'s own future, which lists its children.
+    pub is_gathering: bool,
+}
+
+/// Classes of futures by type address.
+#[derive(Default)]
+pub struct FutureClasses(FxHashMap<Addr, FutureClass>);
+
+/// State of a future.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FutureState {
+    /// Not done.
+    Pending,
+    /// Done by cancellation.
+    Cancelled,
+    /// Done with a result or an exception.
+    Finished,
+}
+
+/// A future as it was read.
+#[derive(Clone, Debug)]
+pub struct FutureRecord {
+    /// Where it is.
+    pub addr: Addr,
+    /// What it is.
+    pub class: FutureClass,
+    /// Done or not.
+    pub state: FutureState,
+    /// The event loop it belongs to.
+    pub event_loop: Option<Addr>,
+    /// What is called when it is done.
+    pub callbacks: Vec<Addr>,
+    /// The exception it ended with.
+    pub exception: Option<Addr>,
+    /// The exception was never asked for.
+    pub never_retrieved: bool,
+    /// 3.14+: who awaits it, as it says itself.
+    pub awaited_by: Vec<Addr>,
+}
+
+impl FutureClasses {
+    /// The class of the object at `addr`.
+    pub fn class_of(&mut self, reader: &mut Reader<'_, '_>, addr: Addr) -> Result<FutureClass, ReadError> {
+        let ty = reader.view.object(addr, reader.layout.object.ob_type)?;
+        self.class_of_type(reader, ty)
+    }
+
+    /// The class that the type at `ty` is.
+    pub fn class_of_type(&mut self, reader: &mut Reader<'_, '_>, ty: Addr) -> Result<FutureClass, ReadError> {
+        if let Some(&class) = self.0.get(&ty) {
+            return Ok(class);
+        }
+        let (mut next, mut is_gathering, mut kind) = (Some(ty), false, FutureKind::Other);
+        // LIMIT: bases; deeper hierarchies do not occur outside of generated code.
+        for _ in 0..64 {
+            let Some(addr) = next else { break };
+            let info = reader.caches.types.get(reader.view, reader.layout, addr)?;
+            kind = match info.name.as_str() {
+                "_asyncio.Task" => FutureKind::CTask,
+                "_asyncio.Future" => FutureKind::CFuture,
+                "Task" | "Future" | "_GatheringFuture" if info.is_heap => {
+                    match reader.caches.types.qualified_name(reader.view, reader.layout, addr)?.as_str() {
+                        "asyncio.tasks.Task" => FutureKind::PythonTask,
+                        "asyncio.futures.Future" => FutureKind::PythonFuture,
+                        "asyncio.tasks._GatheringFuture" => {
+                            is_gathering = true;
+                            FutureKind::Other
+                        }
+                        _ => FutureKind::Other,
+                    }
+                }
+                _ => FutureKind::Other,
+            };
+            // The size of the C structures is the proof that their layout is the one we know.
+            let expected = match kind {
+                FutureKind::CTask => Some(reader.layout.asyncio.task.size),
+                FutureKind::CFuture => Some(reader.layout.asyncio.future.size),
+                _ => None,
+            };
+            if expected.is_some_and(|size| size != info.basicsize.unsigned_abs()) {
+                return Err(ReadError::Invalid("layout of asyncio's C types"));
+            }
+            if kind != FutureKind::Other {
+                break;
+            }
+            next = info.base;
+        }
+        let class = FutureClass { kind, is_gathering };
+        self.0.insert(ty, class);
+        Ok(class)
+    }
+
+    /// Reads the future (or task) at `addr`; `None` when the object is neither.
+    pub fn read(&mut self, reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Option<FutureRecord>, ReadError> {
+        let class = self.class_of(reader, addr)?;
+        match class.kind {
+            FutureKind::CTask | FutureKind::CFuture => read_c_future(reader, addr, class).map(Some),
+            FutureKind::PythonTask | FutureKind::PythonFuture => read_python_future(reader, addr, class).map(Some),
+            FutureKind::Other => Ok(None),
+        }
+    }
+}
+
+fn read_c_future(reader: &mut Reader<'_, '_>, addr: Addr, class: FutureClass) -> Result<FutureRecord, ReadError> {
+    let fields = reader.layout.asyncio.future.clone();
+    let state = match reader.view.i32(addr, fields.state)? {
+        0 => FutureState::Pending,
+        1 => FutureState::Cancelled,
+        2 => FutureState::Finished,
+        _ => return Err(ReadError::Invalid("future")),
+    };
+    let mut callbacks = Vec::new();
+    callbacks.extend(reader.view.pointer(addr, fields.callback0)?);
+    if let Some(list) = reader.field(addr, fields.callbacks)? {
+        callbacks.extend(read_callback_list(reader, list)?);
+    }
+    let awaited_by = match fields.awaited_by {
+        None => Vec::new(),
+        Some(by) => match reader.view.pointer(addr, by.object)? {
+            None => Vec::new(),
+            Some(set) if reader.view.u8(addr, by.is_set)? & 1 == 1 => reader.set(set)?,
+            Some(awaiter) => vec![awaiter],
+        },
+    };
+    Ok(FutureRecord {
+        addr,
+        class,
+        state,
+        event_loop: reader.field(addr, fields.event_loop)?,
+        callbacks,
+        exception: reader.field(addr, fields.exception)?,
+        never_retrieved: reader.flag(addr, fields.log_traceback)?,
+        awaited_by,
+    })
+}
+
+/// Attributes that were never set have the class's default; what is absent here means that.
+// CPython: Lib/asyncio/futures.py.
+fn read_python_future(reader: &mut Reader<'_, '_>, addr: Addr, class: FutureClass) -> Result<FutureRecord, ReadError> {
+    let state = match reader.str_attribute(addr, "_state")?.as_deref() {
+        None | Some("PENDING") => FutureState::Pending,
+        Some("CANCELLED") => FutureState::Cancelled,
+        Some("FINISHED") => FutureState::Finished,
+        Some(_) => return Err(ReadError::Invalid("future")),
+    };
+    let callbacks = match reader.attribute(addr, "_callbacks")? {
+        Some(list) => read_callback_list(reader, list)?,
+        None => Vec::new(),
+    };
+    let exception = match reader.attribute(addr, "_exception")? {
+        Some(exception) => reader.not_none(exception)?,
+        None => None,
+    };
+    let awaited_by = match reader.attribute(addr, "_Future__asyncio_awaited_by")? {
+        Some(set) => match reader.not_none(set)? {
+            Some(set) => reader.set(set)?,
+            None => Vec::new(),
+        },
+        None => Vec::new(),
+    };
+    Ok(FutureRecord {
+        addr,
+        class,
+        state,
+        event_loop: reader.attribute(addr, "_loop")?,
+        callbacks,
+        exception,
+        never_retrieved: is_true(reader, addr, "_Future__log_traceback")?,
+        awaited_by,
+    })
+}
+
+/// Whether an attribute is set to True.
+pub(crate) fn is_true(reader: &mut Reader<'_, '_>, object: Addr, name: &str) -> Result<bool, ReadError> {
+    // True is an int of value 1.
+    Ok(reader.int_attribute(object, name)? == Some(1))
+}
+
+/// Callbacks of a list of (callback, context) tuples.
+fn read_callback_list(reader: &mut Reader<'_, '_>, list: Addr) -> Result<Vec<Addr>, ReadError> {
+    let entries = reader.list(list)?;
+    let mut callbacks = Vec::with_capacity(entries.len().min(MAX_CALLBACKS));
+    for entry in entries.into_iter().take(MAX_CALLBACKS) {
+        callbacks.extend(reader.tuple(entry)?.first());
+    }
+    Ok(callbacks)
+}
+
+/// The children of a gather's future.
+pub fn read_children(reader: &mut Reader<'_, '_>, gathering: Addr) -> Result<Vec<Addr>, ReadError> {
+    match reader.attribute(gathering, "_children")? {
+        Some(children) => reader.list(children),
+        None => Ok(Vec::new()),
+    }
+}

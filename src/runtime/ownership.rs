@@ -1,0 +1,224 @@
+//! Whether anybody but the event loop holds a task. A task that nobody holds can be collected at any time, and its
+//! exceptions go nowhere. References are counted, not compared with a constant: every reference that comes from the event
+//! loop's side or from the task itself is looked up, and a task is held by somebody else if it has more.
+//! It must not know whether the task is awaited; that is the wait graph's.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::callback::{Callback, Function, read_callback, read_captured, read_defaults};
+use super::future::FutureRecord;
+use super::task::TaskRecord;
+use crate::python::container::read_dict_items;
+use crate::python::coroutine::Level;
+use crate::python::frame::{owns_reference, untag};
+use crate::python::reader::{Reader, optional};
+use crate::python::refcount::read_refcount;
+use crate::target::{Addr, ReadError};
+
+/// LIMIT: slots of one frame that are looked at.
+const MAX_SLOTS: u32 = 10_000;
+
+/// LIMIT: members of a container in a task's own frame that are looked at.
+const MAX_MEMBERS: i64 = 10_000;
+
+/// References to tasks from the event loop's side.
+#[derive(Debug, Default)]
+pub struct LoopReferences {
+    counts: FxHashMap<Addr, i64>,
+    /// Cells, functions and groups already counted: several callbacks share them.
+    counted: FxHashSet<(Addr, Addr)>,
+    /// `as_completed` up to 3.12: the futures by the queue that they report to.
+    completions: FxHashMap<Addr, Vec<Addr>>,
+}
+
+/// What one future contributes; found in a wave, counted afterwards.
+#[derive(Debug)]
+pub enum Reference {
+    /// A reference of its own to this task.
+    Own(Addr),
+    /// A reference that this shared holder has once.
+    Shared {
+        /// The cell, function or object.
+        holder: Addr,
+        /// The task.
+        task: Addr,
+    },
+    /// The future reports to this queue when it is done.
+    ReportsTo {
+        /// The queue.
+        queue: Addr,
+        /// The future.
+        future: Addr,
+    },
+}
+
+/// The references that a future's callbacks and its list of awaiters hold.
+pub fn read_future_references(
+    reader: &mut Reader<'_, '_>,
+    future: &FutureRecord,
+) -> Result<Vec<Reference>, ReadError> {
+    let mut references: Vec<Reference> = future.awaited_by.iter().map(|task| Reference::Own(*task)).collect();
+    for &callback in &future.callbacks {
+        match optional(read_callback(reader, callback))? {
+            Some(Callback::Wakes(task)) => references.push(Reference::Own(task)),
+            Some(Callback::Function(function)) => {
+                read_function_references(reader, future.addr, &function, &mut references)?;
+            }
+            // CPython: Lib/asyncio/taskgroups.py: the group keeps the task that opened it.
+            Some(Callback::Method { object, function }) if function.short_name() == "_on_task_done" => {
+                if let Some(task) = optional(reader.attribute(object, "_parent_task"))?.flatten() {
+                    references.push(Reference::Shared { holder: object, task });
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(references)
+}
+
+/// CPython: Lib/asyncio/tasks.py, 3.14: callbacks of wait, shield and gather keep the waiting task as `cur_task`.
+fn read_function_references(
+    reader: &mut Reader<'_, '_>,
+    future: Addr,
+    function: &Function,
+    references: &mut Vec<Reference>,
+) -> Result<(), ReadError> {
+    if !function.info.file.ends_with("asyncio/tasks.py") {
+        return Ok(());
+    }
+    if let Some(captured) = optional(read_captured(reader, function, "cur_task"))?.flatten()
+        && let Some(task) = captured.value
+    {
+        references.push(Reference::Shared { holder: captured.cell, task });
+    }
+    for task in optional(read_defaults(reader, function))?.unwrap_or_default() {
+        references.push(Reference::Shared { holder: function.addr, task });
+    }
+    if function.short_name() == "_on_completion"
+        && let Some(captured) = optional(read_captured(reader, function, "done"))?.flatten()
+        && let Some(queue) = captured.value
+    {
+        references.push(Reference::ReportsTo { queue, future });
+    }
+    Ok(())
+}
+
+impl LoopReferences {
+    /// Counts what a future contributes.
+    pub fn add(&mut self, references: Vec<Reference>) {
+        for reference in references {
+            match reference {
+                Reference::Own(task) => self.add_one(task),
+                Reference::Shared { holder, task } => {
+                    if self.counted.insert((holder, task)) {
+                        self.add_one(task);
+                    }
+                }
+                Reference::ReportsTo { queue, future } => self.completions.entry(queue).or_default().push(future),
+            }
+        }
+    }
+
+    /// Counts a handle in a ready queue that names this task, or any other single reference of the loop's.
+    pub fn add_one(&mut self, task: Addr) {
+        *self.counts.entry(task).or_default() += 1;
+    }
+
+    /// References to this task that were counted.
+    pub fn of(&self, task: Addr) -> i64 {
+        self.counts.get(&task).copied().unwrap_or(0)
+    }
+
+    /// The futures that report to a queue.
+    pub fn reporting_to(&self, queue: Addr) -> &[Addr] {
+        self.completions.get(&queue).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Strong references to a suspended task beyond those of the event loop's side and its own; `None` when the count
+/// cannot be known (an immortal object, or a count that does not add up because the task moved).
+pub fn count_other_references(
+    reader: &mut Reader<'_, '_>,
+    task: &TaskRecord,
+    levels: &[Level],
+    loop_side: i64,
+) -> Result<Option<i64>, ReadError> {
+    let addr = task.future.addr;
+    let Some(count) = optional(read_refcount(reader.view, reader.layout, addr))?.flatten() else { return Ok(None) };
+    let mut rest = count - loop_side;
+    if rest > 0 {
+        rest -= count_own_references(reader, task, levels)?;
+    }
+    Ok((rest >= 0).then_some(rest))
+}
+
+/// References to a task from its own coroutines and its own callbacks: a cycle, which keeps nothing alive.
+fn count_own_references(
+    reader: &mut Reader<'_, '_>,
+    task: &TaskRecord,
+    levels: &[Level],
+) -> Result<i64, ReadError> {
+    let addr = task.future.addr;
+    let mut own = 0;
+    let mut looked_into = FxHashSet::default();
+    for level in levels {
+        for index in 0..level.frame.live_slots.min(MAX_SLOTS) {
+            let raw = level.frame.slot(reader.view, index)?;
+            let Some(object) = untag(reader.layout, raw) else { continue };
+            if object == addr {
+                own += i64::from(owns_reference(reader.layout, raw));
+            } else if looked_into.insert(object) {
+                own += optional(count_in_object(reader, object, addr, &mut looked_into))?.unwrap_or(0);
+            }
+        }
+    }
+    for &callback in &task.future.callbacks {
+        match optional(read_callback(reader, callback))? {
+            Some(Callback::Partial { args }) => own += args.iter().filter(|arg| **arg == addr).count() as i64,
+            Some(Callback::Method { object, .. }) if object == addr => own += 1,
+            _ => {}
+        }
+    }
+    Ok(own)
+}
+
+/// References to `task` from an object that one of its own frames holds: a timeout it is in, or a container that nobody
+/// else holds.
+fn count_in_object(
+    reader: &mut Reader<'_, '_>,
+    object: Addr,
+    task: Addr,
+    looked_into: &mut FxHashSet<Addr>,
+) -> Result<i64, ReadError> {
+    let ty = reader.type_of(object)?;
+    let members = match ty.name.as_str() {
+        "method" => {
+            let bound = reader.view.object(object, reader.layout.builtin.method_self)?;
+            // The same timeout may also be in a variable.
+            return if looked_into.insert(bound) { count_timeout(reader, bound, task) } else { Ok(0) };
+        }
+        "Timeout" => return count_timeout(reader, object, task),
+        "cell" => reader.view.pointer(object, reader.layout.builtin.cell_content)?.into_iter().collect(),
+        "list" | "tuple" if reader.view.i64(object, reader.layout.object.size)? <= MAX_MEMBERS => {
+            if ty.name == "list" { reader.list(object)? } else { reader.tuple(object)? }
+        }
+        "set" if reader.view.i64(object, reader.layout.builtin.set_used)? <= MAX_MEMBERS => reader.set(object)?,
+        "dict" if reader.view.i64(object, reader.layout.dict.used)? <= MAX_MEMBERS => {
+            let items = read_dict_items(reader.view, reader.layout, object)?;
+            items.into_iter().flat_map(|(key, value)| [key, value]).collect()
+        }
+        _ => return Ok(0),
+    };
+    let found = members.iter().filter(|member| **member == task).count() as i64;
+    // A container that others hold too makes the task theirs.
+    let exclusive = found > 0 && read_refcount(reader.view, reader.layout, object)? == Some(1);
+    Ok(if exclusive { found } else { 0 })
+}
+
+/// CPython: Lib/asyncio/timeouts.py: an entered timeout keeps the task it may have to cancel.
+fn count_timeout(reader: &mut Reader<'_, '_>, object: Addr, task: Addr) -> Result<i64, ReadError> {
+    if reader.type_of(object)?.name != "Timeout" {
+        return Ok(0);
+    }
+    Ok(i64::from(reader.attribute(object, "_task")? == Some(task)))
+}

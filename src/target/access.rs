@@ -1,0 +1,149 @@
+//! Why a process cannot be read, and the smallest thing that would change it. It must not know what is read there.
+
+use super::permission::{decisive, diagnose};
+use super::process::{IoFailure, classify};
+
+/// What helps in most cases.
+const GENERAL_FIX: &str = "run asyncprof as the user the target runs as, or start the program under it: \
+                           asyncprof record -- python app.py";
+
+/// Why a process is out of reach.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AccessError {
+    /// No process has this id.
+    #[error("there is no process {pid}")]
+    NoSuchProcess {
+        /// The id asked for.
+        pid: i32,
+    },
+    /// The id belongs to a thread, not to a process.
+    #[error("{tid} is a thread of process {pid}, not a process")]
+    Thread {
+        /// The id asked for.
+        tid: i32,
+        /// The process it belongs to.
+        pid: i32,
+    },
+    /// A thread of the kernel: it has no user memory.
+    #[error("process {pid} ({comm}) is a thread of the kernel, not a program")]
+    KernelThread {
+        /// The id asked for.
+        pid: i32,
+        /// Its name.
+        comm: String,
+    },
+    /// Dead, and not yet waited for by its parent.
+    #[error("process {pid} ({comm}) has already exited and waits for its parent to notice (zombie)")]
+    Zombie {
+        /// The id asked for.
+        pid: i32,
+        /// Its name.
+        comm: String,
+    },
+    /// It was there and has gone.
+    #[error("process {pid} has exited")]
+    Exited {
+        /// The id asked for.
+        pid: i32,
+    },
+    /// The kernel says no.
+    #[error("cannot read process {pid}: permission denied{}", because(why))]
+    Forbidden {
+        /// The id asked for.
+        pid: i32,
+        /// What probably stands in the way, empty when it is not known.
+        why: String,
+        /// What to do about it.
+        fix: String,
+    },
+    /// The program is built for another machine than this profiler.
+    #[error("process {pid} runs {found} code; this asyncprof reads {expected} programs only")]
+    OtherArchitecture {
+        /// The id asked for.
+        pid: i32,
+        /// What its executable is built for.
+        found: String,
+        /// What we are built for.
+        expected: &'static str,
+    },
+    /// The kernel's account of the process cannot be had for another reason.
+    #[error("cannot read {path}: {error}")]
+    Proc {
+        /// The file under /proc.
+        path: String,
+        /// What the kernel said.
+        error: String,
+    },
+}
+
+impl AccessError {
+    /// What to do next.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NoSuchProcess { .. } => "list the running Pythons with: pgrep -a python".into(),
+            Self::Thread { pid, .. } => format!("use the process: {pid}"),
+            Self::KernelThread { .. } => "give the id of a running Python program: pgrep -a python".into(),
+            Self::Zombie { .. } | Self::Exited { .. } => {
+                "it cannot be read any more; to watch a program from its start: asyncprof record -- python app.py"
+                    .into()
+            }
+            Self::Forbidden { fix, .. } => fix.clone(),
+            Self::OtherArchitecture { expected, .. } => {
+                format!("run the target with a Python built for {expected}, or an asyncprof built for its machine")
+            }
+            Self::Proc { .. } => "asyncprof needs a /proc that shows the target; is it mounted here?".into(),
+        }
+    }
+
+    /// What a failed access to a file below `/proc/PID` says about the process; the reason for a refusal is not looked
+    /// for.
+    pub(super) fn from_proc(pid: i32, path: &str, error: &std::io::Error) -> Self {
+        match classify(error) {
+            IoFailure::Gone => Self::Exited { pid },
+            IoFailure::Forbidden => Self::Forbidden { pid, why: String::new(), fix: GENERAL_FIX.into() },
+            IoFailure::Other => Self::Proc { path: path.into(), error: error.to_string() },
+        }
+    }
+
+    /// The kernel refused to show process `pid`; finds out why.
+    pub fn forbidden(pid: i32) -> Self {
+        let checks = diagnose(pid);
+        let (why, fix) = decisive(&checks).map_or_else(
+            || (String::new(), GENERAL_FIX.to_owned()),
+            |(check, fix)| (check.detail.clone(), fix.text.clone()),
+        );
+        Self::Forbidden { pid, why, fix }
+    }
+}
+
+fn because(why: &str) -> String {
+    if why.is_empty() { String::new() } else { format!(" ({why})") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_says_what_happened_and_what_to_do() {
+        let (why, fix) = ("ptrace_scope=1".to_owned(), "start it under asyncprof".to_owned());
+        let error = AccessError::Forbidden { pid: 4211, why, fix };
+        assert_eq!(error.to_string(), "cannot read process 4211: permission denied (ptrace_scope=1)");
+        assert_eq!(error.hint(), "start it under asyncprof");
+        let error = AccessError::Zombie { pid: 4211, comm: "python".into() };
+        let expected = "process 4211 (python) has already exited and waits for its parent to notice (zombie)";
+        assert_eq!(error.to_string(), expected);
+        let error = AccessError::Thread { tid: 4212, pid: 4211 };
+        assert_eq!(error.to_string(), "4212 is a thread of process 4211, not a process");
+        assert_eq!(error.hint(), "use the process: 4211");
+        let error = AccessError::OtherArchitecture { pid: 4211, found: "32-bit i386".into(), expected: "x86_64" };
+        assert_eq!(error.to_string(), "process 4211 runs 32-bit i386 code; this asyncprof reads x86_64 programs only");
+    }
+
+    #[test]
+    fn a_file_of_proc_that_is_not_there_means_that_the_process_is_gone() {
+        let gone = std::fs::read("/proc/2147483647/maps").unwrap_err();
+        let pid = i32::MAX;
+        assert_eq!(AccessError::from_proc(pid, "/proc/2147483647/maps", &gone), AccessError::Exited { pid });
+    }
+}

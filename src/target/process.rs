@@ -1,0 +1,302 @@
+//! One process as the kernel names it: which one it is, what it runs, its threads. It must not know what its memory
+//! means.
+
+use std::fs;
+use std::io;
+
+use nix::errno::Errno;
+
+use super::access::AccessError;
+
+/// LIMIT: threads listed of one process; far above what a program can use, below what would hurt us.
+const MAX_THREADS: usize = 65_536;
+
+/// A flag in `/proc/PID/stat`: a thread of the kernel. Linux: include/linux/sched.h.
+const PF_KTHREAD: u64 = 0x0020_0000;
+
+/// A process, told apart from a later one with the same id by its start time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    pid: i32,
+    start_ticks: u64,
+}
+
+impl Process {
+    /// The process `pid`, if it is one whose memory can be read in principle. Permission is not tried here.
+    pub fn open(pid: i32) -> Result<Self, AccessError> {
+        if pid <= 0 {
+            return Err(AccessError::NoSuchProcess { pid });
+        }
+        let path = format!("/proc/{pid}/stat");
+        let bytes = fs::read(&path).map_err(|error| match classify(&error) {
+            IoFailure::Gone => AccessError::NoSuchProcess { pid },
+            _ => AccessError::from_proc(pid, &path, &error),
+        })?;
+        let stat = Stat::parse(&bytes)
+            .ok_or_else(|| AccessError::Proc { path, error: "its format is not the kernel's".into() })?;
+        if let Some(leader) = status_number(pid, "Tgid:").filter(|&leader| leader != pid) {
+            return Err(AccessError::Thread { tid: pid, pid: leader });
+        }
+        if stat.flags & PF_KTHREAD != 0 {
+            return Err(AccessError::KernelThread { pid, comm: stat.comm });
+        }
+        if matches!(stat.state, 'Z' | 'X') {
+            return Err(AccessError::Zombie { pid, comm: stat.comm });
+        }
+        Ok(Self { pid, start_ticks: stat.start_ticks })
+    }
+
+    /// Its id, in our process namespace.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// When it started, in clock ticks since boot.
+    pub fn start_ticks(&self) -> u64 {
+        self.start_ticks
+    }
+
+    /// Whether the id still means this process, and it is not a zombie.
+    pub fn is_same(&self) -> bool {
+        self.stat().is_some_and(|s| s.start_ticks == self.start_ticks && !matches!(s.state, 'Z' | 'X'))
+    }
+
+    /// What the kernel says of it now, `None` when it is gone.
+    pub fn stat(&self) -> Option<Stat> {
+        Stat::parse(&fs::read(format!("/proc/{}/stat", self.pid)).ok()?)
+    }
+
+    /// Path of its executable in its own mount namespace, without the kernel's mark for a deleted file; `None` without
+    /// permission.
+    pub fn executable(&self) -> Option<String> {
+        let link = self.remote().ok()?.exe().ok()?;
+        Some(strip_deleted(&link).to_owned())
+    }
+
+    /// Whether the file it was started from is no longer at its path; `None` without permission.
+    pub fn executable_deleted(&self) -> Option<bool> {
+        Some(self.remote().ok()?.exe().ok()?.ends_with(DELETED))
+    }
+
+    /// Its command line; empty when the kernel shows none. Bytes that are not UTF-8 are replaced.
+    pub fn command_line(&self) -> Vec<String> {
+        let bytes = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        let mut arguments: Vec<String> =
+            bytes.split(|&b| b == 0).map(|a| String::from_utf8_lossy(a).into_owned()).collect();
+        // Every argument ends with a zero byte, so the last piece is what follows the end.
+        if arguments.last().is_some_and(String::is_empty) {
+            arguments.pop();
+        }
+        arguments
+    }
+
+    /// Its threads' ids in our process namespace, oldest first; empty when it is gone.
+    pub fn thread_ids(&self) -> Vec<i32> {
+        let threads = self.remote().and_then(|p| p.threads()).unwrap_or_default();
+        let mut ids: Vec<i32> = threads.iter().take(MAX_THREADS).filter_map(|t| t.id().ok()).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Its descendants: (process, parent) in no order.
+    pub fn descendants(&self) -> Vec<(i32, i32)> {
+        self.remote().and_then(|p| p.child_processes()).unwrap_or_default()
+    }
+
+    /// The kernel's name of a thread (`comm`, at most 15 bytes), `None` when it is gone.
+    pub fn thread_name(&self, tid: i32) -> Option<String> {
+        let bytes = fs::read(format!("/proc/{}/task/{tid}/comm", self.pid)).ok()?;
+        Some(String::from_utf8_lossy(bytes.strip_suffix(b"\n").unwrap_or(&bytes)).into_owned())
+    }
+
+    /// Its threads as both sides number them.
+    pub fn namespaced_threads(&self) -> ThreadIds {
+        let ids = self.thread_ids();
+        let same = self.namespace_ids(self.pid).is_none_or(|ids| ids.len() < 2);
+        let pairs = ids.into_iter().filter_map(|ours| {
+            let theirs = if same { ours } else { *self.namespace_ids(ours)?.last()? };
+            Some((ours, theirs))
+        });
+        ThreadIds { pairs: pairs.collect() }
+    }
+
+    /// The ids of a thread, from our process namespace inwards to its own.
+    fn namespace_ids(&self, tid: i32) -> Option<Vec<i32>> {
+        let status = fs::read(format!("/proc/{}/task/{tid}/status", self.pid)).ok()?;
+        parse_namespace_ids(&status)
+    }
+
+    fn remote(&self) -> Result<remoteprocess::Process, remoteprocess::Error> {
+        remoteprocess::Process::new(self.pid)
+    }
+}
+
+/// Thread ids on both sides of a process namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ThreadIds {
+    /// (ours, theirs).
+    pairs: Vec<(i32, i32)>,
+}
+
+impl ThreadIds {
+    /// Our id of the thread that calls itself `theirs`, `None` when there is no such thread.
+    pub fn ours(&self, theirs: i32) -> Option<i32> {
+        self.pairs.iter().find(|pair| pair.1 == theirs).map(|pair| pair.0)
+    }
+
+    /// What the thread that we call `ours` calls itself.
+    pub fn theirs(&self, ours: i32) -> Option<i32> {
+        self.pairs.iter().find(|pair| pair.0 == ours).map(|pair| pair.1)
+    }
+
+    /// All pairs (ours, theirs), oldest first.
+    pub fn pairs(&self) -> &[(i32, i32)] {
+        &self.pairs
+    }
+}
+
+/// What `/proc/PID/stat` says, as far as it is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Name, at most 15 bytes; bytes that are not UTF-8 are replaced.
+    pub comm: String,
+    /// `R` running, `S` sleeping, `D` uninterruptible, `T` stopped, `t` traced, `Z` zombie, `X` dead.
+    pub state: char,
+    /// The parent's id.
+    pub parent: i32,
+    /// `PF_` flags.
+    pub flags: u64,
+    /// Clock ticks since boot.
+    pub start_ticks: u64,
+}
+
+impl Stat {
+    /// Parses the line; `None` when it is not one. Linux: man 5 proc_pid_stat.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        // The name may hold spaces and parentheses, so it ends at the last one.
+        let open = bytes.iter().position(|&b| b == b'(')?;
+        let close = bytes.iter().rposition(|&b| b == b')').filter(|&close| close > open)?;
+        let comm = String::from_utf8_lossy(&bytes[open + 1..close]).into_owned();
+        let rest = std::str::from_utf8(&bytes[close + 1..]).ok()?;
+        // The first field behind the name is number 3.
+        let field = |number: usize| rest.split_ascii_whitespace().nth(number - 3);
+        Some(Self {
+            comm,
+            state: field(3)?.chars().next()?,
+            parent: field(4)?.parse().ok()?,
+            flags: field(9)?.parse().ok()?,
+            start_ticks: field(22)?.parse().ok()?,
+        })
+    }
+}
+
+/// What the kernel appends to the path of a mapped or executed file that was deleted.
+pub(super) const DELETED: &str = " (deleted)";
+
+/// The path without the kernel's mark for a deleted file.
+pub(super) fn strip_deleted(path: &str) -> &str {
+    path.strip_suffix(DELETED).unwrap_or(path)
+}
+
+fn parse_namespace_ids(status: &[u8]) -> Option<Vec<i32>> {
+    let line = status.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(b"NSpid:"))?;
+    std::str::from_utf8(line).ok()?.split_ascii_whitespace().map(|id| id.parse().ok()).collect()
+}
+
+/// A number in `/proc/PID/status`.
+pub(super) fn status_number(pid: i32, key: &str) -> Option<i32> {
+    let status = fs::read(format!("/proc/{pid}/status")).ok()?;
+    let line = status.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(key.as_bytes()))?;
+    std::str::from_utf8(line).ok()?.trim().parse().ok()
+}
+
+/// What a failed access to a file of `/proc/PID` means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IoFailure {
+    Gone,
+    Forbidden,
+    Other,
+}
+
+pub(super) fn classify(error: &io::Error) -> IoFailure {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ENOENT | Errno::ESRCH) => IoFailure::Gone,
+        Some(Errno::EACCES | Errno::EPERM) => IoFailure::Forbidden,
+        _ => IoFailure::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const REST: &str = "S 1 2 3 4 5 4194560 7 8 9 10 11 12 13 14 20 0 1 0 5519 17";
+
+    #[test]
+    fn a_name_with_spaces_and_parentheses_does_not_shift_the_fields() {
+        let stat = Stat::parse(format!("42 (a) S (b)) {REST}\n").as_bytes()).unwrap();
+        assert_eq!(stat.comm, "a) S (b)");
+        assert_eq!((stat.state, stat.parent, stat.flags, stat.start_ticks), ('S', 1, 4_194_560, 5519));
+    }
+
+    #[test]
+    fn a_line_that_is_cut_off_is_not_a_process() {
+        assert_eq!(Stat::parse(b""), None);
+        assert_eq!(Stat::parse(b"42 )("), None);
+        assert_eq!(Stat::parse(b"42 (python) S 1 2"), None);
+    }
+
+    #[test]
+    fn ids_are_listed_from_our_namespace_inwards() {
+        assert_eq!(parse_namespace_ids(b"Name:\tx\nNSpid:\t4211\t17\t3\n"), Some(vec![4211, 17, 3]));
+        assert_eq!(parse_namespace_ids(b"Name:\tx\n"), None);
+        let ids = ThreadIds { pairs: vec![(4211, 1), (4212, 2)] };
+        assert_eq!((ids.ours(2), ids.theirs(4211), ids.ours(4212)), (Some(4212), Some(1), None));
+    }
+
+    #[test]
+    fn this_very_process_is_recognised_and_its_threads_are_listed() {
+        let pid = std::process::id() as i32;
+        let process = Process::open(pid).unwrap();
+        assert!(process.is_same());
+        assert!(process.thread_ids().contains(&pid));
+        assert_eq!(process.namespaced_threads().pairs().len(), process.thread_ids().len());
+        assert!(!process.command_line().is_empty());
+        let later = Process { start_ticks: process.start_ticks + 1, ..process };
+        assert!(!later.is_same(), "another start time is another process");
+    }
+
+    #[test]
+    fn a_thread_id_is_refused_with_the_process_it_belongs_to() {
+        let pid = std::process::id() as i32;
+        let answer = std::thread::spawn(|| {
+            let tid = nix::unistd::gettid().as_raw();
+            (tid, Process::open(tid))
+        });
+        let (tid, answer) = answer.join().unwrap();
+        assert_eq!(answer, Err(AccessError::Thread { tid, pid }));
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_a_process_are_refused() {
+        for pid in [0, -1, i32::MAX] {
+            assert_eq!(Process::open(pid), Err(AccessError::NoSuchProcess { pid }));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_stat_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Stat::parse(&bytes);
+            let _ = parse_namespace_ids(&bytes);
+        }
+
+        #[test]
+        fn every_name_leaves_the_fields_where_they_are(name in "[ -~]{0,15}") {
+            let stat = Stat::parse(format!("42 ({name}) {REST}").as_bytes()).unwrap();
+            prop_assert_eq!(stat.comm, name);
+            prop_assert_eq!(stat.start_ticks, 5519);
+        }
+    }
+}
