@@ -1,7 +1,48 @@
 //! asyncprof shows what a live Python async process is doing, from outside, without touching it.
-#![doc = ""]
+//!
+//! # The way of the data
+//!
+//! ```text
+//! target memory -> python objects -> asyncio's model -> snapshot -> detect -> render -> cli
+//! ```
+//!
+//! A folder is a layer, a file is one noun, and `use` points to earlier layers only. `tests/layering.rs` holds the allowed
+//! edges as a table.
+//!
+//! | layer | knows | must not know |
+//! |---|---|---|
+//! | [`target`] | the kernel: process memory, maps, ELF, /proc, stopping | Python |
+//! | [`python`] | CPython's objects, frames, coroutines, code, threads, and their layout in each version | asyncio |
+//! | [`runtime`] | asyncio: loops, tasks, futures, what waits for what | the output |
+//! | [`snapshot`] | one instant as owned, inert data; the session that takes it | files, terminals |
+//! | [`detect`] | what is wrong in a snapshot | I/O, the clock |
+//! | [`render`] | a snapshot and its findings as bytes, one file a format | the target, the terminal |
+//! | [`cli`] | people: options, exit codes, files, terminal | how anything is read |
+//!
+//! # Invariants
+//!
+//! 1. Nothing after [`snapshot`] can read the target: what it works on holds no addresses that could be followed. Keys of
+//!    tasks and loops are names, nothing more.
+//! 2. Nothing before [`cli`] prints or exits. (`tests/layering.rs`)
+//! 3. Python versions are compared only in [`python::layout`]; everyone else asks the layout. (`tests/layering.rs`)
+//! 4. No byte of the target can make us panic, loop without bound or allocate without bound. The target is hostile input.
+//!    What it calls its things is made visible before it is shown. (`tests/render.rs`)
+//! 5. Written formats have their own types and a version; no type of the model is serialised by derive. ([`render::json`])
+//! 6. The target keeps running, whatever happens to us. We never stop it unless asked, and a stop is owned by a guard.
+//! 7. Unknown is a value. It is never shown as "good", as zero, or guessed; a rule that cannot know is silent.
+//!    (`tests/detect.rs`)
+//!
+//! # Where to add things
+//!
+//! - A rule: a type in `src/detect/` and a line in [`detect::RULES`].
+//! - A format: a file in `src/render/`, a variant of [`render::Format`], and a golden file.
+//! - An option: a field in `src/cli/args.rs`; help, completions and environment variables follow from it.
+//! - A Python version: a row in [`python::layout`].
 
+pub mod cli;
+pub mod detect;
 pub mod python;
+pub mod render;
 pub mod runtime;
 pub mod snapshot;
 pub mod target;

@@ -1,5 +1,5 @@
 //! The `asyncprof` program: hands the command line to the library and exits with its answer.
 
-fn main() {
-    println!("x")
+fn main() -> asyncprof::cli::Exit {
+    asyncprof::cli::main()
 }

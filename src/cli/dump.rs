@@ -1,0 +1,47 @@
+//! `asyncprof dump`: one instant of a process, judged and written. It must not know any format.
+
+use super::args::{Color, DumpArgs};
+use super::output::{self, Destination};
+use super::progress::take_snapshot;
+use super::{Exit, Failure, note, processes};
+use crate::detect;
+use crate::render::{self, Format};
+use crate::snapshot::Snapshot;
+use crate::snapshot::model::{Finding, Severity};
+use crate::snapshot::session;
+
+pub(super) fn run(args: &DumpArgs, color: Color) -> Result<Exit, Failure> {
+    let destination = Destination::check(&args.output, args.force)?;
+    let format = match args.format {
+        Some(name) => name.into(),
+        None => output::format_of(&args.output).unwrap_or(Format::Text),
+    };
+    let pid = processes::resolve(&args.target)?;
+    let snapshot = take_snapshot(pid, session::Options { blocking: args.blocking })?;
+    let findings = detect::judge(&snapshot);
+    let options = render::Options {
+        limit: args.limit,
+        width: output::width(),
+        color: destination.shows_color(color),
+        full_task_names: args.full_task_names,
+    };
+    destination.write(|out| render::write(format, &snapshot, &findings, &options, out))?;
+    Ok(verdict(&snapshot, &findings, args.fail_on.map(Severity::from)))
+}
+
+/// The exit code of a dump that was written.
+fn verdict(snapshot: &Snapshot, findings: &[Finding], fail_on: Option<Severity>) -> Exit {
+    let python = &snapshot.python;
+    if !python.asyncio_loaded {
+        note(&format!("process {} runs CPython {}, but has not loaded asyncio", snapshot.pid, python.version));
+        return Exit::Unsupported;
+    }
+    if snapshot.loops.is_empty() && snapshot.tasks.is_empty() {
+        note(&format!("process {} has loaded asyncio, but has no event loop and no tasks now", snapshot.pid));
+        return Exit::Unsupported;
+    }
+    match fail_on {
+        Some(least) if findings.iter().any(|finding| finding.severity >= least) => Exit::Found,
+        _ => Exit::Fine,
+    }
+}

@@ -1,0 +1,82 @@
+//! Layer 7: people. The command line, its exit codes, its files and its terminal.
+//!
+//! Only here is anything printed, and only `main` exits. stdout carries the result and nothing else; notes go to stderr.
+
+mod abilities;
+mod args;
+mod doctor;
+mod dump;
+mod exit;
+mod output;
+mod processes;
+mod progress;
+
+use clap::{CommandFactory as _, Parser as _};
+
+pub use args::Cli;
+pub use exit::Exit;
+
+use crate::render::escape::visible;
+
+/// Reads the command line, does what it says, and answers with the exit code.
+pub fn main() -> Exit {
+    match Cli::try_parse() {
+        Ok(cli) => run(&cli),
+        Err(error) => {
+            // Help and version are results, and a closed pipe is nobody's error.
+            let _ = error.print();
+            if error.use_stderr() { Exit::Usage } else { Exit::Fine }
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Exit {
+    let done = match &cli.command {
+        args::Command::Dump(args) => dump::run(args, cli.color),
+        args::Command::Doctor(args) => doctor::run(args),
+        args::Command::Completions { shell } => complete(*shell),
+    };
+    done.unwrap_or_else(|failure| {
+        failure.report();
+        failure.exit
+    })
+}
+
+fn complete(shell: clap_complete::Shell) -> Result<Exit, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "asyncprof", &mut script);
+    output::to_stdout(|out| out.write_all(&script))?;
+    Ok(Exit::Fine)
+}
+
+/// Why there is no result.
+#[derive(Debug)]
+struct Failure {
+    exit: Exit,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), hint: None }
+    }
+
+    fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    fn report(&self) {
+        eprintln!("error: {}", visible(&self.message));
+        if let Some(hint) = &self.hint {
+            // A hint can be a list, one item a line.
+            for (position, line) in hint.lines().enumerate() {
+                eprintln!("{} {}", if position == 0 { "hint: " } else { "      " }, visible(line));
+            }
+        }
+    }
+}
+
+fn note(message: &str) {
+    eprintln!("note: {}", visible(message));
+}

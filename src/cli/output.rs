@@ -1,0 +1,142 @@
+//! Where a result goes: stdout, or a file that is complete or not there at all. It must not know what is written.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
+
+use super::args::Color;
+use super::{Exit, Failure};
+use crate::render::Format;
+
+/// A place that was found fit to write to.
+#[derive(Debug)]
+pub(super) enum Destination {
+    Stdout,
+    File { path: PathBuf, overwrite: bool },
+}
+
+impl Destination {
+    /// Looks at a place before any work is done for it.
+    pub(super) fn check(path: &Path, overwrite: bool) -> Result<Self, Failure> {
+        if path == Path::new("-") {
+            return Ok(Self::Stdout);
+        }
+        let shown = path.display();
+        match fs::symlink_metadata(path) {
+            Ok(metadata) if metadata.is_dir() => {
+                return Err(Failure::new(Exit::Usage, format!("{shown} is a folder")));
+            }
+            Ok(_) if !overwrite => {
+                return Err(Failure::new(Exit::Usage, format!("{shown} exists already"))
+                    .hint("choose another name, or overwrite it with --force"));
+            }
+            _ => {}
+        }
+        if !folder_of(path).is_dir() {
+            return Err(Failure::new(Exit::Usage, format!("there is no folder for {shown}")));
+        }
+        Ok(Self::File { path: path.to_owned(), overwrite })
+    }
+
+    /// Writes the whole result, or reports why not.
+    pub(super) fn write(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+        match self {
+            Self::Stdout => to_stdout(write),
+            Self::File { path, overwrite } => to_file(path, *overwrite, write)
+                .map_err(|error| Failure::new(Exit::Own, format!("cannot write {}: {error}", path.display()))),
+        }
+    }
+
+    /// Whether colours would be seen as such.
+    pub(super) fn shows_color(&self, color: Color) -> bool {
+        match (color, self) {
+            (Color::Always, _) => true,
+            (Color::Never, _) | (Color::Auto, Self::File { .. }) => false,
+            (Color::Auto, Self::Stdout) => {
+                let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+                io::stdout().is_terminal() && !refused && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+            }
+        }
+    }
+}
+
+/// What a file's ending says about its format.
+pub(super) fn format_of(path: &Path) -> Option<Format> {
+    match path.extension()?.to_str()? {
+        "txt" => Some(Format::Text),
+        "json" => Some(Format::Json),
+        "dot" | "gv" => Some(Format::Dot),
+        "svg" => Some(Format::Svg),
+        "folded" | "collapsed" => Some(Format::Collapsed),
+        _ => None,
+    }
+}
+
+/// Columns for text: what the shell says, else a width that fits most windows.
+pub(super) fn width() -> usize {
+    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(100)
+}
+
+/// Writes to stdout. A reader that has seen enough (`| head`) is no error.
+pub(super) fn to_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Own, format!("cannot write to stdout: {error}")))
+        }
+        _ => {
+            // What is left in the buffer would only fail again.
+            let _ = out.into_parts();
+            Ok(())
+        }
+    }
+}
+
+/// Writes beside the file and moves it there when it is complete, so that no half result is ever seen under its name.
+fn to_file(path: &Path, overwrite: bool, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let unfinished = Unfinished::beside(path)?;
+    let mut out = BufWriter::new(&unfinished.file);
+    write(&mut out)?;
+    out.flush()?;
+    drop(out);
+    if overwrite {
+        return fs::rename(&unfinished.path, path);
+    }
+    // Unlike a rename, a link never replaces what came to be there meanwhile.
+    match fs::hard_link(&unfinished.path, path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !path.exists() => {
+            // Some file systems have no links.
+            fs::rename(&unfinished.path, path)
+        }
+        linked => linked,
+    }
+}
+
+/// A file under a temporary name, removed when it goes out of scope.
+struct Unfinished {
+    path: PathBuf,
+    file: File,
+}
+
+impl Unfinished {
+    fn beside(path: &Path) -> io::Result<Self> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let path = folder_of(path).join(format!(".{name}.{}.unfinished", std::process::id()));
+        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+        Ok(Self { path, file })
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // After a rename there is nothing to remove.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}

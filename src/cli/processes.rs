@@ -1,0 +1,107 @@
+//! Which Python processes there are, by what the kernel tells everybody: executable, mapped files, command line.
+//! It must not read any process's memory.
+
+use std::fs;
+
+use super::args::Target;
+use super::{Exit, Failure};
+
+/// A process that looks like Python.
+#[derive(Clone, Debug)]
+pub(super) struct PythonProcess {
+    pub(super) pid: i32,
+    /// `3.12`, where a file name says it.
+    pub(super) version: Option<String>,
+    pub(super) command: String,
+}
+
+/// The process a command line asks for.
+pub(super) fn resolve(target: &Target) -> Result<i32, Failure> {
+    match (target.pid(), &target.name) {
+        (Some(pid), _) => Ok(pid),
+        (None, Some(pattern)) => find_by_name(pattern),
+        (None, None) => Err(Failure::new(Exit::Usage, "which process?")
+            .hint("give its id, or a part of its command line with --name; asyncprof doctor lists Python processes")),
+    }
+}
+
+fn find_by_name(pattern: &str) -> Result<i32, Failure> {
+    let mut matches = list();
+    matches.retain(|process| process.command.contains(pattern));
+    match matches.as_slice() {
+        [only] => Ok(only.pid),
+        [] => Err(Failure::new(Exit::Gone, format!("no Python process has {pattern:?} in its command line"))
+            .hint("asyncprof doctor lists the Python processes it can see")),
+        several => {
+            let list: Vec<String> =
+                several.iter().map(|process| format!("{:>8}  {}", process.pid, process.command)).collect();
+            Err(Failure::new(Exit::Usage, format!("{} processes match {pattern:?}", several.len()))
+                .hint(format!("give one of these ids:\n{}", list.join("\n"))))
+        }
+    }
+}
+
+/// All processes that look like Python, except our own.
+pub(super) fn list() -> Vec<PythonProcess> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let ourselves = i32::try_from(std::process::id()).ok();
+    let mut found: Vec<PythonProcess> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|&pid| Some(pid) != ourselves)
+        .filter_map(inspect)
+        .collect();
+    found.sort_by_key(|process| process.pid);
+    found
+}
+
+fn inspect(pid: i32) -> Option<PythonProcess> {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let arguments: Vec<_> =
+        bytes.split(|&byte| byte == 0).filter(|argument| !argument.is_empty()).map(String::from_utf8_lossy).collect();
+    let command = arguments.join(" ");
+    if command.is_empty() {
+        return None;
+    }
+    let executable = fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let executable = executable.as_deref().map(|path| path.to_string_lossy());
+    // The link of another user's process cannot be read, but its command line can.
+    let program = executable.as_deref().or(arguments.first().map(|argument| &**argument))?;
+    if let Some(version) = version_in(program.rsplit('/').next()?, "python") {
+        return Some(PythonProcess { pid, version, command });
+    }
+    // Python inside another program.
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+    let library =
+        maps.lines().filter_map(|line| line.rsplit('/').next()).find_map(|file| version_in(file, "libpython"))?;
+    Some(PythonProcess { pid, version: library, command })
+}
+
+/// Whether a file name begins like Python's, and the version in it if it has one.
+#[allow(clippy::option_option, reason = "not Python, Python of unknown version, Python 3.12 are three answers")]
+fn version_in(file: &str, prefix: &str) -> Option<Option<String>> {
+    let rest = file.strip_prefix(prefix)?;
+    let version: String = rest.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+    let version = version.trim_end_matches('.');
+    let whole = rest.len() == version.len()
+        || prefix == "libpython"
+        || matches!(&rest[version.len()..], "t" | "d" | "m" | " (deleted)");
+    whole.then(|| version.contains('.').then(|| version.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_names_tell_python_from_others() {
+        assert_eq!(version_in("python", "python"), Some(None));
+        assert_eq!(version_in("python3", "python"), Some(None));
+        assert_eq!(version_in("python3.12", "python"), Some(Some("3.12".into())));
+        assert_eq!(version_in("python3.13t", "python"), Some(Some("3.13".into())));
+        assert_eq!(version_in("python3.9 (deleted)", "python"), Some(Some("3.9".into())));
+        assert_eq!(version_in("python-language-server", "python"), None);
+        assert_eq!(version_in("libpython3.11.so.1.0", "libpython"), Some(Some("3.11".into())));
+        assert_eq!(version_in("bash", "python"), None);
+    }
+}

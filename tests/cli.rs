@@ -1,0 +1,158 @@
+//! What the program answers at its edges: exit codes, what goes to stdout and what to stderr, and files.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::fs;
+use std::io::Read as _;
+use std::process::{Command, Output, Stdio};
+
+fn asyncprof() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_asyncprof"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ASYNCPROF_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    asyncprof().args(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> &str {
+    str::from_utf8(&output.stdout).unwrap()
+}
+
+fn stderr(output: &Output) -> &str {
+    str::from_utf8(&output.stderr).unwrap()
+}
+
+/// No stdout, one `error:` line first, and this exit code.
+fn assert_refused(output: &Output, code: i32) {
+    assert_eq!(output.status.code(), Some(code), "{}", stderr(output));
+    assert_eq!(stdout(output), "");
+    assert!(stderr(output).starts_with("error: "), "{}", stderr(output));
+}
+
+/// Above what the kernel gives out, so that nobody has it.
+const NO_PROCESS: &str = "2147483647";
+
+#[test]
+fn help_and_version_are_results() {
+    for arguments in [&["--help"][..], &["dump", "--help"], &["doctor", "-h"], &["--version"]] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        assert!(stdout(&output).contains("asyncprof"), "{arguments:?}");
+        assert_eq!(stderr(&output), "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_command_line_without_sense_is_a_usage_error() {
+    for arguments in [
+        &[][..],
+        &["dump", "0"],
+        &["dump", "-5"],
+        &["dump", "python"],
+        &["dump", "1", "--pid", "2"],
+        &["dump", "1", "--name", "x"],
+        &["dump", "1", "-f", "xml"],
+        &["dump", "1", "--fail-on", "fatal"],
+        &["completions", "cobol"],
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(stdout(&output), "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn dump_asks_which_process() {
+    let output = run(&["dump"]);
+    assert_refused(&output, 2);
+    assert_eq!(
+        stderr(&output),
+        "error: which process?\nhint:  give its id, or a part of its command line with --name; asyncprof doctor lists \
+         Python processes\n"
+    );
+}
+
+#[test]
+fn a_process_that_is_not_there_is_exit_4() {
+    assert_refused(&run(&["dump", NO_PROCESS]), 4);
+    assert_refused(&run(&["dump", "--name", "no process has this in its command line"]), 4);
+    assert_eq!(run(&["doctor", NO_PROCESS]).status.code(), Some(4));
+}
+
+#[test]
+fn a_process_that_is_no_python_is_exit_5() {
+    let ourselves = std::process::id().to_string();
+    assert_refused(&run(&["dump", &ourselves]), 5);
+}
+
+#[test]
+fn an_existing_file_is_not_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tasks.svg");
+    fs::write(&path, "precious").unwrap();
+    let output = run(&["dump", NO_PROCESS, "-o", path.to_str().unwrap()]);
+    assert_refused(&output, 2);
+    assert!(stderr(&output).contains("exists already\nhint:  choose another name, or overwrite it with --force"));
+    // Allowed to, a failed dump leaves it as it was, and nothing beside it.
+    assert_refused(&run(&["dump", NO_PROCESS, "--force", "-o", path.to_str().unwrap()]), 4);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn an_output_without_a_folder_is_refused_before_anything_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("missing/tasks.json");
+    assert_refused(&run(&["dump", NO_PROCESS, "-o", path.to_str().unwrap()]), 2);
+    assert_refused(&run(&["dump", NO_PROCESS, "-o", folder.path().to_str().unwrap()]), 2);
+}
+
+#[test]
+fn options_come_from_the_environment_too() {
+    let output = asyncprof().args(["dump", NO_PROCESS]).env("ASYNCPROF_FORMAT", "xml").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("xml"));
+    let output = asyncprof().args(["dump", NO_PROCESS]).env("ASYNCPROF_FORMAT", "json").output().unwrap();
+    assert_eq!(output.status.code(), Some(4));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let mut child =
+        asyncprof().args(["completions", "bash"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let mut complaints = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut complaints).unwrap();
+    assert_eq!(complaints, "");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn completions_know_every_command() {
+    let output = run(&["completions", "bash"]);
+    for command in ["dump", "doctor", "completions"] {
+        assert!(stdout(&output).contains(command), "{command}");
+    }
+}
+
+#[test]
+fn doctor_looks_around_without_a_process() {
+    let output = run(&["doctor", "-f", "json"]);
+    let report: serde_json::Value = serde_json::from_str(stdout(&output)).unwrap();
+    assert_eq!(report["schema"], "asyncprof.doctor/1");
+    let names: Vec<&str> = report["checks"].as_array().unwrap().iter().filter_map(|c| c["name"].as_str()).collect();
+    assert_eq!(names, ["user", "capability", "ptrace_scope"]);
+    assert!(report["processes"].is_array());
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn doctor_says_why_a_process_cannot_be_read() {
+    let output = run(&["doctor", NO_PROCESS]);
+    assert!(stdout(&output).starts_with(&format!("Process {NO_PROCESS} cannot be read.\n")), "{}", stdout(&output));
+    assert!(stdout(&output).contains("problem"));
+    assert_eq!(stderr(&output), "");
+}

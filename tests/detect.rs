@@ -1,0 +1,191 @@
+//! What each rule says of snapshots made by hand, and where it keeps silent.
+
+mod samples;
+
+use asyncprof::detect::{RULES, judge};
+use asyncprof::snapshot::Snapshot;
+use asyncprof::snapshot::model::*;
+use samples::Sample;
+
+fn found(snapshot: &Snapshot, rule: &str) -> Vec<Finding> {
+    judge(snapshot).into_iter().filter(|finding| finding.rule == rule).collect()
+}
+
+fn messages(snapshot: &Snapshot, rule: &str) -> Vec<String> {
+    found(snapshot, rule).into_iter().map(|finding| finding.message).collect()
+}
+
+#[test]
+fn nothing_is_found_where_nothing_is_wrong() {
+    assert!(judge(&samples::empty()).is_empty());
+    assert!(judge(&samples::fan_in()).is_empty());
+    assert!(judge(&samples::many(100)).is_empty());
+}
+
+#[test]
+fn rules_have_distinct_kebab_case_names() {
+    let mut names: Vec<&str> = RULES.iter().map(|rule| rule.name()).collect();
+    assert!(names.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')));
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), RULES.len());
+}
+
+#[test]
+fn the_worst_comes_first() {
+    let severities: Vec<Severity> = judge(&samples::small()).iter().map(|finding| finding.severity).collect();
+    assert!(severities.is_sorted_by(|a, b| a >= b), "{severities:?}");
+    assert_eq!(severities.first(), Some(&Severity::Error));
+}
+
+#[test]
+fn orphans_of_one_coroutine_are_one_finding() {
+    let mut sample = Sample::new();
+    for number in 0..5 {
+        let task = sample.task(&format!("Task-{number}"), &[("refresh", 5)]);
+        sample.edit(task).orphaned = Some(true);
+    }
+    let other = sample.task("other", &[("notify", 9)]);
+    sample.edit(other).orphaned = Some(true);
+    let unknown = sample.task("unknown", &[("refresh", 5)]);
+    sample.edit(unknown).orphaned = None;
+    assert_eq!(
+        messages(&sample.0, "orphaned-task"),
+        [
+            "5 tasks of refresh (/app/main.py) run on, but nobody awaits them and only the event loop refers to them: \
+             Task-0, Task-1, Task-2 and 2 more",
+            "other of notify (/app/main.py) runs on, but nobody awaits it and only the event loop refers to it",
+        ]
+    );
+}
+
+#[test]
+fn a_failed_task_that_somebody_waits_for_is_not_forgotten() {
+    let mut sample = Sample::new();
+    let main = sample.task("main", &[("main", 1)]);
+    let failed = sample.task("failed", &[]);
+    sample.edit(failed).state = TaskState::Done;
+    sample.edit(failed).unretrieved_exception = Some("ValueError: no".into());
+    assert_eq!(
+        messages(&sample.0, "exception-never-retrieved"),
+        ["failed failed with ValueError: no, and nobody has looked at it"]
+    );
+    sample.awaits(main, WaitKind::Gather, &[failed]);
+    assert!(found(&sample.0, "exception-never-retrieved").is_empty());
+}
+
+#[test]
+fn a_deadlock_through_locks_is_told_lock_by_lock() {
+    let findings = found(&samples::cycle(), "await-cycle");
+    let told: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
+    assert_eq!(
+        told,
+        [
+            "deadlock: Task-3 waits for a lock held by Task-5, which waits for a lock held by Task-3",
+            "deadlock: a waits for b, which waits for c, which waits for a",
+        ]
+    );
+    assert_eq!(findings[0].tasks, [TaskId(0), TaskId(1)]);
+    assert_eq!(findings[0].evidence["stuck_behind"], 1);
+}
+
+#[test]
+fn a_task_that_wants_its_own_lock_waits_for_itself() {
+    let mut sample = Sample::new();
+    let task = sample.task("again", &[("update", 1)]);
+    sample.wants(task, WaitKind::Lock, &[task]);
+    assert_eq!(messages(&sample.0, "await-cycle"), ["deadlock: again waits for a lock held by itself"]);
+}
+
+#[test]
+fn a_circle_that_somebody_can_open_is_no_deadlock() {
+    // The first holder of the semaphore is stuck behind it, the second only sleeps.
+    let mut sample = Sample::new();
+    let waiter = sample.task("waiter", &[]);
+    let holder = sample.task("holder", &[]);
+    let sleeper = sample.task("sleeper", &[]);
+    sample.waits(sleeper, WaitKind::Sleep, None);
+    sample.awaits(holder, WaitKind::Task, &[waiter]);
+    sample.wants(waiter, WaitKind::Semaphore, &[holder, sleeper]);
+    assert!(found(&sample.0, "await-cycle").is_empty());
+    // Without the second it is one.
+    sample.wants(waiter, WaitKind::Semaphore, &[holder]);
+    assert_eq!(found(&sample.0, "await-cycle").len(), 1);
+    // A condition may be notified by anybody.
+    sample.wants(waiter, WaitKind::Condition, &[holder]);
+    assert!(found(&sample.0, "await-cycle").is_empty());
+    // And who is ready can go on, whatever it waited for.
+    sample.wants(waiter, WaitKind::Lock, &[holder]);
+    sample.edit(waiter).state = TaskState::Ready;
+    assert!(found(&sample.0, "await-cycle").is_empty());
+}
+
+#[test]
+fn a_blocking_call_names_the_programs_own_frame() {
+    let mut sample = Sample::new();
+    let task = sample.task("Task-7", &[("handle", 20), ("load", 31)]);
+    let library = sample.frame("get", "/venv/lib/python3.12/site-packages/requests/api.py", 73);
+    let python = sample.frame("SSLSocket.read", "/usr/lib/python3.12/ssl.py", 1100);
+    sample.edit(task).stack.extend([library, python]);
+    sample.runs(task, ThreadState::Syscall("recvfrom".into()));
+    let findings = found(&sample.0, "blocking-call");
+    assert_eq!(
+        findings[0].message,
+        "Task-7 blocks the event loop in load (/app/main.py:31): its thread waits for the network (recvfrom)"
+    );
+    assert_eq!(findings[0].evidence["innermost"], "SSLSocket.read (/usr/lib/python3.12/ssl.py:1100)");
+    assert!(findings[0].advice.contains("async client"));
+
+    for state in [ThreadState::Running, ThreadState::WaitingGil, ThreadState::Idle, ThreadState::Unknown] {
+        sample.0.threads[0].state = state.clone();
+        assert!(found(&sample.0, "blocking-call").is_empty(), "{state:?}");
+    }
+}
+
+#[test]
+fn a_loop_asleep_outside_a_task_is_blocked_by_a_callback_unless_it_polls() {
+    let mut sample = Sample::new();
+    sample.0.threads[0].state = ThreadState::Syscall("clock_nanosleep".into());
+    assert_eq!(
+        messages(&sample.0, "blocking-call"),
+        ["a callback blocks the event loop: its thread sleeps (clock_nanosleep)"]
+    );
+    sample.0.threads[0].state = ThreadState::Syscall("epoll_wait".into());
+    assert!(found(&sample.0, "blocking-call").is_empty());
+    sample.0.threads[0].state = ThreadState::Syscall("clock_nanosleep".into());
+    sample.0.loops[0].running = None;
+    assert!(found(&sample.0, "blocking-call").is_empty(), "nobody knows whether the loop runs");
+}
+
+#[test]
+fn a_ready_queue_is_a_backlog_only_behind_a_running_task() {
+    let mut sample = Sample::new();
+    sample.0.loops[0].ready = Some(5_000);
+    assert!(found(&sample.0, "ready-queue-backlog").is_empty());
+    let task = sample.task("busy", &[("crunch", 3)]);
+    sample.runs(task, ThreadState::Running);
+    sample.0.loops[0].ready = Some(5_000);
+    let findings = found(&sample.0, "ready-queue-backlog");
+    assert_eq!(findings[0].severity, Severity::Warning);
+    assert_eq!(findings[0].message, "5000 callbacks are ready and wait while busy runs in crunch (/app/main.py:3)");
+    sample.0.loops[0].ready = Some(100);
+    assert_eq!(found(&sample.0, "ready-queue-backlog")[0].severity, Severity::Info);
+    sample.0.loops[0].ready = None;
+    assert!(found(&sample.0, "ready-queue-backlog").is_empty(), "unknown is not many");
+}
+
+#[test]
+fn doubts_about_the_reading_are_findings_too() {
+    let mut snapshot = samples::empty();
+    snapshot.python.tested = false;
+    snapshot.python.version = "3.15.2".into();
+    snapshot.python.free_threaded = true;
+    snapshot.consistent = false;
+    assert_eq!(
+        judge(&snapshot).into_iter().map(|finding| finding.message).collect::<Vec<_>>(),
+        [
+            "asyncprof's tests have not run on CPython 3.15.2 (free-threaded): what is shown may be wrong",
+            "what was read could not be shown to be one moment",
+        ]
+    );
+}
