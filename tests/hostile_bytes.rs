@@ -39,7 +39,7 @@ impl Misleading {
             8 | 9 => more % 70,
             10 => (1 << (more % 26)) - 1,
             11 => u64::MAX,
-            12 => more % 4096 << 24 | 0x60,
+            12 => ((more % 4096) << 24) | 0x60,
             13 => u64::from_le_bytes(*b"type\0\0\0\0"),
             14 => more,
             _ => more % (1 << 20),
