@@ -406,7 +406,7 @@ def _document(here, running, innermost, extra):
         "program": os.path.basename(sys.argv[0]),
         "python": {
             "version": "%d.%d.%d" % sys.version_info[:3],
-            "free_threaded": not getattr(sys, "_is_gil_enabled", lambda: True)(),
+            "free_threaded": "t" in sys.abiflags,
         },
         "tasks": _describe_tasks(running, innermost),
         "loops": _describe_loops(running),
