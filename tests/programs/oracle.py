@@ -45,7 +45,10 @@ class _Announced:
         self.tasks = []
         self.orphaned = False
         self.may_miss = False
+        self.optional = False
+        self.owns = []
         self.state = None
+        self.stack = None
         self.end = None
         self.has_end = False
 
@@ -60,8 +63,9 @@ def _of(task):
 def expect(task, kind=None, tasks=(), label=None, **facts):
     """Says from outside what `task` waits for: a kind (or several that are right) and the tasks, by label or object.
 
-    facts: orphaned (True, False, None), may_miss (an orphan that may be shown as null or false), state, end (type name
-    of the awaitable its stack ends in, where the interpreter cannot tell)."""
+    facts: orphaned (True, False, None), may_miss (an orphan that may be shown as null or false), state, stack, end (type
+    name of the awaitable its stack ends in, where the interpreter cannot tell), optional (it may be missing), owns
+    (tasks that may also be shown as awaited by it, as members of a task group whose body still works are)."""
     said = _of(task)
     if kind is not None:
         said.kind = kind
@@ -280,6 +284,8 @@ def _address(of):
 def _awaiting(one, state):
     if state in ("running", "ready", "done"):
         return None
+    if state == ANY:
+        return ANY
     said = _of(one)
     waiter = _fut_waiter(one)
     if state == "cancelling" and (waiter is None or waiter.done()):
@@ -304,6 +310,8 @@ def _describe_task(one, running, innermost):
         stack, end = _suspended_stack(one.get_coro())
     if said.has_end:
         end = said.end
+    if said.stack is not None:
+        stack = said.stack
     return {
         "id": hex(id(one)),
         "name": _lazy.get(id(one)) or one.get_name(),
@@ -315,6 +323,9 @@ def _describe_task(one, running, innermost):
         "awaited_by": [],
         "orphaned": said.orphaned,
         "may_miss": said.may_miss,
+        "optional": said.optional,
+        "may_await": sorted(hex(_address(other)) for other in said.owns),
+        "may_be_awaited_by": [],
     }
 
 
@@ -329,11 +340,12 @@ def _check_awaited_by(tasks):
         if type(one).__module__ == "asyncio.tasks" and not isinstance(one, asyncio.Task):
             continue  # edges between a pure-Python task and a C future are not recorded
         recorded = {hex(id(other)) for other in recorded if hex(id(other)) in described}
-        announced = set(described[hex(id(one))]["awaited_by"])
+        told = described[hex(id(one))]
+        announced = set(told["awaited_by"]) | set(told["may_be_awaited_by"])
         if not recorded <= announced:
             raise AssertionError(
                 "%s: the interpreter records awaiters %s, announced are %s"
-                % (described[hex(id(one))]["name"], sorted(recorded), sorted(announced))
+                % (told["name"], sorted(recorded), sorted(announced))
             )
 
 
@@ -344,6 +356,8 @@ def _describe_tasks(running, innermost):
         if isinstance(one["awaiting"], dict):
             for other in one["awaiting"]["tasks"]:
                 by_id[other]["awaited_by"].append(one["id"])
+        for other in one["may_await"]:
+            by_id[other]["may_be_awaited_by"].append(one["id"])
     _check_awaited_by(tasks)
     return sorted(tasks, key=lambda one: one["name"])
 
@@ -419,8 +433,8 @@ def _document(here, running, innermost, extra):
 # --- coming to rest --------------------------------------------------------------------------------------------------
 
 
-def _restless():
-    """Why the picture cannot be taken yet; None when everything stands still."""
+def _restless(conditions):
+    """Why this thread's loop is not at rest yet; None when everything in it stands still."""
     loop = asyncio.get_event_loop()
     if len(loop._ready) > 0:
         return "callbacks are ready"
@@ -431,7 +445,7 @@ def _restless():
         waiter = _fut_waiter(one)
         if waiter is None or waiter.done():
             return "%r is ready" % (one,)
-    for condition in _conditions:
+    for condition in _conditions if conditions else ():
         if not condition():
             return "a condition of the program does not hold: %r" % (condition,)
     for thread in threading.enumerate():
@@ -450,13 +464,13 @@ def _patient(why):
         os._exit(3)
 
 
-def settle_then(callback):
-    """Calls `callback` from this thread's event loop once everything in it stands still."""
+def settle_then(callback, conditions=False):
+    """Calls `callback` from this thread's event loop once everything in it stands still (and `until` is true)."""
     loop = asyncio.get_event_loop()
     know_loop(loop)
 
     def poll():
-        why = _restless()
+        why = _restless(conditions)
         if why is None:
             callback()
         else:
@@ -471,7 +485,7 @@ async def settle():
     know_loop(asyncio.get_event_loop())
     await asyncio.sleep(0)
     while True:
-        why = _restless()
+        why = _restless(True)
         if why is None:
             return
         _patient(why)
@@ -513,7 +527,7 @@ def watch(**extra):
         except BaseException as error:
             _fail(error)
 
-    settle_then(picture)
+    settle_then(picture, conditions=True)
 
 
 async def park(**extra):

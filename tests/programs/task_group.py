@@ -34,13 +34,8 @@ async def inner():
 async def body_works():
     async with asyncio.TaskGroup() as group:
         group.create_task(leaf("d"), name="d")
-        oracle.waits("sleep")
+        oracle.waits("sleep", owns=["d"])
         await asyncio.sleep(3600)
-
-
-async def fails(started):
-    oracle.waits("event", label="fails")
-    await started.wait()
 
 
 async def main():
