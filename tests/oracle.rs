@@ -258,7 +258,7 @@ fn schema_violations_name_the_place() {
 fn churn_refuses_impossible_chains() {
     let frame = |function: &str, line: u32| json!({"function": function, "file": "/c.py", "line": line});
     let truth = json!({"file": "/c.py", "tasks": [{"id": "0x1", "name": "long", "stack": [frame("long", 1)]}],
-                       "chains": [[["a", 2], ["b", 3]]]});
+                       "chains": [[frame("a", 2), frame("b", 3)]], "moving": ["0x9"]});
     let long = json!({"id": "1", "name": "long", "stack": [frame("long", 1)], "state": "waiting"});
     let short = |stack: Value, end: Value| json!({"id": "2", "stack": stack, "stack_end": end, "state": "waiting"});
     let judge = |tasks: Value| churn::violations(&truth, &json!({"tasks": tasks}), &mut 0).len();
@@ -266,6 +266,10 @@ fn churn_refuses_impossible_chains() {
     assert_eq!(judge(json!([long, short(json!([frame("a", 2)]), json!("torn"))])), 0);
     assert_eq!(judge(json!([long, short(json!([frame("a", 2)]), json!(null))])), 1, "a level is missing");
     assert_eq!(judge(json!([long, short(json!([frame("b", 3)]), json!("torn"))])), 1, "no legal chain begins so");
+    let running = |stack: Value| json!({"id": "2", "stack": stack, "stack_end": null, "state": "running"});
+    assert_eq!(judge(json!([long, running(json!([frame("a", 1)]))])), 0, "the lines of a running task move");
+    assert_eq!(judge(json!([long, running(json!([frame("b", 3)]))])), 1, "b is never the outermost");
+    assert_eq!(judge(json!([long, {"id": "9", "stack": [frame("main", 70)], "state": "waiting"}])), 0);
     assert_eq!(judge(json!([])), 1, "the long-lived task is missing");
     assert_eq!(judge(json!([long, long])), 1, "the long-lived task is listed twice");
 }

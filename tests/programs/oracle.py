@@ -210,7 +210,7 @@ def _frame_level(frame):
     return _level(name, code, frame.f_lineno)
 
 
-def _suspended_stack(coroutine):
+def suspended_stack(coroutine):
     """(levels, end): outermost first; the end is None in a future or at a plain yield, else the awaitable's type."""
     levels = []
     thing = coroutine
@@ -307,7 +307,7 @@ def _describe_task(one, running, innermost):
     elif state == "done":
         stack, end = [], None
     else:
-        stack, end = _suspended_stack(one.get_coro())
+        stack, end = suspended_stack(one.get_coro())
     if said.has_end:
         end = said.end
     if said.stack is not None:
@@ -321,7 +321,7 @@ def _describe_task(one, running, innermost):
         "stack_end": end,
         "awaiting": _awaiting(one, state),
         "awaited_by": [],
-        "orphaned": said.orphaned,
+        "orphaned": None if state == "done" else said.orphaned,
         "may_miss": said.may_miss,
         "optional": said.optional,
         "may_await": sorted(hex(_address(other)) for other in said.owns),
@@ -336,6 +336,8 @@ def _check_awaited_by(tasks):
         return
     described = {one["id"]: one for one in tasks}
     for one in _pending_tasks():
+        if hex(id(one)) not in described:
+            continue
         recorded = getattr(one, "_asyncio_awaited_by", None) or ()
         if type(one).__module__ == "asyncio.tasks" and not isinstance(one, asyncio.Task):
             continue  # edges between a pure-Python task and a C future are not recorded
@@ -349,8 +351,8 @@ def _check_awaited_by(tasks):
             )
 
 
-def _describe_tasks(running, innermost):
-    tasks = [_describe_task(one, running, innermost) for one in _pending_tasks()]
+def describe_tasks(running, innermost, leave_out=None):
+    tasks = [_describe_task(one, running, innermost) for one in _pending_tasks() if one is not leave_out]
     by_id = {one["id"]: one for one in tasks}
     for one in tasks:
         if isinstance(one["awaiting"], dict):
@@ -422,7 +424,7 @@ def _document(here, running, innermost, extra):
             "version": "%d.%d.%d" % sys.version_info[:3],
             "free_threaded": "t" in sys.abiflags,
         },
-        "tasks": _describe_tasks(running, innermost),
+        "tasks": describe_tasks(running, innermost),
         "loops": _describe_loops(running),
         "threads": _describe_threads(here),
     }
@@ -492,7 +494,7 @@ async def settle():
         await asyncio.sleep(0)
 
 
-def _write(document):
+def write_document(document):
     text = json.dumps(document, indent=1)
     if len(sys.argv) > 1:
         with open(sys.argv[1] + ".part", "w") as out:
@@ -505,7 +507,7 @@ def _write(document):
 def _picture(extra):
     here = _in_selector(_thread_levels(sys._getframe()))
     asyncio.get_event_loop().add_reader(0, lambda: os._exit(0))
-    _write(_document(here, None, None, extra))
+    write_document(_document(here, None, None, extra))
     sys.stdout.write("ready\n")
     sys.stdout.flush()
 
@@ -562,7 +564,7 @@ def park_blocking(**extra):
         for one in document["tasks"]:
             if one["state"] == "running":
                 one["stack"][-1]["line"] = line
-        _write(document)
+        write_document(document)
         del running, frame, document
     except BaseException as error:
         _fail(error)

@@ -21,7 +21,7 @@ def make(name):
     """A task that only the caller owns."""
     task = asyncio.get_event_loop().create_task(sleeps())
     task.set_name(name)
-    oracle.expect(task, orphaned=False)
+    oracle.expect(task, label=name, orphaned=False)
     return task
 
 
@@ -143,6 +143,10 @@ async def main():
     oracle.task(awaits_wait_for(make("waited for")), "wait_for")
     oracle.task(gathers(make("gathered 1"), make("gathered 2")), "gathers")
     oracle.task(waits(make("waited 1"), make("waited 2")), "waits")
+    # From 3.14 on gather and shield themselves record the task that called them.
+    oracle.expect(
+        asyncio.current_task(), owns=["gathered, awaited by nobody", "shielded, awaited by nobody"]
+    )
     await oracle.park()
     del attribute, slotted, in_set, in_dict, in_list, in_tuple, as_key, in_deque, in_partial, in_method, in_namespace
     del exception, function, context, future, result, timer, queue, gathered, shielded, not_begun
