@@ -27,13 +27,22 @@ pub struct LoopReferences {
     counts: FxHashMap<Addr, i64>,
     /// Cells, functions and groups already counted: several callbacks share them.
     counted: FxHashSet<(Addr, Addr)>,
+    /// Futures already counted: several tasks can wait for the same one.
+    futures: FxHashSet<Addr>,
     /// `as_completed` up to 3.12: the futures by the queue that they report to.
     completions: FxHashMap<Addr, Vec<Addr>>,
 }
 
 /// What one future contributes; found in a wave, counted afterwards.
 #[derive(Debug)]
-pub enum Reference {
+pub struct FutureReferences {
+    future: Addr,
+    references: Vec<Reference>,
+}
+
+/// One reference to a task, or what leads to one.
+#[derive(Debug)]
+enum Reference {
     /// A reference of its own to this task.
     Own(Addr),
     /// A reference that this shared holder has once.
@@ -44,25 +53,20 @@ pub enum Reference {
         task: Addr,
     },
     /// The future reports to this queue when it is done.
-    ReportsTo {
-        /// The queue.
-        queue: Addr,
-        /// The future.
-        future: Addr,
-    },
+    ReportsTo(Addr),
 }
 
 /// The references that a future's callbacks and its list of awaiters hold.
 pub fn read_future_references(
     reader: &mut Reader<'_, '_>,
     future: &FutureRecord,
-) -> Result<Vec<Reference>, ReadError> {
+) -> Result<FutureReferences, ReadError> {
     let mut references: Vec<Reference> = future.awaited_by.iter().map(|task| Reference::Own(*task)).collect();
     for &callback in &future.callbacks {
         match optional(read_callback(reader, callback))? {
             Some(Callback::Wakes(task)) => references.push(Reference::Own(task)),
             Some(Callback::Function(function)) => {
-                read_function_references(reader, future.addr, &function, &mut references)?;
+                read_function_references(reader, &function, &mut references)?;
             }
             // CPython: Lib/asyncio/taskgroups.py: the group keeps the task that opened it.
             Some(Callback::Method { object, function }) if function.short_name() == "_on_task_done" => {
@@ -73,13 +77,12 @@ pub fn read_future_references(
             _ => {}
         }
     }
-    Ok(references)
+    Ok(FutureReferences { future: future.addr, references })
 }
 
 /// CPython: Lib/asyncio/tasks.py, 3.14: callbacks of wait, shield and gather keep the waiting task as `cur_task`.
 fn read_function_references(
     reader: &mut Reader<'_, '_>,
-    future: Addr,
     function: &Function,
     references: &mut Vec<Reference>,
 ) -> Result<(), ReadError> {
@@ -98,15 +101,18 @@ fn read_function_references(
         && let Some(captured) = optional(read_captured(reader, function, "done"))?.flatten()
         && let Some(queue) = captured.value
     {
-        references.push(Reference::ReportsTo { queue, future });
+        references.push(Reference::ReportsTo(queue));
     }
     Ok(())
 }
 
 impl LoopReferences {
-    /// Counts what a future contributes.
-    pub fn add(&mut self, references: Vec<Reference>) {
-        for reference in references {
+    /// Counts what a future contributes, once however often it is added.
+    pub fn add(&mut self, found: FutureReferences) {
+        if !self.futures.insert(found.future) {
+            return;
+        }
+        for reference in found.references {
             match reference {
                 Reference::Own(task) => self.add_one(task),
                 Reference::Shared { holder, task } => {
@@ -114,7 +120,7 @@ impl LoopReferences {
                         self.add_one(task);
                     }
                 }
-                Reference::ReportsTo { queue, future } => self.completions.entry(queue).or_default().push(future),
+                Reference::ReportsTo(queue) => self.completions.entry(queue).or_default().push(found.future),
             }
         }
     }

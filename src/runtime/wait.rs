@@ -73,7 +73,8 @@ pub struct Wait {
 }
 
 impl Wait {
-    fn new(kind: WaitKind) -> Self {
+    /// A wait of this kind of which nothing else is known.
+    pub fn new(kind: WaitKind) -> Self {
         Self { kind, detail: None, targets: Vec::new(), lock: None, completions: None }
     }
 

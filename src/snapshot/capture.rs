@@ -227,7 +227,7 @@ impl<'c> Capturing<'c> {
                     (Err(error), _) if error.is_fatal() => return Err(error),
                     (Err(_), Some(_)) if !last => open.push(walk.addr),
                     (Err(error), _) => self.give_up(walk.addr, error)?,
-                    (Ok(()), Some((same, all))) if same < all => {
+                    (Ok(()), Some((same, all))) if same < all || walk.is_between_steps() => {
                         if last {
                             walk.keep_anchors(same);
                             self.quality.consistent = false;
@@ -310,12 +310,12 @@ impl<'c> Capturing<'c> {
 
         let mut references = LoopReferences::default();
         for walk in &mut walks {
-            references.add(std::mem::take(&mut walk.references));
+            std::mem::take(&mut walk.references).into_iter().for_each(|found| references.add(found));
         }
         complete_targets(&mut walks, &references, &index);
         let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
         let mut between = read_between(&mut self.view, layout, caches, shared, &walks, &index);
-        references.add(std::mem::take(&mut between.references));
+        std::mem::take(&mut between.references).into_iter().for_each(|found| references.add(found));
         for task in loops.iter().flat_map(|record| &record.ready_tasks) {
             references.add_one(*task);
         }

@@ -6,9 +6,9 @@ use crate::python::coroutine::{Chain, ChainEnd, ChainWalk};
 use crate::python::frame_table::FrameTable;
 use crate::python::reader::{Reader, optional};
 use crate::runtime::future::{FutureClasses, FutureRecord};
-use crate::runtime::ownership::{Reference, read_future_references};
+use crate::runtime::ownership::{FutureReferences, read_future_references};
 use crate::runtime::task::{TaskRecord, describe_exception, read_task};
-use crate::runtime::wait::{Place, Wait, describe_wait};
+use crate::runtime::wait::{Place, Wait, WaitKind, describe_wait};
 use crate::target::{Addr, ReadError, Span, View};
 
 /// A task as far as it was read.
@@ -21,7 +21,7 @@ pub(super) struct TaskWalk {
     pub(super) frames: Vec<u32>,
     pub(super) waiter: Option<FutureRecord>,
     pub(super) wait: Option<Wait>,
-    pub(super) references: Vec<Reference>,
+    pub(super) references: Vec<FutureReferences>,
     pub(super) exception: Option<String>,
     /// Name of the type that the chain ends in.
     pub(super) end_type: Option<String>,
@@ -52,6 +52,19 @@ impl TaskWalk {
     /// Whether this is a task worth showing: pending, or failed and never asked about.
     pub(super) fn is_shown(&self) -> bool {
         self.record.as_ref().is_some_and(|record| record.is_pending() || record.has_unretrieved_exception())
+    }
+
+    /// Whether the chain is one that no task at rest has, although every piece of it held: its outer levels wait for one
+    /// that runs, has finished or has not begun. The task was just making a step.
+    pub(super) fn is_between_steps(&self) -> bool {
+        let Some(chain) = &self.chain else { return false };
+        match chain.end {
+            ChainEnd::Finished => true,
+            ChainEnd::Running => !chain.levels.is_empty(),
+            ChainEnd::NotStarted => chain.levels.len() > 1,
+            ChainEnd::Broken(_) => true,
+            ChainEnd::Yield | ChainEnd::Object { .. } | ChainEnd::Limit => false,
+        }
     }
 
     /// Reads on until everything is here; ends with [`ReadError::Pending`] where a page is missing.
@@ -114,6 +127,10 @@ impl TaskWalk {
         {
             self.waiter = shared.classes.read(reader, waiter)?;
         }
+        if self.waiter.is_none() && record.waiter.is_some() {
+            // It behaves like a future and is none of asyncio's.
+            self.wait = Some(Wait::new(WaitKind::Other));
+        }
         if self.wait.is_none()
             && let Some(waiter) = &self.waiter
         {
@@ -125,9 +142,9 @@ impl TaskWalk {
                 .collect();
             self.wait = Some(describe_wait(reader, &mut shared.classes, &places, waiter)?);
         }
-        let mut references = read_future_references(reader, &record.future)?;
+        let mut references = vec![read_future_references(reader, &record.future)?];
         if let Some(waiter) = self.waiter.as_ref().filter(|waiter| !waiter.class.kind.is_task()) {
-            references.extend(read_future_references(reader, waiter)?);
+            references.push(read_future_references(reader, waiter)?);
         }
         self.references = references;
         Ok(())
