@@ -212,7 +212,9 @@ impl LocateError {
 pub fn locate(process: &Process, memory: &dyn Memory) -> Result<Located, LocateError> {
     let pid = process.pid();
     let maps = Maps::read(process)?;
-    let executable = process.executable().ok_or_else(|| AccessError::forbidden(pid))?;
+    let gone = || AccessError::Exited { pid };
+    let executable =
+        process.executable().ok_or_else(|| if process.is_same() { AccessError::forbidden(pid) } else { gone() })?;
     let search = Search { process, memory, maps: &maps, executable: &executable };
     let mut failure = None;
     for module in ordered(&maps, &executable) {
@@ -227,6 +229,10 @@ pub fn locate(process: &Process, memory: &dyn Memory) -> Result<Located, LocateE
     }
     if let Some(located) = search.cookie()? {
         return Ok(located);
+    }
+    if !process.is_same() {
+        // Whatever was missed, it was missed because the process was going.
+        return Err(gone().into());
     }
     Err(failure.unwrap_or(LocateError::NotPython { pid, executable }))
 }

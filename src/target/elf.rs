@@ -14,6 +14,7 @@ use object::{LittleEndian, ReadCache, ReadRef, pod};
 use rustc_hash::FxHashMap;
 
 use super::addr::{Addr, Span};
+use super::elf_memory::{dynamic_symbols, read_mapped};
 use super::maps::{FileId, Module};
 use super::memory::Memory;
 use super::process::Process;
@@ -91,8 +92,23 @@ pub struct FileSpan {
 impl Elf {
     /// Opens and searches the file of `module`.
     pub fn open(process: &Process, module: &Module, memory: &dyn Memory, wanted: Wanted<'_>) -> Result<Self, ElfError> {
-        let file = open_mapped(process, module, memory)?;
-        Self::parse(&ReadCache::new(file), wanted)
+        match open_mapped(process, module, memory) {
+            Ok(file) => Self::parse(&ReadCache::new(file), wanted),
+            Err(error) => Self::from_memory(module, memory, wanted).map_err(|_| error),
+        }
+    }
+
+    /// Searches what is mapped of a file that cannot be opened: its exported symbols, but not its sections.
+    fn from_memory(module: &Module, memory: &dyn Memory, wanted: Wanted<'_>) -> Result<Self, ElfError> {
+        let file = read_mapped(module, memory);
+        let file = file.as_slice();
+        let header = file_header(file)?;
+        let fixed = header.e_type(LittleEndian) == elf::ET_EXEC;
+        let mut found = Self { fixed, segments: load_segments(header, file)?, ..Self::default() };
+        let bias = found.load_bias(module).ok_or(ElfError::Malformed("segment table"))?;
+        let (symbols, strings) = dynamic_symbols(file, header, bias)?;
+        found.search_symbols(symbols, strings, wanted.symbols)?;
+        Ok(found)
     }
 
     /// Searches the bytes of a file.
@@ -280,9 +296,14 @@ fn open_mapped(process: &Process, module: &Module, memory: &dyn Memory) -> Resul
     let pid = process.pid();
     let first = module.first();
     let path = module.path();
-    let relative = path.strip_prefix("/").unwrap_or(path);
+    let root = PathBuf::from(format!("/proc/{pid}/root"));
+    // Paths in `maps` start at the root of the target's mount namespace or at ours, and not at its own root after a
+    // chroot, which is cut off here.
+    let chroot = std::fs::read_link(&root).unwrap_or_default();
     let candidates = [
-        PathBuf::from(format!("/proc/{pid}/root")).join(relative),
+        root.join(path.strip_prefix("/").unwrap_or(path)),
+        root.join(path.strip_prefix(&chroot).unwrap_or(path.strip_prefix("/").unwrap_or(path))),
+        path.to_owned(),
         PathBuf::from(format!("/proc/{pid}/exe")),
         PathBuf::from(format!("/proc/{pid}/map_files/{:x}-{:x}", first.start, first.end)),
     ];

@@ -80,7 +80,8 @@ pub struct Facts {
     pub theirs: Option<Credentials>,
     /// The name of the target's user.
     pub user_name: Option<String>,
-    /// Owner of `/proc/PID`: root instead of the target's user when the kernel protects the target's memory.
+    /// Owner of `/proc/PID/maps`: root instead of the target's user when the kernel protects the target's memory.
+    /// Linux: fs/proc/base.c, `task_dump_owner`; the folder itself always belongs to the user.
     pub proc_owner: Option<u32>,
     /// Whether both are in one user namespace.
     pub same_user_namespace: Option<bool>,
@@ -155,7 +156,7 @@ impl Facts {
             ours: Credentials::parse(&our_status).unwrap_or_default(),
             user_name: theirs.and_then(|c| user_name(c.users[1])),
             theirs,
-            proc_owner: fs::metadata(format!("/proc/{pid}")).ok().map(|m| m.uid()),
+            proc_owner: fs::metadata(format!("/proc/{pid}/maps")).ok().map(|m| m.uid()),
             same_user_namespace: same_namespace(pid, "user"),
             same_pid_namespace: same_namespace(pid, "pid"),
             ptrace_scope: fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope")
@@ -329,7 +330,12 @@ impl Facts {
 
     fn tried(&self) -> Check {
         let name = "attempt";
-        let root = || format!("run asyncprof as root: sudo asyncprof doctor {}", self.pid);
+        let more = || match self.ours.users[0] {
+            0 => "even root may not: give asyncprof CAP_SYS_PTRACE (for a container --cap-add=SYS_PTRACE), run it on \
+                  the host, or ask the security module (AppArmor, SELinux) to allow it"
+                .to_owned(),
+            _ => format!("run asyncprof as root: sudo asyncprof doctor {}", self.pid),
+        };
         match self.attempt {
             Ok(()) => ok(name, "the target's memory was read".into()),
             Err(AttemptError::Gone) => problem(
@@ -339,10 +345,10 @@ impl Facts {
                 "give the id of a running process".into(),
             ),
             Err(AttemptError::Maps) => {
-                problem(name, "the kernel does not show the target's mappings".into(), Effort::Root, root())
+                problem(name, "the kernel does not show the target's mappings".into(), Effort::Root, more())
             }
             Err(AttemptError::Memory) => {
-                problem(name, "the kernel does not show the target's memory".into(), Effort::Root, root())
+                problem(name, "the kernel does not show the target's memory".into(), Effort::Root, more())
             }
         }
     }
@@ -559,6 +565,11 @@ mod tests {
         let mut facts = facts();
         facts.attempt = Err(AttemptError::Memory);
         assert_eq!(obstacle(&facts).map(|o| (o.0, o.1)), Some(("attempt", Effort::Root)));
+        assert_eq!(obstacle(&facts).map(|o| o.2), Some("run asyncprof as root: sudo asyncprof doctor 4211".into()));
+        (facts.ours.users, facts.ours.groups) = ([0; 3], [0; 3]);
+        facts.theirs = Some(facts.ours);
+        facts.proc_owner = Some(0);
+        assert!(obstacle(&facts).unwrap().2.starts_with("even root may not"));
     }
 
     #[test]
