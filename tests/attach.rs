@@ -1,6 +1,8 @@
 //! Finding CPython in real processes: every way a Python can be built, moved, deleted, caged or embedded, and everything
 //! that is not a Python. What the machine lacks is said on stderr by name.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of a test fails as loudly as the test")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -532,15 +534,40 @@ fn as_nobody(program: &Path) -> Command {
     command
 }
 
-/// What a reader without rights says of process `pid`.
-fn read_as_nobody(pid: i32) -> String {
+/// What a reader says of process `pid` that is a copy of this test, started by the `setpriv` command that `restrict`
+/// makes of its path.
+fn read_by(restrict: impl Fn(&Path) -> Command, pid: i32) -> String {
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let reader = folder.path().join("reader");
     std::fs::copy(std::env::current_exe().unwrap(), &reader).unwrap();
     let arguments = ["--exact", "a_reader_without_rights_is_told_why_it_may_not_read", "--nocapture"];
-    let output = as_nobody(&reader).args(arguments).env(READER, pid.to_string()).output().unwrap();
+    let output = restrict(&reader).args(arguments).env(READER, pid.to_string()).output().unwrap();
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// A command that runs `program` as root with the one right to trace, as in a container with that capability.
+fn as_tracer(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set", "-all,+sys_ptrace"]).arg(program);
+    command
+}
+
+#[test]
+fn deleted_libraries_that_only_root_could_open_are_read_from_memory() {
+    let root = nix::unistd::geteuid().is_root();
+    if !root || !as_tracer(Path::new("true")).status().is_ok_and(|status| status.success()) {
+        return skip("only root can start readers with fewer rights (setpriv)");
+    }
+    for python in pythons() {
+        let copy = Copy::of(&python, "python");
+        let target = copy.start();
+        copy.files().for_each(|file| std::fs::remove_file(file).unwrap());
+        let found = find(&target.process()).unwrap();
+        let answer = read_by(as_tracer, target.pid());
+        let expected = format!("found {} at {} in {}", python.version.1, found.runtime, found.object_path);
+        assert!(answer.contains(&expected), "{expected}: {answer}");
+    }
 }
 
 #[test]
@@ -548,7 +575,7 @@ fn a_reader_without_rights_is_told_why_it_may_not_read() {
     if let Ok(pid) = std::env::var(READER) {
         // This is the reader: a copy of this test, started by the lines below.
         match find(&Process::open(pid.parse().unwrap()).unwrap()) {
-            Ok(found) => println!("\nfound {} in {}", found.version.minor, found.object_path),
+            Ok(found) => println!("\nfound {} at {} in {}", found.version.minor, found.runtime, found.object_path),
             Err(error) => println!("\nerror: {error}\nhint: {}", error.hint()),
         }
         return;
@@ -558,20 +585,23 @@ fn a_reader_without_rights_is_told_why_it_may_not_read() {
         return skip("only root can start readers without rights (setpriv)");
     }
     let readable = |p: &&Python| {
+        // A Python that finds another one's files is no use.
+        let script = "import ctypes, sys; sys.exit(sys.prefix != sys.argv[1])";
         let mut command = as_nobody(&p.path);
-        command.args(["-c", "import ctypes"]).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+        command.args(["-c", script]).arg(&p.prefix).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
     };
     let Some(python) = pythons().iter().find(readable).cloned() else {
         return skip("no Python can be run by a user without rights");
     };
 
     let target = Target::python(&python, TRUTH);
-    let answer = read_as_nobody(target.pid());
+    let answer = read_by(as_nobody, target.pid());
     assert!(answer.contains("permission denied (the target runs as user root, asyncprof as user #65534)"), "{answer}");
 
     let hidden = format!("import ctypes; ctypes.CDLL(None).prctl(4, 0)\n{TRUTH}");
     let hidden = Target::start(as_nobody(&python.path).args(["-c", &hidden])).unwrap();
-    let answer = read_as_nobody(hidden.pid());
+    let answer = read_by(as_nobody, hidden.pid());
     assert!(answer.contains("the target is not dumpable"), "{answer}");
     assert!(answer.contains("hint: give asyncprof the capability"), "{answer}");
 
@@ -580,12 +610,8 @@ fn a_reader_without_rights_is_told_why_it_may_not_read() {
     if std::fs::read("/proc/sys/kernel/yama/ptrace_scope").is_ok_and(|scope| scope != b"0\n") {
         return skip("ptrace_scope keeps processes of one user apart here");
     }
-    let found = format!("found {} in", python.version.1);
-    let answer = read_as_nobody(same.pid());
-    assert!(answer.contains(&found), "{answer}");
-    // What an upgrade does: only root may open deleted libraries, so they are read from memory.
-    copy.files().for_each(|file| std::fs::remove_file(file).unwrap());
-    let answer = read_as_nobody(same.pid());
+    let found = format!("found {} at", python.version.1);
+    let answer = read_by(as_nobody, same.pid());
     assert!(answer.contains(&found), "{answer}");
 }
 

@@ -344,6 +344,7 @@ fn starts_alike(file: &File, module: &Module, memory: &dyn Memory) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::live::LiveMemory;
     use crate::target::maps::Maps;
     use crate::target::memory::ReadError;
     use proptest::prelude::*;
@@ -375,6 +376,24 @@ mod tests {
         assert!(maps.find(start).unwrap().executable);
         let here = ourselves as fn() -> Vec<u8> as usize as u64;
         assert!((start.raw()..start.raw() + text.size).contains(&here), "the bias leads to our own code");
+    }
+
+    #[test]
+    fn what_is_mapped_of_a_library_names_the_same_symbols_as_its_file() {
+        let pid = std::process::id() as i32;
+        let memory = LiveMemory::new(pid);
+        let process = Process::open(pid).unwrap();
+        let libraries = Maps::read(&process).unwrap().modules();
+        let wanted = Wanted { symbols: &["malloc", "environ", "getpid"], ..WANTED };
+        let mut compared = 0;
+        for library in libraries.iter().filter(|m| m.name().contains(".so")) {
+            let from_file = Elf::open(&process, library, &memory, wanted).unwrap();
+            let from_memory = Elf::from_memory(library, &memory, wanted).unwrap();
+            assert_eq!(from_file.symbols, from_memory.symbols, "{library:?}");
+            assert_eq!(from_file.load_bias(library), from_memory.load_bias(library));
+            compared += usize::from(!from_file.symbols.is_empty());
+        }
+        assert!(compared > 0, "the C library exports them");
     }
 
     #[test]
@@ -419,6 +438,9 @@ mod tests {
             }
             if cut < 4096 { bytes.truncate(cut); }
             let _ = Elf::parse(&bytes[..], WANTED);
+            if let Ok(header) = file_header(&bytes[..]) {
+                let _ = dynamic_symbols(&bytes, header, 0x1000);
+            }
         }
     }
 }
