@@ -178,6 +178,12 @@ fn find(process: &Process) -> Result<Located, LocateError> {
     locate(process, &LiveMemory::new(process.pid()))
 }
 
+/// Copies a program that will be run. Not by this process: a test that forks at the same time would keep the file open
+/// for writing for a moment, and the kernel runs no such file.
+fn copy_file(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg(from).arg(to).status().unwrap().success());
+}
+
 /// A copy of a Python's program and shared library, and how to run it.
 struct Copy {
     folder: tempfile::TempDir,
@@ -192,11 +198,11 @@ impl Copy {
         // Other users must get at it too.
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
         let program = folder.path().join(name);
-        std::fs::copy(&python.path, &program).unwrap();
+        copy_file(&python.path, &program);
         let library = python.library.as_ref().map(|library| {
-            let copy = folder.path().join(library.file_name().unwrap());
-            std::fs::copy(library, &copy).unwrap();
-            copy
+            let place = folder.path().join(library.file_name().unwrap());
+            copy_file(library, &place);
+            place
         });
         Self { folder, program, library, prefix: python.prefix.clone() }
     }
@@ -283,7 +289,7 @@ fn a_python_whose_files_were_replaced_after_its_start_is_not_mistaken_for_the_ne
         let replacements = [(Some(&copy.program), Some(&new.path)), (copy.library.as_ref(), new.library.as_ref())];
         for (file, other) in replacements.into_iter().filter_map(|(file, other)| file.zip(other)) {
             std::fs::remove_file(file).unwrap();
-            std::fs::copy(other, file).unwrap();
+            copy_file(other, file);
         }
         target.agrees_with(&find(&target.process()).unwrap());
     }
@@ -339,6 +345,14 @@ fn a_python_with_several_interpreters_is_found() {
     }
 }
 
+/// Compiles a C program, `None` when that cannot be done here.
+fn compile(source: &str, folder: &Path, flags: &[String]) -> Option<PathBuf> {
+    let (code, program) = (folder.join("server.c"), folder.join("server"));
+    std::fs::write(&code, source).unwrap();
+    let status = Command::new("cc").arg(&code).arg("-o").arg(&program).args(flags).status();
+    status.is_ok_and(|status| status.success()).then_some(program)
+}
+
 /// A C program built against `python`, `None` when that cannot be done here.
 fn embed(python: &Python, source: &str, folder: &Path) -> Option<PathBuf> {
     let config = python.prefix.join("bin").join(format!("python3.{}-config", python.version.1));
@@ -348,12 +362,10 @@ fn embed(python: &Python, source: &str, folder: &Path) -> Option<PathBuf> {
         Some(text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
     };
     let library = python.library.as_ref()?;
-    let (code, program) = (folder.join("server.c"), folder.join("server"));
-    std::fs::write(&code, source).unwrap();
-    let mut compiler = Command::new("cc");
-    compiler.arg(&code).arg("-o").arg(&program).args(flags(&["--includes"])?).args(flags(&["--ldflags", "--embed"])?);
-    let status = compiler.arg(format!("-Wl,-rpath,{}", library.parent()?.display())).status();
-    status.is_ok_and(|status| status.success()).then_some(program)
+    let mut all = flags(&["--includes"])?;
+    all.extend(flags(&["--ldflags", "--embed"])?);
+    all.push(format!("-Wl,-rpath,{}", library.parent()?.display()));
+    compile(source, folder, &all)
 }
 
 /// Runs an embedding program with the first Python that can be embedded, or says what is missing.
@@ -475,9 +487,10 @@ fn i386_program() -> Vec<u8> {
 #[test]
 fn a_program_for_another_machine_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let program = folder.path().join("python");
-    std::fs::write(&program, i386_program()).unwrap();
-    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    let (bytes, program) = (folder.path().join("bytes"), folder.path().join("python"));
+    std::fs::write(&bytes, i386_program()).unwrap();
+    std::fs::set_permissions(&bytes, PermissionsExt::from_mode(0o755)).unwrap();
+    copy_file(&bytes, &program);
     let Some(target) = Target::start(&mut Command::new(program)) else {
         return skip("this kernel does not run i386 programs");
     };
@@ -540,7 +553,7 @@ fn read_by(restrict: impl Fn(&Path) -> Command, pid: i32) -> String {
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let reader = folder.path().join("reader");
-    std::fs::copy(std::env::current_exe().unwrap(), &reader).unwrap();
+    copy_file(&std::env::current_exe().unwrap(), &reader);
     let arguments = ["--exact", "a_reader_without_rights_is_told_why_it_may_not_read", "--nocapture"];
     let output = restrict(&reader).args(arguments).env(READER, pid.to_string()).output().unwrap();
     String::from_utf8(output.stdout).unwrap()
@@ -674,4 +687,19 @@ fn a_process_that_is_traced_already_is_refused_and_stays_traced() {
     assert_eq!(process.stat().map(|s| s.state), Some('t'));
     drop(first);
     assert_ne!(process.stat().map(|s| s.state), Some('t'));
+}
+
+#[test]
+fn a_thread_that_cannot_be_interrupted_meets_the_deadline_and_the_process_is_let_go() {
+    // A parent waits for the child of a vfork where no signal but the last reaches it.
+    let source = "#include <unistd.h>\n\
+                  int main(void) { char c; if (!vfork()) { write(1, \"ready\\n\", 6); read(0, &c, 1); _exit(0); } }\n";
+    let folder = tempfile::tempdir().unwrap();
+    let Some(program) = compile(source, folder.path(), &[]) else { return skip("there is no C compiler") };
+    let target = Target::start(&mut Command::new(program)).unwrap();
+    let (process, limit) = (target.process(), Duration::from_millis(20));
+    let error = StoppedMemory::stop(&process, limit).map(|_| ()).unwrap_err();
+    assert_eq!(error, StopError::Deadline { pid: target.pid(), limit });
+    let tracers = std::fs::read_to_string(format!("/proc/{}/status", target.pid())).unwrap();
+    assert!(tracers.contains("TracerPid:\t0\n"), "{tracers}");
 }
