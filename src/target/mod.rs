@@ -6,6 +6,7 @@
 pub mod access;
 pub mod addr;
 pub mod elf;
+mod elf_memory;
 pub mod image;
 pub mod kernel_thread;
 pub mod live;
