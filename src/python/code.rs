@@ -104,7 +104,8 @@ impl CodeCache {
         let first_line = view.i32(addr, code.firstlineno)?;
         let table = view.object(addr, code.linetable)?;
         let table = read_bytes_object(view, layout, table)?;
-        let stack_size = u32::try_from(view.i32(addr, code.stacksize)?).map_err(|_| ReadError::Invalid("stack size"))?;
+        let stack_size =
+            u32::try_from(view.i32(addr, code.stacksize)?).map_err(|_| ReadError::Invalid("stack size"))?;
         let (locals, first_instruction) = match code.body {
             CodeBody::Inline { adaptive, nlocalsplus, .. } => {
                 let locals = view.i32(addr, nlocalsplus)?;
@@ -183,10 +184,7 @@ impl CodeCache {
                 let kinds = view.object(addr, localspluskinds)?;
                 let kinds = read_bytes_object(view, layout, kinds)?;
                 let names = read_tuple(view, layout, names)?.into_iter().zip(kinds);
-                names
-                    .filter(|(_, kind)| kind & KIND_FREE != 0)
-                    .map(|(name, _)| self.name(view, layout, name))
-                    .collect()
+                names.filter(|(_, kind)| kind & KIND_FREE != 0).map(|(name, _)| self.name(view, layout, name)).collect()
             }
         }
     }

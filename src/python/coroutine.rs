@@ -2,14 +2,14 @@
 //! generator or async generator. A walk is resumable, so that the walks of many tasks advance together (`View::wave`).
 //! It must not know tasks or futures: a chain that reaches anything else ends there and names it.
 
+use super::awaitable::AwaitableKind;
 use super::block::Block;
+use super::caches::Caches;
 use super::frame::{
     self, EMBEDDED_HEADER, FRAME_OBJECT_HEADER, Instruction, OWNED_BY_GENERATOR, RawFrame, decode_embedded,
     decode_frame_object, untag,
 };
 use super::layout::{AwaitTarget, CodeBody, Frames, GeneratorFrame, Layout};
-use super::awaitable::AwaitableKind;
-use super::caches::Caches;
 use crate::target::{Addr, ReadError, Span, View};
 
 /// LIMIT: levels of one chain. Recursion in coroutines is bounded by the interpreter's own limit, 1,000 by default;

@@ -5,7 +5,7 @@ use crate::target::elf::{Elf, ElfError, Wanted, loaded};
 use crate::target::maps::{Maps, Module};
 use crate::target::{AccessError, Addr, Memory, Process, ReadError};
 
-use super::layout::rows::{OLDEST_MINOR, row};
+use super::layout::rows::{is_too_old, row};
 use super::layout::{Layout, Version};
 
 mod error;
@@ -267,7 +267,7 @@ impl Search<'_> {
         }
         let free_threaded = published.as_ref().is_some_and(|head| head.free_threaded);
         let Some(layout) = row(version.minor, free_threaded) else {
-            return Err(if version.minor < OLDEST_MINOR {
+            return Err(if is_too_old(version.minor) {
                 LocateError::TooOld { pid, found: shown }
             } else {
                 LocateError::TooNew { pid, found: shown }

@@ -158,11 +158,7 @@ pub fn count_other_references(
 }
 
 /// References to a task from its own coroutines and its own callbacks: a cycle, which keeps nothing alive.
-fn count_own_references(
-    reader: &mut Reader<'_, '_>,
-    task: &TaskRecord,
-    levels: &[Level],
-) -> Result<i64, ReadError> {
+fn count_own_references(reader: &mut Reader<'_, '_>, task: &TaskRecord, levels: &[Level]) -> Result<i64, ReadError> {
     let addr = task.future.addr;
     let mut own = 0;
     let mut looked_into = FxHashSet::default();
@@ -196,24 +192,25 @@ fn count_in_object(
     looked_into: &mut FxHashSet<Addr>,
 ) -> Result<i64, ReadError> {
     let ty = reader.type_of(object)?;
-    let members = match ty.name.as_str() {
-        "method" => {
-            let bound = reader.view.object(object, reader.layout.builtin.method_self)?;
-            // The same timeout may also be in a variable.
-            return if looked_into.insert(bound) { count_timeout(reader, bound, task) } else { Ok(0) };
-        }
-        "Timeout" => return count_timeout(reader, object, task),
-        "cell" => reader.view.pointer(object, reader.layout.builtin.cell_content)?.into_iter().collect(),
-        "list" | "tuple" if reader.view.i64(object, reader.layout.object.size)? <= MAX_MEMBERS => {
-            if ty.name == "list" { reader.list(object)? } else { reader.tuple(object)? }
-        }
-        "set" if reader.view.i64(object, reader.layout.builtin.set_used)? <= MAX_MEMBERS => reader.set(object)?,
-        "dict" if reader.view.i64(object, reader.layout.dict.used)? <= MAX_MEMBERS => {
-            let items = read_dict_items(reader.view, reader.layout, object)?;
-            items.into_iter().flat_map(|(key, value)| [key, value]).collect()
-        }
-        _ => return Ok(0),
-    };
+    let members =
+        match ty.name.as_str() {
+            "method" => {
+                let bound = reader.view.object(object, reader.layout.builtin.method_self)?;
+                // The same timeout may also be in a variable.
+                return if looked_into.insert(bound) { count_timeout(reader, bound, task) } else { Ok(0) };
+            }
+            "Timeout" => return count_timeout(reader, object, task),
+            "cell" => reader.view.pointer(object, reader.layout.builtin.cell_content)?.into_iter().collect(),
+            "list" | "tuple" if reader.view.i64(object, reader.layout.object.size)? <= MAX_MEMBERS => {
+                if ty.name == "list" { reader.list(object)? } else { reader.tuple(object)? }
+            }
+            "set" if reader.view.i64(object, reader.layout.builtin.set_used)? <= MAX_MEMBERS => reader.set(object)?,
+            "dict" if reader.view.i64(object, reader.layout.dict.used)? <= MAX_MEMBERS => {
+                let items = read_dict_items(reader.view, reader.layout, object)?;
+                items.into_iter().flat_map(|(key, value)| [key, value]).collect()
+            }
+            _ => return Ok(0),
+        };
     let found = members.iter().filter(|member| **member == task).count() as i64;
     // A container that others hold too makes the task theirs.
     let exclusive = found > 0 && read_refcount(reader.view, reader.layout, object)? == Some(1);

@@ -126,7 +126,9 @@ pub fn describe_wait(
         }
         Some(("tasks", "wait_for")) => describe_wait_for(reader, classes, leaf, waiter),
         Some(("queues", "Queue.get")) => match outer {
-            Some(outer) if outer.named.function.ends_with("_wait_for_one") => as_completed(reader, classes, leaf, outer),
+            Some(outer) if outer.named.function.ends_with("_wait_for_one") => {
+                as_completed(reader, classes, leaf, outer)
+            }
             _ => describe_queue(reader, leaf, WaitKind::QueueGet),
         },
         Some(("queues", "Queue.put")) => describe_queue(reader, leaf, WaitKind::QueuePut),

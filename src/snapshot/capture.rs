@@ -216,7 +216,8 @@ impl<'c> Capturing<'c> {
             }
             let mut walks: Vec<TaskWalk> = open.iter().map(|addr| TaskWalk::new(*addr)).collect();
             let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
-            let read = self.view.wave(&mut walks, |view, walk| walk.advance(&mut Reader::new(view, layout, caches), shared));
+            let read =
+                self.view.wave(&mut walks, |view, walk| walk.advance(&mut Reader::new(view, layout, caches), shared));
             let threads = self.read_threads()?;
             // When no thread ran since before the first read, nothing can have moved.
             let held = if witness.nothing_ran() { None } else { Some(Proof::read(&mut self.view, &walks)?.held) };

@@ -216,7 +216,8 @@ impl Proof {
                 let (now, after) = rest.split_at(span.len);
                 rest = after;
                 then.resize(span.len, 0);
-                let read = results.next().is_some_and(|result| result.is_ok()) && view.copy(span.addr, &mut then).is_ok();
+                let read =
+                    results.next().is_some_and(|result| result.is_ok()) && view.copy(span.addr, &mut then).is_ok();
                 moved |= !read || now != then;
                 same += usize::from(!moved);
             }

@@ -45,7 +45,16 @@ struct Slot {
 impl<'m> View<'m> {
     /// An empty view of `memory`.
     pub fn new(memory: &'m dyn Memory) -> Self {
-        Self { memory, pages: FxHashMap::default(), chunks: Vec::new(), bytes: 0, batches: 0, pieces: 0, wanted: None, ahead: 0 }
+        Self {
+            memory,
+            pages: FxHashMap::default(),
+            chunks: Vec::new(),
+            bytes: 0,
+            batches: 0,
+            pieces: 0,
+            wanted: None,
+            ahead: 0,
+        }
     }
 
     /// Forgets every page, so that all that follows is read afresh.
@@ -147,7 +156,8 @@ impl<'m> View<'m> {
         if self.pages.contains_key(&page) {
             return;
         }
-        let nearby = (1..=MOST).any(|d| self.pages.contains_key(&(page + d)) || self.pages.contains_key(&(page - d.min(page))));
+        let nearby =
+            (1..=MOST).any(|d| self.pages.contains_key(&(page + d)) || self.pages.contains_key(&(page - d.min(page))));
         self.ahead = if nearby { (self.ahead * 2).clamp(1, MOST) } else { self.ahead / 2 };
         let first = page - page % self.ahead.max(1);
         let window: Vec<u64> = (first..first + self.ahead.max(1)).filter(|p| !self.pages.contains_key(p)).collect();
@@ -163,8 +173,10 @@ impl<'m> View<'m> {
             return;
         }
         let runs = runs(missing);
-        let spans: Vec<Span> =
-            runs.iter().filter_map(|&(page, pages)| Some(Span::new(page_addr(page)?, (pages * PAGE) as usize))).collect();
+        let spans: Vec<Span> = runs
+            .iter()
+            .filter_map(|&(page, pages)| Some(Span::new(page_addr(page)?, (pages * PAGE) as usize)))
+            .collect();
         let failed = self.fetch_spans(&spans);
         if failed.is_empty() {
             return;

@@ -11,6 +11,7 @@ lazy names (`Task-7` stored as the number 7) alone where the program asks for th
 
 import asyncio
 import gc
+import heapq
 import json
 import linecache
 import os
@@ -371,6 +372,14 @@ def _native_id(ident):
     return None
 
 
+def _timers_when_parked(loop):
+    """Timers in the heap, once the loop has dropped the cancelled ones at its top before it goes to its selector."""
+    heap = list(loop._scheduled)
+    while heap and heap[0]._cancelled:
+        heapq.heappop(heap)
+    return len(heap)
+
+
 def _describe_loops(running):
     loops = []
     for loop in [ref() for ref in _loops.values()]:
@@ -385,7 +394,7 @@ def _describe_loops(running):
                 "thread": None if ident is None else _native_id(ident),
                 "running_task": None if current is None else hex(id(current)),
                 "ready": len(loop._ready),
-                "scheduled": len(loop._scheduled),
+                "scheduled": _timers_when_parked(loop),
             }
         )
     return loops
