@@ -25,6 +25,7 @@ import weakref
 VERSION = sys.version_info[:2]
 FUTURE = asyncio.Future
 PATIENCE_S = 30.0
+QUIET_PASSES = 2  # The pass after the last step drops the timers that this step has cancelled.
 ANY = "any"
 
 _announced = {}  # id of a task -> _Announced
@@ -282,7 +283,7 @@ def _address(of):
     return _labels[of] if isinstance(of, str) else of
 
 
-def _awaiting(one, state):
+def _awaiting(one, state, alive):
     if state in ("running", "ready", "done"):
         return None
     if state == ANY:
@@ -292,7 +293,6 @@ def _awaiting(one, state):
     if state == "cancelling" and (waiter is None or waiter.done()):
         return ANY
     if said.kind is not None:
-        alive = {id(other) for other in _pending_tasks() if not other.done()}
         tasks = [address for address in (_address(other) for other in said.tasks) if address in alive]
         return {"kind": said.kind, "tasks": sorted(hex(address) for address in set(tasks))}
     if isinstance(waiter, (asyncio.Task, asyncio.tasks._PyTask)):
@@ -300,7 +300,7 @@ def _awaiting(one, state):
     raise AssertionError("%r does not say what it waits for" % (one,))
 
 
-def _describe_task(one, running, innermost):
+def _describe_task(one, running, innermost, alive):
     said = _of(one)
     state = said.state or _state(one, running)
     if state == "running":
@@ -320,7 +320,7 @@ def _describe_task(one, running, innermost):
         "loop": hex(id(one.get_loop())),
         "stack": stack,
         "stack_end": end,
-        "awaiting": _awaiting(one, state),
+        "awaiting": _awaiting(one, state, alive),
         "awaited_by": [],
         "orphaned": None if state == "done" else said.orphaned,
         "may_miss": said.may_miss,
@@ -353,7 +353,9 @@ def _check_awaited_by(tasks):
 
 
 def describe_tasks(running, innermost, leave_out=None):
-    tasks = [_describe_task(one, running, innermost) for one in _pending_tasks() if one is not leave_out]
+    pending = _pending_tasks()
+    alive = {id(one) for one in pending if not one.done()}
+    tasks = [_describe_task(one, running, innermost, alive) for one in pending if one is not leave_out]
     by_id = {one["id"]: one for one in tasks}
     for one in tasks:
         if isinstance(one["awaiting"], dict):
@@ -480,9 +482,13 @@ def settle_then(callback, conditions=False):
     loop = asyncio.get_event_loop()
     know_loop(loop)
 
+    quiet = 0
+
     def poll():
+        nonlocal quiet
         why = _restless(conditions)
-        if why is None:
+        quiet = 0 if why else quiet + 1
+        if quiet == QUIET_PASSES:
             callback()
         else:
             _patient(why)
@@ -495,16 +501,16 @@ async def settle():
     """Returns when everything but the calling task stands still."""
     know_loop(asyncio.get_event_loop())
     await asyncio.sleep(0)
-    while True:
+    quiet = 0
+    while quiet < QUIET_PASSES:
         why = _restless(True)
-        if why is None:
-            return
+        quiet = 0 if why else quiet + 1
         _patient(why)
         await asyncio.sleep(0)
 
 
 def write_document(document):
-    text = json.dumps(document, indent=1)
+    text = json.dumps(document)
     if len(sys.argv) > 1:
         with open(sys.argv[1] + ".part", "w") as out:
             out.write(text)

@@ -35,8 +35,8 @@ fn ids(value: &Value, key: &str) -> BTreeSet<String> {
     items(value, key).iter().map(id).collect()
 }
 
-fn by_id(value: &Value, key: &str) -> BTreeMap<String, Value> {
-    items(value, key).iter().map(|item| (id(&item["id"]), item.clone())).collect()
+fn by_id<'v>(value: &'v Value, key: &str) -> BTreeMap<String, &'v Value> {
+    items(value, key).iter().map(|item| (id(&item["id"]), item)).collect()
 }
 
 fn python_differences(truth: &Value, dump: &Value) -> Vec<String> {
@@ -85,8 +85,8 @@ fn task_differences(truth: &Value, dump: &Value) -> Vec<String> {
 
 /// Shows ids with the names of their tasks.
 struct Names<'a> {
-    expected: &'a BTreeMap<String, Value>,
-    got: &'a BTreeMap<String, Value>,
+    expected: &'a BTreeMap<String, &'a Value>,
+    got: &'a BTreeMap<String, &'a Value>,
 }
 
 impl Names<'_> {
@@ -254,10 +254,11 @@ fn loop_differences(truth: &Value, dump: &Value) -> Vec<String> {
     found
 }
 
+fn by_native_id(value: &Value) -> BTreeMap<Option<i64>, &Value> {
+    items(value, "threads").iter().map(|thread| (thread["native_id"].as_i64(), thread)).collect()
+}
+
 fn thread_differences(truth: &Value, dump: &Value) -> Vec<String> {
-    let by_native_id = |value: &Value| -> BTreeMap<Option<i64>, Value> {
-        items(value, "threads").iter().map(|thread| (thread["native_id"].as_i64(), thread.clone())).collect()
-    };
     let (expected, got) = (by_native_id(truth), by_native_id(dump));
     let mut found = Vec::new();
     for (native_id, thread) in &expected {

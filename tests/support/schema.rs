@@ -2,71 +2,79 @@
 //! const and local references. It must not know what a dump is; a keyword it does not know is an error, so that the
 //! schema cannot outgrow it in silence.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// Keywords that say nothing a check could use.
 const ANNOTATIONS: [&str; 5] = ["$schema", "$defs", "title", "description", "$comment"];
 
 /// Everything in which `value` departs from `schema`, as sentences with the place in front.
 pub fn violations(schema: &Value, value: &Value) -> Vec<String> {
-    let mut found = Vec::new();
-    Check { root: schema, found: &mut found }.value(schema, value, "$");
-    found
+    let mut check = Check { root: schema, place: "$".to_owned(), found: Vec::new() };
+    check.value(schema, value);
+    check.found
 }
 
 struct Check<'a> {
     root: &'a Value,
-    found: &'a mut Vec<String>,
+    /// Where in the value the check is; grows and shrinks with it.
+    place: String,
+    found: Vec<String>,
 }
 
-impl Check<'_> {
-    fn value(&mut self, schema: &Value, value: &Value, place: &str) {
-        let Some(keywords) = schema.as_object() else {
-            return self.found.push(format!("{place}: the schema is not an object"));
-        };
+impl<'a> Check<'a> {
+    fn value(&mut self, schema: &'a Value, value: &Value) {
+        let Some(keywords) = schema.as_object() else { return self.says("the schema is not an object") };
         for (keyword, wanted) in keywords {
-            self.keyword(keyword, wanted, value, place);
+            self.keyword(keyword, wanted, value);
         }
     }
 
-    fn keyword(&mut self, keyword: &str, wanted: &Value, value: &Value, place: &str) {
+    fn says(&mut self, what: &str) {
+        self.found.push(format!("{}: {what}", self.place));
+    }
+
+    fn inside(&mut self, step: &str, schema: &'a Value, value: &Value) {
+        let length = self.place.len();
+        self.place.push_str(step);
+        self.value(schema, value);
+        self.place.truncate(length);
+    }
+
+    fn keyword(&mut self, keyword: &str, wanted: &'a Value, value: &Value) {
         match keyword {
-            "type" if !has_type(wanted, value) => self.found.push(format!("{place}: {value} is not of type {wanted}")),
-            "const" if wanted != value => self.found.push(format!("{place}: {value} is not {wanted}")),
-            "enum" if !array(wanted).contains(value) => {
-                self.found.push(format!("{place}: {value} is none of {wanted}"));
-            }
+            "type" if !has_type(wanted, value) => self.says(&format!("{value} is not of type {wanted}")),
+            "const" if wanted != value => self.says(&format!("{value} is not {wanted}")),
+            "enum" if !array(wanted).contains(value) => self.says(&format!("{value} is none of {wanted}")),
             "type" | "const" | "enum" => {}
-            "required" => self.required(wanted, value, place),
-            "properties" => self.properties(wanted, value, place),
+            "required" => self.required(wanted, value),
+            "properties" => self.properties(wanted, value),
             "items" => {
                 for (index, item) in array(value).iter().enumerate() {
-                    self.value(wanted, item, &format!("{place}[{index}]"));
+                    self.inside(&format!("[{index}]"), wanted, item);
                 }
             }
             "$ref" => match wanted.as_str().and_then(|name| self.root.pointer(name.strip_prefix('#')?)) {
-                Some(definition) => self.value(definition, value, place),
-                None => self.found.push(format!("{place}: the schema has no {wanted}")),
+                Some(definition) => self.value(definition, value),
+                None => self.says(&format!("the schema has no {wanted}")),
             },
             other if ANNOTATIONS.contains(&other) => {}
-            other => self.found.push(format!("{place}: this check does not know the keyword {other}")),
+            other => self.says(&format!("this check does not know the keyword {other}")),
         }
     }
 
-    fn required(&mut self, wanted: &Value, value: &Value, place: &str) {
+    fn required(&mut self, wanted: &Value, value: &Value) {
         let Some(object) = value.as_object() else { return };
         for key in array(wanted).iter().filter_map(Value::as_str) {
             if !object.contains_key(key) {
-                self.found.push(format!("{place}: {key} is missing"));
+                self.says(&format!("{key} is missing"));
             }
         }
     }
 
-    fn properties(&mut self, wanted: &Value, value: &Value, place: &str) {
-        let nothing = Map::new();
-        for (key, schema) in wanted.as_object().unwrap_or(&nothing) {
+    fn properties(&mut self, wanted: &'a Value, value: &Value) {
+        for (key, schema) in wanted.as_object().into_iter().flatten() {
             if let Some(value) = value.get(key) {
-                self.value(schema, value, &format!("{place}.{key}"));
+                self.inside(&format!(".{key}"), schema, value);
             }
         }
     }
