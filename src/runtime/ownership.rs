@@ -168,7 +168,7 @@ fn count_own_references(reader: &mut Reader<'_, '_>, task: &TaskRecord, levels: 
             let Some(object) = untag(reader.layout, raw) else { continue };
             if object == addr {
                 own += i64::from(owns_reference(reader.layout, raw));
-            } else if looked_into.insert(object) {
+            } else if optional(can_refer(reader, object))? == Some(true) && looked_into.insert(object) {
                 own += optional(count_in_object(reader, object, addr, &mut looked_into))?.unwrap_or(0);
             }
         }
@@ -181,6 +181,12 @@ fn count_own_references(reader: &mut Reader<'_, '_>, task: &TaskRecord, levels: 
         }
     }
     Ok(own)
+}
+
+/// Whether an object is of a type that is looked into: most variables are not.
+fn can_refer(reader: &mut Reader<'_, '_>, object: Addr) -> Result<bool, ReadError> {
+    const LOOKED_INTO: [&str; 7] = ["method", "Timeout", "cell", "list", "tuple", "set", "dict"];
+    Ok(LOOKED_INTO.contains(&reader.type_of(object)?.name.as_str()))
 }
 
 /// References to `task` from an object that one of its own frames holds: a timeout it is in, or a container that nobody

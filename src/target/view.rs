@@ -32,6 +32,8 @@ pub struct View<'m> {
     pieces: u64,
     /// During a wave: the pages found missing, to be read together.
     wanted: Option<Vec<u64>>,
+    /// The page asked for last, by far the likeliest to be asked for next.
+    last: Option<(u64, Slot)>,
     /// Pages read ahead of a miss outside waves; grows while it pays, see [`View::page_of_list`].
     ahead: u64,
 }
@@ -53,6 +55,7 @@ impl<'m> View<'m> {
             batches: 0,
             pieces: 0,
             wanted: None,
+            last: None,
             ahead: 0,
         }
     }
@@ -61,6 +64,7 @@ impl<'m> View<'m> {
     pub fn forget(&mut self) {
         self.pages.clear();
         self.chunks.clear();
+        self.last = None;
     }
 
     /// The memory behind the view, for reads that must not come from the cache.
@@ -240,22 +244,27 @@ impl<'m> View<'m> {
     }
 
     fn page(&mut self, page: u64) -> Result<&[u8], ReadError> {
-        if !self.pages.contains_key(&page) {
-            match &mut self.wanted {
-                Some(wanted) => {
-                    wanted.push(page);
-                    return Err(ReadError::Pending);
-                }
-                None => self.fetch(&[page]),
-            }
-        }
-        let slot = match self.pages.get(&page) {
-            Some(&Ok(slot)) => slot,
-            Some(&Err(error)) => return Err(error),
-            None => return Err(ReadError::BadPointer(page * PAGE)),
+        let slot = match self.last {
+            Some((last, slot)) if last == page => slot,
+            _ => self.find_page(page)?,
         };
         let start = slot.offset as usize;
         Ok(&self.chunks[slot.chunk as usize][start..start + PAGE as usize])
+    }
+
+    fn find_page(&mut self, page: u64) -> Result<Slot, ReadError> {
+        let mut known = self.pages.get(&page).copied();
+        if known.is_none() {
+            if let Some(wanted) = &mut self.wanted {
+                wanted.push(page);
+                return Err(ReadError::Pending);
+            }
+            self.fetch(&[page]);
+            known = self.pages.get(&page).copied();
+        }
+        let slot = known.unwrap_or(Err(ReadError::BadPointer(page * PAGE)))?;
+        self.last = Some((page, slot));
+        Ok(slot)
     }
 
     /// `N` bytes at `addr` as an array.
