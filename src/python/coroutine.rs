@@ -80,8 +80,14 @@ enum Step {
 impl ChainWalk {
     /// A walk that starts at a coroutine-like object.
     pub fn new(root: Addr) -> Self {
-        let chain =
-            Chain { levels: Vec::new(), end: ChainEnd::Limit, anchors: Vec::new(), anchors_of_level: Vec::new() };
+        /// Levels of a usual chain: room from the start for most.
+        const USUAL: usize = 8;
+        let chain = Chain {
+            levels: Vec::with_capacity(USUAL),
+            end: ChainEnd::Limit,
+            anchors: Vec::with_capacity(USUAL + 1),
+            anchors_of_level: Vec::with_capacity(USUAL),
+        };
         Self { next: Some(root), chain }
     }
 
