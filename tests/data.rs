@@ -331,6 +331,9 @@ fn what_an_interpreter_publishes_leads_to_its_modules_and_tasks() {
     }
 }
 
+/// Start, end (bytes) and line.
+type Range = (i64, i64, Option<u32>);
+
 #[test]
 fn line_tables_of_the_standard_library_read_as_the_interpreter_says() {
     for python in pythons() {
@@ -340,8 +343,7 @@ fn line_tables_of_the_standard_library_read_as_the_interpreter_says() {
         assert!(output.status.success());
         let mut ranges = 0;
         for line in String::from_utf8(output.stdout).unwrap().lines() {
-            let (table, first_line, said): (String, i32, Vec<(i64, i64, Option<u32>)>) =
-                serde_json::from_str(line).unwrap();
+            let (table, first_line, said): (String, i32, Vec<Range>) = serde_json::from_str(line).unwrap();
             let table: Vec<u8> =
                 (0..table.len()).step_by(2).map(|at| u8::from_str_radix(&table[at..at + 2], 16).unwrap()).collect();
             let kind = layout.code.line_table;

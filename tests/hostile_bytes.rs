@@ -25,9 +25,9 @@ impl Misleading {
     fn draw(&self, at: u64) -> u64 {
         // splitmix64: neighbours must not be alike.
         let mut x = self.seed ^ at.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ x >> 31
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
     }
 
     fn word(&self, at: u64) -> u64 {
@@ -39,7 +39,7 @@ impl Misleading {
             8 | 9 => more % 70,
             10 => (1 << (more % 26)) - 1,
             11 => u64::MAX,
-            12 => more % 4096 << 24 | 0x60,
+            12 => ((more % 4096) << 24) | 0x60,
             13 => u64::from_le_bytes(*b"type\0\0\0\0"),
             14 => more,
             _ => more % (1 << 20),

@@ -33,8 +33,7 @@ pub struct AwaitableCache(FxHashMap<Addr, AwaitableKind>);
 const GENERATORS: [&str; 3] = ["coroutine", "generator", "async_generator"];
 
 /// Types implemented in C that wrap one awaitable. CPython: Objects/genobject.c; anext: Objects/iterobject.c, 3.10.
-const WRAPPERS: [&str; 4] =
-    ["coroutine_wrapper", "async_generator_asend", "async_generator_athrow", "anext_awaitable"];
+const WRAPPERS: [&str; 4] = ["coroutine_wrapper", "async_generator_asend", "async_generator_athrow", "anext_awaitable"];
 
 impl Caches {
     /// The kind of the type at `ty`.

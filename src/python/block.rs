@@ -56,24 +56,12 @@ impl Block<'_> {
         self.field(at).map(u64::from_le_bytes)
     }
 
-    pub(crate) fn i64(self, at: Offset) -> Result<i64, ReadError> {
-        self.field(at).map(i64::from_le_bytes)
-    }
-
     pub(crate) fn i32(self, at: Offset) -> Result<i32, ReadError> {
         self.field(at).map(i32::from_le_bytes)
     }
 
-    pub(crate) fn u32(self, at: Offset) -> Result<u32, ReadError> {
-        self.field(at).map(u32::from_le_bytes)
-    }
-
     pub(crate) fn i8(self, at: Offset) -> Result<i8, ReadError> {
         self.field(at).map(i8::from_le_bytes)
-    }
-
-    pub(crate) fn u8(self, at: Offset) -> Result<u8, ReadError> {
-        self.field(at).map(|[byte]| byte)
     }
 
     /// An object pointer: `None` when null.

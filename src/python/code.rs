@@ -1,6 +1,7 @@
 //! Code objects: read once, then every frame that runs one is a lookup. Names, file, line table and the names of local
 //! variables. It must not know frames or coroutines.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -64,8 +65,8 @@ pub struct Local {
 /// entries), because a code object can be freed and another one appear at its address.
 #[derive(Default)]
 pub struct CodeCache {
-    infos: FxHashMap<Addr, Arc<CodeInfo>>,
-    locals: FxHashMap<Addr, Arc<[Local]>>,
+    infos: FxHashMap<Addr, Rc<CodeInfo>>,
+    locals: FxHashMap<Addr, Rc<[Local]>>,
     names: FxHashMap<Addr, Arc<str>>,
 }
 
@@ -77,11 +78,11 @@ impl CodeCache {
         layout: &Layout,
         types: &mut TypeCache,
         addr: Addr,
-    ) -> Result<Arc<CodeInfo>, ReadError> {
+    ) -> Result<Rc<CodeInfo>, ReadError> {
         if let Some(info) = self.infos.get(&addr) {
             return Ok(info.clone());
         }
-        let info = Arc::new(self.read(view, layout, types, addr)?);
+        let info = Rc::new(self.read(view, layout, types, addr)?);
         self.infos.insert(addr, info.clone());
         Ok(info)
     }
@@ -104,7 +105,8 @@ impl CodeCache {
         let first_line = view.i32(addr, code.firstlineno)?;
         let table = view.object(addr, code.linetable)?;
         let table = read_bytes_object(view, layout, table)?;
-        let stack_size = u32::try_from(view.i32(addr, code.stacksize)?).map_err(|_| ReadError::Invalid("stack size"))?;
+        let stack_size =
+            u32::try_from(view.i32(addr, code.stacksize)?).map_err(|_| ReadError::Invalid("stack size"))?;
         let (locals, first_instruction) = match code.body {
             CodeBody::Inline { adaptive, nlocalsplus, .. } => {
                 let locals = view.i32(addr, nlocalsplus)?;
@@ -137,7 +139,7 @@ impl CodeCache {
     }
 
     /// The variables of the code object at `addr`, in the order of their slots.
-    pub fn locals(&mut self, view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<Arc<[Local]>, ReadError> {
+    pub fn locals(&mut self, view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<Rc<[Local]>, ReadError> {
         if let Some(locals) = self.locals.get(&addr) {
             return Ok(locals.clone());
         }
@@ -161,7 +163,7 @@ impl CodeCache {
                 }
             }
         }
-        let locals: Arc<[Local]> = locals.into();
+        let locals: Rc<[Local]> = locals.into();
         self.locals.insert(addr, locals.clone());
         Ok(locals)
     }
@@ -183,10 +185,7 @@ impl CodeCache {
                 let kinds = view.object(addr, localspluskinds)?;
                 let kinds = read_bytes_object(view, layout, kinds)?;
                 let names = read_tuple(view, layout, names)?.into_iter().zip(kinds);
-                names
-                    .filter(|(_, kind)| kind & KIND_FREE != 0)
-                    .map(|(name, _)| self.name(view, layout, name))
-                    .collect()
+                names.filter(|(_, kind)| kind & KIND_FREE != 0).map(|(name, _)| self.name(view, layout, name)).collect()
             }
         }
     }

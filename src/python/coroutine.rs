@@ -2,14 +2,14 @@
 //! generator or async generator. A walk is resumable, so that the walks of many tasks advance together (`View::wave`).
 //! It must not know tasks or futures: a chain that reaches anything else ends there and names it.
 
+use super::awaitable::AwaitableKind;
 use super::block::Block;
+use super::caches::Caches;
 use super::frame::{
     self, EMBEDDED_HEADER, FRAME_OBJECT_HEADER, Instruction, OWNED_BY_GENERATOR, RawFrame, decode_embedded,
     decode_frame_object, untag,
 };
 use super::layout::{AwaitTarget, CodeBody, Frames, GeneratorFrame, Layout};
-use super::awaitable::AwaitableKind;
-use super::caches::Caches;
 use crate::target::{Addr, ReadError, Span, View};
 
 /// LIMIT: levels of one chain. Recursion in coroutines is bounded by the interpreter's own limit, 1,000 by default;
@@ -80,8 +80,14 @@ enum Step {
 impl ChainWalk {
     /// A walk that starts at a coroutine-like object.
     pub fn new(root: Addr) -> Self {
-        let chain =
-            Chain { levels: Vec::new(), end: ChainEnd::Limit, anchors: Vec::new(), anchors_of_level: Vec::new() };
+        /// Levels of a usual chain: room from the start for most.
+        const USUAL: usize = 8;
+        let chain = Chain {
+            levels: Vec::with_capacity(USUAL),
+            end: ChainEnd::Limit,
+            anchors: Vec::with_capacity(USUAL + 1),
+            anchors_of_level: Vec::with_capacity(USUAL),
+        };
         Self { next: Some(root), chain }
     }
 

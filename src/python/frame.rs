@@ -58,12 +58,7 @@ pub struct NamedFrame {
 
 impl RawFrame {
     /// The frame's name and line.
-    pub fn name(
-        &self,
-        view: &mut View<'_>,
-        layout: &Layout,
-        caches: &mut Caches,
-    ) -> Result<NamedFrame, ReadError> {
+    pub fn name(&self, view: &mut View<'_>, layout: &Layout, caches: &mut Caches) -> Result<NamedFrame, ReadError> {
         let info = caches.codes.get(view, layout, &mut caches.types, self.code)?;
         let function = match (layout.code.qualname, self.generator) {
             // Before 3.11 only the generator knows its qualified name.

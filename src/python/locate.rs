@@ -5,24 +5,24 @@ use crate::target::elf::{Elf, ElfError, Wanted, loaded};
 use crate::target::maps::{Maps, Module};
 use crate::target::{AccessError, Addr, Memory, Process, ReadError};
 
-use super::layout::rows::{NEWEST_MINOR, OLDEST_MINOR, row};
+use super::layout::rows::{is_too_old, row};
 use super::layout::{Layout, Version};
+
+mod error;
+mod lists;
+
+pub use error::LocateError;
+use lists::{COOKIE, HEAD_SIZE, Head, Lists, Proof};
 
 /// LIMIT: mapped files searched; programs with a thousand extension modules exist.
 const MAX_MODULES: usize = 4_096;
-/// LIMIT: interpreters and threads looked at to prove the layout; a list longer than this has proved it already.
-const MAX_PROOF: usize = 256;
 /// LIMIT: how often the proof is repeated when threads come and go under it.
 const ATTEMPTS: usize = 16;
-/// LIMIT: an offset published by the target; the largest structure known has 350 KB.
-const MAX_OFFSET: u64 = 1 << 20;
 /// LIMIT: bytes searched for the cookie in data segments.
 const MAX_SCAN: u64 = 256 << 20;
 /// Bytes fetched at a time by that search.
 const SCAN_STEP: u64 = 1 << 20;
 
-/// The first bytes of the runtime where it publishes its offsets. CPython: Include/internal/pycore_debug_offsets.h
-const COOKIE: &[u8; 8] = b"xdebugpy";
 /// The section that holds the runtime. CPython: Include/internal/pycore_runtime.h, `GENERATE_DEBUG_SECTION`.
 const RUNTIME_SECTION: &str = ".PyRuntime";
 /// The section that holds asyncio's offsets. CPython: Modules/_asynciomodule.c
@@ -98,121 +98,13 @@ pub struct TypeAddresses {
     pub async_generator: Option<Addr>,
 }
 
-/// Why no CPython was found that can be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LocateError {
-    /// The process cannot be read at all.
-    #[error(transparent)]
-    Access(#[from] AccessError),
-    /// No mapped file holds a Python runtime.
-    #[error("process {pid} is not a Python program: it runs {executable}")]
-    NotPython {
-        /// The process.
-        pid: i32,
-        /// What it runs.
-        executable: String,
-    },
-    /// A Python, but not CPython.
-    #[error("process {pid} runs {name}, not CPython")]
-    OtherImplementation {
-        /// The process.
-        pid: i32,
-        /// Which one.
-        name: &'static str,
-    },
-    /// CPython from before the oldest known version.
-    #[error("process {pid} runs Python {found}; 3.{oldest} is the oldest that can be read", oldest = OLDEST_MINOR)]
-    TooOld {
-        /// The process.
-        pid: i32,
-        /// Its version as far as it is known.
-        found: String,
-    },
-    /// CPython from after the newest known version.
-    #[error("process {pid} runs Python {found}; 3.{newest} is the newest that can be read", newest = NEWEST_MINOR)]
-    TooNew {
-        /// The process.
-        pid: i32,
-        /// Its version.
-        found: String,
-    },
-    /// A runtime whose version nothing tells.
-    #[error("process {pid} holds a Python runtime in {object}, but nothing tells its version")]
-    UnknownVersion {
-        /// The process.
-        pid: i32,
-        /// The file with the runtime.
-        object: String,
-    },
-    /// No interpreter yet.
-    #[error("the Python interpreter of process {pid} is still starting")]
-    Starting {
-        /// The process.
-        pid: i32,
-    },
-    /// The interpreter shuts down.
-    #[error("the Python interpreter of process {pid} is shutting down")]
-    Finalizing {
-        /// The process.
-        pid: i32,
-    },
-    /// The file that should hold the runtime cannot be used.
-    #[error("cannot search {object} of process {pid}: {error}")]
-    Unreadable {
-        /// The process.
-        pid: i32,
-        /// The file.
-        object: String,
-        /// Why.
-        error: ElfError,
-    },
-    /// The runtime does not look as its version's does.
-    #[error("the memory of process {pid} does not look like Python {version}: {what}")]
-    Layout {
-        /// The process.
-        pid: i32,
-        /// The version that was expected.
-        version: String,
-        /// What contradicts it.
-        what: &'static str,
-    },
-}
-
-impl LocateError {
-    /// What to do next.
-    pub fn hint(&self) -> String {
-        match self {
-            Self::Access(error) => error.hint(),
-            Self::NotPython { .. } => {
-                "give the id of the Python process itself, not of a shell or wrapper around it: pgrep -a python".into()
-            }
-            Self::OtherImplementation { .. } => "run the program with CPython to look at it".into(),
-            Self::TooOld { .. } => format!("run the program with Python 3.{OLDEST_MINOR} or later"),
-            Self::TooNew { .. } => {
-                format!("use a newer asyncprof, or run the program with Python 3.{NEWEST_MINOR} or earlier")
-            }
-            Self::UnknownVersion { .. } => {
-                "it is probably embedded without its C API; please report which program this is".into()
-            }
-            Self::Starting { .. } => "try again in a moment".into(),
-            Self::Finalizing { .. } => "it is about to exit; there is nothing left to read".into(),
-            Self::Unreadable { .. } => {
-                "the file was replaced or lies in another mount namespace: restart the target, or run asyncprof as root"
-                    .into()
-            }
-            Self::Layout { .. } => {
-                "nothing was guessed; a debug build or a patched Python keeps its data elsewhere and cannot be read"
-                    .into()
-            }
-        }
-    }
-}
-
 /// Finds CPython in `process`, and proves that its interpreters and threads are where its version keeps them.
 pub fn locate(process: &Process, memory: &dyn Memory) -> Result<Located, LocateError> {
     let pid = process.pid();
     let maps = Maps::read(process)?;
-    let executable = process.executable().ok_or_else(|| AccessError::forbidden(pid))?;
+    let gone = || AccessError::Exited { pid };
+    let executable =
+        process.executable().ok_or_else(|| if process.is_same() { AccessError::forbidden(pid) } else { gone() })?;
     let search = Search { process, memory, maps: &maps, executable: &executable };
     let mut failure = None;
     for module in ordered(&maps, &executable) {
@@ -227,6 +119,10 @@ pub fn locate(process: &Process, memory: &dyn Memory) -> Result<Located, LocateE
     }
     if let Some(located) = search.cookie()? {
         return Ok(located);
+    }
+    if !process.is_same() {
+        // Whatever was missed, it was missed because the process was going.
+        return Err(gone().into());
     }
     Err(failure.unwrap_or(LocateError::NotPython { pid, executable }))
 }
@@ -371,7 +267,7 @@ impl Search<'_> {
         }
         let free_threaded = published.as_ref().is_some_and(|head| head.free_threaded);
         let Some(layout) = row(version.minor, free_threaded) else {
-            return Err(if version.minor < OLDEST_MINOR {
+            return Err(if is_too_old(version.minor) {
                 LocateError::TooOld { pid, found: shown }
             } else {
                 LocateError::TooNew { pid, found: shown }
@@ -433,7 +329,7 @@ impl Search<'_> {
         let pid = self.process.pid();
         let mut what = "";
         for _ in 0..ATTEMPTS {
-            match self.walk_lists(runtime, lists, layout) {
+            match lists.prove(self.memory, runtime, &layout.thread) {
                 Ok(Proof::Running) => return Ok(()),
                 Ok(Proof::Starting) => return Err(LocateError::Starting { pid }),
                 Ok(Proof::Finalizing) => return Err(LocateError::Finalizing { pid }),
@@ -443,38 +339,6 @@ impl Search<'_> {
             }
         }
         Err(LocateError::Layout { pid, version, what })
-    }
-
-    fn walk_lists(&self, runtime: Addr, lists: &Lists, layout: &Layout) -> Result<Proof, ReadError> {
-        let word = |addr: Addr, offset: u64| {
-            self.memory.read_u64(addr.add(offset).ok_or(ReadError::BadPointer(addr.raw().wrapping_add(offset)))?)
-        };
-        let pointer = |addr: Addr, offset: u64| match word(addr, offset)? {
-            0 => Ok(None),
-            raw => Addr::aligned(raw).map(Some).ok_or(ReadError::BadPointer(raw)),
-        };
-        let Some(first) = pointer(runtime, lists.interpreters_head)? else {
-            // A runtime that has been torn down has no interpreters either.
-            return Ok(if word(runtime, lists.finalizing)? == 0 { Proof::Starting } else { Proof::Finalizing });
-        };
-        if word(runtime, lists.finalizing)? != 0 {
-            return Ok(Proof::Finalizing);
-        }
-        let (mut interpreter, mut budget, mut threads) = (Some(first), MAX_PROOF, 0);
-        while let Some(interp) = interpreter.filter(|_| budget > 0) {
-            budget -= 1;
-            let mut thread = pointer(interp, lists.threads_head)?;
-            while let Some(tstate) = thread.filter(|_| budget > 0) {
-                budget -= 1;
-                if pointer(tstate, layout.thread.interp)? != Some(interp) {
-                    return Ok(Proof::Contradiction("a thread does not belong to the interpreter that lists it"));
-                }
-                threads += 1;
-                thread = pointer(tstate, layout.thread.next)?;
-            }
-            interpreter = pointer(interp, lists.next)?;
-        }
-        Ok(if threads > 0 { Proof::Running } else { Proof::Starting })
     }
 
     fn read_failed(&self, error: ReadError, what: &'static str, version: String) -> LocateError {
@@ -500,67 +364,6 @@ fn too_old_for_a_runtime(pid: i32, elf: &Elf, object: &str) -> Result<Option<Loc
     Err(LocateError::TooOld { pid, found })
 }
 
-/// How a walk over the lists ended.
-enum Proof {
-    Running,
-    Starting,
-    Finalizing,
-    Contradiction(&'static str),
-}
-
-/// Where the lists are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Lists {
-    finalizing: u64,
-    interpreters_head: u64,
-    next: u64,
-    threads_head: u64,
-}
-
-impl Lists {
-    fn of(layout: &Layout) -> Self {
-        Self {
-            finalizing: layout.runtime.finalizing,
-            interpreters_head: layout.runtime.interpreters_head,
-            next: layout.interp.next,
-            threads_head: layout.interp.threads_head,
-        }
-    }
-}
-
-/// Bytes of the table's beginning that all versions with a table have in common.
-/// CPython: Include/internal/pycore_debug_offsets.h, 3.13 (there pycore_runtime.h), 3.14, 3.15.
-const HEAD_SIZE: usize = 80;
-
-/// The beginning of the table of offsets that a runtime publishes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Head {
-    version: Version,
-    free_threaded: bool,
-    lists: Lists,
-}
-
-impl Head {
-    /// Parses it; `None` when it is not one or holds an impossible offset.
-    fn parse(bytes: &[u8; HEAD_SIZE]) -> Option<Self> {
-        let word = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
-        let offset = |at| word(at).filter(|&offset| offset < MAX_OFFSET && offset.is_multiple_of(8));
-        if !bytes.starts_with(COOKIE) {
-            return None;
-        }
-        Some(Self {
-            version: Version::from_hex(u32::try_from(word(8)?).ok()?),
-            free_threaded: word(16)? != 0,
-            lists: Lists {
-                finalizing: offset(32)?,
-                interpreters_head: offset(40)?,
-                next: offset(64)?,
-                threads_head: offset(72)?,
-            },
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -574,30 +377,5 @@ mod tests {
         assert_eq!(version_in_path("/usr/bin/python3"), None);
         assert_eq!(version_in_path("/usr/lib/libpython3.so"), None);
         assert_eq!(version_in_path("/usr/bin/server"), None);
-    }
-
-    #[test]
-    fn a_table_with_an_impossible_offset_is_no_table() {
-        let mut bytes = [0; HEAD_SIZE];
-        bytes[..8].copy_from_slice(COOKIE);
-        bytes[8..12].copy_from_slice(&0x030d_00f0u32.to_le_bytes());
-        assert_eq!(Head::parse(&bytes).map(|h| h.version.to_string()), Some("3.13.0".into()));
-        bytes[40..48].copy_from_slice(&u64::MAX.to_le_bytes());
-        assert_eq!(Head::parse(&bytes), None);
-        assert_eq!(Head::parse(&[0; HEAD_SIZE]), None);
-    }
-
-    #[test]
-    fn every_refusal_says_what_to_do_next() {
-        let (pid, found) = (4211, "2.7".to_owned());
-        let error = LocateError::TooOld { pid, found };
-        assert_eq!(error.to_string(), "process 4211 runs Python 2.7; 3.8 is the oldest that can be read");
-        assert_eq!(error.hint(), "run the program with Python 3.8 or later");
-        let error = LocateError::TooNew { pid, found: "3.16.0a1".into() };
-        assert_eq!(error.to_string(), "process 4211 runs Python 3.16.0a1; 3.15 is the newest that can be read");
-        let error = LocateError::NotPython { pid, executable: "/usr/bin/sleep".into() };
-        assert_eq!(error.to_string(), "process 4211 is not a Python program: it runs /usr/bin/sleep");
-        let error = LocateError::Layout { pid, version: "3.11.7".into(), what: "a list leads out of memory" };
-        assert!(error.hint().starts_with("nothing was guessed"));
     }
 }

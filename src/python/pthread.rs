@@ -11,11 +11,7 @@ const SEARCHED: usize = 2304;
 
 /// The kernel's id of the thread whose `pthread_self()` is `pthread_id`, if exactly one of `kernel_threads` is noted in
 /// its structure.
-pub fn find_native_id(
-    view: &mut View<'_>,
-    pthread_id: u64,
-    kernel_threads: &[i32],
-) -> Result<Option<i32>, ReadError> {
+pub fn find_native_id(view: &mut View<'_>, pthread_id: u64, kernel_threads: &[i32]) -> Result<Option<i32>, ReadError> {
     let Some(pthread) = Addr::aligned(pthread_id) else { return Ok(None) };
     match view.i32(pthread, GLIBC_TID) {
         Ok(id) if kernel_threads.contains(&id) => return Ok(Some(id)),

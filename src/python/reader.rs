@@ -1,7 +1,7 @@
 //! A view, a layout and the caches together, with the small reads that everything above needs. It must not know what
 //! is read for what.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use super::caches::Caches;
 use super::code::CodeInfo;
@@ -28,7 +28,7 @@ impl<'r, 'm> Reader<'r, 'm> {
     }
 
     /// The type of an object.
-    pub fn type_of(&mut self, object: Addr) -> Result<Arc<TypeInfo>, ReadError> {
+    pub fn type_of(&mut self, object: Addr) -> Result<Rc<TypeInfo>, ReadError> {
         self.caches.types.get_type_of(self.view, self.layout, object)
     }
 
@@ -90,7 +90,7 @@ impl<'r, 'm> Reader<'r, 'm> {
     }
 
     /// The code object at `addr`.
-    pub fn code(&mut self, addr: Addr) -> Result<Arc<CodeInfo>, ReadError> {
+    pub fn code(&mut self, addr: Addr) -> Result<Rc<CodeInfo>, ReadError> {
         self.caches.codes.get(self.view, self.layout, &mut self.caches.types, addr)
     }
 

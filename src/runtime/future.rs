@@ -128,6 +128,15 @@ impl FutureClasses {
         Ok(class)
     }
 
+    /// Whether the future (or task) at `addr` is done; `None` when the object is neither.
+    pub fn read_state(&mut self, reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Option<FutureState>, ReadError> {
+        match self.class_of(reader, addr)?.kind {
+            FutureKind::CTask | FutureKind::CFuture => read_c_state(reader, addr).map(Some),
+            FutureKind::PythonTask | FutureKind::PythonFuture => read_python_state(reader, addr).map(Some),
+            FutureKind::Other => Ok(None),
+        }
+    }
+
     /// Reads the future (or task) at `addr`; `None` when the object is neither.
     pub fn read(&mut self, reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Option<FutureRecord>, ReadError> {
         let class = self.class_of(reader, addr)?;
@@ -139,14 +148,27 @@ impl FutureClasses {
     }
 }
 
+fn read_c_state(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<FutureState, ReadError> {
+    match reader.view.i32(addr, reader.layout.asyncio.future.state)? {
+        0 => Ok(FutureState::Pending),
+        1 => Ok(FutureState::Cancelled),
+        2 => Ok(FutureState::Finished),
+        _ => Err(ReadError::Invalid("future")),
+    }
+}
+
+fn read_python_state(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<FutureState, ReadError> {
+    match reader.str_attribute(addr, "_state")?.as_deref() {
+        None | Some("PENDING") => Ok(FutureState::Pending),
+        Some("CANCELLED") => Ok(FutureState::Cancelled),
+        Some("FINISHED") => Ok(FutureState::Finished),
+        Some(_) => Err(ReadError::Invalid("future")),
+    }
+}
+
 fn read_c_future(reader: &mut Reader<'_, '_>, addr: Addr, class: FutureClass) -> Result<FutureRecord, ReadError> {
     let fields = reader.layout.asyncio.future.clone();
-    let state = match reader.view.i32(addr, fields.state)? {
-        0 => FutureState::Pending,
-        1 => FutureState::Cancelled,
-        2 => FutureState::Finished,
-        _ => return Err(ReadError::Invalid("future")),
-    };
+    let state = read_c_state(reader, addr)?;
     let mut callbacks = Vec::new();
     callbacks.extend(reader.view.pointer(addr, fields.callback0)?);
     if let Some(list) = reader.field(addr, fields.callbacks)? {
@@ -175,12 +197,7 @@ fn read_c_future(reader: &mut Reader<'_, '_>, addr: Addr, class: FutureClass) ->
 /// Attributes that were never set have the class's default; what is absent here means that.
 // CPython: Lib/asyncio/futures.py.
 fn read_python_future(reader: &mut Reader<'_, '_>, addr: Addr, class: FutureClass) -> Result<FutureRecord, ReadError> {
-    let state = match reader.str_attribute(addr, "_state")?.as_deref() {
-        None | Some("PENDING") => FutureState::Pending,
-        Some("CANCELLED") => FutureState::Cancelled,
-        Some("FINISHED") => FutureState::Finished,
-        Some(_) => return Err(ReadError::Invalid("future")),
-    };
+    let state = read_python_state(reader, addr)?;
     let callbacks = match reader.attribute(addr, "_callbacks")? {
         Some(list) => read_callback_list(reader, list)?,
         None => Vec::new(),

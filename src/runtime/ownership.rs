@@ -27,13 +27,22 @@ pub struct LoopReferences {
     counts: FxHashMap<Addr, i64>,
     /// Cells, functions and groups already counted: several callbacks share them.
     counted: FxHashSet<(Addr, Addr)>,
+    /// Futures already counted: several tasks can wait for the same one.
+    futures: FxHashSet<Addr>,
     /// `as_completed` up to 3.12: the futures by the queue that they report to.
     completions: FxHashMap<Addr, Vec<Addr>>,
 }
 
 /// What one future contributes; found in a wave, counted afterwards.
 #[derive(Debug)]
-pub enum Reference {
+pub struct FutureReferences {
+    future: Addr,
+    references: Vec<Reference>,
+}
+
+/// One reference to a task, or what leads to one.
+#[derive(Debug)]
+enum Reference {
     /// A reference of its own to this task.
     Own(Addr),
     /// A reference that this shared holder has once.
@@ -44,25 +53,20 @@ pub enum Reference {
         task: Addr,
     },
     /// The future reports to this queue when it is done.
-    ReportsTo {
-        /// The queue.
-        queue: Addr,
-        /// The future.
-        future: Addr,
-    },
+    ReportsTo(Addr),
 }
 
 /// The references that a future's callbacks and its list of awaiters hold.
 pub fn read_future_references(
     reader: &mut Reader<'_, '_>,
     future: &FutureRecord,
-) -> Result<Vec<Reference>, ReadError> {
+) -> Result<FutureReferences, ReadError> {
     let mut references: Vec<Reference> = future.awaited_by.iter().map(|task| Reference::Own(*task)).collect();
     for &callback in &future.callbacks {
         match optional(read_callback(reader, callback))? {
             Some(Callback::Wakes(task)) => references.push(Reference::Own(task)),
             Some(Callback::Function(function)) => {
-                read_function_references(reader, future.addr, &function, &mut references)?;
+                read_function_references(reader, &function, &mut references)?;
             }
             // CPython: Lib/asyncio/taskgroups.py: the group keeps the task that opened it.
             Some(Callback::Method { object, function }) if function.short_name() == "_on_task_done" => {
@@ -73,13 +77,12 @@ pub fn read_future_references(
             _ => {}
         }
     }
-    Ok(references)
+    Ok(FutureReferences { future: future.addr, references })
 }
 
 /// CPython: Lib/asyncio/tasks.py, 3.14: callbacks of wait, shield and gather keep the waiting task as `cur_task`.
 fn read_function_references(
     reader: &mut Reader<'_, '_>,
-    future: Addr,
     function: &Function,
     references: &mut Vec<Reference>,
 ) -> Result<(), ReadError> {
@@ -98,15 +101,18 @@ fn read_function_references(
         && let Some(captured) = optional(read_captured(reader, function, "done"))?.flatten()
         && let Some(queue) = captured.value
     {
-        references.push(Reference::ReportsTo { queue, future });
+        references.push(Reference::ReportsTo(queue));
     }
     Ok(())
 }
 
 impl LoopReferences {
-    /// Counts what a future contributes.
-    pub fn add(&mut self, references: Vec<Reference>) {
-        for reference in references {
+    /// Counts what a future contributes, once however often it is added.
+    pub fn add(&mut self, found: FutureReferences) {
+        if !self.futures.insert(found.future) {
+            return;
+        }
+        for reference in found.references {
             match reference {
                 Reference::Own(task) => self.add_one(task),
                 Reference::Shared { holder, task } => {
@@ -114,7 +120,7 @@ impl LoopReferences {
                         self.add_one(task);
                     }
                 }
-                Reference::ReportsTo { queue, future } => self.completions.entry(queue).or_default().push(future),
+                Reference::ReportsTo(queue) => self.completions.entry(queue).or_default().push(found.future),
             }
         }
     }
@@ -152,11 +158,7 @@ pub fn count_other_references(
 }
 
 /// References to a task from its own coroutines and its own callbacks: a cycle, which keeps nothing alive.
-fn count_own_references(
-    reader: &mut Reader<'_, '_>,
-    task: &TaskRecord,
-    levels: &[Level],
-) -> Result<i64, ReadError> {
+fn count_own_references(reader: &mut Reader<'_, '_>, task: &TaskRecord, levels: &[Level]) -> Result<i64, ReadError> {
     let addr = task.future.addr;
     let mut own = 0;
     let mut looked_into = FxHashSet::default();
@@ -166,7 +168,7 @@ fn count_own_references(
             let Some(object) = untag(reader.layout, raw) else { continue };
             if object == addr {
                 own += i64::from(owns_reference(reader.layout, raw));
-            } else if looked_into.insert(object) {
+            } else if optional(can_refer(reader, object))? == Some(true) && looked_into.insert(object) {
                 own += optional(count_in_object(reader, object, addr, &mut looked_into))?.unwrap_or(0);
             }
         }
@@ -181,6 +183,12 @@ fn count_own_references(
     Ok(own)
 }
 
+/// Whether an object is of a type that is looked into: most variables are not.
+fn can_refer(reader: &mut Reader<'_, '_>, object: Addr) -> Result<bool, ReadError> {
+    const LOOKED_INTO: [&str; 7] = ["method", "Timeout", "cell", "list", "tuple", "set", "dict"];
+    Ok(LOOKED_INTO.contains(&reader.type_of(object)?.name.as_str()))
+}
+
 /// References to `task` from an object that one of its own frames holds: a timeout it is in, or a container that nobody
 /// else holds.
 fn count_in_object(
@@ -190,24 +198,25 @@ fn count_in_object(
     looked_into: &mut FxHashSet<Addr>,
 ) -> Result<i64, ReadError> {
     let ty = reader.type_of(object)?;
-    let members = match ty.name.as_str() {
-        "method" => {
-            let bound = reader.view.object(object, reader.layout.builtin.method_self)?;
-            // The same timeout may also be in a variable.
-            return if looked_into.insert(bound) { count_timeout(reader, bound, task) } else { Ok(0) };
-        }
-        "Timeout" => return count_timeout(reader, object, task),
-        "cell" => reader.view.pointer(object, reader.layout.builtin.cell_content)?.into_iter().collect(),
-        "list" | "tuple" if reader.view.i64(object, reader.layout.object.size)? <= MAX_MEMBERS => {
-            if ty.name == "list" { reader.list(object)? } else { reader.tuple(object)? }
-        }
-        "set" if reader.view.i64(object, reader.layout.builtin.set_used)? <= MAX_MEMBERS => reader.set(object)?,
-        "dict" if reader.view.i64(object, reader.layout.dict.used)? <= MAX_MEMBERS => {
-            let items = read_dict_items(reader.view, reader.layout, object)?;
-            items.into_iter().flat_map(|(key, value)| [key, value]).collect()
-        }
-        _ => return Ok(0),
-    };
+    let members =
+        match ty.name.as_str() {
+            "method" => {
+                let bound = reader.view.object(object, reader.layout.builtin.method_self)?;
+                // The same timeout may also be in a variable.
+                return if looked_into.insert(bound) { count_timeout(reader, bound, task) } else { Ok(0) };
+            }
+            "Timeout" => return count_timeout(reader, object, task),
+            "cell" => reader.view.pointer(object, reader.layout.builtin.cell_content)?.into_iter().collect(),
+            "list" | "tuple" if reader.view.i64(object, reader.layout.object.size)? <= MAX_MEMBERS => {
+                if ty.name == "list" { reader.list(object)? } else { reader.tuple(object)? }
+            }
+            "set" if reader.view.i64(object, reader.layout.builtin.set_used)? <= MAX_MEMBERS => reader.set(object)?,
+            "dict" if reader.view.i64(object, reader.layout.dict.used)? <= MAX_MEMBERS => {
+                let items = read_dict_items(reader.view, reader.layout, object)?;
+                items.into_iter().flat_map(|(key, value)| [key, value]).collect()
+            }
+            _ => return Ok(0),
+        };
     let found = members.iter().filter(|member| **member == task).count() as i64;
     // A container that others hold too makes the task theirs.
     let exclusive = found > 0 && read_refcount(reader.view, reader.layout, object)? == Some(1);

@@ -124,7 +124,9 @@ fn add_third_party(
     list: &mut TaskList,
 ) -> Result<(), ReadError> {
     let weak = weak.and_then(|set| match set {
-        Some(set) => read_weak_set(reader.view, reader.layout, &mut reader.caches.types, set).map(|found| found.members),
+        Some(set) => {
+            read_weak_set(reader.view, reader.layout, &mut reader.caches.types, set).map(|found| found.members)
+        }
         None => Ok(Vec::new()),
     });
     let eager = eager.and_then(|set| set.map_or(Ok(Vec::new()), |set| reader.set(set)));

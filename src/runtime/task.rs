@@ -71,11 +71,7 @@ pub fn read_task(
     }
 }
 
-fn read_c_task(
-    reader: &mut Reader<'_, '_>,
-    classes: &mut FutureClasses,
-    addr: Addr,
-) -> Result<TaskRecord, ReadError> {
+fn read_c_task(reader: &mut Reader<'_, '_>, classes: &mut FutureClasses, addr: Addr) -> Result<TaskRecord, ReadError> {
     let fields = reader.layout.asyncio.task.clone();
     let state = reader.layout.asyncio.future.state;
     let future = classes.read(reader, addr)?.ok_or(ReadError::Invalid("task"))?;

@@ -6,7 +6,7 @@ use super::future::{FutureClasses, FutureRecord, FutureState, read_children};
 use crate::python::container::read_deque_len;
 use crate::python::frame::{NamedFrame, RawFrame};
 use crate::python::reader::{Reader, optional};
-use crate::target::{Addr, ReadError};
+use crate::target::{Addr, ReadError, Span};
 
 /// The kind of thing a task waits for; the contract's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,7 +73,8 @@ pub struct Wait {
 }
 
 impl Wait {
-    fn new(kind: WaitKind) -> Self {
+    /// A wait of this kind of which nothing else is known.
+    pub fn new(kind: WaitKind) -> Self {
         Self { kind, detail: None, targets: Vec::new(), lock: None, completions: None }
     }
 
@@ -101,15 +102,16 @@ impl Place<'_> {
     }
 }
 
-/// Describes what a task with this chain (outermost first) and this waiter waits for.
+/// Describes what a task with this chain (outermost first) waits for. `waiter` is what its future alone stands for, see
+/// [`describe_future`].
 pub fn describe_wait(
     reader: &mut Reader<'_, '_>,
     classes: &mut FutureClasses,
     chain: &[Place<'_>],
-    waiter: &FutureRecord,
+    waiter: &Wait,
 ) -> Result<Wait, ReadError> {
     let mut inner = chain.iter().rev();
-    let Some(leaf) = inner.next() else { return describe_future(reader, classes, waiter) };
+    let Some(leaf) = inner.next() else { return Ok(waiter.clone()) };
     let outer = inner.next();
     match leaf.asyncio_name() {
         Some(("tasks", "sleep")) => {
@@ -125,7 +127,9 @@ pub fn describe_wait(
         }
         Some(("tasks", "wait_for")) => describe_wait_for(reader, classes, leaf, waiter),
         Some(("queues", "Queue.get")) => match outer {
-            Some(outer) if outer.named.function.ends_with("_wait_for_one") => as_completed(reader, classes, leaf, outer),
+            Some(outer) if outer.named.function.ends_with("_wait_for_one") => {
+                as_completed(reader, classes, leaf, outer)
+            }
             _ => describe_queue(reader, leaf, WaitKind::QueueGet),
         },
         Some(("queues", "Queue.put")) => describe_queue(reader, leaf, WaitKind::QueuePut),
@@ -183,7 +187,7 @@ pub fn describe_wait(
         Some(("base_events", "Server.serve_forever")) => {
             Ok(Wait { detail: Some("Server.serve_forever".to_owned()), ..Wait::new(WaitKind::Future) })
         }
-        _ => describe_future(reader, classes, waiter),
+        _ => Ok(waiter.clone()),
     }
 }
 
@@ -234,14 +238,17 @@ fn describe_wait_for(
     reader: &mut Reader<'_, '_>,
     classes: &mut FutureClasses,
     leaf: &Place<'_>,
-    waiter: &FutureRecord,
+    waiter: &Wait,
 ) -> Result<Wait, ReadError> {
     let awaited = leaf.raw.local(reader.view, reader.layout, &mut reader.caches.codes, "fut")?;
     let awaited = match awaited {
         Some(awaited) => optional(classes.read(reader, awaited))?.flatten(),
         None => None,
     };
-    let wait = describe_future(reader, classes, awaited.as_ref().unwrap_or(waiter))?;
+    let wait = match awaited {
+        Some(awaited) => describe_future(reader, classes, &awaited)?,
+        None => waiter.clone(),
+    };
     let timeout = local_number(reader, leaf, "timeout")?.map(|timeout| format!("timeout {}", seconds(timeout)));
     let detail = match (wait.detail, timeout) {
         (Some(detail), Some(timeout)) => Some(format!("{detail}, {timeout}")),
@@ -308,10 +315,14 @@ fn describe_socket(reader: &mut Reader<'_, '_>, transport: Option<Addr>) -> Resu
 
 /// Adds "n of m done" where more than one is waited for.
 fn count_done(reader: &mut Reader<'_, '_>, classes: &mut FutureClasses, wait: Wait) -> Result<Wait, ReadError> {
+    // Together, because there can be very many: one after the other would cost a round of the wave each.
+    reader
+        .view
+        .prefetch(wait.targets.iter().map(|target| Span::new(*target, reader.layout.asyncio.future.size as usize)));
     let (mut done, mut known) = (0, true);
     for &target in &wait.targets {
-        match optional(classes.read(reader, target))?.flatten() {
-            Some(future) => done += usize::from(future.state != FutureState::Pending),
+        match optional(classes.read_state(reader, target))?.flatten() {
+            Some(state) => done += usize::from(state != FutureState::Pending),
             None => known = false,
         }
     }

@@ -169,10 +169,10 @@ fn task_state(walk: &TaskWalk, on_a_stack: bool) -> TaskState {
     match walk.chain.as_ref().map(|chain| chain.end) {
         _ if on_a_stack => return TaskState::Running,
         Some(ChainEnd::Running) => return TaskState::Running,
-        Some(ChainEnd::Broken(_)) if walk.waiter.is_none() && record.waiter.is_some() => return TaskState::Unknown,
+        Some(ChainEnd::Broken(_)) => return TaskState::Unknown,
         _ => {}
     }
-    let waiter_state = walk.waiter.as_ref().map(|waiter| waiter.state);
+    let waiter_state = walk.waiter_state;
     if record.must_cancel || record.cancel_requests > 0 || waiter_state == Some(FutureState::Cancelled) {
         return TaskState::Cancelling;
     }

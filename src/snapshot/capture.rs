@@ -6,7 +6,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::facts::Facts;
 use super::graph::{Between, complete_targets, find_lock_holders, read_between};
 use super::session::{Progress, Witness};
-use super::task_walk::{Proof, Shared, TaskWalk};
+use super::task_walk::{Proof, Shared, TaskWalk, Waiter, read_waiter};
 use super::threads::{ThreadReading, read_thread_names, read_threads};
 use crate::python::caches::Caches;
 use crate::python::coroutine::ChainEnd;
@@ -15,11 +15,12 @@ use crate::python::interpreter::{Interpreter, read_interpreters};
 use crate::python::layout::{Layout, Registry};
 use crate::python::reader::{Reader, optional};
 use crate::python::refcount::read_refcount;
-use crate::runtime::event_loop::{LoopRecord, read_loop};
+use crate::runtime::event_loop::{LoopRecord, read_handle_task, read_loop};
 use crate::runtime::future::FutureClasses;
-use crate::runtime::ownership::{LoopReferences, count_other_references};
+use crate::runtime::ownership::{FutureReferences, LoopReferences, count_other_references};
 use crate::runtime::registry::{AsyncioModules, TaskList, add_unlisted_tasks, list_tasks};
 use crate::runtime::task::read_task;
+use crate::runtime::wait::{Wait, WaitKind};
 use crate::target::{Addr, Memory, ReadError, View};
 
 /// LIMIT: how often what moved while being read is read again.
@@ -79,6 +80,8 @@ struct Capturing<'c> {
     shared: Shared,
     interpreters: Vec<Interpreter>,
     modules: Vec<Option<AsyncioModules>>,
+    /// References to tasks from the futures that tasks wait for.
+    waiter_references: FxHashMap<Addr, FutureReferences>,
     problems: Vec<(String, ReadError)>,
     quality: Quality,
 }
@@ -100,6 +103,7 @@ pub(super) fn capture(
         shared: Shared { classes: FutureClasses::default(), frames: FrameTable::default() },
         interpreters: Vec::new(),
         modules: Vec::new(),
+        waiter_references: FxHashMap::default(),
         problems: Vec::new(),
         quality: Quality { consistent: true, ..Quality::default() },
     };
@@ -216,7 +220,9 @@ impl<'c> Capturing<'c> {
             }
             let mut walks: Vec<TaskWalk> = open.iter().map(|addr| TaskWalk::new(*addr)).collect();
             let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
-            let read = self.view.wave(&mut walks, |view, walk| walk.advance(&mut Reader::new(view, layout, caches), shared));
+            let read =
+                self.view.wave(&mut walks, |view, walk| walk.advance(&mut Reader::new(view, layout, caches), shared));
+            self.describe_waits(&mut walks);
             let threads = self.read_threads()?;
             // When no thread ran since before the first read, nothing can have moved.
             let held = if witness.nothing_ran() { None } else { Some(Proof::read(&mut self.view, &walks)?.held) };
@@ -227,7 +233,7 @@ impl<'c> Capturing<'c> {
                     (Err(error), _) if error.is_fatal() => return Err(error),
                     (Err(_), Some(_)) if !last => open.push(walk.addr),
                     (Err(error), _) => self.give_up(walk.addr, error)?,
-                    (Ok(()), Some((same, all))) if same < all => {
+                    (Ok(()), Some((same, all))) if same < all || walk.is_between_steps() => {
                         if last {
                             walk.keep_anchors(same);
                             self.quality.consistent = false;
@@ -249,6 +255,31 @@ impl<'c> Capturing<'c> {
             self.quality.torn += open.len() as u64;
             progress(Progress { stage: "tasks", done: settled.len() as u64, total: Some(listed.len() as u64) });
             attempt += 1;
+        }
+    }
+
+    /// What each task waits for. A future that many tasks wait for is read once.
+    fn describe_waits(&mut self, walks: &mut [TaskWalk]) {
+        let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
+        let distinct: FxHashSet<Addr> = walks.iter().filter_map(TaskWalk::waiter).collect();
+        let mut addrs: Vec<Addr> = distinct.into_iter().collect();
+        addrs.sort_unstable();
+        let read =
+            self.view.wave(&mut addrs, |view, addr| read_waiter(&mut Reader::new(view, layout, caches), shared, *addr));
+        let mut waiters: FxHashMap<Addr, Waiter> = FxHashMap::default();
+        for (addr, found) in addrs.into_iter().zip(read) {
+            if let Ok(Some((waiter, references))) = found {
+                waiters.insert(addr, waiter);
+                self.waiter_references.insert(addr, references);
+            }
+        }
+        self.view.wave(walks, |view, walk| match walk.waiter() {
+            Some(addr) => walk.describe(&mut Reader::new(view, layout, caches), shared, waiters.get(&addr)),
+            None => Ok(()),
+        });
+        // Waiting for something that did not read well is waiting all the same.
+        for walk in walks.iter_mut().filter(|walk| walk.waiter().is_some() && walk.wait.is_none()) {
+            walk.wait = Some(Wait::new(WaitKind::Other));
         }
     }
 
@@ -309,16 +340,19 @@ impl<'c> Capturing<'c> {
         let loops = self.read_loops(&walks, &threads)?;
 
         let mut references = LoopReferences::default();
+        std::mem::take(&mut self.waiter_references).into_values().for_each(|found| references.add(found));
         for walk in &mut walks {
-            references.add(std::mem::take(&mut walk.references));
+            walk.references.take().into_iter().for_each(|found| references.add(found));
         }
         complete_targets(&mut walks, &references, &index);
         let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
         let mut between = read_between(&mut self.view, layout, caches, shared, &walks, &index);
-        references.add(std::mem::take(&mut between.references));
-        for task in loops.iter().flat_map(|record| &record.ready_tasks) {
-            references.add_one(*task);
-        }
+        std::mem::take(&mut between.references).into_iter().for_each(|found| references.add(found));
+        let mut handles: Vec<Addr> = loops.iter().flat_map(|record| record.handles.iter().copied()).collect();
+        let woken = self
+            .view
+            .wave(&mut handles, |view, handle| read_handle_task(&mut Reader::new(view, layout, caches), *handle));
+        woken.into_iter().flatten().flatten().for_each(|task| references.add_one(task));
         let lock_holders = find_lock_holders(&mut self.view, layout, caches, &walks);
         let mut other_references = count_references(&mut self.view, layout, caches, &walks, &references);
         confirm_orphans(self.memory, layout, caches, &mut shared.classes, &walks, &mut other_references);

@@ -121,10 +121,8 @@ impl Stillness {
             .into_iter()
             .map(|tid| {
                 let thread = KernelThread::read(process, tid);
-                let asleep = matches!(
-                    thread.state,
-                    Some(ThreadState::Sleeping | ThreadState::Stopped | ThreadState::Traced)
-                );
+                let asleep =
+                    matches!(thread.state, Some(ThreadState::Sleeping | ThreadState::Stopped | ThreadState::Traced));
                 // All zero: accounting is switched off.
                 thread.schedule.filter(|schedule| asleep && schedule.slices > 0).map(|schedule| (tid, schedule))
             })

@@ -8,7 +8,7 @@ use crate::python::caches::Caches;
 use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};
 use crate::runtime::lock::{find_locks, read_context_managers};
-use crate::runtime::ownership::{LoopReferences, Reference, read_future_references};
+use crate::runtime::ownership::{FutureReferences, LoopReferences, read_future_references};
 use crate::runtime::wait::{WaitKind, describe_future};
 use crate::target::{Addr, ReadError, View};
 
@@ -20,7 +20,7 @@ const MAX_ROUNDS: usize = 1_000;
 pub(super) struct Between {
     targets: FxHashMap<Addr, Vec<Addr>>,
     /// References that these futures hold.
-    pub(super) references: Vec<Reference>,
+    pub(super) references: Vec<FutureReferences>,
 }
 
 /// Reads all futures that lie between tasks, outwards from what the tasks wait for.
@@ -44,8 +44,8 @@ pub(super) fn read_between(
         round.sort_unstable();
         let found = view.wave(&mut round, |view, addr| {
             let mut reader = Reader::new(view, layout, caches);
-            let Some(future) = shared.classes.read(&mut reader, *addr)? else { return Ok((Vec::new(), Vec::new())) };
-            let references = read_future_references(&mut reader, &future)?;
+            let Some(future) = shared.classes.read(&mut reader, *addr)? else { return Ok((Vec::new(), None)) };
+            let references = Some(read_future_references(&mut reader, &future)?);
             // A task that is not among ours is done, and stands for nothing that is waited for.
             if future.class.kind.is_task() {
                 return Ok((Vec::new(), references));

@@ -258,5 +258,5 @@ fn version(memory: &dyn Memory, facts: &Facts, layout: &Layout) -> Result<String
     let hex = read_int(reader.view, layout, hex)?;
     let version = u32::try_from(hex).map(Version::from_hex).map_err(|_| ReadError::Invalid("sys.hexversion"))?;
     // A row of another minor version would read nonsense from here on.
-    if version.minor == facts.minor { Ok(version.to_string()) } else { Err(ReadError::Invalid("sys.hexversion")) }
+    if version.is_of(facts.minor) { Ok(version.to_string()) } else { Err(ReadError::Invalid("sys.hexversion")) }
 }

@@ -3,15 +3,15 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::python::caches::Caches;
+use crate::python::container::read_dict_items;
+use crate::python::int::read_int;
 use crate::python::interpreter::{Interpreter, PythonThread};
+use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};
 use crate::python::stack::{ThreadStack, read_thread_stack};
 use crate::runtime::event_loop::{read_current_tasks, read_running_loop, read_running_task};
 use crate::runtime::registry::AsyncioModules;
-use crate::python::caches::Caches;
-use crate::python::container::read_dict_items;
-use crate::python::int::read_int;
-use crate::python::layout::Layout;
 use crate::target::{Addr, Memory, ReadError, View};
 
 /// LIMIT: how often a thread is read again whose running task changed meanwhile.

@@ -31,11 +31,13 @@ impl Addr {
     }
 
     /// This address plus `offset` bytes, `None` when that leaves user space.
+    #[allow(clippy::should_implement_trait, reason = "checked: it answers an Option")]
     pub fn add(self, offset: u64) -> Option<Self> {
         self.raw().checked_add(offset).and_then(Self::new)
     }
 
     /// This address minus `offset` bytes, `None` when that leaves user space.
+    #[allow(clippy::should_implement_trait, reason = "checked: it answers an Option")]
     pub fn sub(self, offset: u64) -> Option<Self> {
         self.raw().checked_sub(offset).and_then(Self::new)
     }

@@ -14,6 +14,7 @@ use object::{LittleEndian, ReadCache, ReadRef, pod};
 use rustc_hash::FxHashMap;
 
 use super::addr::{Addr, Span};
+use super::elf_memory::{dynamic_symbols, read_mapped};
 use super::maps::{FileId, Module};
 use super::memory::Memory;
 use super::process::Process;
@@ -91,8 +92,23 @@ pub struct FileSpan {
 impl Elf {
     /// Opens and searches the file of `module`.
     pub fn open(process: &Process, module: &Module, memory: &dyn Memory, wanted: Wanted<'_>) -> Result<Self, ElfError> {
-        let file = open_mapped(process, module, memory)?;
-        Self::parse(&ReadCache::new(file), wanted)
+        match open_mapped(process, module, memory) {
+            Ok(file) => Self::parse(&ReadCache::new(file), wanted),
+            Err(error) => Self::from_memory(module, memory, wanted).map_err(|_| error),
+        }
+    }
+
+    /// Searches what is mapped of a file that cannot be opened: its exported symbols, but not its sections.
+    fn from_memory(module: &Module, memory: &dyn Memory, wanted: Wanted<'_>) -> Result<Self, ElfError> {
+        let file = read_mapped(module, memory);
+        let file = file.as_slice();
+        let header = file_header(file)?;
+        let fixed = header.e_type(LittleEndian) == elf::ET_EXEC;
+        let mut found = Self { fixed, segments: load_segments(header, file)?, ..Self::default() };
+        let bias = found.load_bias(module).ok_or(ElfError::Malformed("segment table"))?;
+        let (symbols, strings) = dynamic_symbols(file, header, bias)?;
+        found.search_symbols(symbols, strings, wanted.symbols)?;
+        Ok(found)
     }
 
     /// Searches the bytes of a file.
@@ -280,9 +296,14 @@ fn open_mapped(process: &Process, module: &Module, memory: &dyn Memory) -> Resul
     let pid = process.pid();
     let first = module.first();
     let path = module.path();
-    let relative = path.strip_prefix("/").unwrap_or(path);
+    let root = PathBuf::from(format!("/proc/{pid}/root"));
+    // Paths in `maps` start at the root of the target's mount namespace or at ours, and not at its own root after a
+    // chroot, which is cut off here.
+    let chroot = std::fs::read_link(&root).unwrap_or_default();
     let candidates = [
-        PathBuf::from(format!("/proc/{pid}/root")).join(relative),
+        root.join(path.strip_prefix("/").unwrap_or(path)),
+        root.join(path.strip_prefix(&chroot).unwrap_or(path.strip_prefix("/").unwrap_or(path))),
+        path.to_owned(),
         PathBuf::from(format!("/proc/{pid}/exe")),
         PathBuf::from(format!("/proc/{pid}/map_files/{:x}-{:x}", first.start, first.end)),
     ];
@@ -323,6 +344,7 @@ fn starts_alike(file: &File, module: &Module, memory: &dyn Memory) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::live::LiveMemory;
     use crate::target::maps::Maps;
     use crate::target::memory::ReadError;
     use proptest::prelude::*;
@@ -354,6 +376,24 @@ mod tests {
         assert!(maps.find(start).unwrap().executable);
         let here = ourselves as fn() -> Vec<u8> as usize as u64;
         assert!((start.raw()..start.raw() + text.size).contains(&here), "the bias leads to our own code");
+    }
+
+    #[test]
+    fn what_is_mapped_of_a_library_names_the_same_symbols_as_its_file() {
+        let pid = std::process::id() as i32;
+        let memory = LiveMemory::new(pid);
+        let process = Process::open(pid).unwrap();
+        let libraries = Maps::read(&process).unwrap().modules();
+        let wanted = Wanted { symbols: &["malloc", "environ", "getpid"], ..WANTED };
+        let mut compared = 0;
+        for library in libraries.iter().filter(|m| m.name().contains(".so")) {
+            let from_file = Elf::open(&process, library, &memory, wanted).unwrap();
+            let from_memory = Elf::from_memory(library, &memory, wanted).unwrap();
+            assert_eq!(from_file.symbols, from_memory.symbols, "{library:?}");
+            assert_eq!(from_file.load_bias(library), from_memory.load_bias(library));
+            compared += usize::from(!from_file.symbols.is_empty());
+        }
+        assert!(compared > 0, "the C library exports them");
     }
 
     #[test]
@@ -398,6 +438,9 @@ mod tests {
             }
             if cut < 4096 { bytes.truncate(cut); }
             let _ = Elf::parse(&bytes[..], WANTED);
+            if let Ok(header) = file_header(&bytes[..]) {
+                let _ = dynamic_symbols(&bytes, header, 0x1000);
+            }
         }
     }
 }

@@ -5,7 +5,9 @@
 
 pub mod access;
 pub mod addr;
+mod arena;
 pub mod elf;
+mod elf_memory;
 pub mod image;
 pub mod kernel_thread;
 pub mod live;

@@ -153,6 +153,10 @@ guard = keep(iter(members))
 next(guard)
 keep(mortal[::2])
 del mortal
+forgotten = [Plain() for _ in range(100)]
+# 3.14 iterates over a copy: there, only a reference without the set's callback stays.
+members.data.update(weakref.ref(obj) for obj in forgotten)
+del forgotten
 fact("weak set", members, sorted(id(reference()) for reference in members.data if reference() is not None))
 
 

@@ -30,6 +30,11 @@ impl Version {
         Self { major, minor, micro, release }
     }
 
+    /// Whether this is a release of CPython 3's minor version `minor`, so that its row is the right one.
+    pub fn is_of(self, minor: u8) -> bool {
+        self.major == 3 && self.minor == minor
+    }
+
     /// As `PY_VERSION_HEX`.
     pub fn to_hex(self) -> u32 {
         u32::from_be_bytes([self.major, self.minor, self.micro, self.release])

@@ -11,6 +11,11 @@ pub const OLDEST_MINOR: u8 = 8;
 /// Newest minor version with a row.
 pub const NEWEST_MINOR: u8 = 15;
 
+/// Whether a minor version without a row is one from before the oldest known.
+pub fn is_too_old(minor: u8) -> bool {
+    minor < OLDEST_MINOR
+}
+
 /// The row of a minor version of CPython 3, `None` when there is none.
 pub fn row(minor: u8, free_threaded: bool) -> Option<Layout> {
     let layout = match minor {
@@ -180,24 +185,13 @@ fn v3_8() -> Layout {
 
 fn v3_9() -> Layout {
     let mut l = v3_8();
-    l.interp = Interp {
-        id: 24,
-        modules: 856,
-        sysdict: 872,
-        gil: Gil::Runtime { locked: 368, last_holder: 360 },
-        ..l.interp
-    };
+    l.interp =
+        Interp { id: 24, modules: 856, sysdict: 872, gil: Gil::Runtime { locked: 368, last_holder: 360 }, ..l.interp };
     l.gc = Gc { in_runtime: false, collecting: 816, generations: Some(616 + 24), permanent: Some(616 + 104) };
     l.types = Types { size: 408, heap_qualname: 856, heap_cached_keys: 864, ..l.types };
     l.asyncio.future = Future { state: 80, log_traceback: Flag::Int(84), size: 144, ..l.asyncio.future };
-    l.asyncio.task = Task {
-        fut_waiter: 144,
-        coro: 152,
-        name: 160,
-        must_cancel: Flag::Int(176),
-        size: 184,
-        ..l.asyncio.task
-    };
+    l.asyncio.task =
+        Task { fut_waiter: 144, coro: 152, name: 160, must_cancel: Flag::Int(176), size: 184, ..l.asyncio.task };
     l
 }
 
@@ -233,14 +227,8 @@ fn v3_10() -> Layout {
         ..l.builtin
     };
     l.asyncio.future = Future { state: 88, log_traceback: Flag::Int(92), size: 152, ..l.asyncio.future };
-    l.asyncio.task = Task {
-        fut_waiter: 152,
-        coro: 160,
-        name: 168,
-        must_cancel: Flag::Int(184),
-        size: 192,
-        ..l.asyncio.task
-    };
+    l.asyncio.task =
+        Task { fut_waiter: 152, coro: 160, name: 168, must_cancel: Flag::Int(184), size: 192, ..l.asyncio.task };
     l
 }
 
@@ -293,12 +281,7 @@ fn v3_11() -> Layout {
         awaits: AwaitTarget::ResumeArgument([151, 150]),
     };
     l.attributes = Attributes::ValuesBefore;
-    l.dict = Dict {
-        nentries: 24,
-        index: DictIndex::Log2Bytes { log2_bytes: 9, kind: 10 },
-        indices: 32,
-        ..l.dict
-    };
+    l.dict = Dict { nentries: 24, index: DictIndex::Log2Bytes { log2_bytes: 9, kind: 10 }, indices: 32, ..l.dict };
     l.asyncio.future = Future { size: 128, ..l.asyncio.future };
     l.asyncio.task = Task {
         fut_waiter: 128,
@@ -322,13 +305,8 @@ fn v3_12() -> Layout {
         gil: Gil::Interpreter { pointer: 384, locked: 16, last_holder: 8, enabled: None },
         ..l.interp
     };
-    l.thread = Thread {
-        pthread_id: 136,
-        native_id: Some(144),
-        dict: 112,
-        running_loop: RunningLoop::ThreadDict,
-        ..l.thread
-    };
+    l.thread =
+        Thread { pthread_id: 136, native_id: Some(144), dict: 112, running_loop: RunningLoop::ThreadDict, ..l.thread };
     l.gc = Gc { collecting: 312, generations: Some(112 + 24), permanent: Some(112 + 104), ..l.gc };
     l.frames = Frames::Embedded(EmbeddedFrames {
         head: FrameHead::CFrame { cframe: 56, current_frame: 0 },

@@ -1,0 +1,24 @@
+//! Containers, types and attributes.
+#![no_main]
+
+use asyncprof::python::attribute::{read_attribute, read_slot};
+use asyncprof::python::container;
+use asyncprof::python::types::TypeCache;
+use asyncprof::target::View;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let Some((layout, memory, at)) = asyncprof_fuzz::split(input) else { return };
+    let view = &mut View::new(&memory);
+    let types = &mut TypeCache::new();
+    let _ = container::read_tuple(view, &layout, at);
+    let _ = container::read_list(view, &layout, at);
+    let _ = container::read_dict_items(view, &layout, at);
+    let _ = container::find_str_key(view, &layout, at, "name");
+    let _ = container::read_set(view, &layout, at);
+    let _ = container::read_deque(view, &layout, at);
+    let _ = container::read_weak_set(view, &layout, types, at);
+    let _ = read_attribute(view, &layout, types, at, "name");
+    let _ = read_slot(view, &layout, types, at, "name");
+    let _ = types.qualified_name(view, &layout, at);
+});

@@ -1,0 +1,15 @@
+//! Tables of offsets that a target publishes.
+#![no_main]
+
+use asyncprof::python::layout::{published, rows};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|table: &[u8]| {
+    for minor in 13..=rows::NEWEST_MINOR {
+        for free_threaded in [false, true] {
+            let Some(row) = rows::row(minor, free_threaded) else { continue };
+            let _ = published::overlay(row.clone(), table);
+            let _ = published::overlay_asyncio(row, table);
+        }
+    }
+});

@@ -1,0 +1,34 @@
+"""Tasks that wait for each other: two, three, and one outside that waits for a member."""
+
+import asyncio
+
+import oracle
+
+
+async def awaits(tasks, name):
+    await asyncio.sleep(0)
+    oracle.waits("task", tasks[name])
+    await tasks[name]
+
+
+async def gathers(tasks, name, other):
+    await asyncio.sleep(0)
+    oracle.waits("gather", tasks[name], tasks[other])
+    await asyncio.gather(tasks[name], tasks[other])
+
+
+async def sleeps():
+    oracle.waits("sleep")
+    await asyncio.sleep(3600)
+
+
+async def main():
+    tasks = {}
+    for name, other in (("a", "b"), ("b", "a"), ("x", "y"), ("y", "z"), ("outside", "x")):
+        tasks[name] = oracle.task(awaits(tasks, other), name)
+    tasks["leaf"] = oracle.task(sleeps(), "leaf")
+    tasks["z"] = oracle.task(gathers(tasks, "x", "leaf"), "z")
+    await oracle.park(findings=["await-cycle"])
+
+
+oracle.run(main)

@@ -1,0 +1,15 @@
+"""Everything runs under sys.settrace with line and opcode events: the interpreter rewrites its bytecode for that."""
+
+import sys
+
+import oracle
+from suspended_everywhere import main
+
+
+def trace(frame, event, argument):
+    frame.f_trace_opcodes = True
+    return trace
+
+
+sys.settrace(trace)
+oracle.run(main)

@@ -1,0 +1,10 @@
+//! What the tests that start real interpreters share. It knows interpreters, target processes, and how a dump is
+//! compared with the truth; it must not know asyncprof's internals: it only sees the program's output.
+
+#![allow(unreachable_pub, dead_code, reason = "each test binary that includes this folder uses a part of it")]
+
+pub mod churn;
+pub mod compare;
+pub mod pythons;
+pub mod schema;
+pub mod target;
