@@ -167,10 +167,14 @@ fn count_own_references(
     let addr = task.future.addr;
     let mut own = 0;
     let mut looked_into = FxHashSet::default();
-    for level in levels {
+    for (depth, level) in levels.iter().enumerate() {
+        let awaited = levels.get(depth + 1).map(|next| next.object);
         for index in 0..level.frame.live_slots.min(MAX_SLOTS) {
             let raw = level.frame.slot(reader.view, index)?;
             let Some(object) = untag(reader.layout, raw) else { continue };
+            if Some(object) == awaited {
+                continue;
+            }
             if object == addr {
                 own += i64::from(owns_reference(reader.layout, raw));
             } else if optional(holders.contain(reader, object))? == Some(true) && looked_into.insert(object) {
