@@ -3,7 +3,7 @@
 use super::args::{Color, DumpArgs};
 use super::output::{self, Destination};
 use super::progress::take_snapshot;
-use super::{Exit, Failure, note, processes};
+use super::{Exit, Failure, image, note, processes};
 use crate::detect;
 use crate::render::{self, Format};
 use crate::snapshot::Snapshot;
@@ -16,8 +16,7 @@ pub(super) fn run(args: &DumpArgs, color: Color) -> Result<Exit, Failure> {
         Some(name) => name.into(),
         None => output::format_of(&args.output).unwrap_or(Format::Text),
     };
-    let pid = processes::resolve(&args.target)?;
-    let snapshot = take_snapshot(pid, session::Options { blocking: args.blocking })?;
+    let snapshot = snapshot_of(args)?;
     let findings = detect::judge(&snapshot);
     let options = render::Options {
         limit: args.limit,
@@ -27,6 +26,19 @@ pub(super) fn run(args: &DumpArgs, color: Color) -> Result<Exit, Failure> {
     };
     destination.write(|out| render::write(format, &snapshot, &findings, &options, out))?;
     Ok(verdict(&snapshot, &findings, args.fail_on.map(Severity::from)))
+}
+
+/// The snapshot, of a process or of what was saved of one.
+fn snapshot_of(args: &DumpArgs) -> Result<Snapshot, Failure> {
+    if let Some(path) = &args.image {
+        return image::load(path);
+    }
+    if let Some(path) = &args.save_image {
+        // Before any process is chosen, let alone stopped.
+        let destination = Destination::check(path, args.force)?;
+        return image::save(processes::resolve(&args.target)?, &destination);
+    }
+    take_snapshot(processes::resolve(&args.target)?, session::Options { blocking: args.blocking })
 }
 
 /// The exit code of a dump that was written.

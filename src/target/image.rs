@@ -13,6 +13,8 @@ use super::memory::{Memory, ReadError};
 
 /// The first bytes of the file; the last one is the format's version.
 const MAGIC: &[u8; 8] = b"APIMAGE1";
+/// What all versions of the format begin with.
+const ANY_MAGIC: &[u8] = b"APIMAGE";
 const PAGE: u64 = 4096;
 /// LIMIT: bytes of memory in one image.
 const MAX_BYTES: u64 = 1 << 30;
@@ -29,6 +31,9 @@ pub enum ImageError {
     /// Something else.
     #[error("this is not a memory image of asyncprof")]
     Foreign,
+    /// Of a format that is not known yet.
+    #[error("this memory image was written by a newer asyncprof")]
+    Newer,
     /// It ends too early.
     #[error("the memory image is cut off")]
     Truncated,
@@ -48,6 +53,7 @@ impl ImageError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Foreign => "images are written by this program; give the path of one",
+            Self::Newer => "read it with the asyncprof that wrote it, or with a newer one",
             Self::Truncated | Self::Damaged(_) => "write or copy the image again",
             Self::TooLarge(_) => "images of this size cannot be used",
             Self::Io(_) => "check the path, the permissions and the free space",
@@ -167,6 +173,7 @@ impl Image {
         let mut magic = [0; MAGIC.len()];
         match input.read_exact(&mut magic) {
             Ok(()) if &magic == MAGIC => {}
+            Ok(()) if magic.starts_with(ANY_MAGIC) => return Err(ImageError::Newer),
             Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(ImageError::Io(error)),
             _ => return Err(ImageError::Foreign),
         }
@@ -417,6 +424,7 @@ mod tests {
         let bytes = saved();
         assert!(matches!(Image::load(&b"\x7fELF and more"[..]), Err(ImageError::Foreign)));
         assert!(matches!(Image::load(&b""[..]), Err(ImageError::Foreign)));
+        assert!(matches!(Image::load(&b"APIMAGE2 and more"[..]), Err(ImageError::Newer)));
         assert!(matches!(Image::load(&bytes[..bytes.len() - 6]), Err(ImageError::Truncated)));
         let mut damaged = bytes.clone();
         let last = damaged.len() - 1;
