@@ -105,8 +105,8 @@ pub(super) struct DumpArgs {
 
     /// Also save what was read, for a bug report or to look at it again with --image.
     ///
-    /// The process is stopped while it is read. The file holds pieces of its memory, so it can hold secrets; only you
-    /// can read it.
+    /// The process is stopped while it is read. The file holds what was looked at in its memory: names, paths and texts
+    /// of exceptions, which can be secret. Nobody else can read it.
     #[arg(long, value_name = "FILE")]
     pub(super) save_image: Option<PathBuf>,
 

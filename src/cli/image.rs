@@ -27,9 +27,9 @@ pub(super) fn save(pid: i32, destination: &Destination) -> Result<Snapshot, Fail
     let (image, snapshot) = session::record_image(pid)?;
     destination.write_private(|out| image.save(out).map_err(io::Error::other))?;
     note(&format!(
-        "{} holds {} KiB of the memory of process {pid}; that can include secrets: look before you share it",
+        "{} holds what was looked at in the memory of process {pid}: names, paths and texts of exceptions, which can be \
+         secret",
         path.display(),
-        image.bytes() / 1024,
     ));
     Ok(snapshot)
 }

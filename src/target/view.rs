@@ -34,6 +34,8 @@ pub struct View<'m> {
     wanted: Option<Vec<u64>>,
     /// Pages read ahead of a miss outside waves; grows while it pays, see [`View::page_of_list`].
     ahead: u64,
+    /// The memory wants to know what is looked at.
+    telling: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -54,6 +56,7 @@ impl<'m> View<'m> {
             pieces: 0,
             wanted: None,
             ahead: 0,
+            telling: memory.wants_decoded(),
         }
     }
 
@@ -233,10 +236,19 @@ impl<'m> View<'m> {
             let len = out.len().min(PAGE as usize - within);
             let (part, rest) = out.split_at_mut(len);
             part.copy_from_slice(&self.page(at / PAGE)?[within..within + len]);
+            self.tell(at, len);
             out = rest;
             at += len as u64;
         }
         Ok(())
+    }
+
+    fn tell(&self, at: u64, len: usize) {
+        if self.telling
+            && let Some(addr) = Addr::new(at)
+        {
+            self.memory.decoded(addr, len);
+        }
     }
 
     fn page(&mut self, page: u64) -> Result<&[u8], ReadError> {
@@ -264,6 +276,7 @@ impl<'m> View<'m> {
         let mut out = [0; N];
         if within + N <= PAGE as usize {
             out.copy_from_slice(&self.page(addr.raw() / PAGE)?[within..within + N]);
+            self.tell(addr.raw(), N);
         } else {
             self.copy(addr, &mut out)?;
         }
