@@ -138,12 +138,13 @@ async def first_of_cycle(box):
     await box[0]
 
 
-async def runs(future, cancelled):
+async def runs(future, cancelled, being_cancelled):
     for step in range(20):
         await asyncio.sleep(0)
         if step == 10:
             cancelled.cancel()
     future.set_result(None)
+    being_cancelled.cancel()
     await numbers_in_a_step().__anext__()
 
 
@@ -167,6 +168,7 @@ async def main(more):
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda loop, context: None)
     future, cancelled = loop.create_future(), task(catches(), "cancelled in vain")
+    being_cancelled = task(sleeps(), "being cancelled")
     task(awaits(future), "woken")
     shared = task(nested(3), "shared")
     for number, wait in enumerate([awaits, awaits, shields, waits, waits_for]):
@@ -193,7 +195,7 @@ async def main(more):
     box[0] = task(awaits(box[0]), "cycle too")
     loop.create_task(sleeps(1234))  # An orphan with a lazy name.
     kept.extend(loop.create_task(sleeps()) for _ in range(more))
-    await task(runs(future, cancelled), "runs")
+    await task(runs(future, cancelled, being_cancelled), "runs")
 
 
 async def second():
