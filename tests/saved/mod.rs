@@ -1,5 +1,14 @@
 //! The saved images in `tests/images`. It must not know what they hold.
-#![allow(dead_code, unreachable_pub, clippy::panic, reason = "shared by tests, of which not every one needs all of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "shared by tests, of which not every one needs all of it"
+)]
+
+pub mod watch;
+pub mod words;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
