@@ -1,7 +1,8 @@
-//! Reads a process on a thread of its own and shows how far it is. The reader never waits for the terminal: what the
+//! Reads a process and shows on a thread of its own how far that is. The reader never waits for the terminal: what the
 //! channel cannot take is dropped. It must not know what is read.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::panic::{self, AssertUnwindSafe};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
@@ -25,15 +26,16 @@ pub(super) fn try_snapshot(pid: i32, options: Options) -> Result<Result<Snapshot
     // One message is enough: a reader that is ahead of the terminal has newer ones.
     let (sender, receiver) = bounded(1);
     std::thread::scope(|scope| {
-        let reader = scope.spawn(move || {
+        if io::stderr().is_terminal() {
+            scope.spawn(move || show(&receiver));
+        }
+        // The sender goes with the reader, which ends the display.
+        let read = panic::catch_unwind(AssertUnwindSafe(move || {
             session::take(pid, &options, &|progress| {
                 let _ = sender.try_send(progress);
             })
-        });
-        if io::stderr().is_terminal() {
-            show(&receiver);
-        }
-        reader.join().map_err(|_| {
+        }));
+        read.map_err(|_| {
             Failure::new(Exit::Own, "reading the process failed in an unexpected way")
                 .hint("this is a bug in asyncprof; please report it with the message above")
         })

@@ -1,10 +1,16 @@
 //! What was learnt about types, attributes and code objects while reading: everything that many objects share is read
 //! once. It must not outlive the moment it was learnt in without a check; see each cache.
 
+use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
+
 use super::attribute::AttributeCache;
 use super::awaitable::AwaitableCache;
 use super::code::CodeCache;
+use super::text::read_c_str;
 use super::types::TypeCache;
+use crate::target::{Addr, ReadError, View};
 
 /// The caches of one reader.
 #[derive(Default)]
@@ -17,4 +23,24 @@ pub struct Caches {
     pub codes: CodeCache,
     /// Which types can be looked into when awaited.
     pub awaitables: AwaitableCache,
+    method_names: FxHashMap<Addr, Rc<str>>,
+    /// The address of None, once it was met: there is only one.
+    pub(super) none: Option<Addr>,
+}
+
+/// LIMIT: bytes of the name of a function written in C.
+const MAX_METHOD_NAME: usize = 256;
+
+impl Caches {
+    /// The name of a function written in C, from its definition, which is there as long as its module.
+    pub fn method_name(&mut self, view: &mut View<'_>, definition: Addr) -> Result<Rc<str>, ReadError> {
+        if let Some(name) = self.method_names.get(&definition) {
+            return Ok(Rc::clone(name));
+        }
+        let name = view.u64(definition, 0)?;
+        let name = Addr::new(name).ok_or(ReadError::BadPointer(name))?;
+        let name: Rc<str> = read_c_str(view, name, MAX_METHOD_NAME)?.into();
+        self.method_names.insert(definition, Rc::clone(&name));
+        Ok(name)
+    }
 }

@@ -1,6 +1,7 @@
 //! Code objects: read once, then every frame that runs one is a lookup. Names, file, line table and the names of local
 //! variables. It must not know frames or coroutines.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -64,8 +65,8 @@ pub struct Local {
 /// entries), because a code object can be freed and another one appear at its address.
 #[derive(Default)]
 pub struct CodeCache {
-    infos: FxHashMap<Addr, Arc<CodeInfo>>,
-    locals: FxHashMap<Addr, Arc<[Local]>>,
+    infos: FxHashMap<Addr, Rc<CodeInfo>>,
+    locals: FxHashMap<Addr, Rc<[Local]>>,
     names: FxHashMap<Addr, Arc<str>>,
 }
 
@@ -77,11 +78,11 @@ impl CodeCache {
         layout: &Layout,
         types: &mut TypeCache,
         addr: Addr,
-    ) -> Result<Arc<CodeInfo>, ReadError> {
+    ) -> Result<Rc<CodeInfo>, ReadError> {
         if let Some(info) = self.infos.get(&addr) {
             return Ok(info.clone());
         }
-        let info = Arc::new(self.read(view, layout, types, addr)?);
+        let info = Rc::new(self.read(view, layout, types, addr)?);
         self.infos.insert(addr, info.clone());
         Ok(info)
     }
@@ -138,7 +139,7 @@ impl CodeCache {
     }
 
     /// The variables of the code object at `addr`, in the order of their slots.
-    pub fn locals(&mut self, view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<Arc<[Local]>, ReadError> {
+    pub fn locals(&mut self, view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<Rc<[Local]>, ReadError> {
         if let Some(locals) = self.locals.get(&addr) {
             return Ok(locals.clone());
         }
@@ -162,7 +163,7 @@ impl CodeCache {
                 }
             }
         }
-        let locals: Arc<[Local]> = locals.into();
+        let locals: Rc<[Local]> = locals.into();
         self.locals.insert(addr, locals.clone());
         Ok(locals)
     }

@@ -82,8 +82,14 @@ enum Step {
 impl ChainWalk {
     /// A walk that starts at a coroutine-like object.
     pub fn new(root: Addr) -> Self {
-        let chain =
-            Chain { levels: Vec::new(), end: ChainEnd::Limit, anchors: Vec::new(), anchors_of_level: Vec::new() };
+        /// Levels of a usual chain: room from the start for most.
+        const USUAL: usize = 8;
+        let chain = Chain {
+            levels: Vec::with_capacity(USUAL),
+            end: ChainEnd::Limit,
+            anchors: Vec::with_capacity(USUAL + 1),
+            anchors_of_level: Vec::with_capacity(USUAL),
+        };
         Self { next: Some(root), circle: CircleWatch::default(), chain }
     }
 
@@ -180,7 +186,7 @@ impl ChainWalk {
         iframe_at: u64,
     ) -> Result<Step, ReadError> {
         let Frames::Embedded(fields) = &layout.frames else { return Err(ReadError::Invalid("frame layout")) };
-        let bytes: [u8; GENERATOR_BLOCK] = view.array(object)?;
+        let bytes: [u8; GENERATOR_BLOCK] = view.block(object, (iframe_at + fields.localsplus) as usize)?;
         let block = Block(&bytes);
         let states = layout.generator.states;
         let state = block.i8(state_at)?;

@@ -1,7 +1,7 @@
 //! Type objects: what an object is, by its type's own words, read once per type. It must not know what any particular
 //! class means.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -139,7 +139,7 @@ fn read_name(view: &mut View<'_>, layout: &Layout, ty: Addr) -> Result<String, R
 /// accepts that a class can be destroyed and its address be used for another one.
 #[derive(Debug, Default)]
 pub struct TypeCache {
-    types: FxHashMap<Addr, Arc<TypeInfo>>,
+    types: FxHashMap<Addr, Rc<TypeInfo>>,
     /// `type` and its subclasses, as far as met.
     metatypes: FxHashSet<Addr>,
 }
@@ -151,22 +151,22 @@ impl TypeCache {
     }
 
     /// The type object at `addr`, which must be one: its own type is `type` or a subclass of it.
-    pub fn get(&mut self, view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<Arc<TypeInfo>, ReadError> {
+    pub fn get(&mut self, view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<Rc<TypeInfo>, ReadError> {
         if let Some(known) = self.types.get(&addr) {
-            return Ok(Arc::clone(known));
+            return Ok(Rc::clone(known));
         }
         if self.types.len() >= MAX_TYPES {
             return Err(ReadError::Limit("types"));
         }
         view.prefetch([Span::new(addr, layout.types.size as usize)]);
         self.check_metatype(view, layout, addr)?;
-        let info = Arc::new(read_type(view, layout, addr)?);
-        self.types.insert(addr, Arc::clone(&info));
+        let info = Rc::new(read_type(view, layout, addr)?);
+        self.types.insert(addr, Rc::clone(&info));
         Ok(info)
     }
 
     /// The type of an object.
-    pub fn get_type_of(&mut self, view: &mut View<'_>, layout: &Layout, obj: Addr) -> Result<Arc<TypeInfo>, ReadError> {
+    pub fn get_type_of(&mut self, view: &mut View<'_>, layout: &Layout, obj: Addr) -> Result<Rc<TypeInfo>, ReadError> {
         let ty = type_of(view, layout, obj)?;
         self.get(view, layout, ty)
     }
@@ -178,7 +178,7 @@ impl TypeCache {
         layout: &Layout,
         ty: Addr,
         names: &[&str],
-    ) -> Result<Option<Arc<TypeInfo>>, ReadError> {
+    ) -> Result<Option<Rc<TypeInfo>>, ReadError> {
         let mut next = Some(ty);
         for _ in 0..MAX_BASES {
             let Some(ty) = next else { return Ok(None) };

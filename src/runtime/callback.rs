@@ -1,11 +1,10 @@
 //! What a callback of a future, or of a handle in the ready queue, is: the wakeup of a task, a closure of one of asyncio's
 //! own helpers, a method, a partial. It must not decide what that means.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use crate::python::code::CodeInfo;
-use crate::python::reader::Reader;
-use crate::python::text::read_c_str;
+use crate::python::reader::{Reader, optional};
 use crate::target::{Addr, ReadError};
 
 /// A callback, as far as it can be looked into.
@@ -39,7 +38,7 @@ pub struct Function {
     /// Its code object.
     pub code: Addr,
     /// What the code object says.
-    pub info: Arc<CodeInfo>,
+    pub info: Rc<CodeInfo>,
 }
 
 impl Function {
@@ -61,9 +60,7 @@ pub fn read_callback(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Callback
         }
         "builtin_function_or_method" => {
             let definition = reader.view.object(addr, builtin.cfunction_def)?;
-            let name = reader.view.u64(definition, 0)?;
-            let name = Addr::new(name).ok_or(ReadError::BadPointer(name))?;
-            match read_c_str(reader.view, name, 64)?.as_str() {
+            match &*reader.caches.method_name(reader.view, definition)? {
                 "task_wakeup" => Ok(Callback::Wakes(reader.view.object(addr, builtin.cfunction_self)?)),
                 _ => Ok(Callback::Other),
             }
@@ -83,6 +80,11 @@ pub fn read_callback(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Callback
         }
         _ => Ok(Callback::Other),
     }
+}
+
+/// What all callbacks of a future are, in their order; of those that did not read well, nothing.
+pub fn read_callbacks(reader: &mut Reader<'_, '_>, callbacks: &[Addr]) -> Result<Vec<Callback>, ReadError> {
+    callbacks.iter().map(|addr| Ok(optional(read_callback(reader, *addr))?.unwrap_or(Callback::Other))).collect()
 }
 
 fn read_function(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Option<Function>, ReadError> {

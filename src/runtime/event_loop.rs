@@ -32,8 +32,8 @@ pub struct LoopRecord {
     pub ready: Option<usize>,
     /// Timers, cancelled ones included; `None` where they are kept in C.
     pub scheduled: Option<usize>,
-    /// Tasks that a handle in the ready queue steps or wakes, one entry a handle.
-    pub ready_tasks: Vec<Addr>,
+    /// The handles in the ready queue, as far as they are looked into.
+    pub handles: Vec<Addr>,
     /// `close()` was called.
     pub closed: Option<bool>,
 }
@@ -89,14 +89,12 @@ pub fn read_loop(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<LoopRecord, 
         Some(queue) => Some(queue),
         None => find_ready_queue(reader, addr)?,
     };
-    let (mut ready, mut ready_tasks) = (None, Vec::new());
+    let (mut ready, mut handles) = (None, Vec::new());
     if let Some(queue) = queue {
         ready = optional(read_deque_len(reader.view, reader.layout, queue))?;
         // The queue changes all the time; handles that could not be read are only not named.
-        let handles = optional(read_deque(reader.view, reader.layout, queue))?.unwrap_or_default();
-        for handle in handles.into_iter().take(MAX_HANDLES) {
-            ready_tasks.extend(optional(read_handle_task(reader, handle))?.flatten());
-        }
+        handles = optional(read_deque(reader.view, reader.layout, queue))?.unwrap_or_default();
+        handles.truncate(MAX_HANDLES);
     }
     let scheduled = match optional(reader.attribute(addr, "_scheduled"))?.flatten() {
         Some(list) => optional(reader.view.i64(list, reader.layout.object.size))?,
@@ -108,7 +106,7 @@ pub fn read_loop(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<LoopRecord, 
         class_name,
         ready,
         scheduled: scheduled.and_then(|count| usize::try_from(count).ok()),
-        ready_tasks,
+        handles,
         closed,
     })
 }
@@ -128,8 +126,8 @@ fn find_ready_queue(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Option<Ad
     Ok(found)
 }
 
-/// The task that a handle steps or wakes.
-fn read_handle_task(reader: &mut Reader<'_, '_>, handle: Addr) -> Result<Option<Addr>, ReadError> {
+/// The task that a handle in a ready queue steps or wakes.
+pub fn read_handle_task(reader: &mut Reader<'_, '_>, handle: Addr) -> Result<Option<Addr>, ReadError> {
     let ty = reader.view.object(handle, reader.layout.object.ob_type)?;
     let caches = &mut *reader.caches;
     let slot = caches.attributes.member_offset(reader.view, reader.layout, &mut caches.types, ty, "_callback")?;

@@ -1,12 +1,12 @@
 //! What a suspended task waits for: recognised by the innermost of asyncio's own coroutines in its chain and by the
 //! future it waits for. It must not know who waits for the task itself.
 
-use super::callback::{Callback, Function, read_callback, read_captured};
+use super::callback::{Callback, Function, read_callback, read_callbacks, read_captured};
 use super::future::{FutureClasses, FutureRecord, FutureState, read_children};
 use crate::python::container::read_deque_len;
 use crate::python::frame::{NamedFrame, RawFrame};
 use crate::python::reader::{Reader, optional};
-use crate::target::{Addr, ReadError};
+use crate::target::{Addr, ReadError, Span};
 
 /// The kind of thing a task waits for; the contract's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,15 +102,16 @@ impl Place<'_> {
     }
 }
 
-/// Describes what a task with this chain (outermost first) and this waiter waits for.
+/// Describes what a task with this chain (outermost first) waits for. `waiter` is what its future alone stands for, see
+/// [`describe_future`].
 pub fn describe_wait(
     reader: &mut Reader<'_, '_>,
     classes: &mut FutureClasses,
     chain: &[Place<'_>],
-    waiter: &FutureRecord,
+    waiter: &Wait,
 ) -> Result<Wait, ReadError> {
     let mut inner = chain.iter().rev();
-    let Some(leaf) = inner.next() else { return describe_future(reader, classes, waiter) };
+    let Some(leaf) = inner.next() else { return Ok(waiter.clone()) };
     let outer = inner.next();
     match leaf.asyncio_name() {
         Some(("tasks", "sleep")) => {
@@ -186,7 +187,7 @@ pub fn describe_wait(
         Some(("base_events", "Server.serve_forever")) => {
             Ok(Wait { detail: Some("Server.serve_forever".to_owned()), ..Wait::new(WaitKind::Future) })
         }
-        _ => describe_future(reader, classes, waiter),
+        _ => Ok(waiter.clone()),
     }
 }
 
@@ -195,6 +196,7 @@ pub fn describe_future(
     reader: &mut Reader<'_, '_>,
     classes: &mut FutureClasses,
     future: &FutureRecord,
+    callbacks: &[Callback],
 ) -> Result<Wait, ReadError> {
     if future.class.kind.is_task() {
         return Ok(Wait::on(WaitKind::Task, vec![future.addr]));
@@ -203,17 +205,17 @@ pub fn describe_future(
         let children = optional(read_children(reader, future.addr))?.unwrap_or_default();
         return count_done(reader, classes, Wait::on(WaitKind::Gather, children));
     }
-    for &callback in &future.callbacks {
-        let Some(Callback::Function(function)) = optional(read_callback(reader, callback))? else { continue };
+    for callback in callbacks {
+        let Callback::Function(function) = callback else { continue };
         match function.short_name() {
             // CPython: Lib/asyncio/tasks.py, shield.
             "_outer_done_callback" => {
-                let inner = captured(reader, &function, "inner")?;
+                let inner = captured(reader, function, "inner")?;
                 return Ok(Wait::on(WaitKind::Shield, inner.into_iter().collect()));
             }
             // CPython: Lib/asyncio/futures.py, _chain_future: the other end is a concurrent.futures.Future.
             "_call_check_cancel" => {
-                let source = captured(reader, &function, "source")?;
+                let source = captured(reader, function, "source")?;
                 let state = match source {
                     Some(source) => optional(reader.str_attribute(source, "_state"))?.flatten(),
                     None => None,
@@ -237,14 +239,20 @@ fn describe_wait_for(
     reader: &mut Reader<'_, '_>,
     classes: &mut FutureClasses,
     leaf: &Place<'_>,
-    waiter: &FutureRecord,
+    waiter: &Wait,
 ) -> Result<Wait, ReadError> {
     let awaited = leaf.raw.local(reader.view, reader.layout, &mut reader.caches.codes, "fut")?;
     let awaited = match awaited {
         Some(awaited) => optional(classes.read(reader, awaited))?.flatten(),
         None => None,
     };
-    let wait = describe_future(reader, classes, awaited.as_ref().unwrap_or(waiter))?;
+    let wait = match awaited {
+        Some(awaited) => {
+            let callbacks = read_callbacks(reader, &awaited.callbacks)?;
+            describe_future(reader, classes, &awaited, &callbacks)?
+        }
+        None => waiter.clone(),
+    };
     let timeout = local_number(reader, leaf, "timeout")?.map(|timeout| format!("timeout {}", seconds(timeout)));
     let detail = match (wait.detail, timeout) {
         (Some(detail), Some(timeout)) => Some(format!("{detail}, {timeout}")),
@@ -311,10 +319,14 @@ fn describe_socket(reader: &mut Reader<'_, '_>, transport: Option<Addr>) -> Resu
 
 /// Adds "n of m done" where more than one is waited for.
 fn count_done(reader: &mut Reader<'_, '_>, classes: &mut FutureClasses, wait: Wait) -> Result<Wait, ReadError> {
+    // Together, because there can be very many: one after the other would cost a round of the wave each.
+    reader
+        .view
+        .prefetch(wait.targets.iter().map(|target| Span::new(*target, reader.layout.asyncio.future.size as usize)));
     let (mut done, mut known) = (0, true);
     for &target in &wait.targets {
-        match optional(classes.read(reader, target))?.flatten() {
-            Some(future) => done += usize::from(future.state != FutureState::Pending),
+        match optional(classes.read_state(reader, target))?.flatten() {
+            Some(state) => done += usize::from(state != FutureState::Pending),
             None => known = false,
         }
     }

@@ -172,7 +172,7 @@ fn task_state(walk: &TaskWalk, on_a_stack: bool) -> TaskState {
         Some(ChainEnd::Broken(_)) => return TaskState::Unknown,
         _ => {}
     }
-    let waiter_state = walk.waiter.as_ref().map(|waiter| waiter.state);
+    let waiter_state = walk.waiter_state;
     if record.must_cancel || record.cancel_requests > 0 || waiter_state == Some(FutureState::Cancelled) {
         return TaskState::Cancelling;
     }

@@ -6,7 +6,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::facts::Facts;
 use super::graph::{Between, complete_targets, find_lock_holders, read_between};
 use super::session::{Progress, Witness};
-use super::task_walk::{Proof, Shared, TaskWalk};
+use super::task_walk::{Proof, Shared, TaskWalk, Waiter, read_waiter};
 use super::threads::{ThreadReading, read_thread_names, read_threads};
 use crate::python::caches::Caches;
 use crate::python::coroutine::ChainEnd;
@@ -15,11 +15,12 @@ use crate::python::interpreter::{Interpreter, read_interpreters};
 use crate::python::layout::{Layout, Registry};
 use crate::python::reader::{Reader, optional};
 use crate::python::refcount::read_refcount;
-use crate::runtime::event_loop::{LoopRecord, read_loop};
+use crate::runtime::event_loop::{LoopRecord, read_handle_task, read_loop};
 use crate::runtime::future::FutureClasses;
-use crate::runtime::ownership::{LoopReferences, count_other_references};
+use crate::runtime::ownership::{FutureReferences, HolderTypes, LoopReferences, count_other_references};
 use crate::runtime::registry::{AsyncioModules, TaskList, add_unlisted_tasks, list_tasks};
 use crate::runtime::task::read_task;
+use crate::runtime::wait::{Wait, WaitKind};
 use crate::target::{Addr, Memory, ReadError, View};
 
 /// LIMIT: how often what moved while being read is read again.
@@ -69,6 +70,18 @@ pub(super) struct Quality {
     pub(super) bytes: u64,
 }
 
+/// What an attempt showed of a task.
+enum Verdict {
+    /// It was one moment.
+    Held,
+    /// It moved: another attempt is due.
+    Again,
+    /// It moved in every attempt; so many of its anchors held.
+    Partly(usize),
+    /// It did not read as a task.
+    Unreadable(ReadError),
+}
+
 /// A reading under way.
 struct Capturing<'c> {
     memory: &'c dyn Memory,
@@ -79,6 +92,8 @@ struct Capturing<'c> {
     shared: Shared,
     interpreters: Vec<Interpreter>,
     modules: Vec<Option<AsyncioModules>>,
+    /// References to tasks from the futures that tasks wait for.
+    waiter_references: FxHashMap<Addr, FutureReferences>,
     problems: Vec<(String, ReadError)>,
     quality: Quality,
 }
@@ -100,6 +115,7 @@ pub(super) fn capture(
         shared: Shared { classes: FutureClasses::default(), frames: FrameTable::default() },
         interpreters: Vec::new(),
         modules: Vec::new(),
+        waiter_references: FxHashMap::default(),
         problems: Vec::new(),
         quality: Quality { consistent: true, ..Quality::default() },
     };
@@ -204,10 +220,9 @@ impl<'c> Capturing<'c> {
         witness: &mut dyn Witness,
         progress: &dyn Fn(Progress),
     ) -> Result<(Vec<TaskWalk>, Vec<CapturedThread>), ReadError> {
-        let mut settled: Vec<TaskWalk> = Vec::with_capacity(listed.len());
+        let mut settled: Vec<TaskWalk> = Vec::new();
         let mut open: Vec<Addr> = listed.to_vec();
-        let mut attempt = 1;
-        loop {
+        for attempt in 1..=ATTEMPTS {
             let last = attempt == ATTEMPTS;
             if attempt > 1 {
                 self.view.forget();
@@ -218,29 +233,36 @@ impl<'c> Capturing<'c> {
             let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
             let read =
                 self.view.wave(&mut walks, |view, walk| walk.advance(&mut Reader::new(view, layout, caches), shared));
+            self.describe_waits(&mut walks);
             let threads = self.read_threads()?;
             // When no thread ran since before the first read, nothing can have moved.
             let held = if witness.nothing_ran() { None } else { Some(Proof::read(&mut self.view, &walks)?.held) };
             open.clear();
-            for (position, (mut walk, read)) in walks.into_iter().zip(read).enumerate() {
-                let held = held.as_ref().map(|held| held[position]);
-                match (read, held) {
+            let mut settles = Vec::with_capacity(walks.len());
+            for (position, (walk, read)) in walks.iter_mut().zip(read).enumerate() {
+                let verdict = match (read, held.as_ref().map(|held| held[position])) {
                     (Err(error), _) if error.is_fatal() => return Err(error),
-                    (Err(_), Some(_)) if !last => open.push(walk.addr),
-                    (Err(error), _) => self.give_up(walk.addr, error)?,
+                    (Err(_), Some(_)) if !last => Verdict::Again,
+                    (Err(error), _) => Verdict::Unreadable(error),
                     (Ok(()), Some((same, all))) if same < all || walk.is_between_steps() => {
                         if last {
-                            walk.keep_anchors(same);
-                            self.quality.consistent = false;
-                            self.quality.dropped += 1;
-                            settled.push(walk);
+                            Verdict::Partly(same)
                         } else {
-                            open.push(walk.addr);
+                            Verdict::Again
                         }
                     }
-                    (Ok(()), Some(_)) if !last && is_running_elsewhere(&walk, &threads) => open.push(walk.addr),
-                    (Ok(()), _) => settled.push(walk),
-                }
+                    (Ok(()), Some(_)) if !last && is_running_elsewhere(walk, &threads) => Verdict::Again,
+                    (Ok(()), _) => Verdict::Held,
+                };
+                settles.push(self.settle(walk, verdict, &mut open)?);
+            }
+            let mut settles = settles.into_iter();
+            walks.retain(|_| settles.next().unwrap_or(false));
+            // Nearly always everything settles at once; then nothing is moved.
+            if settled.is_empty() {
+                settled = walks
+            } else {
+                settled.append(&mut walks)
             }
             if open.is_empty() {
                 self.quality.torn += threads.iter().map(|thread| u64::from(thread.reading.stack.torn)).sum::<u64>();
@@ -249,7 +271,49 @@ impl<'c> Capturing<'c> {
             }
             self.quality.torn += open.len() as u64;
             progress(Progress { stage: "tasks", done: settled.len() as u64, total: Some(listed.len() as u64) });
-            attempt += 1;
+        }
+        // The last attempt leaves nothing open.
+        Ok((settled, self.read_threads()?))
+    }
+
+    /// Acts on what an attempt showed of a task; whether the task is settled by it.
+    fn settle(&mut self, walk: &mut TaskWalk, verdict: Verdict, open: &mut Vec<Addr>) -> Result<bool, ReadError> {
+        match verdict {
+            Verdict::Held => return Ok(true),
+            Verdict::Again => open.push(walk.addr),
+            Verdict::Unreadable(error) => self.give_up(walk.addr, error)?,
+            Verdict::Partly(anchors) => {
+                walk.keep_anchors(anchors);
+                self.quality.consistent = false;
+                self.quality.dropped += 1;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What each task waits for. A future that many tasks wait for is read once.
+    fn describe_waits(&mut self, walks: &mut [TaskWalk]) {
+        let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
+        let distinct: FxHashSet<Addr> = walks.iter().filter_map(TaskWalk::waiter).collect();
+        let mut addrs: Vec<Addr> = distinct.into_iter().collect();
+        addrs.sort_unstable();
+        let read =
+            self.view.wave(&mut addrs, |view, addr| read_waiter(&mut Reader::new(view, layout, caches), shared, *addr));
+        let mut waiters: FxHashMap<Addr, Waiter> = FxHashMap::default();
+        for (addr, found) in addrs.into_iter().zip(read) {
+            if let Ok(Some((waiter, references))) = found {
+                waiters.insert(addr, waiter);
+                self.waiter_references.insert(addr, references);
+            }
+        }
+        self.view.wave(walks, |view, walk| match walk.waiter() {
+            Some(addr) => walk.describe(&mut Reader::new(view, layout, caches), shared, waiters.get(&addr)),
+            None => Ok(()),
+        });
+        // Waiting for something that did not read well is waiting all the same.
+        for walk in walks.iter_mut().filter(|walk| walk.waiter().is_some() && walk.wait.is_none()) {
+            walk.wait = Some(Wait::new(WaitKind::Other));
         }
     }
 
@@ -310,16 +374,19 @@ impl<'c> Capturing<'c> {
         let loops = self.read_loops(&walks, &threads)?;
 
         let mut references = LoopReferences::default();
+        std::mem::take(&mut self.waiter_references).into_values().for_each(|found| references.add(found));
         for walk in &mut walks {
-            std::mem::take(&mut walk.references).into_iter().for_each(|found| references.add(found));
+            walk.references.take().into_iter().for_each(|found| references.add(found));
         }
         complete_targets(&mut walks, &references, &index);
         let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
         let mut between = read_between(&mut self.view, layout, caches, shared, &walks, &index);
         std::mem::take(&mut between.references).into_iter().for_each(|found| references.add(found));
-        for task in loops.iter().flat_map(|record| &record.ready_tasks) {
-            references.add_one(*task);
-        }
+        let mut handles: Vec<Addr> = loops.iter().flat_map(|record| record.handles.iter().copied()).collect();
+        let woken = self
+            .view
+            .wave(&mut handles, |view, handle| read_handle_task(&mut Reader::new(view, layout, caches), *handle));
+        woken.into_iter().flatten().flatten().for_each(|task| references.add_one(task));
         let lock_holders = find_lock_holders(&mut self.view, layout, caches, &walks);
         let mut other_references = count_references(&mut self.view, layout, caches, &walks, &references);
         confirm_orphans(self.memory, layout, caches, &mut shared.classes, &walks, &mut other_references);
@@ -370,6 +437,7 @@ fn count_references(
     references: &LoopReferences,
 ) -> Vec<Option<i64>> {
     let mut items: Vec<usize> = (0..walks.len()).collect();
+    let mut holders = HolderTypes::default();
     let counted = view.wave(&mut items, |view, index| {
         let walk = &walks[*index];
         // A running step holds references on its stack that cannot be told apart; a torn one is not known.
@@ -378,7 +446,7 @@ fn count_references(
             return Ok(None);
         }
         let mut reader = Reader::new(view, layout, caches);
-        count_other_references(&mut reader, record, &chain.levels, references.of(walk.addr))
+        count_other_references(&mut reader, &mut holders, record, &chain.levels, references.of(walk.addr))
     });
     counted.into_iter().map(|count| count.unwrap_or_default()).collect()
 }

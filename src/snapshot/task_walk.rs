@@ -1,14 +1,14 @@
-//! The reading of one task, in steps that can be resumed: its record, its chain, the names of its frames, the future it
-//! waits for and what that means, the references its futures hold. The walks of all tasks advance together in a wave.
-//! It must not know other tasks.
+//! The reading of one task, in steps that can be resumed: its record, its chain, the names of its frames, and then what
+//! the future it waits for means. The walks of all tasks advance together in a wave. It must not know other tasks.
 
 use crate::python::coroutine::{Chain, ChainEnd, ChainWalk};
 use crate::python::frame_table::FrameTable;
 use crate::python::reader::{Reader, optional};
-use crate::runtime::future::{FutureClasses, FutureRecord};
+use crate::runtime::callback::read_callbacks;
+use crate::runtime::future::{FutureClasses, FutureState};
 use crate::runtime::ownership::{FutureReferences, read_future_references};
 use crate::runtime::task::{TaskRecord, describe_exception, read_task};
-use crate::runtime::wait::{Place, Wait, WaitKind, describe_wait};
+use crate::runtime::wait::{Place, Wait, WaitKind, describe_future, describe_wait};
 use crate::target::{Addr, ReadError, Span, View};
 
 /// A task as far as it was read.
@@ -19,12 +19,35 @@ pub(super) struct TaskWalk {
     pub(super) chain: Option<Chain>,
     /// Numbers of the frames of the chain's levels.
     pub(super) frames: Vec<u32>,
-    pub(super) waiter: Option<FutureRecord>,
+    pub(super) waiter_state: Option<FutureState>,
     pub(super) wait: Option<Wait>,
-    pub(super) references: Vec<FutureReferences>,
+    pub(super) references: Option<FutureReferences>,
     pub(super) exception: Option<String>,
     /// Name of the type that the chain ends in.
     pub(super) end_type: Option<String>,
+}
+
+/// How many of the innermost levels are looked at to tell what a task waits for.
+const INNERMOST: usize = 8;
+
+/// A future that one or many tasks wait for, read once.
+pub(super) struct Waiter {
+    pub(super) state: FutureState,
+    /// What it alone stands for.
+    wait: Wait,
+}
+
+/// Reads a future that tasks wait for, and the references to tasks that it holds; `None` when it is none of asyncio's.
+pub(super) fn read_waiter(
+    reader: &mut Reader<'_, '_>,
+    shared: &mut Shared,
+    addr: Addr,
+) -> Result<Option<(Waiter, FutureReferences)>, ReadError> {
+    let Some(future) = shared.classes.read(reader, addr)? else { return Ok(None) };
+    let callbacks = read_callbacks(reader, &future.callbacks)?;
+    let wait = describe_future(reader, &mut shared.classes, &future, &callbacks)?;
+    let references = read_future_references(reader, &future, &callbacks)?;
+    Ok(Some((Waiter { state: future.state, wait }, references)))
 }
 
 /// What the walks of all tasks share.
@@ -41,9 +64,9 @@ impl TaskWalk {
             chain_walk: None,
             chain: None,
             frames: Vec::new(),
-            waiter: None,
+            waiter_state: None,
             wait: None,
-            references: Vec::new(),
+            references: None,
             exception: None,
             end_type: None,
         }
@@ -122,31 +145,40 @@ impl TaskWalk {
         if let (None, ChainEnd::Object { ty, .. }) = (&self.end_type, chain.end) {
             self.end_type = Some(reader.caches.types.get(reader.view, reader.layout, ty)?.name.clone());
         }
-        if self.waiter.is_none()
-            && let Some(waiter) = record.waiter
-        {
-            self.waiter = shared.classes.read(reader, waiter)?;
+        if self.references.is_none() {
+            let callbacks = read_callbacks(reader, &record.future.callbacks)?;
+            self.references = Some(read_future_references(reader, &record.future, &callbacks)?);
         }
-        if self.waiter.is_none() && record.waiter.is_some() {
+        Ok(())
+    }
+
+    /// The future this task waits for.
+    pub(super) fn waiter(&self) -> Option<Addr> {
+        self.record.as_ref().filter(|record| record.is_pending()).and_then(|record| record.waiter)
+    }
+
+    /// Finds out what the wait is for, from the chain and from what the future is.
+    pub(super) fn describe(
+        &mut self,
+        reader: &mut Reader<'_, '_>,
+        shared: &mut Shared,
+        waiter: Option<&Waiter>,
+    ) -> Result<(), ReadError> {
+        let Some(waiter) = waiter else {
             // It behaves like a future and is none of asyncio's.
             self.wait = Some(Wait::new(WaitKind::Other));
-        }
-        if self.wait.is_none()
-            && let Some(waiter) = &self.waiter
-        {
-            let places: Vec<Place<'_>> = chain
-                .levels
-                .iter()
-                .zip(&self.frames)
-                .filter_map(|(level, number)| Some(Place { raw: level.frame, named: shared.frames.get(*number)? }))
-                .collect();
-            self.wait = Some(describe_wait(reader, &mut shared.classes, &places, waiter)?);
-        }
-        let mut references = vec![read_future_references(reader, &record.future)?];
-        if let Some(waiter) = self.waiter.as_ref().filter(|waiter| !waiter.class.kind.is_task()) {
-            references.push(read_future_references(reader, waiter)?);
-        }
-        self.references = references;
+            return Ok(());
+        };
+        let levels = self.chain.iter().flat_map(|chain| &chain.levels);
+        // The innermost few are all that tells what is waited for.
+        let skipped = self.frames.len().saturating_sub(INNERMOST);
+        let places: Vec<Place<'_>> = levels
+            .zip(&self.frames)
+            .skip(skipped)
+            .filter_map(|(level, number)| Some(Place { raw: level.frame, named: shared.frames.get(*number)? }))
+            .collect();
+        self.wait = Some(describe_wait(reader, &mut shared.classes, &places, &waiter.wait)?);
+        self.waiter_state = Some(waiter.state);
         Ok(())
     }
 
@@ -169,7 +201,7 @@ impl TaskWalk {
             chain.end = ChainEnd::Broken(ReadError::Invalid("moment"));
         }
         self.wait = None;
-        self.waiter = None;
+        self.waiter_state = None;
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod addr;
+mod arena;
 pub mod elf;
 mod elf_memory;
 pub mod image;

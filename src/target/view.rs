@@ -6,9 +6,12 @@
 //! [`View::wave`] is how many objects are walked at once: it runs a step for every item, notes the pages that steps
 //! found missing, reads all of them in one batch, and runs the steps that were cut short again.
 
+use std::ops::Range;
+
 use rustc_hash::FxHashMap;
 
 use super::addr::{Addr, Span};
+use super::arena::{Arena, Part};
 use super::memory::{Memory, ReadError};
 
 const PAGE: u64 = 4096;
@@ -24,24 +27,19 @@ const MAX_RUN_PAGES: u64 = 1024;
 pub struct View<'m> {
     memory: &'m dyn Memory,
     /// Page number to where its copy is, or why there is none.
-    pages: FxHashMap<u64, Result<Slot, ReadError>>,
-    /// One buffer a batch; never moved, never copied.
-    chunks: Vec<Vec<u8>>,
+    pages: FxHashMap<u64, Result<Part, ReadError>>,
+    arena: Arena,
     bytes: u64,
     batches: u64,
     pieces: u64,
     /// During a wave: the pages found missing, to be read together.
     wanted: Option<Vec<u64>>,
+    /// The page asked for last, by far the likeliest to be asked for next.
+    last: Option<(u64, Part)>,
     /// Pages read ahead of a miss outside waves; grows while it pays, see [`View::page_of_list`].
     ahead: u64,
     /// The memory wants to know what is looked at.
     telling: bool,
-}
-
-#[derive(Clone, Copy)]
-struct Slot {
-    chunk: u32,
-    offset: u32,
 }
 
 impl<'m> View<'m> {
@@ -50,11 +48,12 @@ impl<'m> View<'m> {
         Self {
             memory,
             pages: FxHashMap::default(),
-            chunks: Vec::new(),
+            arena: Arena::default(),
             bytes: 0,
             batches: 0,
             pieces: 0,
             wanted: None,
+            last: None,
             ahead: 0,
             telling: memory.wants_decoded(),
         }
@@ -63,7 +62,8 @@ impl<'m> View<'m> {
     /// Forgets every page, so that all that follows is read afresh.
     pub fn forget(&mut self) {
         self.pages.clear();
-        self.chunks.clear();
+        self.arena.clear();
+        self.last = None;
     }
 
     /// The memory behind the view, for reads that must not come from the cache.
@@ -156,7 +156,7 @@ impl<'m> View<'m> {
     pub fn page_of_list(&mut self, addr: Addr) {
         const MOST: u64 = 64;
         let page = addr.raw() / PAGE;
-        if self.pages.contains_key(&page) {
+        if self.last.is_some_and(|(last, _)| last == page) || self.pages.contains_key(&page) {
             return;
         }
         let nearby =
@@ -187,10 +187,7 @@ impl<'m> View<'m> {
         // A run with a hole in it fails as a whole: its pages are tried one by one, still in one batch.
         let single: Vec<Span> = failed
             .iter()
-            .flat_map(|run| {
-                let first = run.addr.raw() / PAGE;
-                (first..first + run.len as u64 / PAGE).filter_map(|p| Some(Span::new(page_addr(p)?, PAGE as usize)))
-            })
+            .flat_map(|run| pages_of(*run).filter_map(|page| Some(Span::new(page_addr(page)?, PAGE as usize))))
             .collect();
         self.fetch_spans(&single);
     }
@@ -198,32 +195,30 @@ impl<'m> View<'m> {
     /// Reads spans of whole pages; answers those of several pages that failed.
     fn fetch_spans(&mut self, spans: &[Span]) -> Vec<Span> {
         let total: usize = spans.iter().map(|s| s.len).sum();
-        let mut chunk = vec![0; total];
+        let Some((start, buffer)) = self.arena.allocate(total) else {
+            let pages = spans.iter().flat_map(|span| pages_of(*span));
+            self.pages.extend(pages.map(|page| (page, Err(ReadError::Limit("our own memory")))));
+            return Vec::new();
+        };
         let mut results = Vec::with_capacity(spans.len());
-        self.memory.read_batch(spans, &mut chunk, &mut results);
+        self.memory.read_batch(spans, buffer, &mut results);
         self.batches += 1;
         self.pieces += spans.len() as u64;
         self.bytes += total as u64;
-        let index = self.chunks.len() as u32;
-        let (mut offset, mut failed) = (0u64, Vec::new());
+        let (mut offset, mut failed) = (0, Vec::new());
         for (span, result) in spans.iter().zip(&results) {
-            let first = span.addr.raw() / PAGE;
-            let pages = span.len as u64 / PAGE;
             match *result {
                 Ok(()) => {
-                    for page in 0..pages {
-                        let slot = Slot { chunk: index, offset: (offset + page * PAGE) as u32 };
-                        self.pages.insert(first + page, Ok(slot));
-                    }
+                    let parts = (offset..).step_by(PAGE as usize).map(|offset| Ok(start.at(offset)));
+                    self.pages.extend(pages_of(*span).zip(parts));
                 }
-                Err(error) if pages == 1 => {
-                    self.pages.insert(first, Err(error));
+                Err(error) if span.len == PAGE as usize => {
+                    self.pages.insert(span.addr.raw() / PAGE, Err(error));
                 }
                 Err(_) => failed.push(*span),
             }
-            offset += span.len as u64;
+            offset += span.len;
         }
-        self.chunks.push(chunk);
         failed
     }
 
@@ -243,6 +238,7 @@ impl<'m> View<'m> {
         Ok(())
     }
 
+    #[inline]
     fn tell(&self, at: u64, len: usize) {
         if self.telling
             && let Some(addr) = Addr::new(at)
@@ -251,26 +247,32 @@ impl<'m> View<'m> {
         }
     }
 
+    #[inline]
     fn page(&mut self, page: u64) -> Result<&[u8], ReadError> {
-        if !self.pages.contains_key(&page) {
-            match &mut self.wanted {
-                Some(wanted) => {
-                    wanted.push(page);
-                    return Err(ReadError::Pending);
-                }
-                None => self.fetch(&[page]),
-            }
-        }
-        let slot = match self.pages.get(&page) {
-            Some(&Ok(slot)) => slot,
-            Some(&Err(error)) => return Err(error),
-            None => return Err(ReadError::BadPointer(page * PAGE)),
+        let part = match self.last {
+            Some((last, part)) if last == page => part,
+            _ => self.find_page(page)?,
         };
-        let start = slot.offset as usize;
-        Ok(&self.chunks[slot.chunk as usize][start..start + PAGE as usize])
+        Ok(self.arena.bytes(part, PAGE as usize))
+    }
+
+    fn find_page(&mut self, page: u64) -> Result<Part, ReadError> {
+        let mut known = self.pages.get(&page).copied();
+        if known.is_none() {
+            if let Some(wanted) = &mut self.wanted {
+                wanted.push(page);
+                return Err(ReadError::Pending);
+            }
+            self.fetch(&[page]);
+            known = self.pages.get(&page).copied();
+        }
+        let part = known.unwrap_or(Err(ReadError::BadPointer(page * PAGE)))?;
+        self.last = Some((page, part));
+        Ok(part)
     }
 
     /// `N` bytes at `addr` as an array.
+    #[inline]
     pub fn array<const N: usize>(&mut self, addr: Addr) -> Result<[u8; N], ReadError> {
         let within = (addr.raw() % PAGE) as usize;
         let mut out = [0; N];
@@ -279,6 +281,22 @@ impl<'m> View<'m> {
             self.tell(addr.raw(), N);
         } else {
             self.copy(addr, &mut out)?;
+        }
+        Ok(out)
+    }
+
+    /// The first `len` bytes of an array are those at `addr`, the rest are zeros: for structures whose size differs
+    /// between versions, and that may be the last thing on the last page of a mapping.
+    #[inline]
+    pub fn block<const N: usize>(&mut self, addr: Addr, len: usize) -> Result<[u8; N], ReadError> {
+        let mut out = [0; N];
+        let len = len.min(N);
+        let within = (addr.raw() % PAGE) as usize;
+        if within + len <= PAGE as usize {
+            out[..len].copy_from_slice(&self.page(addr.raw() / PAGE)?[within..within + len]);
+            self.tell(addr.raw(), len);
+        } else {
+            self.copy(addr, &mut out[..len])?;
         }
         Ok(out)
     }
@@ -340,6 +358,12 @@ fn at(addr: Addr, offset: u64) -> Result<Addr, ReadError> {
 
 fn page_addr(page: u64) -> Option<Addr> {
     Addr::new(page * PAGE)
+}
+
+/// The pages of a span of whole pages.
+fn pages_of(span: Span) -> Range<u64> {
+    let first = span.addr.raw() / PAGE;
+    first..first + span.len as u64 / PAGE
 }
 
 /// Sorted page numbers as (first, count) runs of neighbours.

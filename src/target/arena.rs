@@ -1,0 +1,90 @@
+//! Memory for what is read: grows in ever larger pieces, never moves, is given back all at once. Large pieces ask for huge
+//! pages, because a fault for every 4 KiB costs more than copying them. It must not know what is kept in it.
+
+use memmap2::{Advice, MmapMut};
+
+/// Bytes of the first piece: enough for a look at a thread's stack.
+const SMALLEST: usize = 64 << 10;
+
+/// Bytes of the largest piece that is made before it is needed.
+const LARGEST: usize = 16 << 20;
+
+/// From this size on a piece is worth huge pages (2 MiB on x86_64).
+const HUGE: usize = 4 << 20;
+
+/// Where a part of an arena is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    piece: u32,
+    offset: u32,
+}
+
+impl Part {
+    /// The place `bytes` further on in the same part.
+    pub(super) fn at(self, bytes: usize) -> Self {
+        Self { offset: self.offset + bytes as u32, ..self }
+    }
+}
+
+/// Pieces of memory.
+#[derive(Default)]
+pub(super) struct Arena {
+    pieces: Vec<MmapMut>,
+    /// Bytes in use of the last piece.
+    used: usize,
+}
+
+impl Arena {
+    /// A new part of `len` bytes (zeros); `None` when the system has no memory for it.
+    pub(super) fn allocate(&mut self, len: usize) -> Option<(Part, &mut [u8])> {
+        if self.pieces.last().is_none_or(|piece| piece.len() - self.used < len) {
+            let last = self.pieces.last().map_or(SMALLEST / 4, |piece| piece.len());
+            let size = (4 * last).min(LARGEST).max(len);
+            // Offsets are kept in 32 bits.
+            u32::try_from(size).ok()?;
+            let piece = MmapMut::map_anon(size).ok()?;
+            if size >= HUGE {
+                // Only advice: without huge pages everything works, slower.
+                let _ = piece.advise(Advice::HugePage);
+            }
+            self.pieces.push(piece);
+            self.used = 0;
+        }
+        let part = Part { piece: self.pieces.len() as u32 - 1, offset: self.used as u32 };
+        let start = self.used;
+        self.used += len;
+        Some((part, self.pieces.last_mut()?.get_mut(start..start + len)?))
+    }
+
+    /// `len` bytes from a place on.
+    pub(super) fn bytes(&self, part: Part, len: usize) -> &[u8] {
+        let start = part.offset as usize;
+        &self.pieces[part.piece as usize][start..start + len]
+    }
+
+    /// Gives all memory back.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_stay_where_they_are_while_the_arena_grows() {
+        let mut arena = Arena::default();
+        let mut parts = Vec::new();
+        for (number, len) in [4096, 100_000, 4096, 9 << 20, 4096].into_iter().enumerate() {
+            let (part, bytes) = arena.allocate(len).unwrap();
+            assert!(bytes.iter().all(|byte| *byte == 0));
+            bytes.fill(number as u8 + 1);
+            parts.push((part, len, number as u8 + 1));
+        }
+        for (part, len, byte) in parts {
+            assert!(arena.bytes(part, len).iter().all(|found| *found == byte));
+            assert_eq!(arena.bytes(part.at(len - 1), 1), [byte]);
+        }
+    }
+}
