@@ -33,7 +33,7 @@ Examples:
 
 Exit codes:
   0 fine   1 findings at or above --fail-on   2 usage   3 may not attach   4 no such process, or gone
-  5 not a supported Python, or no event loop   125 own failure";
+  5 not a supported Python, or no event loop   6 a file that cannot be used   125 own failure";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -56,7 +56,8 @@ Examples:
   asyncprof dump 4211
   asyncprof dump 4211 -f json | jq '.tasks[] | select(.orphaned)'
   asyncprof dump 4211 -o waits.dot && dot -Tsvg waits.dot > waits.svg
-  asyncprof dump 4211 --fail-on error > /dev/null || echo 'something is wrong'";
+  asyncprof dump 4211 --fail-on error > /dev/null || echo 'something is wrong'
+  asyncprof dump 4211 --save-image app.apimage && asyncprof dump --image app.apimage -f tree";
 
 /// Which process.
 #[derive(Debug, Args)]
@@ -97,6 +98,17 @@ pub(super) struct DumpArgs {
     /// Overwrite the output if it exists.
     #[arg(long)]
     pub(super) force: bool,
+
+    /// Read a saved image instead of a process.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["positional", "pid", "name", "blocking", "save_image"])]
+    pub(super) image: Option<PathBuf>,
+
+    /// Also save what was read, for a bug report or to look at it again with --image.
+    ///
+    /// The process is stopped while it is read. The file holds what was looked at in its memory: names, paths and texts
+    /// of exceptions, which can be secret. Nobody else can read it.
+    #[arg(long, value_name = "FILE")]
+    pub(super) save_image: Option<PathBuf>,
 
     /// Stop the process while it is read, for a picture of one moment for certain; normally milliseconds.
     #[arg(long, env = "ASYNCPROF_BLOCKING")]

@@ -3,7 +3,7 @@
 use super::args::{Color, DumpArgs};
 use super::output::{self, Destination};
 use super::progress::take_snapshot;
-use super::{Exit, Failure, note, processes};
+use super::{Exit, Failure, image, note, processes};
 use crate::detect;
 use crate::render::{self, Format};
 use crate::snapshot::Snapshot;
@@ -16,8 +16,7 @@ pub(super) fn run(args: &DumpArgs, color: Color) -> Result<Exit, Failure> {
         Some(name) => name.into(),
         None => output::format_of(&args.output).unwrap_or(Format::Text),
     };
-    let pid = processes::resolve(&args.target)?;
-    let snapshot = take_snapshot(pid, session::Options { blocking: args.blocking })?;
+    let snapshot = snapshot_of(args)?;
     let findings = detect::judge(&snapshot);
     let options = render::Options {
         limit: args.limit,
@@ -30,6 +29,19 @@ pub(super) fn run(args: &DumpArgs, color: Color) -> Result<Exit, Failure> {
     // The process is about to end: giving back a hundred thousand small pieces one by one would only make it wait.
     std::mem::forget(snapshot);
     Ok(exit)
+}
+
+/// The snapshot, of a process or of what was saved of one.
+fn snapshot_of(args: &DumpArgs) -> Result<Snapshot, Failure> {
+    if let Some(path) = &args.image {
+        return image::load(path);
+    }
+    if let Some(path) = &args.save_image {
+        // Before any process is chosen, let alone stopped.
+        let destination = Destination::check(path, args.force)?;
+        return image::save(processes::resolve(&args.target)?, &destination);
+    }
+    take_snapshot(processes::resolve(&args.target)?, session::Options { blocking: args.blocking })
 }
 
 /// The exit code of a dump that was written.

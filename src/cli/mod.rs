@@ -7,9 +7,12 @@ mod args;
 mod doctor;
 mod dump;
 mod exit;
+mod image;
 mod output;
 mod processes;
 mod progress;
+
+use std::path::Path;
 
 use clap::{CommandFactory as _, Parser as _};
 
@@ -17,6 +20,7 @@ pub use args::Cli;
 pub use exit::Exit;
 
 use crate::render::escape::visible;
+use crate::snapshot::session::AttachError;
 
 /// Reads the command line, does what it says, and answers with the exit code.
 pub fn main() -> Exit {
@@ -66,6 +70,11 @@ impl Failure {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// Says which file it is about.
+    fn about(self, path: &Path) -> Self {
+        Self { message: format!("{}: {}", path.display(), self.message), ..self }
+    }
+
     fn report(&self) {
         eprintln!("error: {}", visible(&self.message));
         if let Some(hint) = &self.hint {
@@ -73,6 +82,16 @@ impl Failure {
             for (position, line) in hint.lines().enumerate() {
                 eprintln!("{} {}", if position == 0 { "hint: " } else { "      " }, visible(line));
             }
+        }
+    }
+}
+
+impl From<AttachError> for Failure {
+    fn from(error: AttachError) -> Self {
+        let failure = Self::new(error.kind().into(), error.to_string());
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
         }
     }
 }

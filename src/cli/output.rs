@@ -2,11 +2,17 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::args::Color;
 use super::{Exit, Failure};
 use crate::render::Format;
+
+/// Mode of a new file, before the umask.
+const PUBLIC: u32 = 0o666;
+/// Mode of a file that can hold secrets.
+const PRIVATE: u32 = 0o600;
 
 /// A place that was found fit to write to.
 #[derive(Debug)]
@@ -40,9 +46,18 @@ impl Destination {
 
     /// Writes the whole result, or reports why not.
     pub(super) fn write(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+        self.write_with(PUBLIC, write)
+    }
+
+    /// Writes what nobody else may read.
+    pub(super) fn write_private(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+        self.write_with(PRIVATE, write)
+    }
+
+    fn write_with(&self, mode: u32, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
         match self {
             Self::Stdout => to_stdout(write),
-            Self::File { path, overwrite } => to_file(path, *overwrite, write)
+            Self::File { path, overwrite } => to_file(path, *overwrite, mode, write)
                 .map_err(|error| Failure::new(Exit::Own, format!("cannot write {}: {error}", path.display()))),
         }
     }
@@ -93,8 +108,13 @@ pub(super) fn to_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
 }
 
 /// Writes beside the file and moves it there when it is complete, so that no half result is ever seen under its name.
-fn to_file(path: &Path, overwrite: bool, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let unfinished = Unfinished::beside(path)?;
+fn to_file(
+    path: &Path,
+    overwrite: bool,
+    mode: u32,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let unfinished = Unfinished::beside(path, mode)?;
     let mut out = BufWriter::new(&unfinished.file);
     write(&mut out)?;
     out.flush()?;
@@ -119,10 +139,10 @@ struct Unfinished {
 }
 
 impl Unfinished {
-    fn beside(path: &Path) -> io::Result<Self> {
+    fn beside(path: &Path, mode: u32) -> io::Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let path = folder_of(path).join(format!(".{name}.{}.unfinished", std::process::id()));
-        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+        let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path)?;
         Ok(Self { path, file })
     }
 }

@@ -18,13 +18,7 @@ const REPAINT: Duration = Duration::from_millis(100);
 
 /// Takes a snapshot; says how far it is when that takes a while and stderr is a terminal.
 pub(super) fn take_snapshot(pid: i32, options: Options) -> Result<Snapshot, Failure> {
-    try_snapshot(pid, options)?.map_err(|error| {
-        let failure = Failure::new(error.kind().into(), error.to_string());
-        match error.hint() {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
-    })
+    try_snapshot(pid, options)?.map_err(Failure::from)
 }
 
 /// Takes a snapshot and leaves it to the caller what a refusal means.

@@ -5,6 +5,7 @@
 use super::awaitable::AwaitableKind;
 use super::block::Block;
 use super::caches::Caches;
+use super::circle::CircleWatch;
 use super::frame::{
     self, EMBEDDED_HEADER, FRAME_OBJECT_HEADER, Instruction, OWNED_BY_GENERATOR, RawFrame, decode_embedded,
     decode_frame_object, untag,
@@ -68,6 +69,7 @@ pub struct Chain {
 /// A walk under way.
 pub struct ChainWalk {
     next: Option<Addr>,
+    circle: CircleWatch,
     chain: Chain,
 }
 
@@ -88,7 +90,7 @@ impl ChainWalk {
             anchors: Vec::with_capacity(USUAL + 1),
             anchors_of_level: Vec::with_capacity(USUAL),
         };
-        Self { next: Some(root), chain }
+        Self { next: Some(root), circle: CircleWatch::default(), chain }
     }
 
     /// The chain as far as it was walked.
@@ -104,6 +106,7 @@ impl ChainWalk {
                 Ok(Step::Next(_)) if self.chain.levels.len() + self.chain.anchors.len() > 4 * MAX_LEVELS => {
                     self.finish(ChainEnd::Limit);
                 }
+                Ok(Step::Next(next)) if self.circle.comes_back(next) => self.finish(ChainEnd::Limit),
                 Ok(Step::Next(next)) => self.next = Some(next),
                 Ok(Step::End(end)) => self.finish(end),
                 Err(ReadError::Pending) => return Err(ReadError::Pending),

@@ -6,6 +6,7 @@ pub mod attribute;
 pub mod awaitable;
 pub(crate) mod block;
 pub mod caches;
+pub(crate) mod circle;
 pub mod code;
 pub mod container;
 pub mod coroutine;

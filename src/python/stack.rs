@@ -2,6 +2,7 @@
 //! It must not know tasks; who runs what is decided by whoever compares the generators in the stack.
 
 use super::block::Block;
+use super::circle::CircleWatch;
 use super::frame::{
     EMBEDDED_HEADER, FRAME_OBJECT_HEADER, OWNED_BY_GENERATOR, RawFrame, decode_embedded, decode_frame_object,
 };
@@ -136,8 +137,9 @@ fn read_frame_objects(view: &mut View<'_>, fields: &FrameObjects, tstate: Addr) 
     let head_at = tstate.add(fields.head).ok_or(ReadError::BadPointer(tstate.raw()))?;
     let mut attempt = Attempt { head: vec![Anchor::new(view, head_at, 8)?], ..Attempt::default() };
     let mut next = view.pointer(head_at, 0)?;
+    let mut circle = CircleWatch::default();
     while let Some(addr) = next {
-        if attempt.frames.len() >= MAX_FRAMES {
+        if attempt.frames.len() >= MAX_FRAMES || circle.comes_back(addr) {
             return Ok(attempt);
         }
         let bytes: [u8; FRAME_OBJECT_HEADER] = view.array(addr)?;
@@ -172,9 +174,9 @@ fn read_embedded(
     attempt.head.push(Anchor::new(view, head_at, 8)?);
     let base = layout.thread.base_frame.map(|offset| view.u64(tstate, offset)).transpose()?;
     let mut next = view.pointer(head_at, 0)?;
-    let mut last = 0;
+    let (mut last, mut circle) = (0, CircleWatch::default());
     while let Some(addr) = next {
-        if attempt.frames.len() >= MAX_FRAMES {
+        if attempt.frames.len() >= MAX_FRAMES || circle.comes_back(addr) {
             return Ok(attempt);
         }
         let bytes: [u8; EMBEDDED_HEADER] = view.array(addr)?;

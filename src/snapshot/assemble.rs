@@ -49,7 +49,7 @@ pub(super) fn assemble(capture: Capture, facts: &Facts, layout: &Layout, taken: 
         task.orphaned = is_orphaned(task, walk);
     }
     let threads = assemble_threads(&capture, facts);
-    let loops = assemble_loops(&capture, &tasks);
+    let loops = assemble_loops(&capture, facts, &tasks);
     let mut gaps: Vec<Gap> = capture.problems.iter().map(gap).collect();
     for (thread, captured) in threads.iter().zip(&capture.threads) {
         if !captured.reading.stack.complete {
@@ -237,7 +237,7 @@ fn assemble_thread(capture: &Capture, facts: &Facts, captured: &CapturedThread) 
     let holds_gil = interpreter.has_gil.then(|| interpreter.gil_holder == Some(python.addr));
     let stack = &captured.reading.stack;
     Thread {
-        native_id: kernel.map(|thread| thread.tid).or(python.native_id),
+        native_id: our_id(facts, python.native_id),
         name: name.or_else(|| kernel.and_then(|thread| thread.name.clone())),
         interpreter: interpreter.id,
         holds_gil,
@@ -246,6 +246,11 @@ fn assemble_thread(capture: &Capture, facts: &Facts, captured: &CapturedThread) 
         stack: captured.frames.iter().map(|(number, _)| FrameId(*number)).collect(),
         stack_end: (!stack.complete).then(|| "torn".to_owned()),
     }
+}
+
+/// A thread's id as everybody here sees it; the interpreter knows the one in its own PID namespace.
+fn our_id(facts: &Facts, own: Option<i32>) -> Option<i32> {
+    own.map(|own| facts.thread(own).map_or(own, |thread| thread.tid))
 }
 
 fn thread_state(captured: &CapturedThread, activity: Option<&Activity>) -> ThreadState {
@@ -265,14 +270,14 @@ fn thread_state(captured: &CapturedThread, activity: Option<&Activity>) -> Threa
     }
 }
 
-fn assemble_loops(capture: &Capture, tasks: &[Task]) -> Vec<EventLoop> {
+fn assemble_loops(capture: &Capture, facts: &Facts, tasks: &[Task]) -> Vec<EventLoop> {
     let loops = capture.loops.iter().map(|record| {
         let runner = capture.threads.iter().find(|thread| thread.reading.running_loop == Some(record.addr));
         let task = runner.and_then(|thread| thread.reading.running_task).and_then(|addr| capture.index.get(&addr));
         EventLoop {
             key: record.addr.raw(),
             class: record.class_name.clone(),
-            thread: runner.and_then(|thread| thread.reading.python.native_id),
+            thread: runner.and_then(|thread| our_id(facts, thread.reading.python.native_id)),
             running: Some(runner.is_some()),
             running_task: task.filter(|t| tasks[**t].state == TaskState::Running).map(|t| TaskId(*t as u32)),
             ready: record.ready.map(|count| count as u64),

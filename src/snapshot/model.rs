@@ -94,7 +94,7 @@ pub struct Frame {
 /// A thread known to the interpreter.
 #[derive(Clone, Debug)]
 pub struct Thread {
-    /// Kernel thread id (in the target's PID namespace).
+    /// Kernel thread id in our PID namespace; in the target's own where the kernel does not list the thread.
     pub native_id: Option<i32>,
     /// `threading` name if it has one, else the kernel's name.
     pub name: Option<String>,

@@ -177,10 +177,14 @@ pub fn take(pid: i32, options: &Options, progress: &dyn Fn(Progress)) -> Result<
         let mut witness = KernelWitness { process: &process, before: Stillness::observe(&process) };
         read(&live, &Facts::gather(&process, &located), &mut witness, progress)
     };
-    // The memory of a process that has ended in the meantime reads like one that is forbidden or was never there.
-    match snapshot {
-        Err(_) if !process.is_same() => Err(AccessError::Exited { pid }.into()),
-        Err(AttachError::Read { error: ReadError::Forbidden, .. }) => Err(AccessError::forbidden(pid).into()),
+    snapshot.map_err(|error| explained(error, &process))
+}
+
+/// The memory of a process that has ended in the meantime reads like one that is forbidden or was never there.
+fn explained(error: AttachError, process: &Process) -> AttachError {
+    match error {
+        _ if !process.is_same() => AccessError::Exited { pid: process.pid() }.into(),
+        AttachError::Read { error: ReadError::Forbidden, .. } => AccessError::forbidden(process.pid()).into(),
         other => other,
     }
 }
@@ -193,7 +197,7 @@ pub fn record_image(pid: i32) -> Result<(Image, Snapshot), AttachError> {
     let stopped = StoppedMemory::stop(&process, STOP_LIMIT)?;
     let recorder = Recorder::new(&stopped);
     let facts = Facts::gather(&process, &located);
-    let snapshot = read(&recorder, &facts, &mut Stopped, &|_| {})?;
+    let snapshot = read(&recorder, &facts, &mut Stopped, &|_| {}).map_err(|error| explained(error, &process))?;
     let facts = serde_json::to_value(&facts).map_err(|error| AttachError::Facts(error.to_string()))?;
     Ok((recorder.image(facts), snapshot))
 }

@@ -13,6 +13,8 @@ use super::memory::{Memory, ReadError};
 
 /// The first bytes of the file; the last one is the format's version.
 const MAGIC: &[u8; 8] = b"APIMAGE1";
+/// What all versions of the format begin with.
+const ANY_MAGIC: &[u8] = b"APIMAGE";
 const PAGE: u64 = 4096;
 /// LIMIT: bytes of memory in one image.
 const MAX_BYTES: u64 = 1 << 30;
@@ -29,6 +31,9 @@ pub enum ImageError {
     /// Something else.
     #[error("this is not a memory image of asyncprof")]
     Foreign,
+    /// Of a format that is not known yet.
+    #[error("this memory image was written by a newer asyncprof")]
+    Newer,
     /// It ends too early.
     #[error("the memory image is cut off")]
     Truncated,
@@ -48,6 +53,7 @@ impl ImageError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Foreign => "images are written by this program; give the path of one",
+            Self::Newer => "read it with the asyncprof that wrote it, or with a newer one",
             Self::Truncated | Self::Damaged(_) => "write or copy the image again",
             Self::TooLarge(_) => "images of this size cannot be used",
             Self::Io(_) => "check the path, the permissions and the free space",
@@ -167,6 +173,7 @@ impl Image {
         let mut magic = [0; MAGIC.len()];
         match input.read_exact(&mut magic) {
             Ok(()) if &magic == MAGIC => {}
+            Ok(()) if magic.starts_with(ANY_MAGIC) => return Err(ImageError::Newer),
             Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(ImageError::Io(error)),
             _ => return Err(ImageError::Foreign),
         }
@@ -248,30 +255,60 @@ fn read_bytes(input: &mut impl Read, len: u64) -> Result<Vec<u8>, ImageError> {
     if bytes.len() as u64 == len { Ok(bytes) } else { Err(ImageError::Truncated) }
 }
 
-/// Remembers every page that is read through it, to be saved. What a reader is given is what is saved; for a consistent
-/// image the process should stand still.
+/// Remembers what is read through it, to be saved. For a consistent image the process should stand still.
+///
+/// Reading goes by pages, because that costs no more than single fields; of each page only those bytes are saved that
+/// were looked at, the others as zeros. So an image holds nothing of a process that asyncprof has no use for, and
+/// compresses well.
 pub struct Recorder<'m> {
     memory: &'m dyn Memory,
     pages: RefCell<BTreeMap<u64, Vec<u8>>>,
+    decoded: RefCell<BTreeMap<u64, Marks>>,
 }
+
+/// One bit for each byte of a page.
+type Marks = [u64; (PAGE / 64) as usize];
 
 impl<'m> Recorder<'m> {
     /// Reads from `memory`.
     pub fn new(memory: &'m dyn Memory) -> Self {
-        Self { memory, pages: RefCell::default() }
+        Self { memory, pages: RefCell::default(), decoded: RefCell::default() }
     }
 
     /// The pages read so far as an image.
     pub fn image(&self, facts: Value) -> Image {
-        let pages = self.pages.borrow();
-        let pieces = pages.iter().filter_map(|(&page, bytes)| Some((Addr::new(page * PAGE)?, bytes.clone())));
+        let (pages, decoded) = (self.pages.borrow(), self.decoded.borrow());
+        let pieces = pages.iter().filter_map(|(page, bytes)| {
+            let marks = decoded.get(page).unwrap_or(&[0; (PAGE / 64) as usize]);
+            let looked_at = |at: usize| marks[at / 64] >> (at % 64) & 1 != 0;
+            let kept = bytes.iter().enumerate().map(|(at, &byte)| if looked_at(at) { byte } else { 0 });
+            Some((Addr::new(page * PAGE)?, kept.collect()))
+        });
         Image::new(facts, pieces).expect("pages are apart from each other and in user space")
     }
 }
 
 impl Memory for Recorder<'_> {
+    fn wants_decoded(&self) -> bool {
+        true
+    }
+
+    fn decoded(&self, addr: Addr, len: usize) {
+        let mut decoded = self.decoded.borrow_mut();
+        for at in addr.raw()..addr.raw().saturating_add(len as u64) {
+            let marks = decoded.entry(at / PAGE).or_insert([0; (PAGE / 64) as usize]);
+            let bit = at % PAGE;
+            marks[(bit / 64) as usize] |= 1 << (bit % 64);
+        }
+    }
+
     fn read_batch(&self, spans: &[Span], out: &mut [u8], results: &mut Vec<Result<(), ReadError>>) {
         results.clear();
+        // Who asks for anything else than whole pages has no cache behind which it decides later what to look at.
+        let is_pages = |span: &Span| span.addr.raw().is_multiple_of(PAGE) && (span.len as u64).is_multiple_of(PAGE);
+        for span in spans.iter().filter(|span| !is_pages(span)) {
+            self.decoded(span.addr, span.len);
+        }
         let mut wanted: Vec<u64> = spans.iter().filter(|s| s.len > 0).flat_map(pages_of).collect();
         wanted.sort_unstable();
         wanted.dedup();
@@ -340,6 +377,7 @@ fn copy_from_pages(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::View;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -387,7 +425,19 @@ mod tests {
     }
 
     #[test]
-    fn a_recorder_saves_whole_pages_and_gives_what_the_memory_gives() {
+    fn a_recorder_saves_nothing_that_was_not_looked_at() {
+        let source = image();
+        let recorder = Recorder::new(&source);
+        let mut view = View::new(&recorder);
+        assert_eq!(view.u64(addr(0x1100), 8).unwrap(), 0x0101_0101_0101_0101);
+        assert_eq!(view.bytes(addr(0x1ffe), 4).unwrap(), [1, 1, 2, 2]);
+        let copy = recorder.image(json!(null));
+        assert_eq!(batch(&copy, &[(0x1107, 10)]).0, [0, 1, 1, 1, 1, 1, 1, 1, 1, 0]);
+        assert_eq!(batch(&copy, &[(0x1ffd, 6)]).0, [0, 1, 1, 2, 2, 0]);
+    }
+
+    #[test]
+    fn a_recorder_gives_and_saves_what_the_memory_gives() {
         let source = image();
         let recorder = Recorder::new(&source);
         let spans = [(0x1ff8, 16), (0x3000, 8), (0x2ffc, 8)];
@@ -417,6 +467,7 @@ mod tests {
         let bytes = saved();
         assert!(matches!(Image::load(&b"\x7fELF and more"[..]), Err(ImageError::Foreign)));
         assert!(matches!(Image::load(&b""[..]), Err(ImageError::Foreign)));
+        assert!(matches!(Image::load(&b"APIMAGE2 and more"[..]), Err(ImageError::Newer)));
         assert!(matches!(Image::load(&bytes[..bytes.len() - 6]), Err(ImageError::Truncated)));
         let mut damaged = bytes.clone();
         let last = damaged.len() - 1;

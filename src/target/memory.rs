@@ -54,6 +54,15 @@ pub trait Memory {
     /// first and last learns whether it changed between.
     fn read_batch(&self, spans: &[Span], out: &mut [u8], results: &mut Vec<Result<(), ReadError>>);
 
+    /// Whether it wants to know which of the bytes it gives are looked at. Pages are read whole; a memory that saves what
+    /// was read must not keep what merely lay beside it.
+    fn wants_decoded(&self) -> bool {
+        false
+    }
+
+    /// The bytes that were looked at, if it wants to know.
+    fn decoded(&self, _addr: Addr, _len: usize) {}
+
     /// Reads one piece.
     fn read(&self, addr: Addr, out: &mut [u8]) -> Result<(), ReadError> {
         let mut results = Vec::with_capacity(1);

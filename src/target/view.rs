@@ -38,6 +38,8 @@ pub struct View<'m> {
     last: Option<(u64, Part)>,
     /// Pages read ahead of a miss outside waves; grows while it pays, see [`View::page_of_list`].
     ahead: u64,
+    /// The memory wants to know what is looked at.
+    telling: bool,
 }
 
 impl<'m> View<'m> {
@@ -53,6 +55,7 @@ impl<'m> View<'m> {
             wanted: None,
             last: None,
             ahead: 0,
+            telling: memory.wants_decoded(),
         }
     }
 
@@ -228,10 +231,20 @@ impl<'m> View<'m> {
             let len = out.len().min(PAGE as usize - within);
             let (part, rest) = out.split_at_mut(len);
             part.copy_from_slice(&self.page(at / PAGE)?[within..within + len]);
+            self.tell(at, len);
             out = rest;
             at += len as u64;
         }
         Ok(())
+    }
+
+    #[inline]
+    fn tell(&self, at: u64, len: usize) {
+        if self.telling
+            && let Some(addr) = Addr::new(at)
+        {
+            self.memory.decoded(addr, len);
+        }
     }
 
     #[inline]
@@ -265,6 +278,7 @@ impl<'m> View<'m> {
         let mut out = [0; N];
         if within + N <= PAGE as usize {
             out.copy_from_slice(&self.page(addr.raw() / PAGE)?[within..within + N]);
+            self.tell(addr.raw(), N);
         } else {
             self.copy(addr, &mut out)?;
         }
@@ -280,6 +294,7 @@ impl<'m> View<'m> {
         let within = (addr.raw() % PAGE) as usize;
         if within + len <= PAGE as usize {
             out[..len].copy_from_slice(&self.page(addr.raw() / PAGE)?[within..within + len]);
+            self.tell(addr.raw(), len);
         } else {
             self.copy(addr, &mut out[..len])?;
         }

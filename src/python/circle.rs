@@ -1,0 +1,54 @@
+//! Notices that a walk along links goes in circles, long before it meets its limit: a limit that is generous for one walk
+//! is too much for ten thousand of them. It must not know what is linked.
+
+use crate::target::Addr;
+
+/// Follows one walk. It compares each step with one earlier step, and takes a new one to compare with each time that the
+/// number of steps has doubled (Brent), so a circle is noticed within a few rounds, and nothing grows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CircleWatch {
+    landmark: Option<Addr>,
+    steps: u64,
+}
+
+impl CircleWatch {
+    /// Notes a step to `addr`; whether the walk has been there before.
+    pub(crate) fn comes_back(&mut self, addr: Addr) -> bool {
+        if self.landmark == Some(addr) {
+            return true;
+        }
+        self.steps += 1;
+        if self.steps.is_power_of_two() {
+            self.landmark = Some(addr);
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Steps until a walk is stopped that takes `tail` steps and then goes round in `circle` steps.
+    fn steps_until_noticed(tail: u64, circle: u64) -> u64 {
+        let mut watch = CircleWatch::default();
+        let place = |step: u64| if step < tail { step } else { tail + (step - tail) % circle };
+        (0..).find(|&step| watch.comes_back(Addr::new(0x10_0000 + 8 * place(step)).unwrap())).unwrap()
+    }
+
+    #[test]
+    fn circles_of_every_size_are_noticed_soon() {
+        for tail in 0..40 {
+            for circle in 1..40 {
+                let steps = steps_until_noticed(tail, circle);
+                assert!(steps <= 3 * (tail + circle) + 1, "{tail} + {circle}: {steps}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_walk_that_never_comes_back_is_left_alone() {
+        let mut watch = CircleWatch::default();
+        assert!((1..100_000).all(|step| !watch.comes_back(Addr::new(0x10_0000 + 8 * step).unwrap())));
+    }
+}
