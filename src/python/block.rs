@@ -1,7 +1,7 @@
 //! Foreign bytes that were copied once and are decoded from the copy: long pieces, read in parts so that a length that
 //! lies is found out early, and structures. It must not know what the bytes mean.
 
-use super::layout::Offset;
+use super::layout::{Flag, Offset};
 use crate::target::{Addr, ReadError, Span, View};
 
 /// LIMIT: bytes read at a time. A length that lies costs us at most this much memory before a part of it fails.
@@ -69,6 +69,14 @@ impl Block<'_> {
         match self.u64(at)? {
             0 => Ok(None),
             raw => Addr::aligned(raw).map(Some).ok_or(ReadError::BadPointer(raw)),
+        }
+    }
+
+    /// A flag.
+    pub(crate) fn flag(self, flag: Flag) -> Result<bool, ReadError> {
+        match flag {
+            Flag::Int(at) => Ok(self.i32(at)? != 0),
+            Flag::Bit(at, bit) => Ok(self.i8(at)? >> bit & 1 == 1),
         }
     }
 

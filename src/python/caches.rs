@@ -24,6 +24,8 @@ pub struct Caches {
     /// Which types can be looked into when awaited.
     pub awaitables: AwaitableCache,
     method_names: FxHashMap<Addr, Rc<str>>,
+    /// The address of None, once it was met: there is only one.
+    pub(super) none: Option<Addr>,
 }
 
 /// LIMIT: bytes of the name of a function written in C.

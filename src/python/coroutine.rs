@@ -183,7 +183,7 @@ impl ChainWalk {
         iframe_at: u64,
     ) -> Result<Step, ReadError> {
         let Frames::Embedded(fields) = &layout.frames else { return Err(ReadError::Invalid("frame layout")) };
-        let bytes: [u8; GENERATOR_BLOCK] = view.array(object)?;
+        let bytes: [u8; GENERATOR_BLOCK] = view.block(object, (iframe_at + fields.localsplus) as usize)?;
         let block = Block(&bytes);
         let states = layout.generator.states;
         let state = block.i8(state_at)?;

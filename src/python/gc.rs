@@ -1,10 +1,14 @@
 //! The collector's lists: every container object of a GIL build is on one of them. It must not know what is looked for.
 
+use super::block::Block;
 use super::layout::{GC_GENERATION_SIZE, GC_HEADER_SIZE, Layout};
 use crate::target::{Addr, ReadError, View};
 
 /// LIMIT: objects walked. Beyond this a walk takes longer than people wait, and says so.
 const MAX_OBJECTS: usize = 5_000_000;
+
+/// Bytes of a collector's header and the head of the object behind it.
+const NODE: usize = 32;
 
 /// Links of a ring carry flags in their low bits. CPython: Include/internal/pycore_gc.h.
 const FLAGS: u64 = 3;
@@ -42,24 +46,25 @@ fn walk_ring(
     seen: &mut usize,
     visit: &mut impl FnMut(Addr, Addr),
 ) -> Result<(), ReadError> {
-    let mut at = head;
+    let (mut at, mut next) = (head, view.u64(head, 0)? & !FLAGS);
     loop {
-        let next = view.u64(at, 0)? & !FLAGS;
-        let next = Addr::aligned(next).ok_or(ReadError::BadPointer(next))?;
-        view.page_of_list(next);
+        let node = Addr::aligned(next).ok_or(ReadError::BadPointer(next))?;
+        view.page_of_list(node);
+        let bytes: [u8; NODE] = view.array(node)?;
+        let block = Block(&bytes);
         // Each link must be answered by the one back; a list that was changed under us breaks this somewhere.
-        if view.u64(next, 8)? & !FLAGS != at.raw() {
+        if block.u64(8)? & !FLAGS != at.raw() {
             return Err(ReadError::Invalid("collector list"));
         }
-        if next == head {
+        if node == head {
             return Ok(());
         }
         *seen += 1;
         if *seen > MAX_OBJECTS {
             return Err(ReadError::Limit("objects"));
         }
-        let object = next.add(GC_HEADER_SIZE).ok_or(ReadError::BadPointer(next.raw()))?;
-        visit(object, view.object(object, layout.object.ob_type)?);
-        at = next;
+        let object = node.add(GC_HEADER_SIZE).ok_or(ReadError::BadPointer(node.raw()))?;
+        visit(object, block.object(GC_HEADER_SIZE + layout.object.ob_type)?);
+        (at, next) = (node, block.u64(0)? & !FLAGS);
     }
 }

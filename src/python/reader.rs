@@ -7,7 +7,7 @@ use super::caches::Caches;
 use super::code::CodeInfo;
 use super::container::{find_str_key, read_list, read_set, read_tuple};
 use super::int::read_int;
-use super::layout::{Flag, Layout, Offset};
+use super::layout::{Layout, Offset};
 use super::types::TypeInfo;
 use crate::target::{Addr, ReadError, View};
 
@@ -94,14 +94,6 @@ impl<'r, 'm> Reader<'r, 'm> {
         self.caches.codes.get(self.view, self.layout, &mut self.caches.types, addr)
     }
 
-    /// A flag of a C structure.
-    pub fn flag(&mut self, object: Addr, flag: Flag) -> Result<bool, ReadError> {
-        match flag {
-            Flag::Int(at) => Ok(self.view.i32(object, at)? != 0),
-            Flag::Bit(at, bit) => Ok(self.view.u8(object, at)? >> bit & 1 == 1),
-        }
-    }
-
     /// The object at `object + at`, unless it is null or None.
     pub fn field(&mut self, object: Addr, at: Offset) -> Result<Option<Addr>, ReadError> {
         match self.view.pointer(object, at)? {
@@ -112,7 +104,14 @@ impl<'r, 'm> Reader<'r, 'm> {
 
     /// The object, unless it is None.
     pub fn not_none(&mut self, object: Addr) -> Result<Option<Addr>, ReadError> {
-        Ok((self.type_of(object)?.name != "NoneType").then_some(object))
+        if let Some(none) = self.caches.none {
+            return Ok((object != none).then_some(object));
+        }
+        if self.type_of(object)?.name != "NoneType" {
+            return Ok(Some(object));
+        }
+        self.caches.none = Some(object);
+        Ok(None)
     }
 }
 

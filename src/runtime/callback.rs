@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use crate::python::code::CodeInfo;
-use crate::python::reader::Reader;
+use crate::python::reader::{Reader, optional};
 use crate::target::{Addr, ReadError};
 
 /// A callback, as far as it can be looked into.
@@ -80,6 +80,11 @@ pub fn read_callback(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Callback
         }
         _ => Ok(Callback::Other),
     }
+}
+
+/// What all callbacks of a future are, in their order; of those that did not read well, nothing.
+pub fn read_callbacks(reader: &mut Reader<'_, '_>, callbacks: &[Addr]) -> Result<Vec<Callback>, ReadError> {
+    callbacks.iter().map(|addr| Ok(optional(read_callback(reader, *addr))?.unwrap_or(Callback::Other))).collect()
 }
 
 fn read_function(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Option<Function>, ReadError> {

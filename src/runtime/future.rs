@@ -3,11 +3,15 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::python::block::Block;
 use crate::python::reader::Reader;
 use crate::target::{Addr, ReadError};
 
 /// LIMIT: callbacks of one future that are read.
 const MAX_CALLBACKS: usize = 100_000;
+
+/// Bytes of the largest future of any version (3.10).
+const FUTURE_BLOCK: usize = 152;
 
 /// How a future or task is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,7 +153,12 @@ impl FutureClasses {
 }
 
 fn read_c_state(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<FutureState, ReadError> {
-    match reader.view.i32(addr, reader.layout.asyncio.future.state)? {
+    parse_c_state(reader.view.i32(addr, reader.layout.asyncio.future.state)?)
+}
+
+// CPython: Modules/_asynciomodule.c, fut_state.
+fn parse_c_state(state: i32) -> Result<FutureState, ReadError> {
+    match state {
         0 => Ok(FutureState::Pending),
         1 => Ok(FutureState::Cancelled),
         2 => Ok(FutureState::Finished),
@@ -167,29 +176,37 @@ fn read_python_state(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<FutureSt
 }
 
 fn read_c_future(reader: &mut Reader<'_, '_>, addr: Addr, class: FutureClass) -> Result<FutureRecord, ReadError> {
-    let fields = reader.layout.asyncio.future.clone();
-    let state = read_c_state(reader, addr)?;
+    let layout = reader.layout;
+    let fields = &layout.asyncio.future;
+    let bytes: [u8; FUTURE_BLOCK] = reader.view.block(addr, fields.size as usize)?;
+    let block = Block(&bytes);
     let mut callbacks = Vec::new();
-    callbacks.extend(reader.view.pointer(addr, fields.callback0)?);
-    if let Some(list) = reader.field(addr, fields.callbacks)? {
+    callbacks.extend(block.pointer(fields.callback0)?);
+    if let Some(list) = block.pointer(fields.callbacks)?
+        && let Some(list) = reader.not_none(list)?
+    {
         callbacks.extend(read_callback_list(reader, list)?);
     }
     let awaited_by = match fields.awaited_by {
         None => Vec::new(),
-        Some(by) => match reader.view.pointer(addr, by.object)? {
+        Some(by) => match block.pointer(by.object)? {
             None => Vec::new(),
-            Some(set) if reader.view.u8(addr, by.is_set)? & 1 == 1 => reader.set(set)?,
+            Some(set) if block.i8(by.is_set)? & 1 == 1 => reader.set(set)?,
             Some(awaiter) => vec![awaiter],
         },
+    };
+    let exception = match block.pointer(fields.exception)? {
+        Some(exception) => reader.not_none(exception)?,
+        None => None,
     };
     Ok(FutureRecord {
         addr,
         class,
-        state,
-        event_loop: reader.field(addr, fields.event_loop)?,
+        state: parse_c_state(block.i32(fields.state)?)?,
+        event_loop: block.pointer(fields.event_loop)?,
         callbacks,
-        exception: reader.field(addr, fields.exception)?,
-        never_retrieved: reader.flag(addr, fields.log_traceback)?,
+        exception,
+        never_retrieved: block.flag(fields.log_traceback)?,
         awaited_by,
     })
 }

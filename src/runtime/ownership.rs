@@ -60,18 +60,17 @@ enum Reference {
 pub fn read_future_references(
     reader: &mut Reader<'_, '_>,
     future: &FutureRecord,
+    callbacks: &[Callback],
 ) -> Result<FutureReferences, ReadError> {
     let mut references: Vec<Reference> = future.awaited_by.iter().map(|task| Reference::Own(*task)).collect();
-    for &callback in &future.callbacks {
-        match optional(read_callback(reader, callback))? {
-            Some(Callback::Wakes(task)) => references.push(Reference::Own(task)),
-            Some(Callback::Function(function)) => {
-                read_function_references(reader, &function, &mut references)?;
-            }
+    for callback in callbacks {
+        match callback {
+            Callback::Wakes(task) => references.push(Reference::Own(*task)),
+            Callback::Function(function) => read_function_references(reader, function, &mut references)?,
             // CPython: Lib/asyncio/taskgroups.py: the group keeps the task that opened it.
-            Some(Callback::Method { object, function }) if function.short_name() == "_on_task_done" => {
-                if let Some(task) = optional(reader.attribute(object, "_parent_task"))?.flatten() {
-                    references.push(Reference::Shared { holder: object, task });
+            Callback::Method { object, function } if function.short_name() == "_on_task_done" => {
+                if let Some(task) = optional(reader.attribute(*object, "_parent_task"))?.flatten() {
+                    references.push(Reference::Shared { holder: *object, task });
                 }
             }
             _ => {}
@@ -145,6 +144,7 @@ impl LoopReferences {
 /// cannot be known (an immortal object, or a count that does not add up because the task moved).
 pub fn count_other_references(
     reader: &mut Reader<'_, '_>,
+    holders: &mut HolderTypes,
     task: &TaskRecord,
     levels: &[Level],
     loop_side: i64,
@@ -152,13 +152,18 @@ pub fn count_other_references(
     let Some(count) = task.references else { return Ok(None) };
     let mut rest = count - loop_side;
     if rest > 0 {
-        rest -= count_own_references(reader, task, levels)?;
+        rest -= count_own_references(reader, holders, task, levels)?;
     }
     Ok((rest >= 0).then_some(rest))
 }
 
 /// References to a task from its own coroutines and its own callbacks: a cycle, which keeps nothing alive.
-fn count_own_references(reader: &mut Reader<'_, '_>, task: &TaskRecord, levels: &[Level]) -> Result<i64, ReadError> {
+fn count_own_references(
+    reader: &mut Reader<'_, '_>,
+    holders: &mut HolderTypes,
+    task: &TaskRecord,
+    levels: &[Level],
+) -> Result<i64, ReadError> {
     let addr = task.future.addr;
     let mut own = 0;
     let mut looked_into = FxHashSet::default();
@@ -168,7 +173,7 @@ fn count_own_references(reader: &mut Reader<'_, '_>, task: &TaskRecord, levels: 
             let Some(object) = untag(reader.layout, raw) else { continue };
             if object == addr {
                 own += i64::from(owns_reference(reader.layout, raw));
-            } else if optional(can_refer(reader, object))? == Some(true) && looked_into.insert(object) {
+            } else if optional(holders.contain(reader, object))? == Some(true) && looked_into.insert(object) {
                 own += optional(count_in_object(reader, object, addr, &mut looked_into))?.unwrap_or(0);
             }
         }
@@ -183,10 +188,22 @@ fn count_own_references(reader: &mut Reader<'_, '_>, task: &TaskRecord, levels: 
     Ok(own)
 }
 
-/// Whether an object is of a type that is looked into: most variables are not.
-fn can_refer(reader: &mut Reader<'_, '_>, object: Addr) -> Result<bool, ReadError> {
-    const LOOKED_INTO: [&str; 7] = ["method", "Timeout", "cell", "list", "tuple", "set", "dict"];
-    Ok(LOOKED_INTO.contains(&reader.type_of(object)?.name.as_str()))
+/// Which types are looked into for references to a task: those of most variables are not.
+#[derive(Debug, Default)]
+pub struct HolderTypes(FxHashMap<Addr, bool>);
+
+impl HolderTypes {
+    fn contain(&mut self, reader: &mut Reader<'_, '_>, object: Addr) -> Result<bool, ReadError> {
+        const LOOKED_INTO: [&str; 7] = ["method", "Timeout", "cell", "list", "tuple", "set", "dict"];
+        let ty = reader.view.object(object, reader.layout.object.ob_type)?;
+        if let Some(&known) = self.0.get(&ty) {
+            return Ok(known);
+        }
+        let info = reader.caches.types.get(reader.view, reader.layout, ty)?;
+        let looked_into = LOOKED_INTO.contains(&info.name.as_str());
+        self.0.insert(ty, looked_into);
+        Ok(looked_into)
+    }
 }
 
 /// References to `task` from an object that one of its own frames holds: a timeout it is in, or a container that nobody

@@ -1,10 +1,14 @@
 //! Tasks: a future with a coroutine, a name and something it waits for. It must not know how they are listed.
 
 use super::future::{FutureClass, FutureClasses, FutureKind, FutureRecord, FutureState};
+use crate::python::block::Block;
 use crate::python::int::read_int;
 use crate::python::reader::{Reader, optional};
 use crate::python::refcount::read_refcount;
 use crate::target::{Addr, ReadError, Span};
+
+/// Bytes of the largest task of any version (3.10).
+const TASK_BLOCK: usize = 192;
 
 /// A task as it was read.
 #[derive(Clone, Debug)]
@@ -72,8 +76,10 @@ pub fn read_task(
 }
 
 fn read_c_task(reader: &mut Reader<'_, '_>, classes: &mut FutureClasses, addr: Addr) -> Result<TaskRecord, ReadError> {
-    let fields = reader.layout.asyncio.task.clone();
-    let state = reader.layout.asyncio.future.state;
+    let layout = reader.layout;
+    let fields = &layout.asyncio.task;
+    let bytes: [u8; TASK_BLOCK] = reader.view.block(addr, fields.size as usize)?;
+    let block = Block(&bytes);
     let future = classes.read(reader, addr)?.ok_or(ReadError::Invalid("task"))?;
     let ty = reader.view.object(addr, reader.layout.object.ob_type)?;
     let info = reader.caches.types.get(reader.view, reader.layout, ty)?;
@@ -82,27 +88,31 @@ fn read_c_task(reader: &mut Reader<'_, '_>, classes: &mut FutureClasses, addr: A
     } else {
         Some(reader.caches.types.qualified_name(reader.view, reader.layout, ty)?)
     };
-    let name = match reader.field(addr, fields.name)? {
+    let name = match block.pointer(fields.name)? {
         Some(name) => read_name(reader, name)?,
         None => None,
     };
     let cancel_requests = match fields.num_cancels_requested {
-        Some(at) => u32::try_from(reader.view.i32(addr, at)?).unwrap_or(0),
+        Some(at) => u32::try_from(block.i32(at)?).unwrap_or(0),
         None => 0,
     };
     // The whole object up to its coroutine: count of references, callbacks, state, what it waits for.
-    let anchors = vec![Span::new(addr, (fields.coro.max(state) + 8) as usize)];
+    let anchors = vec![Span::new(addr, (fields.coro.max(layout.asyncio.future.state) + 8) as usize)];
     Ok(TaskRecord {
-        coroutine: reader.field(addr, fields.coro)?,
-        waiter: reader.field(addr, fields.fut_waiter)?,
+        coroutine: not_none(reader, block.pointer(fields.coro)?)?,
+        waiter: not_none(reader, block.pointer(fields.fut_waiter)?)?,
         name,
         class_name,
-        must_cancel: reader.flag(addr, fields.must_cancel)?,
+        must_cancel: block.flag(fields.must_cancel)?,
         cancel_requests,
         future,
         references: optional(read_refcount(reader.view, reader.layout, addr))?.flatten(),
         anchors,
     })
+}
+
+fn not_none(reader: &mut Reader<'_, '_>, object: Option<Addr>) -> Result<Option<Addr>, ReadError> {
+    object.map_or(Ok(None), |object| reader.not_none(object))
 }
 
 // CPython: Lib/asyncio/tasks.py.

@@ -1,7 +1,7 @@
 //! What a suspended task waits for: recognised by the innermost of asyncio's own coroutines in its chain and by the
 //! future it waits for. It must not know who waits for the task itself.
 
-use super::callback::{Callback, Function, read_callback, read_captured};
+use super::callback::{Callback, Function, read_callback, read_callbacks, read_captured};
 use super::future::{FutureClasses, FutureRecord, FutureState, read_children};
 use crate::python::container::read_deque_len;
 use crate::python::frame::{NamedFrame, RawFrame};
@@ -196,6 +196,7 @@ pub fn describe_future(
     reader: &mut Reader<'_, '_>,
     classes: &mut FutureClasses,
     future: &FutureRecord,
+    callbacks: &[Callback],
 ) -> Result<Wait, ReadError> {
     if future.class.kind.is_task() {
         return Ok(Wait::on(WaitKind::Task, vec![future.addr]));
@@ -204,17 +205,17 @@ pub fn describe_future(
         let children = optional(read_children(reader, future.addr))?.unwrap_or_default();
         return count_done(reader, classes, Wait::on(WaitKind::Gather, children));
     }
-    for &callback in &future.callbacks {
-        let Some(Callback::Function(function)) = optional(read_callback(reader, callback))? else { continue };
+    for callback in callbacks {
+        let Callback::Function(function) = callback else { continue };
         match function.short_name() {
             // CPython: Lib/asyncio/tasks.py, shield.
             "_outer_done_callback" => {
-                let inner = captured(reader, &function, "inner")?;
+                let inner = captured(reader, function, "inner")?;
                 return Ok(Wait::on(WaitKind::Shield, inner.into_iter().collect()));
             }
             // CPython: Lib/asyncio/futures.py, _chain_future: the other end is a concurrent.futures.Future.
             "_call_check_cancel" => {
-                let source = captured(reader, &function, "source")?;
+                let source = captured(reader, function, "source")?;
                 let state = match source {
                     Some(source) => optional(reader.str_attribute(source, "_state"))?.flatten(),
                     None => None,
@@ -246,7 +247,10 @@ fn describe_wait_for(
         None => None,
     };
     let wait = match awaited {
-        Some(awaited) => describe_future(reader, classes, &awaited)?,
+        Some(awaited) => {
+            let callbacks = read_callbacks(reader, &awaited.callbacks)?;
+            describe_future(reader, classes, &awaited, &callbacks)?
+        }
         None => waiter.clone(),
     };
     let timeout = local_number(reader, leaf, "timeout")?.map(|timeout| format!("timeout {}", seconds(timeout)));

@@ -17,7 +17,7 @@ use crate::python::reader::{Reader, optional};
 use crate::python::refcount::read_refcount;
 use crate::runtime::event_loop::{LoopRecord, read_handle_task, read_loop};
 use crate::runtime::future::FutureClasses;
-use crate::runtime::ownership::{FutureReferences, LoopReferences, count_other_references};
+use crate::runtime::ownership::{FutureReferences, HolderTypes, LoopReferences, count_other_references};
 use crate::runtime::registry::{AsyncioModules, TaskList, add_unlisted_tasks, list_tasks};
 use crate::runtime::task::read_task;
 use crate::runtime::wait::{Wait, WaitKind};
@@ -68,6 +68,18 @@ pub(super) struct Quality {
     pub(super) batches: u64,
     pub(super) pieces: u64,
     pub(super) bytes: u64,
+}
+
+/// What an attempt showed of a task.
+enum Verdict {
+    /// It was one moment.
+    Held,
+    /// It moved: another attempt is due.
+    Again,
+    /// It moved in every attempt; so many of its anchors held.
+    Partly(usize),
+    /// It did not read as a task.
+    Unreadable(ReadError),
 }
 
 /// A reading under way.
@@ -208,10 +220,9 @@ impl<'c> Capturing<'c> {
         witness: &mut dyn Witness,
         progress: &dyn Fn(Progress),
     ) -> Result<(Vec<TaskWalk>, Vec<CapturedThread>), ReadError> {
-        let mut settled: Vec<TaskWalk> = Vec::with_capacity(listed.len());
+        let mut settled: Vec<TaskWalk> = Vec::new();
         let mut open: Vec<Addr> = listed.to_vec();
-        let mut attempt = 1;
-        loop {
+        for attempt in 1..=ATTEMPTS {
             let last = attempt == ATTEMPTS;
             if attempt > 1 {
                 self.view.forget();
@@ -227,25 +238,31 @@ impl<'c> Capturing<'c> {
             // When no thread ran since before the first read, nothing can have moved.
             let held = if witness.nothing_ran() { None } else { Some(Proof::read(&mut self.view, &walks)?.held) };
             open.clear();
-            for (position, (mut walk, read)) in walks.into_iter().zip(read).enumerate() {
-                let held = held.as_ref().map(|held| held[position]);
-                match (read, held) {
+            let mut settles = Vec::with_capacity(walks.len());
+            for (position, (walk, read)) in walks.iter_mut().zip(read).enumerate() {
+                let verdict = match (read, held.as_ref().map(|held| held[position])) {
                     (Err(error), _) if error.is_fatal() => return Err(error),
-                    (Err(_), Some(_)) if !last => open.push(walk.addr),
-                    (Err(error), _) => self.give_up(walk.addr, error)?,
+                    (Err(_), Some(_)) if !last => Verdict::Again,
+                    (Err(error), _) => Verdict::Unreadable(error),
                     (Ok(()), Some((same, all))) if same < all || walk.is_between_steps() => {
                         if last {
-                            walk.keep_anchors(same);
-                            self.quality.consistent = false;
-                            self.quality.dropped += 1;
-                            settled.push(walk);
+                            Verdict::Partly(same)
                         } else {
-                            open.push(walk.addr);
+                            Verdict::Again
                         }
                     }
-                    (Ok(()), Some(_)) if !last && is_running_elsewhere(&walk, &threads) => open.push(walk.addr),
-                    (Ok(()), _) => settled.push(walk),
-                }
+                    (Ok(()), Some(_)) if !last && is_running_elsewhere(walk, &threads) => Verdict::Again,
+                    (Ok(()), _) => Verdict::Held,
+                };
+                settles.push(self.settle(walk, verdict, &mut open)?);
+            }
+            let mut settles = settles.into_iter();
+            walks.retain(|_| settles.next().unwrap_or(false));
+            // Nearly always everything settles at once; then nothing is moved.
+            if settled.is_empty() {
+                settled = walks
+            } else {
+                settled.append(&mut walks)
             }
             if open.is_empty() {
                 self.quality.torn += threads.iter().map(|thread| u64::from(thread.reading.stack.torn)).sum::<u64>();
@@ -254,8 +271,25 @@ impl<'c> Capturing<'c> {
             }
             self.quality.torn += open.len() as u64;
             progress(Progress { stage: "tasks", done: settled.len() as u64, total: Some(listed.len() as u64) });
-            attempt += 1;
         }
+        // The last attempt leaves nothing open.
+        Ok((settled, self.read_threads()?))
+    }
+
+    /// Acts on what an attempt showed of a task; whether the task is settled by it.
+    fn settle(&mut self, walk: &mut TaskWalk, verdict: Verdict, open: &mut Vec<Addr>) -> Result<bool, ReadError> {
+        match verdict {
+            Verdict::Held => return Ok(true),
+            Verdict::Again => open.push(walk.addr),
+            Verdict::Unreadable(error) => self.give_up(walk.addr, error)?,
+            Verdict::Partly(anchors) => {
+                walk.keep_anchors(anchors);
+                self.quality.consistent = false;
+                self.quality.dropped += 1;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What each task waits for. A future that many tasks wait for is read once.
@@ -403,6 +437,7 @@ fn count_references(
     references: &LoopReferences,
 ) -> Vec<Option<i64>> {
     let mut items: Vec<usize> = (0..walks.len()).collect();
+    let mut holders = HolderTypes::default();
     let counted = view.wave(&mut items, |view, index| {
         let walk = &walks[*index];
         // A running step holds references on its stack that cannot be told apart; a torn one is not known.
@@ -411,7 +446,7 @@ fn count_references(
             return Ok(None);
         }
         let mut reader = Reader::new(view, layout, caches);
-        count_other_references(&mut reader, record, &chain.levels, references.of(walk.addr))
+        count_other_references(&mut reader, &mut holders, record, &chain.levels, references.of(walk.addr))
     });
     counted.into_iter().map(|count| count.unwrap_or_default()).collect()
 }

@@ -7,6 +7,7 @@ use super::task_walk::{Shared, TaskWalk};
 use crate::python::caches::Caches;
 use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};
+use crate::runtime::callback::read_callbacks;
 use crate::runtime::lock::{find_locks, read_context_managers};
 use crate::runtime::ownership::{FutureReferences, LoopReferences, read_future_references};
 use crate::runtime::wait::{WaitKind, describe_future};
@@ -45,12 +46,13 @@ pub(super) fn read_between(
         let found = view.wave(&mut round, |view, addr| {
             let mut reader = Reader::new(view, layout, caches);
             let Some(future) = shared.classes.read(&mut reader, *addr)? else { return Ok((Vec::new(), None)) };
-            let references = Some(read_future_references(&mut reader, &future)?);
+            let callbacks = read_callbacks(&mut reader, &future.callbacks)?;
+            let references = Some(read_future_references(&mut reader, &future, &callbacks)?);
             // A task that is not among ours is done, and stands for nothing that is waited for.
             if future.class.kind.is_task() {
                 return Ok((Vec::new(), references));
             }
-            Ok((describe_future(&mut reader, &mut shared.classes, &future)?.targets, references))
+            Ok((describe_future(&mut reader, &mut shared.classes, &future, &callbacks)?.targets, references))
         });
         for (addr, found) in round.into_iter().zip(found) {
             let (targets, references) = found.unwrap_or_default();

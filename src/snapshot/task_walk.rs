@@ -4,6 +4,7 @@
 use crate::python::coroutine::{Chain, ChainEnd, ChainWalk};
 use crate::python::frame_table::FrameTable;
 use crate::python::reader::{Reader, optional};
+use crate::runtime::callback::read_callbacks;
 use crate::runtime::future::{FutureClasses, FutureState};
 use crate::runtime::ownership::{FutureReferences, read_future_references};
 use crate::runtime::task::{TaskRecord, describe_exception, read_task};
@@ -43,8 +44,9 @@ pub(super) fn read_waiter(
     addr: Addr,
 ) -> Result<Option<(Waiter, FutureReferences)>, ReadError> {
     let Some(future) = shared.classes.read(reader, addr)? else { return Ok(None) };
-    let wait = describe_future(reader, &mut shared.classes, &future)?;
-    let references = read_future_references(reader, &future)?;
+    let callbacks = read_callbacks(reader, &future.callbacks)?;
+    let wait = describe_future(reader, &mut shared.classes, &future, &callbacks)?;
+    let references = read_future_references(reader, &future, &callbacks)?;
     Ok(Some((Waiter { state: future.state, wait }, references)))
 }
 
@@ -144,7 +146,8 @@ impl TaskWalk {
             self.end_type = Some(reader.caches.types.get(reader.view, reader.layout, ty)?.name.clone());
         }
         if self.references.is_none() {
-            self.references = Some(read_future_references(reader, &record.future)?);
+            let callbacks = read_callbacks(reader, &record.future.callbacks)?;
+            self.references = Some(read_future_references(reader, &record.future, &callbacks)?);
         }
         Ok(())
     }

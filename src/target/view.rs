@@ -153,7 +153,7 @@ impl<'m> View<'m> {
     pub fn page_of_list(&mut self, addr: Addr) {
         const MOST: u64 = 64;
         let page = addr.raw() / PAGE;
-        if self.pages.contains_key(&page) {
+        if self.last.is_some_and(|(last, _)| last == page) || self.pages.contains_key(&page) {
             return;
         }
         let nearby =
@@ -234,6 +234,7 @@ impl<'m> View<'m> {
         Ok(())
     }
 
+    #[inline]
     fn page(&mut self, page: u64) -> Result<&[u8], ReadError> {
         let part = match self.last {
             Some((last, part)) if last == page => part,
@@ -258,6 +259,7 @@ impl<'m> View<'m> {
     }
 
     /// `N` bytes at `addr` as an array.
+    #[inline]
     pub fn array<const N: usize>(&mut self, addr: Addr) -> Result<[u8; N], ReadError> {
         let within = (addr.raw() % PAGE) as usize;
         let mut out = [0; N];
@@ -265,6 +267,21 @@ impl<'m> View<'m> {
             out.copy_from_slice(&self.page(addr.raw() / PAGE)?[within..within + N]);
         } else {
             self.copy(addr, &mut out)?;
+        }
+        Ok(out)
+    }
+
+    /// The first `len` bytes of an array are those at `addr`, the rest are zeros: for structures whose size differs
+    /// between versions, and that may be the last thing on the last page of a mapping.
+    #[inline]
+    pub fn block<const N: usize>(&mut self, addr: Addr, len: usize) -> Result<[u8; N], ReadError> {
+        let mut out = [0; N];
+        let len = len.min(N);
+        let within = (addr.raw() % PAGE) as usize;
+        if within + len <= PAGE as usize {
+            out[..len].copy_from_slice(&self.page(addr.raw() / PAGE)?[within..within + len]);
+        } else {
+            self.copy(addr, &mut out[..len])?;
         }
         Ok(out)
     }
