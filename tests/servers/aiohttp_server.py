@@ -23,6 +23,11 @@ async def executor(request):
     return web.Response(text="done")
 
 
+async def both(request):
+    await request.app[STATE].wait_for_both()
+    return web.Response(text="both in flight")
+
+
 async def orphan(request):
     request.app[STATE].forget()
     return web.Response(text="forgotten")
@@ -43,7 +48,7 @@ async def lifespan(app):
 async def main():
     app = web.Application()
     app.cleanup_ctx.append(lifespan)
-    for handler in (index, slow, executor, orphan, release):
+    for handler in (index, slow, executor, both, orphan, release):
         app.router.add_get("/" if handler is index else "/" + handler.__name__, handler)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

@@ -45,6 +45,8 @@ class State:
         self.report_done = asyncio.Event()
         self.gate = asyncio.Event()
         self.job = threading.Event()
+        self.in_flight = 0
+        self.both_in_flight = asyncio.Event()
         self.served = 0
         loop = asyncio.get_event_loop()
         self.background = [
@@ -59,10 +61,21 @@ class State:
             self.served += 1
         return self.served
 
+    def arrive(self):
+        self.in_flight += 1
+        if self.in_flight == 2:
+            self.both_in_flight.set()
+
+    async def wait_for_both(self):
+        """Returns when one request waits at the gate and one for the job: neither lets others run between here and there."""
+        await self.both_in_flight.wait()
+
     async def wait_at_gate(self):
+        self.arrive()
         await self.gate.wait()
 
     async def run_job(self):
+        self.arrive()
         await asyncio.get_event_loop().run_in_executor(None, self.job.wait)
 
     @staticmethod

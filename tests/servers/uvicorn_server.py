@@ -39,6 +39,12 @@ async def executor():
     return "done"
 
 
+@app.get("/both")
+async def both():
+    await app.state.shapes.wait_for_both()
+    return "both in flight"
+
+
 @app.get("/orphan")
 async def orphan():
     app.state.shapes.forget()
