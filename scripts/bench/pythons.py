@@ -1,10 +1,11 @@
 """Where the CPythons of this machine are: in ASYNCPROF_PYTHONS, on PATH, under pyenv and under uv.
 
-It knows no benchmark and no test.
+And whether the machine is quiet enough to measure with them. It knows no benchmark and no test.
 """
 
 import os
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,3 +78,10 @@ def find():
         seen.add(os.path.realpath(path))
         found.setdefault((python.minor, python.free_threaded), python)
     return [found[key] for key in sorted(found)]
+
+
+def warn_of_load():
+    """Says so when other programs are busy: what is measured then is partly theirs."""
+    busy, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
+    if busy > cores / 2:
+        print(f"note: the load average is {busy:.1f} on {cores} cores; other programs disturb the figures", file=sys.stderr)
