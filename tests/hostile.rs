@@ -7,7 +7,6 @@
 
 mod saved;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use asyncprof::target::Addr;

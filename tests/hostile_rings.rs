@@ -390,15 +390,21 @@ fn lengths(forge: &Forge) -> Vec<(&'static str, Addr, Offset)> {
     found
 }
 
+/// All of them, where the compiler has optimised.
+fn versions() -> Vec<&'static str> {
+    let few = ["3.8", "3.11", "3.13t", MANY];
+    if cfg!(debug_assertions) { few.into() } else { VERSIONS.into_iter().chain([MANY]).collect() }
+}
+
 #[test]
 fn rings_and_huge_things_end() {
-    for version in VERSIONS.into_iter().chain([MANY]) {
+    for version in versions() {
         Watch::over(version, |watch| {
             for (name, change) in CASES {
                 let mut forge = Forge::of(version);
                 if change(&mut forge) {
-                    let (took, read) = watch.survive(*name, &forge.image);
-                    println!("{version}: {name}: {took:?}, {:?} tasks", read.map(|snapshot| snapshot.tasks.len()));
+                    let (took, _) = watch.survive(*name, &forge.image);
+                    println!("{version}: {name}: {took:?}");
                 }
             }
         });
@@ -407,7 +413,7 @@ fn rings_and_huge_things_end() {
 
 #[test]
 fn lengths_that_lie_are_not_believed() {
-    for version in VERSIONS {
+    for version in versions() {
         Watch::over(version, |watch| {
             let forge = Forge::of(version);
             for (name, at, offset) in lengths(&forge) {

@@ -3,9 +3,10 @@
 
 use rustc_hash::FxHashMap;
 
+use super::allowance::Allowance;
 use crate::python::block::Block;
 use crate::python::reader::Reader;
-use crate::target::{Addr, ReadError};
+use crate::target::{Addr, ReadError, Span};
 
 /// LIMIT: callbacks of one future that are read.
 const MAX_CALLBACKS: usize = 100_000;
@@ -44,9 +45,12 @@ pub struct FutureClass {
     pub is_gathering: bool,
 }
 
-/// Classes of futures by type address.
+/// Classes of futures by type address, and how much of what futures list may still be read.
 #[derive(Default)]
-pub struct FutureClasses(FxHashMap<Addr, FutureClass>);
+pub struct FutureClasses {
+    classes: FxHashMap<Addr, FutureClass>,
+    allowance: Allowance,
+}
 
 /// State of a future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +93,7 @@ impl FutureClasses {
 
     /// The class that the type at `ty` is.
     pub fn class_of_type(&mut self, reader: &mut Reader<'_, '_>, ty: Addr) -> Result<FutureClass, ReadError> {
-        if let Some(&class) = self.0.get(&ty) {
+        if let Some(&class) = self.classes.get(&ty) {
             return Ok(class);
         }
         let (mut next, mut is_gathering, mut kind) = (Some(ty), false, FutureKind::Other);
@@ -128,7 +132,7 @@ impl FutureClasses {
             next = info.base;
         }
         let class = FutureClass { kind, is_gathering };
-        self.0.insert(ty, class);
+        self.classes.insert(ty, class);
         Ok(class)
     }
 
@@ -144,11 +148,25 @@ impl FutureClasses {
     /// Reads the future (or task) at `addr`; `None` when the object is neither.
     pub fn read(&mut self, reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Option<FutureRecord>, ReadError> {
         let class = self.class_of(reader, addr)?;
-        match class.kind {
-            FutureKind::CTask | FutureKind::CFuture => read_c_future(reader, addr, class).map(Some),
-            FutureKind::PythonTask | FutureKind::PythonFuture => read_python_future(reader, addr, class).map(Some),
-            FutureKind::Other => Ok(None),
-        }
+        let future = match class.kind {
+            FutureKind::CTask | FutureKind::CFuture => read_c_future(reader, addr, class, self.allowance)?,
+            FutureKind::PythonTask | FutureKind::PythonFuture => {
+                read_python_future(reader, addr, class, self.allowance)?
+            }
+            FutureKind::Other => return Ok(None),
+        };
+        self.allowance.earn();
+        self.allowance.take(future.callbacks.len() + future.awaited_by.len())?;
+        Ok(Some(future))
+    }
+
+    /// Counts what a task waits for, apart from futures that were read for it.
+    ///
+    /// # Errors
+    /// `Limit` when too much was listed in all.
+    pub fn count_targets(&mut self, targets: &[Addr]) -> Result<(), ReadError> {
+        self.allowance.earn();
+        self.allowance.take(targets.len())
     }
 }
 
@@ -175,7 +193,12 @@ fn read_python_state(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<FutureSt
     }
 }
 
-fn read_c_future(reader: &mut Reader<'_, '_>, addr: Addr, class: FutureClass) -> Result<FutureRecord, ReadError> {
+fn read_c_future(
+    reader: &mut Reader<'_, '_>,
+    addr: Addr,
+    class: FutureClass,
+    allowance: Allowance,
+) -> Result<FutureRecord, ReadError> {
     let layout = reader.layout;
     let fields = &layout.asyncio.future;
     let bytes: [u8; FUTURE_BLOCK] = reader.view.block(addr, fields.size as usize)?;
@@ -185,7 +208,7 @@ fn read_c_future(reader: &mut Reader<'_, '_>, addr: Addr, class: FutureClass) ->
     if let Some(list) = block.pointer(fields.callbacks)?
         && let Some(list) = reader.not_none(list)?
     {
-        callbacks.extend(read_callback_list(reader, list)?);
+        callbacks.extend(read_callback_list(reader, list, allowance)?);
     }
     let awaited_by = match fields.awaited_by {
         None => Vec::new(),
@@ -213,10 +236,15 @@ fn read_c_future(reader: &mut Reader<'_, '_>, addr: Addr, class: FutureClass) ->
 
 /// Attributes that were never set have the class's default; what is absent here means that.
 // CPython: Lib/asyncio/futures.py.
-fn read_python_future(reader: &mut Reader<'_, '_>, addr: Addr, class: FutureClass) -> Result<FutureRecord, ReadError> {
+fn read_python_future(
+    reader: &mut Reader<'_, '_>,
+    addr: Addr,
+    class: FutureClass,
+    allowance: Allowance,
+) -> Result<FutureRecord, ReadError> {
     let state = read_python_state(reader, addr)?;
     let callbacks = match reader.attribute(addr, "_callbacks")? {
-        Some(list) => read_callback_list(reader, list)?,
+        Some(list) => read_callback_list(reader, list, allowance)?,
         None => Vec::new(),
     };
     let exception = match reader.attribute(addr, "_exception")? {
@@ -249,10 +277,16 @@ pub(crate) fn is_true(reader: &mut Reader<'_, '_>, object: Addr, name: &str) -> 
 }
 
 /// Callbacks of a list of (callback, context) tuples.
-fn read_callback_list(reader: &mut Reader<'_, '_>, list: Addr) -> Result<Vec<Addr>, ReadError> {
-    let entries = reader.list(list)?;
-    let mut callbacks = Vec::with_capacity(entries.len().min(MAX_CALLBACKS));
-    for entry in entries.into_iter().take(MAX_CALLBACKS) {
+fn read_callback_list(reader: &mut Reader<'_, '_>, list: Addr, allowance: Allowance) -> Result<Vec<Addr>, ReadError> {
+    let len = usize::try_from(reader.view.i64(list, reader.layout.object.size)?).unwrap_or(0);
+    allowance.check(len.min(MAX_CALLBACKS))?;
+    let mut entries = reader.list(list)?;
+    entries.truncate(MAX_CALLBACKS);
+    // Together, because there can be very many: one after the other would cost a round of the wave for each page.
+    let len = reader.layout.builtin.tuple_items as usize + 8;
+    reader.view.prefetch(entries.iter().map(|entry| Span::new(*entry, len)));
+    let mut callbacks = Vec::with_capacity(entries.len());
+    for entry in entries {
         callbacks.extend(reader.tuple(entry)?.first());
     }
     Ok(callbacks)

@@ -3,6 +3,7 @@
 //! Nothing here knows time or sampling: one reading, one answer. asyncio's own Python code is recognised by the names it
 //! has had in every version; where its C structures are is the layout's business.
 
+mod allowance;
 pub mod callback;
 pub mod event_loop;
 pub mod future;

@@ -150,6 +150,7 @@ pub fn describe_wait(
                 Some(set) => optional(reader.set(set))?.unwrap_or_default(),
                 None => Vec::new(),
             };
+            classes.count_targets(&targets)?;
             let detail = Some(format!("{} unfinished", targets.len()));
             Ok(Wait { detail, ..Wait::on(WaitKind::TaskGroup, targets) })
         }
@@ -330,6 +331,7 @@ fn count_done(reader: &mut Reader<'_, '_>, classes: &mut FutureClasses, wait: Wa
             None => known = false,
         }
     }
+    classes.count_targets(&wait.targets)?;
     let total = wait.targets.len();
     let detail = (known && total > 1).then(|| format!("{done} of {total} done"));
     Ok(Wait { detail, ..wait })

@@ -1,0 +1,14 @@
+//! Files that claim to be saved memory: first as they are, then as the content of a file that is well packed.
+#![no_main]
+
+use asyncprof::snapshot::session::take_image;
+use asyncprof::target::image::Image;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let _ = Image::load(input);
+    let Ok(packed) = zstd::encode_all(input, 1) else { return };
+    if let Ok(image) = Image::load(&[b"APIMAGE1", &packed[..]].concat()[..]) {
+        let _ = take_image(&image);
+    }
+});
