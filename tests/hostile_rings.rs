@@ -155,8 +155,10 @@ impl Forge {
     }
 }
 
-/// The changes, each with a name. One that says `false` does not exist in this version.
-const CASES: &[(&str, fn(&mut Forge) -> bool)] = &[
+/// A change of an image, by name; false where the version has no such structure.
+type Case = (&'static str, fn(&mut Forge) -> bool);
+
+const CASES: &[Case] = &[
     ("a coroutine awaits itself", |forge| {
         let chain = forge.chain(forge.task("shared"));
         forge.await_instead(chain[1], chain[2], chain[1]);

@@ -25,6 +25,8 @@ const MAX_MEMBERS: i64 = 10_000;
 #[derive(Debug, Default)]
 pub struct LoopReferences {
     counts: FxHashMap<Addr, i64>,
+    /// Tasks with a reference that was read before the task itself made its last step: it may be gone by now.
+    stale: FxHashSet<Addr>,
     /// Cells, functions and groups already counted: several callbacks share them.
     counted: FxHashSet<(Addr, Addr)>,
     /// Futures already counted: several tasks can wait for the same one.
@@ -106,13 +108,17 @@ fn read_function_references(
 }
 
 impl LoopReferences {
-    /// Counts what a future contributes, once however often it is added.
-    pub fn add(&mut self, found: FutureReferences) {
+    /// Counts what a future contributes, once however often it is added. `is_stale` says of a task whether it was read
+    /// later than these references.
+    pub fn add(&mut self, found: FutureReferences, is_stale: impl Fn(Addr) -> bool) {
         if !self.futures.insert(found.future) {
             return;
         }
         for reference in found.references {
             match reference {
+                Reference::Own(task) | Reference::Shared { task, .. } if is_stale(task) => {
+                    self.stale.insert(task);
+                }
                 Reference::Own(task) => self.add_one(task),
                 Reference::Shared { holder, task } => {
                     if self.counted.insert((holder, task)) {
@@ -129,9 +135,9 @@ impl LoopReferences {
         *self.counts.entry(task).or_default() += 1;
     }
 
-    /// References to this task that were counted.
-    pub fn of(&self, task: Addr) -> i64 {
-        self.counts.get(&task).copied().unwrap_or(0)
+    /// References to this task that were counted; `None` when there may be others that are gone by now.
+    pub fn of(&self, task: Addr) -> Option<i64> {
+        if self.stale.contains(&task) { None } else { Some(self.counts.get(&task).copied().unwrap_or(0)) }
     }
 
     /// The futures that report to a queue.
