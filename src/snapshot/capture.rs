@@ -402,7 +402,7 @@ impl<'c> Capturing<'c> {
         let woken = self
             .view
             .wave(&mut handles, |view, handle| read_handle_task(&mut Reader::new(view, layout, caches), *handle));
-        woken.into_iter().flatten().flatten().for_each(|task| references.add_one(task));
+        woken.into_iter().flatten().flatten().for_each(|task| references.add_step(task));
         let lock_holders = find_lock_holders(&mut self.view, layout, caches, &walks);
         let mut other_references = count_references(&mut self.view, layout, caches, &walks, &references);
         confirm_orphans(self.memory, layout, caches, &mut shared.classes, &walks, &mut other_references);
@@ -468,9 +468,8 @@ fn count_references(
     counted.into_iter().map(|count| count.unwrap_or_default()).collect()
 }
 
-/// Tasks and ready queues were read one after the other: a task that was woken in between has its wakeup counted twice,
-/// and one that somebody holds can look like one that nobody holds. So those are looked at once more, and of one that
-/// moved nothing is said.
+/// A task, the futures that refer to it and the ready queues are read one after the other, so a count that says nobody
+/// holds a task is looked at once more. Of a task that moved in between nothing is said.
 fn confirm_orphans(
     memory: &dyn Memory,
     layout: &Layout,
