@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::{Options, escape};
 use crate::snapshot::Snapshot;
 use crate::snapshot::model::{
-    Awaiting, EventLoop, Finding, FrameId, Gap, LoopId, Reading, StackEnd, Task, TaskId, Thread, ThreadState,
+    Awaiting, EventLoop, Finding, FrameId, Gap, Reading, StackEnd, Task, TaskId, Thread, ThreadState,
 };
 
 /// The format's name and version; fields may be added under it, never changed.
@@ -27,8 +27,21 @@ pub fn write(snapshot: &Snapshot, findings: &[Finding], _options: &Options, out:
     let stacks = written_stacks(snapshot)?;
     let context = Context { snapshot, stacks: &stacks };
     let mut out = io::BufWriter::with_capacity(BUFFER, out);
-    Dump::of(context, findings).serialize(&mut serializer(&mut out))?;
-    out.write_all(b"\n")?;
+    // Tasks are nearly all of a large dump, and are written field by field; see `write_task`.
+    let mut head = Vec::new();
+    Dump::of(context, findings).serialize(&mut serializer(&mut head))?;
+    out.write_all(head.strip_suffix(b"}").expect("an object ends with a brace"))?;
+    out.write_all(b",\"tasks\":[")?;
+    let mut line = Vec::new();
+    for (number, task) in snapshot.tasks.iter().enumerate() {
+        line.clear();
+        if number > 0 {
+            line.push(b',');
+        }
+        write_task(&mut line, context, task)?;
+        out.write_all(&line)?;
+    }
+    out.write_all(b"]}\n")?;
     out.flush()
 }
 
@@ -105,9 +118,28 @@ impl<'a> Context<'a> {
     fn task(self, id: TaskId) -> Key {
         Key(self.snapshot.task(id).key)
     }
+}
 
-    fn event_loop(self, id: LoopId) -> Key {
-        Key(self.snapshot.loops[id.0 as usize].key)
+/// A number as hex. Formatting machinery would be a tenth of the whole time here.
+struct HexText {
+    text: [u8; 18],
+    len: usize,
+}
+
+impl HexText {
+    fn of(number: u64) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [b'0'; 18];
+        text[1] = b'x';
+        let len = (16 - number.leading_zeros() as usize / 4).max(1);
+        for position in 0..len {
+            text[2 + position] = DIGITS[(number >> (4 * (len - 1 - position)) & 0xf) as usize];
+        }
+        Self { text, len: len + 2 }
+    }
+
+    fn as_str(&self) -> &str {
+        str::from_utf8(&self.text[..self.len]).expect("digits are ASCII")
     }
 }
 
@@ -116,15 +148,7 @@ struct Key(u64);
 
 impl Serialize for Key {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        // Formatting machinery would be a tenth of the whole time here.
-        let mut text = [b'0'; 18];
-        text[1] = b'x';
-        let length = (16 - self.0.leading_zeros() as usize / 4).max(1);
-        for position in 0..length {
-            text[2 + position] = DIGITS[(self.0 >> (4 * (length - 1 - position)) & 0xf) as usize];
-        }
-        serializer.serialize_str(str::from_utf8(&text[..2 + length]).expect("digits are ASCII"))
+        serializer.serialize_str(HexText::of(self.0).as_str())
     }
 }
 
@@ -165,13 +189,12 @@ struct Dump<'a> {
     findings: Each<'a, Finding, FindingJson<'a>>,
     loops: Each<'a, EventLoop, LoopJson<'a>>,
     threads: Each<'a, Thread, ThreadJson<'a>>,
-    tasks: Each<'a, Task, TaskJson<'a>>,
     gaps: Each<'a, Gap, GapJson<'a>>,
 }
 
 impl<'a> Dump<'a> {
     fn of(context: Context<'a>, findings: &'a [Finding]) -> Self {
-        let Snapshot { pid, python, taken_at, elapsed_us, consistent, reading, threads, loops, tasks, gaps, .. } =
+        let Snapshot { pid, python, taken_at, elapsed_us, consistent, reading, threads, loops, gaps, .. } =
             context.snapshot;
         Self {
             schema: SCHEMA,
@@ -190,7 +213,6 @@ impl<'a> Dump<'a> {
             findings: Each(context, findings, FindingJson::of),
             loops: Each(context, loops, LoopJson::of),
             threads: Each(context, threads, ThreadJson::of),
-            tasks: Each(context, tasks, TaskJson::of),
             gaps: Each(context, gaps, |_, gap| GapJson { what: &gap.what, why: &gap.why }),
         }
     }
@@ -285,46 +307,97 @@ impl<'a> LoopJson<'a> {
     }
 }
 
-#[derive(Serialize)]
-struct TaskJson<'a> {
-    id: Key,
-    name: Option<&'a str>,
-    class: Option<&'a str>,
-    state: &'static str,
-    #[serde(rename = "loop")]
-    event_loop: Option<Key>,
-    stack: &'a RawValue,
-    coroutines: u32,
-    stack_end: Option<&'a str>,
-    awaiting: Option<AwaitingJson<'a>>,
-    awaited_by: TaskKeys<'a>,
-    orphaned: Option<bool>,
-    references: Option<i64>,
-    unretrieved_exception: Option<&'a str>,
-    cancel_requests: u32,
-    age_ms_at_least: Option<f64>,
+/// One task. Written by hand, because going through a serializer costs several times as much for every key.
+fn write_task(out: &mut Vec<u8>, context: Context<'_>, task: &Task) -> io::Result<()> {
+    out.extend_from_slice(b"{\"id\":");
+    write_key(out, task.key);
+    out.extend_from_slice(b",\"name\":");
+    write_text(out, task.name.as_deref())?;
+    out.extend_from_slice(b",\"class\":");
+    write_text(out, task.class.as_deref())?;
+    out.extend_from_slice(b",\"state\":");
+    write_word(out, task.state.as_str());
+    out.extend_from_slice(b",\"loop\":");
+    match task.event_loop {
+        Some(id) => write_key(out, context.snapshot.loops[id.0 as usize].key),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(b",\"stack\":");
+    out.extend_from_slice(context.stack(&task.stack).get().as_bytes());
+    write!(out, ",\"coroutines\":{},\"stack_end\":", task.coroutines)?;
+    write_text(out, task.stack_end.as_ref().map(stack_end))?;
+    out.extend_from_slice(b",\"awaiting\":");
+    write_awaiting(out, context, task.awaiting.as_ref())?;
+    out.extend_from_slice(b",\"awaited_by\":");
+    write_keys(out, context, &task.awaited_by);
+    out.extend_from_slice(b",\"orphaned\":");
+    write_optional(out, task.orphaned)?;
+    out.extend_from_slice(b",\"references\":");
+    write_optional(out, task.references)?;
+    out.extend_from_slice(b",\"unretrieved_exception\":");
+    write_text(out, task.unretrieved_exception.as_deref())?;
+    write!(out, ",\"cancel_requests\":{},\"age_ms_at_least\":", task.cancel_requests)?;
+    write_optional(out, task.age_ms_at_least)?;
+    out.push(b'}');
+    Ok(())
 }
 
-impl<'a> TaskJson<'a> {
-    fn of(context: Context<'a>, task: &'a Task) -> Self {
-        Self {
-            id: Key(task.key),
-            name: task.name.as_deref(),
-            class: task.class.as_deref(),
-            state: task.state.as_str(),
-            event_loop: task.event_loop.map(|id| context.event_loop(id)),
-            stack: context.stack(&task.stack),
-            coroutines: task.coroutines,
-            stack_end: task.stack_end.as_ref().map(stack_end),
-            awaiting: task.awaiting.as_ref().map(|awaiting| AwaitingJson::of(context, awaiting)),
-            awaited_by: context.tasks(&task.awaited_by),
-            orphaned: task.orphaned,
-            references: task.references,
-            unretrieved_exception: task.unretrieved_exception.as_deref(),
-            cancel_requests: task.cancel_requests,
-            age_ms_at_least: task.age_ms_at_least,
+fn write_awaiting(out: &mut Vec<u8>, context: Context<'_>, awaiting: Option<&Awaiting>) -> io::Result<()> {
+    let Some(awaiting) = awaiting else {
+        out.extend_from_slice(b"null");
+        return Ok(());
+    };
+    out.extend_from_slice(b"{\"kind\":");
+    write_word(out, awaiting.kind.as_str());
+    out.extend_from_slice(b",\"detail\":");
+    write_text(out, awaiting.detail.as_deref())?;
+    out.extend_from_slice(b",\"tasks\":");
+    write_keys(out, context, &awaiting.tasks);
+    out.extend_from_slice(b",\"held_by\":");
+    write_keys(out, context, &awaiting.held_by);
+    out.push(b'}');
+    Ok(())
+}
+
+/// One of our own words, which need no escaping.
+fn write_word(out: &mut Vec<u8>, word: &str) {
+    out.push(b'"');
+    out.extend_from_slice(word.as_bytes());
+    out.push(b'"');
+}
+
+/// A text from the target, or null.
+fn write_text(out: &mut Vec<u8>, text: Option<&str>) -> io::Result<()> {
+    match text {
+        // Nearly all names are of the plainest characters.
+        Some(text) if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') => {
+            write_word(out, text);
+            Ok(())
         }
+        text => Ok(text.serialize(&mut serializer(out))?),
     }
+}
+
+fn write_optional<T: std::fmt::Display>(out: &mut Vec<u8>, value: Option<T>) -> io::Result<()> {
+    match value {
+        Some(value) => write!(out, "{value}"),
+        None => out.write_all(b"null"),
+    }
+}
+
+fn write_key(out: &mut Vec<u8>, key: u64) {
+    write_word(out, HexText::of(key).as_str());
+}
+
+fn write_keys(out: &mut Vec<u8>, context: Context<'_>, ids: &[TaskId]) {
+    out.push(b'[');
+    for (number, id) in ids.iter().enumerate() {
+        if number > 0 {
+            out.push(b',');
+        }
+        write_key(out, context.snapshot.task(*id).key);
+    }
+    out.push(b']');
 }
 
 fn stack_end(end: &StackEnd) -> &str {
@@ -332,25 +405,6 @@ fn stack_end(end: &StackEnd) -> &str {
         StackEnd::Opaque(class) => class,
         StackEnd::Torn => "gap: changed while being read",
         StackEnd::Limit => "gap: deeper than the limit",
-    }
-}
-
-#[derive(Serialize)]
-struct AwaitingJson<'a> {
-    kind: &'static str,
-    detail: Option<&'a str>,
-    tasks: TaskKeys<'a>,
-    held_by: TaskKeys<'a>,
-}
-
-impl<'a> AwaitingJson<'a> {
-    fn of(context: Context<'a>, awaiting: &'a Awaiting) -> Self {
-        Self {
-            kind: awaiting.kind.as_str(),
-            detail: awaiting.detail.as_deref(),
-            tasks: context.tasks(&awaiting.tasks),
-            held_by: context.tasks(&awaiting.held_by),
-        }
     }
 }
 

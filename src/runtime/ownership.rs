@@ -180,10 +180,11 @@ fn count_own_references(
     let addr = task.future.addr;
     let mut own = 0;
     let mut looked_into = FxHashSet::default();
+    let mut words = Vec::new();
     for (depth, level) in levels.iter().enumerate() {
         let awaited = levels.get(depth + 1).map(|next| next.object);
-        for index in 0..level.frame.live_slots.min(MAX_SLOTS) {
-            let raw = level.frame.slot(reader.view, index)?;
+        level.frame.slots(reader.view, MAX_SLOTS, &mut words)?;
+        for &raw in &words {
             let Some(object) = untag(reader.layout, raw) else { continue };
             if Some(object) == awaited {
                 continue;
