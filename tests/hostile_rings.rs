@@ -155,8 +155,11 @@ impl Forge {
     }
 }
 
-/// The changes, each with a name. One that says `false` does not exist in this version.
-const CASES: &[(&str, fn(&mut Forge) -> bool)] = &[
+/// A change; `false` when this version has nothing to change.
+type Change = fn(&mut Forge) -> bool;
+
+/// The changes, each with a name.
+const CASES: &[(&str, Change)] = &[
     ("a coroutine awaits itself", |forge| {
         let chain = forge.chain(forge.task("shared"));
         forge.await_instead(chain[1], chain[2], chain[1]);
@@ -319,7 +322,7 @@ const CASES: &[(&str, fn(&mut Forge) -> bool)] = &[
             forge.read(|reader| loops.iter().filter_map(|one| reader.attribute(*one, "_ready").unwrap()).collect());
         for deque in deques {
             let block = forge.pointer(deque, forge.layout.builtin.deque_leftblock);
-            // LIMIT of the block, its links come first or last by version.
+            // The links come first or last, by version.
             forge.set(block, 0, block.raw()).set(block, 64 * 8, block.raw()).set(block, 65 * 8, block.raw());
             forge.set(deque, forge.layout.object.size, 900_000);
         }
@@ -431,7 +434,7 @@ fn reading_takes_a_bounded_amount_of_memory() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("image");
     for version in ["3.8", "3.11", MANY] {
-        for (name, change) in [("nothing", (|_| true) as fn(&mut Forge) -> bool)].iter().chain(CASES) {
+        for (name, change) in [("nothing", (|_| true) as Change)].iter().chain(CASES) {
             let mut forge = Forge::of(version);
             if !change(&mut forge) {
                 continue;
