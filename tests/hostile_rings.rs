@@ -155,11 +155,10 @@ impl Forge {
     }
 }
 
-/// A change; `false` when this version has nothing to change.
-type Change = fn(&mut Forge) -> bool;
+/// A change of an image, by name; false where the version has no such structure.
+type Case = (&'static str, fn(&mut Forge) -> bool);
 
-/// The changes, each with a name.
-const CASES: &[(&str, Change)] = &[
+const CASES: &[Case] = &[
     ("a coroutine awaits itself", |forge| {
         let chain = forge.chain(forge.task("shared"));
         forge.await_instead(chain[1], chain[2], chain[1]);
@@ -434,7 +433,7 @@ fn reading_takes_a_bounded_amount_of_memory() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("image");
     for version in ["3.8", "3.11", MANY] {
-        for (name, change) in [("nothing", (|_| true) as Change)].iter().chain(CASES) {
+        for (name, change) in [("nothing", (|_| true) as fn(&mut Forge) -> bool)].iter().chain(CASES) {
             let mut forge = Forge::of(version);
             if !change(&mut forge) {
                 continue;

@@ -16,7 +16,7 @@ use support::target::{Program, Target, dump};
 use support::{churn, compare, schema};
 
 /// Programs that are no picture of one shape: the oracle itself and those other tests start.
-const NOT_SHAPES: [&str; 4] = ["oracle", "churn", "many", "random_graph"];
+const NOT_SHAPES: [&str; 5] = ["oracle", "churn", "heartbeat", "many", "random_graph"];
 /// Seeds of random graphs, each a test for each interpreter.
 const SEEDS: std::ops::Range<u64> = 1..9;
 /// Dumps of the churning target for each interpreter; a debug build reads too slowly for more.
@@ -72,8 +72,10 @@ fn interpreter_trials(interpreter: &Interpreter, programs: &[Program]) -> Vec<Tr
             picture_is_right(&interpreter, &program("random_graph"), &[seed.to_string()])
         }));
     }
-    let interpreter = interpreter.clone();
-    trials.push(Trial::test(format!("{label}/churn"), move || churn_shows_nothing_impossible(&interpreter)));
+    let churned = interpreter.clone();
+    trials.push(Trial::test(format!("{label}/churn"), move || churn_shows_nothing_impossible(&churned)));
+    let beating = interpreter.clone();
+    trials.push(Trial::test(format!("{label}/heartbeat"), move || who_is_held_is_no_orphan_while_stepping(&beating)));
     trials
 }
 
@@ -97,6 +99,27 @@ fn picture_is_right(interpreter: &Interpreter, program: &Program, arguments: &[S
 }
 
 /// The target creates and finishes tasks all the time: the long-lived are always right, nothing impossible is shown.
+/// A task that was woken between two attempts to read it once had its wakeup counted twice, and passed for an orphan.
+fn who_is_held_is_no_orphan_while_stepping(interpreter: &Interpreter) -> Result<(), Failed> {
+    let target = Target::start(interpreter, &program("heartbeat"), &[])?;
+    let count = target.said()?["count"].as_u64().ok_or("the program did not say how many tasks it has")?;
+    let mut known = 0;
+    for round in 0..CHURN_DUMPS {
+        let dumped = dump(target.pid())?;
+        let tasks = dumped["tasks"].as_array().ok_or("no tasks")?;
+        let beats = tasks.iter().filter(|task| task["stack"][0]["function"] == "heartbeat");
+        let orphaned: Vec<&Value> = beats.map(|task| &task["orphaned"]).collect();
+        if orphaned.len() as u64 != count || orphaned.contains(&&json!(true)) {
+            return Err(
+                format!("in dump {} of {CHURN_DUMPS}: {count} held tasks, orphaned: {orphaned:?}", round + 1).into()
+            );
+        }
+        known += orphaned.iter().filter(|orphaned| **orphaned == &json!(false)).count();
+    }
+    // A reader that never knows would pass everything above.
+    if known == 0 { Err("not one task was known to be held".into()) } else { Ok(()) }
+}
+
 fn churn_shows_nothing_impossible(interpreter: &Interpreter) -> Result<(), Failed> {
     let mut target = Target::start(interpreter, &program("churn"), &[])?;
     let truth = target.said()?;

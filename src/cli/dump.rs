@@ -3,7 +3,7 @@
 use super::args::{Color, DumpArgs};
 use super::output::{self, Destination};
 use super::progress::take_snapshot;
-use super::{Exit, Failure, image, note, processes};
+use super::{Exit, Failure, hint, image, note, processes};
 use crate::detect;
 use crate::render::{self, Format};
 use crate::snapshot::Snapshot;
@@ -25,7 +25,10 @@ pub(super) fn run(args: &DumpArgs, color: Color) -> Result<Exit, Failure> {
         full_task_names: args.full_task_names,
     };
     destination.write(|out| render::write(format, &snapshot, &findings, &options, out))?;
-    Ok(verdict(&snapshot, &findings, args.fail_on.map(Severity::from)))
+    let exit = verdict(&snapshot, &findings, args.fail_on.map(Severity::from));
+    // The process is about to end: giving back a hundred thousand small pieces one by one would only make it wait.
+    std::mem::forget(snapshot);
+    Ok(exit)
 }
 
 /// The snapshot, of a process or of what was saved of one.
@@ -46,10 +49,14 @@ fn verdict(snapshot: &Snapshot, findings: &[Finding], fail_on: Option<Severity>)
     let python = &snapshot.python;
     if !python.asyncio_loaded {
         note(&format!("process {} runs CPython {}, but has not loaded asyncio", snapshot.pid, python.version));
+        hint(
+            "if its event loop runs in a child (gunicorn, --workers), give the child's id: asyncprof doctor lists them",
+        );
         return Exit::Unsupported;
     }
     if snapshot.loops.is_empty() && snapshot.tasks.is_empty() {
         note(&format!("process {} has loaded asyncio, but has no event loop and no tasks now", snapshot.pid));
+        hint("it may be starting or between two runs: try again; a server's workers are processes of their own");
         return Exit::Unsupported;
     }
     match fail_on {

@@ -96,6 +96,10 @@ impl From<AttachError> for Failure {
     }
 }
 
+fn hint(message: &str) {
+    eprintln!("hint:  {}", visible(message));
+}
+
 fn note(message: &str) {
     eprintln!("note: {}", visible(message));
 }

@@ -7,6 +7,9 @@ use crate::target::{Addr, ReadError, View};
 /// LIMIT: objects walked. Beyond this a walk takes longer than people wait, and says so.
 const MAX_OBJECTS: usize = 5_000_000;
 
+/// LIMIT: how often a walk of one list goes on behind a link that was changed under it.
+const REPAIRS: u32 = 1_000;
+
 /// Bytes of a collector's header and the head of the object behind it.
 const NODE: usize = 32;
 
@@ -47,14 +50,22 @@ fn walk_ring(
     visit: &mut impl FnMut(Addr, Addr),
 ) -> Result<(), ReadError> {
     let (mut at, mut next) = (head, view.u64(head, 0)? & !FLAGS);
+    let mut patience = REPAIRS;
     loop {
         let node = Addr::aligned(next).ok_or(ReadError::BadPointer(next))?;
         view.page_of_list(node);
         let bytes: [u8; NODE] = view.array(node)?;
         let block = Block(&bytes);
-        // Each link must be answered by the one back; a list that was changed under us breaks this somewhere.
+        // Each link must be answered by the one back; a list that was changed under us breaks this somewhere. Then both
+        // ends are read afresh: as long as the object we stand at is alive, the walk can go on from it.
         if block.u64(8)? & !FLAGS != at.raw() {
-            return Err(ReadError::Invalid("collector list"));
+            if patience == 0 {
+                return Err(ReadError::Invalid("collector list"));
+            }
+            patience -= 1;
+            view.refresh(&[at, node]);
+            next = view.u64(at, 0)? & !FLAGS;
+            continue;
         }
         if node == head {
             return Ok(());

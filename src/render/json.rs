@@ -1,10 +1,12 @@
 //! `asyncprof.dump/1`: everything in a snapshot, for programs. Its types are the file format's own; the model can change
 //! without it. It must not know how anything was read.
 //!
-//! Each distinct frame is written once and then copied, because ten thousand tasks share a handful of frames.
+//! Each distinct stack is written once and then copied, because ten thousand tasks share a handful of stacks.
 
+use std::collections::hash_map::Entry;
 use std::io::{self, Write};
 
+use rustc_hash::FxHashMap;
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -12,7 +14,7 @@ use serde_json::value::RawValue;
 use super::{Options, escape};
 use crate::snapshot::Snapshot;
 use crate::snapshot::model::{
-    Awaiting, EventLoop, Finding, Frame, FrameId, Gap, LoopId, Reading, StackEnd, Task, TaskId, Thread, ThreadState,
+    Awaiting, EventLoop, Finding, FrameId, Gap, LoopId, Reading, StackEnd, Task, TaskId, Thread, ThreadState,
 };
 
 /// The format's name and version; fields may be added under it, never changed.
@@ -22,8 +24,8 @@ pub const SCHEMA: &str = "asyncprof.dump/1";
 pub fn write(snapshot: &Snapshot, findings: &[Finding], _options: &Options, out: &mut dyn Write) -> io::Result<()> {
     /// Large enough that the writer underneath hardly counts.
     const BUFFER: usize = 1 << 17;
-    let frames = written_frames(snapshot)?;
-    let context = Context { snapshot, frames: &frames };
+    let stacks = written_stacks(snapshot)?;
+    let context = Context { snapshot, stacks: &stacks };
     let mut out = io::BufWriter::with_capacity(BUFFER, out);
     Dump::of(context, findings).serialize(&mut serializer(&mut out))?;
     out.write_all(b"\n")?;
@@ -63,27 +65,37 @@ struct FrameJson<'a> {
     line: Option<u32>,
 }
 
-fn written_frames(snapshot: &Snapshot) -> io::Result<Vec<Box<RawValue>>> {
-    let write = |frame: &Frame| {
-        let frame = FrameJson { function: &frame.function, file: &frame.file, line: frame.line };
-        let mut written = Vec::new();
-        frame.serialize(&mut serializer(&mut written))?;
-        let written = String::from_utf8(written).expect("the serializer writes UTF-8");
-        Ok(RawValue::from_string(written)?)
+/// Stacks as they are written.
+type Stacks<'a> = FxHashMap<&'a [FrameId], Box<RawValue>>;
+
+fn written_stacks(snapshot: &Snapshot) -> io::Result<Stacks<'_>> {
+    let frame = |id: &FrameId| {
+        let frame = snapshot.frame(*id);
+        FrameJson { function: &frame.function, file: &frame.file, line: frame.line }
     };
-    snapshot.frames.iter().map(write).collect()
+    let mut stacks = Stacks::default();
+    let tasks = snapshot.tasks.iter().map(|task| &*task.stack);
+    for stack in tasks.chain(snapshot.threads.iter().map(|thread| &*thread.stack)) {
+        if let Entry::Vacant(vacant) = stacks.entry(stack) {
+            let mut written = Vec::new();
+            serializer(&mut written).collect_seq(stack.iter().map(frame))?;
+            let written = String::from_utf8(written).expect("the serializer writes UTF-8");
+            vacant.insert(RawValue::from_string(written)?);
+        }
+    }
+    Ok(stacks)
 }
 
 /// What the parts look up.
 #[derive(Clone, Copy)]
 struct Context<'a> {
     snapshot: &'a Snapshot,
-    frames: &'a [Box<RawValue>],
+    stacks: &'a Stacks<'a>,
 }
 
 impl<'a> Context<'a> {
-    fn stack(self, ids: &'a [FrameId]) -> StackJson<'a> {
-        StackJson { ids, frames: self.frames }
+    fn stack(self, ids: &[FrameId]) -> &'a RawValue {
+        self.stacks.get(ids).expect("all stacks were written before")
     }
 
     fn tasks(self, ids: &'a [TaskId]) -> TaskKeys<'a> {
@@ -113,17 +125,6 @@ impl Serialize for Key {
             text[2 + position] = DIGITS[(self.0 >> (4 * (length - 1 - position)) & 0xf) as usize];
         }
         serializer.serialize_str(str::from_utf8(&text[..2 + length]).expect("digits are ASCII"))
-    }
-}
-
-struct StackJson<'a> {
-    ids: &'a [FrameId],
-    frames: &'a [Box<RawValue>],
-}
-
-impl Serialize for StackJson<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.ids.iter().map(|id| &self.frames[id.0 as usize]))
     }
 }
 
@@ -233,7 +234,7 @@ struct ThreadJson<'a> {
     holds_gil: Option<bool>,
     state: String,
     collecting_garbage: Option<bool>,
-    stack: StackJson<'a>,
+    stack: &'a RawValue,
     stack_end: Option<&'a str>,
 }
 
@@ -292,7 +293,7 @@ struct TaskJson<'a> {
     state: &'static str,
     #[serde(rename = "loop")]
     event_loop: Option<Key>,
-    stack: StackJson<'a>,
+    stack: &'a RawValue,
     coroutines: u32,
     stack_end: Option<&'a str>,
     awaiting: Option<AwaitingJson<'a>>,

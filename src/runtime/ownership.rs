@@ -25,6 +25,11 @@ const MAX_MEMBERS: i64 = 10_000;
 #[derive(Debug, Default)]
 pub struct LoopReferences {
     counts: FxHashMap<Addr, i64>,
+    /// Tasks whose next step is arranged: by their wakeup in a future's callbacks, or by a handle in a ready queue. Futures
+    /// and queues are read one after the other, so both can be seen of one task; there is always only one.
+    stepped: FxHashSet<Addr>,
+    /// Tasks with a reference that was read before the task itself made its last step: it may be gone by now.
+    stale: FxHashSet<Addr>,
     /// Cells, functions and groups already counted: several callbacks share them.
     counted: FxHashSet<(Addr, Addr)>,
     /// Futures already counted: several tasks can wait for the same one.
@@ -43,6 +48,8 @@ pub struct FutureReferences {
 /// One reference to a task, or what leads to one.
 #[derive(Debug)]
 enum Reference {
+    /// The wakeup of this task.
+    Wakes(Addr),
     /// A reference of its own to this task.
     Own(Addr),
     /// A reference that this shared holder has once.
@@ -65,7 +72,7 @@ pub fn read_future_references(
     let mut references: Vec<Reference> = future.awaited_by.iter().map(|task| Reference::Own(*task)).collect();
     for callback in callbacks {
         match callback {
-            Callback::Wakes(task) => references.push(Reference::Own(*task)),
+            Callback::Wakes(task) => references.push(Reference::Wakes(*task)),
             Callback::Function(function) => read_function_references(reader, function, &mut references)?,
             // CPython: Lib/asyncio/taskgroups.py: the group keeps the task that opened it.
             Callback::Method { object, function } if function.short_name() == "_on_task_done" => {
@@ -106,17 +113,22 @@ fn read_function_references(
 }
 
 impl LoopReferences {
-    /// Counts what a future contributes, once however often it is added.
-    pub fn add(&mut self, found: FutureReferences) {
+    /// Counts what a future contributes, once however often it is added. `is_stale` says of a task whether it was read
+    /// later than these references.
+    pub fn add(&mut self, found: FutureReferences, is_stale: impl Fn(Addr) -> bool) {
         if !self.futures.insert(found.future) {
             return;
         }
         for reference in found.references {
             match reference {
-                Reference::Own(task) => self.add_one(task),
+                Reference::Wakes(task) => self.add_step(task),
+                Reference::Own(task) | Reference::Shared { task, .. } if is_stale(task) => {
+                    self.stale.insert(task);
+                }
+                Reference::Own(task) => *self.counts.entry(task).or_default() += 1,
                 Reference::Shared { holder, task } => {
                     if self.counted.insert((holder, task)) {
-                        self.add_one(task);
+                        *self.counts.entry(task).or_default() += 1;
                     }
                 }
                 Reference::ReportsTo(queue) => self.completions.entry(queue).or_default().push(found.future),
@@ -124,14 +136,15 @@ impl LoopReferences {
         }
     }
 
-    /// Counts a handle in a ready queue that names this task, or any other single reference of the loop's.
-    pub fn add_one(&mut self, task: Addr) {
-        *self.counts.entry(task).or_default() += 1;
+    /// The next step of this task is arranged.
+    pub fn add_step(&mut self, task: Addr) {
+        self.stepped.insert(task);
     }
 
-    /// References to this task that were counted.
-    pub fn of(&self, task: Addr) -> i64 {
-        self.counts.get(&task).copied().unwrap_or(0)
+    /// References to this task that were counted; `None` when there may be others that are gone by now.
+    pub fn of(&self, task: Addr) -> Option<i64> {
+        let step = i64::from(self.stepped.contains(&task));
+        if self.stale.contains(&task) { None } else { Some(self.counts.get(&task).copied().unwrap_or(0) + step) }
     }
 
     /// The futures that report to a queue.
@@ -167,10 +180,14 @@ fn count_own_references(
     let addr = task.future.addr;
     let mut own = 0;
     let mut looked_into = FxHashSet::default();
-    for level in levels {
+    for (depth, level) in levels.iter().enumerate() {
+        let awaited = levels.get(depth + 1).map(|next| next.object);
         for index in 0..level.frame.live_slots.min(MAX_SLOTS) {
             let raw = level.frame.slot(reader.view, index)?;
             let Some(object) = untag(reader.layout, raw) else { continue };
+            if Some(object) == awaited {
+                continue;
+            }
             if object == addr {
                 own += i64::from(owns_reference(reader.layout, raw));
             } else if optional(holders.contain(reader, object))? == Some(true) && looked_into.insert(object) {

@@ -196,8 +196,13 @@ pub fn add_unlisted_tasks(
     let mut objects: Vec<(Addr, Addr)> = Vec::new();
     let mut types: FxHashSet<Addr> = FxHashSet::default();
     let mut candidates = Vec::new();
+    let mut last = None;
     let walked = walk_collected(reader.view, reader.layout, runtime, interpreter.addr, |object, ty| {
-        types.insert(ty);
+        // Objects of a kind lie next to each other.
+        if last != Some(ty) {
+            types.insert(ty);
+            last = Some(ty);
+        }
         objects.push((object, ty));
     });
     let mut task_types = FxHashSet::default();

@@ -92,8 +92,8 @@ struct Capturing<'c> {
     shared: Shared,
     interpreters: Vec<Interpreter>,
     modules: Vec<Option<AsyncioModules>>,
-    /// References to tasks from the futures that tasks wait for.
-    waiter_references: FxHashMap<Addr, FutureReferences>,
+    /// References to tasks from the futures that tasks wait for, and the attempt in which they were read.
+    waiter_references: FxHashMap<Addr, (u32, FutureReferences)>,
     problems: Vec<(String, ReadError)>,
     quality: Quality,
 }
@@ -229,11 +229,11 @@ impl<'c> Capturing<'c> {
                 // A code object or a type can have been freed together with the coroutine that used it.
                 self.caches = Caches::default();
             }
-            let mut walks: Vec<TaskWalk> = open.iter().map(|addr| TaskWalk::new(*addr)).collect();
+            let mut walks: Vec<TaskWalk> = open.iter().map(|addr| TaskWalk::new(*addr, attempt)).collect();
             let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
             let read =
                 self.view.wave(&mut walks, |view, walk| walk.advance(&mut Reader::new(view, layout, caches), shared));
-            self.describe_waits(&mut walks);
+            self.describe_waits(&mut walks, attempt);
             let threads = self.read_threads()?;
             // When no thread ran since before the first read, nothing can have moved.
             let held = if witness.nothing_ran() { None } else { Some(Proof::read(&mut self.view, &walks)?.held) };
@@ -293,7 +293,7 @@ impl<'c> Capturing<'c> {
     }
 
     /// What each task waits for. A future that many tasks wait for is read once.
-    fn describe_waits(&mut self, walks: &mut [TaskWalk]) {
+    fn describe_waits(&mut self, walks: &mut [TaskWalk], attempt: u32) {
         let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
         let distinct: FxHashSet<Addr> = walks.iter().filter_map(TaskWalk::waiter).collect();
         let mut addrs: Vec<Addr> = distinct.into_iter().collect();
@@ -304,7 +304,7 @@ impl<'c> Capturing<'c> {
         for (addr, found) in addrs.into_iter().zip(read) {
             if let Ok(Some((waiter, references))) = found {
                 waiters.insert(addr, waiter);
-                self.waiter_references.insert(addr, references);
+                self.waiter_references.insert(addr, (attempt, references));
             }
         }
         self.view.wave(walks, |view, walk| match walk.waiter() {
@@ -374,19 +374,35 @@ impl<'c> Capturing<'c> {
         let loops = self.read_loops(&walks, &threads)?;
 
         let mut references = LoopReferences::default();
-        std::mem::take(&mut self.waiter_references).into_values().for_each(|found| references.add(found));
+        // What was read in an earlier attempt than a task says nothing of the task as it is: it has moved since. What was
+        // read later does, because a task of which anything follows from the count is shown to have stood still.
+        let attempts: FxHashMap<Addr, u32> = walks.iter().map(|walk| (walk.addr, walk.attempt)).collect();
+        let is_stale = |read: u32| {
+            let attempts = &attempts;
+            move |task: Addr| attempts.get(&task).is_some_and(|attempt| *attempt > read)
+        };
+        let waiters: FxHashSet<Addr> = walks.iter().filter_map(TaskWalk::waiter).collect();
+        for (future, (attempt, found)) in std::mem::take(&mut self.waiter_references) {
+            // A future for which nobody waits any more wakes nobody.
+            if waiters.contains(&future) {
+                references.add(found, is_stale(attempt));
+            }
+        }
         for walk in &mut walks {
-            walk.references.take().into_iter().for_each(|found| references.add(found));
+            let attempt = walk.attempt;
+            walk.references.take().into_iter().for_each(|found| references.add(found, is_stale(attempt)));
         }
         complete_targets(&mut walks, &references, &index);
         let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
         let mut between = read_between(&mut self.view, layout, caches, shared, &walks, &index);
-        std::mem::take(&mut between.references).into_iter().for_each(|found| references.add(found));
+        for found in std::mem::take(&mut between.references) {
+            references.add(found, is_stale(ATTEMPTS));
+        }
         let mut handles: Vec<Addr> = loops.iter().flat_map(|record| record.handles.iter().copied()).collect();
         let woken = self
             .view
             .wave(&mut handles, |view, handle| read_handle_task(&mut Reader::new(view, layout, caches), *handle));
-        woken.into_iter().flatten().flatten().for_each(|task| references.add_one(task));
+        woken.into_iter().flatten().flatten().for_each(|task| references.add_step(task));
         let lock_holders = find_lock_holders(&mut self.view, layout, caches, &walks);
         let mut other_references = count_references(&mut self.view, layout, caches, &walks, &references);
         confirm_orphans(self.memory, layout, caches, &mut shared.classes, &walks, &mut other_references);
@@ -445,15 +461,15 @@ fn count_references(
         if matches!(chain.end, ChainEnd::Running | ChainEnd::Broken(_)) {
             return Ok(None);
         }
+        let Some(loop_side) = references.of(walk.addr) else { return Ok(None) };
         let mut reader = Reader::new(view, layout, caches);
-        count_other_references(&mut reader, &mut holders, record, &chain.levels, references.of(walk.addr))
+        count_other_references(&mut reader, &mut holders, record, &chain.levels, loop_side)
     });
     counted.into_iter().map(|count| count.unwrap_or_default()).collect()
 }
 
-/// Tasks and ready queues were read one after the other: a task that was woken in between has its wakeup counted twice,
-/// and one that somebody holds can look like one that nobody holds. So those are looked at once more, and of one that
-/// moved nothing is said.
+/// A task, the futures that refer to it and the ready queues are read one after the other, so a count that says nobody
+/// holds a task is looked at once more. Of a task that moved in between nothing is said.
 fn confirm_orphans(
     memory: &dyn Memory,
     layout: &Layout,

@@ -22,6 +22,8 @@ pub(super) struct TaskWalk {
     pub(super) waiter_state: Option<FutureState>,
     pub(super) wait: Option<Wait>,
     pub(super) references: Option<FutureReferences>,
+    /// In which attempt it was read.
+    pub(super) attempt: u32,
     pub(super) exception: Option<String>,
     /// Name of the type that the chain ends in.
     pub(super) end_type: Option<String>,
@@ -57,9 +59,10 @@ pub(super) struct Shared {
 }
 
 impl TaskWalk {
-    pub(super) fn new(addr: Addr) -> Self {
+    pub(super) fn new(addr: Addr, attempt: u32) -> Self {
         Self {
             addr,
+            attempt,
             record: None,
             chain_walk: None,
             chain: None,

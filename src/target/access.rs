@@ -4,8 +4,7 @@ use super::permission::{decisive, diagnose};
 use super::process::{IoFailure, classify};
 
 /// What helps in most cases.
-const GENERAL_FIX: &str = "run asyncprof as the user the target runs as, or start the program under it: \
-                           asyncprof record -- python app.py";
+const GENERAL_FIX: &str = "run asyncprof as the user the target runs as, or with sudo";
 
 /// Why a process is out of reach.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,8 +83,7 @@ impl AccessError {
             Self::Thread { pid, .. } => format!("use the process: {pid}"),
             Self::KernelThread { .. } => "give the id of a running Python program: pgrep -a python".into(),
             Self::Zombie { .. } | Self::Exited { .. } => {
-                "it cannot be read any more; to watch a program from its start: asyncprof record -- python app.py"
-                    .into()
+                "it cannot be read any more; list the running Pythons with: pgrep -a python".into()
             }
             Self::Forbidden { fix, .. } => fix.clone(),
             Self::OtherArchitecture { expected, .. } => {

@@ -53,8 +53,8 @@ pub struct Fix {
 pub enum Effort {
     /// Run asyncprof as the user that the target runs as.
     SameUser,
-    /// Start the target under asyncprof, or asyncprof beside it in its container.
-    StartTogether,
+    /// A setting of the system, or running asyncprof beside the target in its container.
+    Setting,
     /// One capability for asyncprof.
     Capability,
     /// The administrator's account.
@@ -87,7 +87,7 @@ impl Facts {
     fn architecture(&self) -> Check {
         let name = "architecture";
         match &self.other_architecture {
-            None => ok(name, format!("nothing but {} was seen", elf::OUR_ARCHITECTURE)),
+            None => ok(name, format!("both are {}", elf::OUR_ARCHITECTURE)),
             Some(found) => problem(
                 name,
                 format!("the target is built for {found}, this asyncprof for {}", elf::OUR_ARCHITECTURE),
@@ -164,8 +164,7 @@ impl Facts {
 
     fn yama(&self) -> Check {
         let name = "ptrace_scope";
-        let together = "start the program under asyncprof: asyncprof record -- python app.py; \
-                        or allow it until the next boot: sudo sysctl kernel.yama.ptrace_scope=0";
+        let once = "run asyncprof with sudo, or allow it until the next boot: sudo sysctl kernel.yama.ptrace_scope=0";
         match self.ptrace_scope {
             None => ok(name, "this kernel does not restrict tracing (no Yama)".into()),
             Some(0) => ok(name, "0: processes of one user may read each other".into()),
@@ -176,8 +175,8 @@ impl Facts {
             Some(1) => problem(
                 name,
                 "1: only a process that started the target may read it".into(),
-                Effort::StartTogether,
-                together.into(),
+                Effort::Setting,
+                once.into(),
             ),
             Some(2) => problem(
                 name,
@@ -212,7 +211,7 @@ impl Facts {
             (Err(_), _) => problem(
                 name,
                 "the system call process_vm_readv is forbidden to asyncprof itself".into(),
-                Effort::StartTogether,
+                Effort::Setting,
                 "start the container of asyncprof with --cap-add=SYS_PTRACE (Docker, Podman), or with \
                  capabilities.add: [SYS_PTRACE] (Kubernetes)"
                     .into(),
@@ -354,12 +353,12 @@ mod tests {
     }
 
     #[test]
-    fn ptrace_scope_asks_to_start_the_program_under_asyncprof() {
+    fn ptrace_scope_asks_for_sudo_or_for_the_setting() {
         let mut facts = facts();
         facts.ptrace_scope = Some(1);
         let (name, effort, fix) = obstacle(&facts).unwrap();
-        assert_eq!((name, effort), ("ptrace_scope", Effort::StartTogether));
-        assert!(fix.starts_with("start the program under asyncprof: asyncprof record -- python app.py"), "{fix}");
+        assert_eq!((name, effort), ("ptrace_scope", Effort::Setting));
+        assert!(fix.contains("sudo sysctl kernel.yama.ptrace_scope=0"), "{fix}");
         assert_eq!(obstacle(&with_ptrace(facts.clone())), None);
         facts.descendant = true;
         assert_eq!(obstacle(&facts), None);

@@ -20,6 +20,9 @@ const PAGE: u64 = 4096;
 /// of its memory must not exhaust ours.
 const MAX_BYTES: u64 = 4 << 30;
 
+/// LIMIT: pages read ahead: 1 MiB, one of CPython's arenas (3.10+).
+const MAX_AHEAD: u64 = 256;
+
 /// LIMIT: bytes one batch may fetch, so that a single allocation stays reasonable.
 const MAX_RUN_PAGES: u64 = 1024;
 
@@ -150,21 +153,49 @@ impl<'m> View<'m> {
         self.wave(&mut [()], |view, ()| step(view)).pop().unwrap_or(Err(ReadError::Invalid("wave")))
     }
 
+    /// Reads the pages of these addresses again, for a walk that found its next link changed.
+    pub fn refresh(&mut self, addrs: &[Addr]) {
+        for addr in addrs {
+            self.pages.remove(&(addr.raw() / PAGE));
+        }
+        self.last = None;
+        self.prefetch(addrs.iter().map(|addr| Span::new(*addr, 1)));
+    }
+
     /// Makes the page at `addr` present for a walk along a linked list, whose next page is only known when this one is
-    /// here: reads ahead, more as long as what was read ahead is used. Neighbours in a list are often neighbours in
-    /// memory, and a larger piece costs less than another call.
+    /// here: reads a window of neighbours with it, a larger one as long as windows touch each other. Neighbours in a list
+    /// are mostly neighbours in memory, and a larger piece costs less than another call.
     pub fn page_of_list(&mut self, addr: Addr) {
-        const MOST: u64 = 64;
         let page = addr.raw() / PAGE;
         if self.last.is_some_and(|(last, _)| last == page) || self.pages.contains_key(&page) {
             return;
         }
-        let nearby =
-            (1..=MOST).any(|d| self.pages.contains_key(&(page + d)) || self.pages.contains_key(&(page - d.min(page))));
-        self.ahead = if nearby { (self.ahead * 2).clamp(1, MOST) } else { self.ahead / 2 };
-        let first = page - page % self.ahead.max(1);
-        let window: Vec<u64> = (first..first + self.ahead.max(1)).filter(|p| !self.pages.contains_key(p)).collect();
-        self.fetch(&window);
+        // Windows are aligned, so that they meet whichever way the list leads; the largest is one of the areas in which
+        // CPython asks the system for memory.
+        let near = |distance| {
+            self.pages.contains_key(&(page + distance)) || self.pages.contains_key(&(page.saturating_sub(distance)))
+        };
+        let touches = near(self.ahead.max(1)) || near(1);
+        self.ahead = if touches { (self.ahead * 2).clamp(1, MAX_AHEAD) } else { (self.ahead / 2).max(1) };
+        let first = page - page % self.ahead;
+        let window: Vec<u64> = (first..first + self.ahead).filter(|page| !self.pages.contains_key(page)).collect();
+        if !self.fetch_whole(&window) {
+            // Something in the window is not mapped: what was asked for is enough.
+            self.ahead = 1;
+            self.fetch(&[page]);
+        }
+    }
+
+    /// Reads these pages if all of them can be read.
+    fn fetch_whole(&mut self, pages: &[u64]) -> bool {
+        let runs = runs(pages);
+        let spans: Vec<Span> = runs
+            .iter()
+            .filter_map(|&(page, pages)| Some(Span::new(page_addr(page)?, (pages * PAGE) as usize)))
+            .collect();
+        let fits = self.bytes + pages.len() as u64 * PAGE <= MAX_BYTES;
+        // A window of one page is kept also when it fails: then the failure is what is known of it.
+        fits && spans.len() == runs.len() && self.fetch_spans(&spans).is_empty()
     }
 
     fn fetch(&mut self, missing: &[u64]) {

@@ -1,0 +1,87 @@
+"""Where the CPythons of this machine are: in ASYNCPROF_PYTHONS, on PATH, under pyenv and under uv.
+
+And whether the machine is quiet enough to measure with them. It knows no benchmark and no test.
+"""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+OLDEST, NEWEST = 8, 15
+# An interpreter that takes longer to say its version is broken.
+ANSWER_SECONDS = 20
+QUESTION = """
+import platform, sys, sysconfig
+free = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+print(sys.implementation.name, sys.version_info[0], sys.version_info[1], free, platform.python_version())
+"""
+
+
+@dataclass(frozen=True)
+class Python:
+    """One CPython."""
+
+    path: str
+    minor: int
+    free_threaded: bool
+    version: str
+
+    @property
+    def name(self):
+        return f"3.{self.minor}{'t' if self.free_threaded else ''}"
+
+    @property
+    def has_asyncio_ps(self):
+        """`python -m asyncio ps PID` came with 3.14."""
+        return self.minor >= 14
+
+
+def ask(path):
+    """The Python at `path`, or None when it is not a CPython that is supported."""
+    try:
+        answer = subprocess.run(
+            [path, "-c", QUESTION], capture_output=True, text=True, timeout=ANSWER_SECONDS, stdin=subprocess.DEVNULL
+        )
+        name, major, minor, free, version = answer.stdout.split()
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return None
+    if name != "cpython" or major != "3" or not OLDEST <= int(minor) <= NEWEST:
+        return None
+    return Python(str(path), int(minor), free == "True", version)
+
+
+def candidates():
+    """Paths that may be Pythons, best first."""
+    yield from filter(None, os.environ.get("ASYNCPROF_PYTHONS", "").split(":"))
+    for folder in os.get_exec_path():
+        for minor in range(OLDEST, NEWEST + 1):
+            yield os.path.join(folder, f"python3.{minor}")
+            yield os.path.join(folder, f"python3.{minor}t")
+        yield os.path.join(folder, "python3")
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or Path.home() / ".local/share/uv/python")
+    for root in (pyenv / "versions", uv):
+        yield from sorted(map(str, root.glob("*/bin/python3")), reverse=True)
+
+
+def find():
+    """One Python of each kind, oldest first."""
+    found, seen = {}, set()
+    for path in candidates():
+        if not os.access(path, os.X_OK) or os.path.realpath(path) in seen:
+            continue
+        python = ask(path)
+        if python is None:
+            continue
+        seen.add(os.path.realpath(path))
+        found.setdefault((python.minor, python.free_threaded), python)
+    return [found[key] for key in sorted(found)]
+
+
+def warn_of_load():
+    """Says so when other programs are busy: what is measured then is partly theirs."""
+    busy, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
+    if busy > cores / 2:
+        print(f"note: the load average is {busy:.1f} on {cores} cores; other programs disturb the figures", file=sys.stderr)
