@@ -321,7 +321,7 @@ const CASES: &[Case] = &[
             forge.read(|reader| loops.iter().filter_map(|one| reader.attribute(*one, "_ready").unwrap()).collect());
         for deque in deques {
             let block = forge.pointer(deque, forge.layout.builtin.deque_leftblock);
-            // LIMIT of the block, its links come first or last by version.
+            // The links come first or last, by version.
             forge.set(block, 0, block.raw()).set(block, 64 * 8, block.raw()).set(block, 65 * 8, block.raw());
             forge.set(deque, forge.layout.object.size, 900_000);
         }

@@ -13,6 +13,8 @@ use std::process::{Child, Command, Output, Stdio};
 use asyncprof::detect;
 use asyncprof::render::{Format, Options, write};
 use asyncprof::snapshot::session::take_image;
+use asyncprof::target::Addr;
+use asyncprof::target::image::Image;
 use saved::{MANY_OF, VERSIONS};
 use serde_json::Value;
 
@@ -97,6 +99,22 @@ fn images_are_small_and_hold_no_trace_of_the_machine_they_were_made_on() {
     }
 }
 
+/// A process in a PID namespace of its own: here its threads have other ids than there.
+#[test]
+fn threads_of_a_container_have_the_ids_that_are_seen_from_here() {
+    let image = saved::image("3.12");
+    let mut facts = image.facts().clone();
+    for thread in facts["threads"].as_array_mut().unwrap() {
+        thread["tid"] = (thread["own_tid"].as_i64().unwrap() + 5_000).into();
+    }
+    let pieces = image.pieces().map(|(start, piece)| (Addr::new(start).unwrap(), piece.to_vec()));
+    let snapshot = take_image(&Image::new(facts, pieces).unwrap()).unwrap();
+    let threads: Vec<_> = snapshot.threads.iter().map(|thread| thread.native_id).collect();
+    assert!(threads.iter().all(|id| id.is_some_and(|id| id > 5_000)), "{threads:?}");
+    assert!(snapshot.loops.iter().all(|one| threads.contains(&one.thread)), "{threads:?}");
+    assert!(detect::judge(&snapshot).iter().any(|finding| finding.rule == "blocking-call"));
+}
+
 fn asyncprof(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_asyncprof"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ASYNCPROF_")) {
@@ -126,7 +144,7 @@ fn files_that_are_no_images_are_refused_with_a_hint() {
     let folder = tempfile::tempdir().unwrap();
     let good = fs::read(saved::path_of("3.8", "apimage")).unwrap();
     let of_facts = |facts: &str| {
-        let image = asyncprof::target::image::Image::new(serde_json::from_str(facts).unwrap(), []).unwrap();
+        let image = Image::new(serde_json::from_str(facts).unwrap(), []).unwrap();
         let mut bytes = Vec::new();
         image.save(&mut bytes).unwrap();
         bytes
