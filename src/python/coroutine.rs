@@ -27,6 +27,8 @@ pub struct Level {
     pub object: Addr,
     /// Its frame.
     pub frame: RawFrame,
+    /// How many anchors had been noted when this level was complete.
+    pub anchors: u32,
 }
 
 /// Where a chain ends.
@@ -62,8 +64,6 @@ pub struct Chain {
     pub end: ChainEnd,
     /// Reading these again and finding them unchanged shows that the chain held; in order of the walk.
     pub anchors: Vec<Span>,
-    /// For each level, how many anchors had been noted when it was complete.
-    pub anchors_of_level: Vec<u32>,
 }
 
 /// A walk under way.
@@ -84,12 +84,8 @@ impl ChainWalk {
     pub fn new(root: Addr) -> Self {
         /// Levels of a usual chain: room from the start for most.
         const USUAL: usize = 8;
-        let chain = Chain {
-            levels: Vec::with_capacity(USUAL),
-            end: ChainEnd::Limit,
-            anchors: Vec::with_capacity(USUAL + 1),
-            anchors_of_level: Vec::with_capacity(USUAL),
-        };
+        let chain =
+            Chain { levels: Vec::with_capacity(USUAL), end: ChainEnd::Limit, anchors: Vec::with_capacity(USUAL + 1) };
         Self { next: Some(root), circle: CircleWatch::default(), chain }
     }
 
@@ -142,20 +138,17 @@ impl ChainWalk {
                 Ok(Step::Next(wrapped))
             }
             AwaitableKind::Cython { awaits, code } => {
-                let level = Level {
-                    object,
-                    frame: RawFrame {
-                        code: view.object(object, code)?,
-                        // The current line exists only in a frame object that nobody asked for.
-                        instruction: Instruction::Offset(-1),
-                        generator: None,
-                        locals: object,
-                        live_slots: 0,
-                    },
+                let frame = RawFrame {
+                    code: view.object(object, code)?,
+                    // The current line exists only in a frame object that nobody asked for.
+                    instruction: Instruction::Offset(-1),
+                    generator: None,
+                    locals: object,
+                    live_slots: 0,
                 };
                 let next = view.pointer(object, awaits)?;
                 self.anchor(object, awaits, awaits + 8);
-                self.push(level);
+                self.push(object, frame);
                 Ok(next.map_or(Step::End(ChainEnd::Yield), Step::Next))
             }
             AwaitableKind::Other => {
@@ -171,9 +164,8 @@ impl ChainWalk {
         }
     }
 
-    fn push(&mut self, level: Level) {
-        self.chain.levels.push(level);
-        self.chain.anchors_of_level.push(self.chain.anchors.len() as u32);
+    fn push(&mut self, object: Addr, frame: RawFrame) {
+        self.chain.levels.push(Level { object, frame, anchors: self.chain.anchors.len() as u32 });
     }
 
     /// 3.11 and later: header, frame and usually the stack slot are one piece.
@@ -214,7 +206,7 @@ impl ChainWalk {
             end = end.max(iframe_at + fields.localsplus + 8 * u64::from(index) + 8);
         }
         self.anchor(object, state_at, end);
-        self.push(Level { object, frame });
+        self.push(object, frame);
         match target {
             _ if created => Ok(Step::End(ChainEnd::NotStarted)),
             None => Ok(Step::End(ChainEnd::Yield)),
@@ -262,7 +254,7 @@ impl ChainWalk {
             let slot = 8 * u64::from(index);
             self.anchor(header.frame.locals, slot, slot + 8);
         }
-        self.push(Level { object, frame: header.frame });
+        self.push(object, header.frame);
         match target {
             _ if created => Ok(Step::End(ChainEnd::NotStarted)),
             None => Ok(Step::End(ChainEnd::Yield)),

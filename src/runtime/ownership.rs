@@ -181,6 +181,7 @@ fn count_own_references(
     let mut own = 0;
     let mut looked_into = FxHashSet::default();
     let mut words = Vec::new();
+    let mut met = [addr; 4];
     for (depth, level) in levels.iter().enumerate() {
         let awaited = levels.get(depth + 1).map(|next| next.object);
         level.frame.slots(reader.view, MAX_SLOTS, &mut words)?;
@@ -191,7 +192,15 @@ fn count_own_references(
             }
             if object == addr {
                 own += i64::from(owns_reference(reader.layout, raw));
-            } else if optional(holders.contain(reader, object))? == Some(true) && looked_into.insert(object) {
+                continue;
+            }
+            // A caller passes the same few objects down all levels.
+            if met.contains(&object) {
+                continue;
+            }
+            met.rotate_right(1);
+            met[0] = object;
+            if optional(holders.contain(reader, object))? == Some(true) && looked_into.insert(object) {
                 own += optional(count_in_object(reader, object, addr, &mut looked_into))?.unwrap_or(0);
             }
         }

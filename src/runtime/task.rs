@@ -29,8 +29,8 @@ pub struct TaskRecord {
     pub cancel_requests: u32,
     /// How many references there are to it; `None` when that is not known.
     pub references: Option<i64>,
-    /// The pieces whose change means that the task made a step.
-    pub anchors: Vec<Span>,
+    /// The piece whose change means that the task made a step; a task made of attributes has none.
+    pub anchor: Option<Span>,
 }
 
 impl TaskRecord {
@@ -97,7 +97,7 @@ fn read_c_task(reader: &mut Reader<'_, '_>, classes: &mut FutureClasses, addr: A
         None => 0,
     };
     // The whole object up to its coroutine: count of references, callbacks, state, what it waits for.
-    let anchors = vec![Span::new(addr, (fields.coro.max(layout.asyncio.future.state) + 8) as usize)];
+    let anchor = Some(Span::new(addr, (fields.coro.max(layout.asyncio.future.state) + 8) as usize));
     Ok(TaskRecord {
         coroutine: not_none(reader, block.pointer(fields.coro)?)?,
         waiter: not_none(reader, block.pointer(fields.fut_waiter)?)?,
@@ -107,7 +107,7 @@ fn read_c_task(reader: &mut Reader<'_, '_>, classes: &mut FutureClasses, addr: A
         cancel_requests,
         future,
         references: optional(read_refcount(reader.view, reader.layout, addr))?.flatten(),
-        anchors,
+        anchor,
     })
 }
 
@@ -160,7 +160,7 @@ fn read_python_task(
         cancel_requests: u32::try_from(cancel_requests).unwrap_or(0),
         future,
         references: optional(read_refcount(reader.view, reader.layout, addr))?.flatten(),
-        anchors: Vec::new(),
+        anchor: None,
     })
 }
 

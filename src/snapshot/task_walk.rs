@@ -187,16 +187,16 @@ impl TaskWalk {
 
     /// The pieces that prove the reading, the task's own first.
     fn anchors(&self) -> Vec<Span> {
-        let own = self.record.iter().flat_map(|record| record.anchors.iter());
+        let own = self.record.iter().filter_map(|record| record.anchor.as_ref());
         own.chain(self.chain.iter().flat_map(|chain| chain.anchors.iter())).copied().collect()
     }
 
     /// Cuts the chain down to the first `held` anchors, because the rest moved.
     pub(super) fn keep_anchors(&mut self, held: usize) {
-        let own = self.record.as_ref().map_or(0, |record| record.anchors.len());
+        let own = usize::from(self.record.as_ref().is_some_and(|record| record.anchor.is_some()));
         if let Some(chain) = &mut self.chain {
             let kept = held.saturating_sub(own) as u32;
-            let levels = chain.anchors_of_level.iter().take_while(|needed| **needed <= kept).count();
+            let levels = chain.levels.iter().take_while(|level| level.anchors <= kept).count();
             // Without the task's own state not even the outermost level is its.
             let levels = if held < own { 0 } else { levels };
             chain.levels.truncate(levels);
