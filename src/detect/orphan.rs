@@ -42,8 +42,8 @@ impl Rule for OrphanedTask {
                 tasks,
                 evidence,
                 advice: "Keep what asyncio.create_task() returns (in a set, with add_done_callback(set.discard)) and \
-                         await it before the program ends, or start it in an asyncio.TaskGroup; without a reference \
-                         the garbage collector may end it, and its exception is heard by nobody."
+                         await it before the program ends, or start it in an asyncio.TaskGroup; now only what \
+                         it waits for keeps it alive, and its exception is heard by nobody."
                     .into(),
             });
         }

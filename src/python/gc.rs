@@ -8,7 +8,7 @@ use crate::target::{Addr, ReadError, View};
 const MAX_OBJECTS: usize = 5_000_000;
 
 /// LIMIT: how often a walk of one list goes on behind a link that was changed under it.
-const REPAIRS: u32 = 1_000;
+const REPAIRS: u32 = 20;
 
 /// Bytes of a collector's header and the head of the object behind it.
 const NODE: usize = 32;

@@ -218,6 +218,6 @@ pub fn add_unlisted_tasks(
     candidates.into_iter().for_each(|task| list.add(task));
     match walked {
         Ok(()) => Ok(()),
-        Err(error) => list.problem("finished tasks", error),
+        Err(error) => list.problem("failed tasks among the finished ones", error),
     }
 }

@@ -209,6 +209,9 @@ impl<'c> Capturing<'c> {
             }
             all.append(&mut list.tasks);
         }
+        // Interpreters can share what lists their tasks: up to 3.11 asyncio's C module is one for the whole process.
+        let mut seen = FxHashSet::default();
+        all.retain(|task| seen.insert(*task));
         Ok(all)
     }
 

@@ -160,9 +160,10 @@ impl<'m> View<'m> {
     /// Reads the pages of these addresses again, for a walk that found its next link changed.
     pub fn refresh(&mut self, addrs: &[Addr]) {
         for addr in addrs {
-            self.pages.remove(&(addr.raw() / PAGE));
+            let page = addr.raw() / PAGE;
+            self.pages.remove(&page);
+            self.recent[page as usize % RECENT] = None;
         }
-        self.recent.fill(None);
         self.prefetch(addrs.iter().map(|addr| Span::new(*addr, 1)));
     }
 
