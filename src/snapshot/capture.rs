@@ -385,10 +385,16 @@ impl<'c> Capturing<'c> {
             move |task: Addr| attempts.get(&task).is_some_and(|attempt| *attempt > read)
         };
         let waiters: FxHashSet<Addr> = walks.iter().filter_map(TaskWalk::waiter).collect();
+        // A future's memory is used again at once: what is read where one task waited can be another task's next future.
+        // So of a task that waits for one future alone, only that future's word counts.
+        let alone = |walk: &&TaskWalk| walk.wait.as_ref().is_some_and(|wait| wait.targets.is_empty());
+        let waits: FxHashMap<Addr, Addr> =
+            walks.iter().filter(alone).filter_map(|walk| Some((walk.addr, walk.waiter()?))).collect();
         for (future, (attempt, found)) in std::mem::take(&mut self.waiter_references) {
             // A future for which nobody waits any more wakes nobody.
             if waiters.contains(&future) {
-                references.add(found, is_stale(attempt));
+                let is_anothers = |task: Addr| waits.get(&task).is_some_and(|waiter| *waiter != future);
+                references.add(found, |task| is_stale(attempt)(task) || is_anothers(task));
             }
         }
         for walk in &mut walks {
