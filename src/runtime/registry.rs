@@ -106,10 +106,19 @@ fn add_weak_set(
     name: &'static str,
     list: &mut TaskList,
 ) -> Result<(), ReadError> {
-    let members = reader.global(tasks, name).and_then(|set| match set {
-        Some(set) => read_weak_set(reader.view, reader.layout, &mut reader.caches.types, set),
-        None => Err(ReadError::Invalid("task registry")),
-    });
+    let mut members = Err(ReadError::Invalid("task registry"));
+    for _ in 0..ATTEMPTS {
+        members = reader.global(tasks, name).and_then(|set| match set {
+            Some(set) => read_weak_set(reader.view, reader.layout, &mut reader.caches.types, set),
+            None => Err(ReadError::Invalid("task registry")),
+        });
+        match members {
+            Ok(_) => break,
+            Err(error) if error.is_fatal() => return Err(error),
+            // A set that grows moves its table; what was read of it before is stale.
+            Err(_) => reader.view.forget(),
+        }
+    }
     match members {
         Ok(found) => found.members.into_iter().for_each(|task| list.add(task)),
         Err(error) => list.problem("task registry", error)?,
