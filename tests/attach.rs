@@ -653,11 +653,13 @@ fn a_stopped_process_stands_still_and_goes_on() {
     let states = || process.thread_ids().into_iter().filter_map(|tid| KernelThread::read(&process, tid).state);
     for _ in 0..20 {
         let memory = StoppedMemory::stop(&process, LIMIT).unwrap();
+        // A thread that had ended already may leave the list at any time; none may begin.
         let threads = process.thread_ids();
         assert!(states().all(|state| matches!(state, ThreadState::Traced | ThreadState::Exited)));
         assert!(memory.guard().threads() > 3);
         locate(&process, &memory).unwrap();
-        assert_eq!(process.thread_ids(), threads, "nothing moved");
+        assert!(process.thread_ids().iter().all(|tid| threads.contains(tid)), "nothing moved");
+        assert!(states().all(|state| matches!(state, ThreadState::Traced | ThreadState::Exited)));
         drop(memory);
         assert!(states().all(|state| state != ThreadState::Traced), "the guard is gone, so is the stop");
     }
