@@ -11,10 +11,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("python", &["target"]),
     ("runtime", &["target", "python"]),
     ("snapshot", &["target", "python", "runtime"]),
-    ("detect", &["snapshot"]),
-    ("render", &["snapshot", "detect"]),
+    ("sampler", &["target", "python", "runtime", "snapshot"]),
+    ("profile", &["snapshot"]),
+    ("detect", &["snapshot", "profile"]),
+    ("render", &["snapshot", "profile", "detect"]),
     // `target` for the doctor's checks, which read no memory.
-    ("cli", &["target", "snapshot", "detect", "render"]),
+    ("cli", &["target", "snapshot", "sampler", "profile", "detect", "render"]),
 ];
 
 /// A longer file does not fit into a head.

@@ -276,7 +276,7 @@ impl Severity {
 }
 
 /// A judgement over a snapshot, made by the `detect` layer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
     /// kebab-case: `orphaned-task`, `exception-never-retrieved`, `await-cycle`, ...
     pub rule: &'static str,
