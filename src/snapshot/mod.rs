@@ -11,6 +11,7 @@ mod graph;
 pub mod model;
 pub mod session;
 pub mod tables;
+pub mod task_watch;
 mod task_walk;
 mod threads;
 
