@@ -11,8 +11,8 @@ mod graph;
 pub mod model;
 pub mod session;
 pub mod tables;
-pub mod task_watch;
 mod task_walk;
+pub mod task_watch;
 mod threads;
 
 pub use model::Snapshot;

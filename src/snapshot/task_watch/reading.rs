@@ -28,6 +28,8 @@ struct Walking {
     /// Number of the frame that names its function.
     coroutine: Option<u32>,
     described: bool,
+    /// The last list has it.
+    listed: bool,
 }
 
 /// What an attempt showed.
@@ -85,6 +87,7 @@ impl TaskWatch {
             lines: Lines::default(),
             coroutine: None,
             described: false,
+            listed: self.is_listed(at),
         };
         let mut walks: Vec<Walking> = open.into_iter().map(walking).collect();
         let Self { store, layout, knowledge, futures, .. } = self;
@@ -96,7 +99,8 @@ impl TaskWatch {
             done
         });
         let needed = |future: &Addr| attempt > 1 || !futures.get(future).is_some_and(|known| known.holds);
-        let waiters: FxHashSet<Addr> = walks.iter().filter_map(|walking| walking.walk.waiter()).filter(needed).collect();
+        let waiters: FxHashSet<Addr> =
+            walks.iter().filter_map(|walking| walking.walk.waiter()).filter(needed).collect();
         for (addr, entry) in read_futures(&mut view, store, layout, knowledge, waiters) {
             insert(store, futures, addr, entry);
         }
@@ -108,13 +112,18 @@ impl TaskWatch {
         let confirmed = knowledge.is_confirmed(store)?;
         let held = Proof::read(&mut view, walks.iter().map(|walking| &walking.walk))?.held;
         let _ = knowledge.take_touched(&mut view, store);
-        // From the second attempt on everything was read afresh, so what is gone shows.
-        let mut is_gone = |view: &mut View<'_>, addr: Addr| is_no_task(view, layout, knowledge, addr);
+        // What is gone shows when it was read later than the list that has it, or when no list has it.
+        let mut is_gone = |view: &mut View<'_>, walking: &Walking, read: Result<(), ReadError>| match read {
+            Ok(()) if walking.listed => Ok(false),
+            Ok(()) if walking.walk.record.as_ref().is_some_and(|record| !record.is_pending()) => Ok(true),
+            Err(_) if walking.listed && attempt == 1 => Ok(false),
+            _ => is_no_task(view, layout, knowledge, walking.walk.addr),
+        };
         let mut verdicts = Vec::with_capacity(walks.len());
         for ((walking, read), (same, all)) in walks.iter().zip(read).zip(held) {
             verdicts.push(match read {
                 Err(error) if error.is_fatal() => return Err(error),
-                Err(_) if attempt > 1 && is_gone(&mut view, walking.walk.addr)? => Verdict::Gone,
+                _ if is_gone(&mut view, walking, read)? => Verdict::Gone,
                 Err(_) if last => Verdict::Unreadable,
                 Err(_) => Verdict::Again,
                 Ok(()) if !confirmed && last => Verdict::Unreadable,
@@ -201,12 +210,7 @@ impl TaskWatch {
 }
 
 /// Keeps what was read of a future instead of what was known.
-pub(super) fn insert(
-    store: &Store,
-    futures: &mut FxHashMap<Addr, FutureEntry>,
-    addr: Addr,
-    entry: FutureEntry,
-) {
+pub(super) fn insert(store: &Store, futures: &mut FxHashMap<Addr, FutureEntry>, addr: Addr, entry: FutureEntry) {
     store.hold(&entry.lines);
     if let Some(before) = futures.insert(addr, entry) {
         store.release(&before.lines);
@@ -272,12 +276,7 @@ impl Walking {
 }
 
 /// Whether what was a task is none any more.
-fn is_no_task(
-    view: &mut View<'_>,
-    layout: &Layout,
-    knowledge: &mut Knowledge,
-    addr: Addr,
-) -> Result<bool, ReadError> {
+fn is_no_task(view: &mut View<'_>, layout: &Layout, knowledge: &mut Knowledge, addr: Addr) -> Result<bool, ReadError> {
     let mut reader = Reader::new(view, layout, &mut knowledge.caches);
     if optional(read_refcount(reader.view, layout, addr))?.is_none() {
         return Ok(true);
