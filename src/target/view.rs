@@ -246,6 +246,11 @@ impl<'m> View<'m> {
         if recent.is_some_and(|(recent, _)| recent == page) || self.pages.contains_key(&page) {
             return;
         }
+        // What is kept already costs no call.
+        if self.pages_from.keeps(addr) {
+            self.fetch(&[page]);
+            return;
+        }
         // Windows are aligned, so that they meet whichever way the list leads; the largest is one of the areas in which
         // CPython asks the system for memory.
         // Whatever window lies next to this page's, one of these distances leads into it.
