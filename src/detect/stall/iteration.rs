@@ -161,7 +161,7 @@ impl Open {
         self.ready = self.ready.max(sample.ready);
         self.call_names.learn(sample);
         if let Some(look) = &sample.kernel {
-            self.clocks.look(sample.at_ns, look);
+            self.clocks.look(sample.at_ns, look, state);
         }
     }
 

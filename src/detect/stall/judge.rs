@@ -52,9 +52,12 @@ impl Sums {
         if total == 0 || total - self.unclear < total / 4 {
             return Cause::Unknown;
         }
-        let starved_still = self.still.min(starved);
-        self.still -= starved_still;
-        self.moved -= self.moved.min(starved - starved_still);
+        let mut looked_as_if_it_ran = starved;
+        for ran in [&mut self.still, &mut self.moved, &mut self.collecting] {
+            let part = looked_as_if_it_ran.min(*ran);
+            *ran -= part;
+            looked_as_if_it_ran -= part;
+        }
         let running = if self.still > self.moved { Cause::Native } else { Cause::Cpu };
         let causes = [
             (running, self.moved + self.still),

@@ -223,9 +223,9 @@ pub(super) struct Clocks {
 }
 
 impl Clocks {
-    /// A look inside the stall.
-    pub(super) fn look(&mut self, at_ns: u64, look: &KernelLook) {
-        let ready = matches!(look.doing, Doing::Running | Doing::Fault);
+    /// A look inside the stall, by a sample that says `state`.
+    pub(super) fn look(&mut self, at_ns: u64, look: &KernelLook, state: State) {
+        let ready = look.doing == Doing::Running && state != State::Stopped;
         let stands = self.last.as_ref().is_some_and(|(_, last)| {
             last.run_ns.is_some() && last.run_ns == look.run_ns && last.starved_ns == look.starved_ns
         });
