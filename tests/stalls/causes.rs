@@ -262,6 +262,7 @@ fn a_callback_that_takes_the_larger_part_is_to_blame_among_many() {
             sample.callback = Some(number);
             sample.task = Some(long);
             sample.stack = watch.stack(&[app("nap", 5)]);
+            sample.gil = Gil::Free;
             sample.kernel = watch.look(call("clock_nanosleep", None));
         } else {
             sample.callback = Some(watch.next_callback());
@@ -292,4 +293,82 @@ fn a_page_fault_is_a_blocking_call_without_a_call() {
     let stall = watch.only_stall();
     assert_eq!(stall.cause, Cause::BlockingCall);
     assert!(stall.detail.is_some_and(|detail| detail.starts_with("page fault")));
+}
+
+#[test]
+fn a_sleep_that_keeps_the_gil_is_native_code() {
+    let mut watch = Watch::new();
+    watch.idle(5);
+    watch.iteration(150, &[app("handle", 10)], |watch, index, sample| {
+        sample.kernel = if index % 3 == 0 { None } else { watch.look(call("clock_nanosleep", None)) };
+    });
+    let stall = watch.only_stall();
+    assert_eq!(stall.cause, Cause::Native, "{stall:#?}");
+    assert_eq!(stall.detail.as_deref(), Some("keeps the GIL while it sleeps in clock_nanosleep"));
+    assert!(stall.advice.contains("process pool"));
+}
+
+#[test]
+fn samples_between_two_looks_at_the_kernel_mean_what_the_looks_say() {
+    let mut watch = Watch::new();
+    watch.idle(5);
+    watch.iteration(150, &[app("handle", 10)], |watch, index, sample| {
+        sample.gil = Gil::Free;
+        sample.moved = index == 0;
+        sample.kernel = watch.look(call("read", Some(3))).filter(|_| index % 10 == 9);
+    });
+    let stall = watch.only_stall();
+    assert_eq!((stall.cause, stall.evidence.in_call, stall.evidence.unclear), (Cause::BlockingCall, 141, 9));
+}
+
+#[test]
+fn a_stop_that_only_some_looks_can_see_lasts_from_one_to_the_next() {
+    let mut watch = Watch::new();
+    watch.idle(5);
+    watch.iteration(150, &[app("handle", 10)], |watch, index, sample| {
+        let stopped = (10..140).contains(&index);
+        sample.moved = !stopped;
+        sample.kernel = watch.look(if !stopped {
+            Doing::Running
+        } else if index % 5 == 0 {
+            Doing::Stopped
+        } else {
+            Doing::Fault
+        });
+        // Clocks and state are read together, each fifth time.
+        if let Some(look) = sample.kernel.as_mut().filter(|_| index % 5 != 0) {
+            (look.run_ns, look.starved_ns, look.throttled_us) = (None, None, None);
+        }
+    });
+    let stall = watch.only_stall();
+    assert_eq!((stall.cause, stall.evidence.stopped), (Cause::Suspended, 130), "{stall:#?}");
+    assert_eq!(stall.evidence.starved_ns, Some(0));
+}
+
+#[test]
+fn clocks_that_are_not_read_at_each_look_tell_all_the_same() {
+    let mut watch = Watch::new();
+    watch.idle(5);
+    watch.iteration(203, &[app("handle", 10)], |watch, index, sample| {
+        watch.run_ns += if index < 20 { MS } else { 0 };
+        sample.kernel = watch.look(Doing::Running);
+        if let Some(look) = sample.kernel.as_mut().filter(|_| index % 5 != 0) {
+            (look.run_ns, look.starved_ns, look.throttled_us) = (None, None, None);
+        }
+    });
+    let stall = watch.only_stall();
+    assert_eq!(stall.cause, Cause::CpuStarved, "{stall:#?}");
+    assert_eq!((stall.evidence.run_ns, stall.evidence.starved_ns), (Some(19 * MS), Some(180 * MS)));
+}
+
+#[test]
+fn a_queue_that_gets_shorter_shows_callbacks_that_have_no_numbers() {
+    let mut watch = Watch::new();
+    watch.idle(5);
+    watch.iteration(160, &[app("often", 5)], |_, index, sample| {
+        (sample.task, sample.moved) = (None, true);
+        sample.ready = Some(1_000 - 2 * index as u32);
+    });
+    let stall = watch.only_stall();
+    assert_eq!((stall.cause, stall.callbacks), (Cause::ManyCallbacks, Some(319)), "{stall:#?}");
 }

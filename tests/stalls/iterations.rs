@@ -1,7 +1,7 @@
 //! What is one stall, what is none, and when it is told of.
 
 use asyncprof::detect::stall::{Alert, Cause};
-use asyncprof::snapshot::event::{Gil, LoopSample, NoteKind, Phase};
+use asyncprof::snapshot::event::{Doing, Gil, LoopSample, NoteKind, Phase};
 use asyncprof::snapshot::tables::Tables;
 
 use crate::builder::{MS, Watch, app, call};
@@ -49,6 +49,7 @@ fn one_late_sample_is_enough_to_know_a_stall_by() {
     let since_ns = watch.at_ns + 10 * MS;
     watch.pass(160 * MS);
     let mut sample = watch.away_sample(since_ns, &[app("handle", 10)]);
+    sample.gil = Gil::Free;
     sample.kernel = watch.look(call("clock_nanosleep", None));
     watch.feed(&sample);
     watch.pass(30 * MS);
@@ -247,6 +248,43 @@ fn waits_for_the_gil_one_after_the_other_are_not_one_stall() {
     assert_eq!(told(&watch), []);
     leaving(&mut watch, &|_, _| ());
     assert_eq!(told(&watch), [("began", 100), ("continues", 200), ("ended", 299)]);
+}
+
+/// Samples of a thread that waits for the GIL, and what it runs for in each millisecond.
+fn wait_for_gil(watch: &mut Watch, ms: std::ops::Range<u64>, run_ns: u64) {
+    for index in ms {
+        watch.pass(MS);
+        watch.run_ns += run_ns;
+        let mut sample = watch.idle_sample();
+        (sample.phase, sample.gil) = (Phase::LeavingSelector, Gil::Other(Some(7)));
+        sample.kernel = watch.look(Doing::WaitingForGil).filter(|_| index % 5 == 0);
+        watch.feed(&sample);
+    }
+}
+
+#[test]
+fn a_thread_that_ran_between_samples_has_not_waited_for_the_gil_all_the_time() {
+    let mut watch = Watch::new();
+    watch.idle(5);
+    wait_for_gil(&mut watch, 0..500, MS / 50);
+    watch.idle(5);
+    assert_eq!(told(&watch), []);
+    wait_for_gil(&mut watch, 0..150, MS / 200);
+    watch.idle(1);
+    assert_eq!(told(&watch), [("began", 100), ("ended", 149)]);
+}
+
+#[test]
+fn a_late_sampler_does_not_cut_a_wait_in_two_in_which_the_thread_hardly_ran() {
+    let mut watch = Watch::new();
+    watch.idle(5);
+    wait_for_gil(&mut watch, 0..50, MS / 200);
+    watch.pass(9 * MS);
+    wait_for_gil(&mut watch, 60..120, MS / 200);
+    watch.pass(400 * MS);
+    wait_for_gil(&mut watch, 0..50, MS / 200);
+    watch.idle(1);
+    assert_eq!(told(&watch), [("began", 100), ("ended", 118)]);
 }
 
 #[test]
