@@ -20,8 +20,11 @@ const PERIODS: u64 = 3;
 /// back to its selector, took 1.2 %, one with twenty timers 2 % to 3 %.
 const WAITING_RUN_SHARE: u64 = 100;
 
+/// What it runs for besides, before it waits and at some of the wake-ups of a busy machine.
+const WAITING_RUN_NS: u64 = 250_000;
+
 /// Too short a time to judge a share by.
-const SHORTEST_WINDOW_NS: u64 = 15_000_000;
+const SHORTEST_WINDOW_NS: u64 = 10_000_000;
 
 /// However little it ran.
 const LONGEST_UNSEEN_WAIT_NS: u64 = 20_000_000;
