@@ -2,7 +2,8 @@
 //! inside the interval, and nothing else is.
 
 use asyncprof::detect::stall::{Alert, Stall};
-use asyncprof::snapshot::event::LoopSample;
+use asyncprof::snapshot::event::{Doing, Gil, LoopSample, Note, NoteKind, Phase};
+use asyncprof::snapshot::tables::{StackId, TaskNo};
 use proptest::prelude::*;
 
 use crate::builder::{MS, THRESHOLD, Watch, app};
@@ -57,7 +58,7 @@ proptest! {
             let sample = match within {
                 // What the loop keeps is cut to its precision.
                 Some((start, _)) => {
-                    let since = if precision > 0 { start / precision * precision } else { *start };
+                    let since = start - start.checked_rem(precision).unwrap_or(0);
                     LoopSample { away_precision_ns: precision as u32, ..watch.away_sample(since, &[app("f", 1)]) }
                 }
                 None => watch.idle_sample(),
@@ -86,5 +87,73 @@ proptest! {
             prop_assert!(reports <= 1);
             prop_assert!(!seen || reports == 1, "{start} to {end} was not reported");
         }
+    }
+}
+
+/// Numbers that are likely to be equal, near each other, or at the end of their range.
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![0..4u64, (0..4u64).prop_map(|number| number * THRESHOLD), Just(u64::MAX), any::<u64>()]
+}
+
+fn sample() -> impl Strategy<Value = LoopSample> {
+    let phases = [Phase::Selecting, Phase::Away, Phase::LeavingSelector, Phase::NotRunning, Phase::Unknown];
+    let gils = [Gil::Free, Gil::Own, Gil::Other(Some(7)), Gil::Other(None), Gil::None, Gil::Unknown];
+    let doings = [Doing::Running, Doing::WaitingForGil, Doing::Fault, Doing::Stopped, Doing::Unknown];
+    let place = (prop::sample::select(phases.to_vec()), prop::option::of(number()), any::<u32>(), number());
+    let ids = (prop::option::of(number()), prop::option::of(0..3u32), prop::option::of(0..6u32), any::<(u16, u16)>());
+    let facts = (any::<[bool; 4]>(), prop::option::of(0..9u32), prop::sample::select(gils.to_vec()));
+    let kernel = (prop::sample::select(doings.to_vec()), number(), number(), number());
+    (place, ids, facts, prop::option::of(kernel)).prop_map(|(place, ids, facts, kernel)| {
+        let mut watch = Watch::new();
+        (watch.run_ns, watch.starved_ns) = (0, 0);
+        let mut sample = watch.idle_sample();
+        (sample.phase, sample.away_since_ns, sample.away_precision_ns, sample.at_ns) = place;
+        sample.callback = ids.0;
+        sample.task = ids.1.map(TaskNo);
+        sample.stack = ids.2.map(StackId);
+        sample.holder_stack = sample.stack;
+        (sample.outer, sample.coroutines) = ids.3;
+        [sample.torn, sample.moved, sample.collecting, _] = facts.0;
+        (sample.ready, sample.gil) = (facts.1, facts.2);
+        sample.kernel = kernel.and_then(|(doing, run, starved, throttled)| {
+            let mut look = watch.look(doing)?;
+            (look.run_ns, look.starved_ns, look.throttled_us) = (Some(run), Some(starved), Some(throttled));
+            Some(look)
+        });
+        sample
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_stream_of_samples_is_too_strange(
+        samples in prop::collection::vec((sample(), any::<bool>()), 1..60),
+        in_order in any::<bool>(),
+        threshold in number(),
+    ) {
+        let mut watch = Watch::new();
+        watch.event_loop(1);
+        watch.task("Task-1");
+        watch.stack(&[app("f", 1), app("g", 2)]);
+        let mut detector = asyncprof::detect::stall::StallDetector::new(threshold);
+        let mut samples = samples;
+        if in_order {
+            samples.sort_by_key(|(sample, _)| sample.at_ns);
+        }
+        let kinds = [NoteKind::Stopped, NoteKind::Continued, NoteKind::Suspended, NoteKind::Exited];
+        for (index, (sample, noted)) in samples.iter().enumerate() {
+            let mut alerts = detector.sample(sample, &watch.tables);
+            if *noted && index % 7 == 0 {
+                let note = Note { at_ns: sample.at_ns, kind: kinds[index % kinds.len()], text: String::new() };
+                alerts.extend(detector.note(&note, &watch.tables));
+                detector.tables_begin_anew(&watch.tables);
+            }
+            for stall in alerts.iter().map(Alert::stall) {
+                prop_assert!(stall.at_least_ns >= threshold);
+                prop_assert!(stall.at_most_ns.is_none_or(|most| most >= stall.at_least_ns));
+                prop_assert!(stall.coroutines <= stall.stack.len());
+            }
+        }
+        detector.finish(&watch.tables);
     }
 }

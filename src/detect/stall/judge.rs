@@ -27,7 +27,7 @@ impl Sums {
     fn of(tally: &Tally) -> Self {
         let mut sums = Self::default();
         for Share { state, ns, .. } in tally.shares() {
-            *match state {
+            let sum = match state {
                 State::Stopped => &mut sums.stopped,
                 State::Collecting { .. } => &mut sums.collecting,
                 State::WaitingForGil => &mut sums.waiting_for_gil,
@@ -37,13 +37,16 @@ impl Sums {
                 State::Running { moved: true, .. } => &mut sums.moved,
                 State::Running { moved: false, .. } => &mut sums.still,
                 State::Unclear => &mut sums.unclear,
-            } += ns;
+            };
+            *sum = sum.saturating_add(ns);
         }
         sums
     }
 
     fn total(&self) -> u64 {
-        self.stopped + self.collecting + self.waiting_for_gil + self.in_call + self.moved + self.still + self.unclear
+        let sums =
+            [self.stopped, self.collecting, self.waiting_for_gil, self.in_call, self.moved, self.still, self.unclear];
+        sums.into_iter().fold(0, u64::saturating_add)
     }
 
     /// The cause that most of the time speaks for. A thread that is ready to run and gets no processor looks as if it
@@ -62,7 +65,7 @@ impl Sums {
         }
         let running = if self.still > self.moved { Cause::Native } else { Cause::Cpu };
         let causes = [
-            (running, self.moved + self.still),
+            (running, self.moved.saturating_add(self.still)),
             (Cause::BlockingCall, self.in_call),
             (Cause::GilWait, self.waiting_for_gil),
             (Cause::Gc, self.collecting),
