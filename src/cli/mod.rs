@@ -4,6 +4,8 @@
 
 mod abilities;
 mod args;
+mod child;
+mod config;
 mod doctor;
 mod dump;
 mod exit;
@@ -11,10 +13,12 @@ mod image;
 mod output;
 mod processes;
 mod progress;
+mod signals;
+mod units;
 
 use std::path::Path;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser as _};
 
 pub use args::Cli;
 pub use exit::Exit;
@@ -24,13 +28,31 @@ use crate::snapshot::session::AttachError;
 
 /// Reads the command line, does what it says, and answers with the exit code.
 pub fn main() -> Exit {
-    match Cli::try_parse() {
-        Ok(cli) => run(&cli),
+    match parse() {
+        Ok(Ok(cli)) => run(&cli),
+        Ok(Err(failure)) => {
+            failure.report();
+            failure.exit
+        }
         Err(error) => {
             // Help and version are results, and a closed pipe is nobody's error.
             let _ = error.print();
             if error.use_stderr() { Exit::Usage } else { Exit::Fine }
         }
+    }
+}
+
+/// The command line alone, and if it makes sense once more with the project's settings: help must not depend on them.
+fn parse() -> Result<Result<Cli, Failure>, clap::Error> {
+    let cli = Cli::try_parse()?;
+    if !cli.command.has_settings() {
+        return Ok(Ok(cli));
+    }
+    // Without a folder there are no settings.
+    let Ok(folder) = std::env::current_dir() else { return Ok(Ok(cli)) };
+    match config::apply(Cli::command(), &folder) {
+        Ok(command) => Cli::from_arg_matches(&command.try_get_matches()?).map(Ok),
+        Err(failure) => Ok(Err(failure)),
     }
 }
 
