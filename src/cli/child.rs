@@ -1,15 +1,17 @@
 //! The program of `record -- CMD`: started with our stdin, stdout and stderr, told what we are told, and its status passed
 //! on. It must not know that it is watched.
 //!
-//! INVARIANT: only this process is waited for, and a signal goes to it only before it is reaped: its id cannot mean another.
+//! INVARIANT: only this process is waited for, and by `wait` alone, which takes the value: a signal cannot go to another process
+//! that has got its id.
 
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child as Process, Command, ExitStatus};
 
-use crossbeam_channel::{Receiver, bounded};
-use nix::sys::signal::{Signal, kill};
+use crossbeam_channel::{Receiver, TryRecvError, bounded};
+use nix::errno::Errno;
+use nix::sys::signal::kill;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
@@ -20,7 +22,7 @@ use super::{Exit, Failure};
 #[derive(Debug)]
 pub(super) struct Child {
     process: Process,
-    /// Says once that it has ended.
+    /// Closed when it has ended.
     pub(super) ended: Receiver<()>,
 }
 
@@ -47,23 +49,16 @@ impl Child {
         self.process.id() as i32
     }
 
+    /// Whether it is over.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.try_recv() == Err(TryRecvError::Disconnected)
+    }
+
     /// Hands on a request to end, unless the terminal has told it already.
-    pub(super) fn hand_on(&mut self, request: Request) {
+    pub(super) fn hand_on(&self, request: Request) {
         if !request.from_terminal {
-            self.tell(request.signal);
-        }
-    }
-
-    /// Ends it, however long it would have run.
-    pub(super) fn end(&mut self) {
-        self.tell(Signal::SIGTERM);
-    }
-
-    fn tell(&mut self, signal: Signal) {
-        // Once its status was taken, `try_wait` gives it again without asking the kernel.
-        if let Ok(None) = self.process.try_wait() {
             // It may have ended just now, and is not reaped: then nobody hears this.
-            let _ = kill(Pid::from_raw(self.pid()), signal);
+            let _ = kill(Pid::from_raw(self.pid()), request.signal);
         }
     }
 
@@ -77,12 +72,13 @@ impl Child {
 
 /// Waits for the end on a thread of its own, without taking the status: the process stays a zombie, and its id its own.
 fn watch_for_end(pid: u32) -> Result<Receiver<()>, Failure> {
-    let (sender, ended) = bounded(1);
+    let (sender, ended) = bounded::<()>(0);
     let wait = move || {
-        let pid = Id::Pid(Pid::from_raw(pid as i32));
+        // CAST: the kernel's process ids are positive `i32`s; std shows them as `u32`.
+        let pid = Pid::from_raw(pid as i32);
         // An error other than an interruption means that it is not ours any more.
-        while let Err(nix::errno::Errno::EINTR) = waitid(pid, WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {}
-        let _ = sender.send(());
+        while let Err(Errno::EINTR) = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {}
+        drop(sender);
     };
     std::thread::Builder::new()
         .name("child".into())

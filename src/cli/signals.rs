@@ -11,6 +11,8 @@ use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::Origin;
 
+use super::{Exit, Failure};
+
 /// Somebody wants us to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Request {
@@ -31,7 +33,14 @@ const PENDING: usize = 16;
 
 impl Signals {
     /// From now on Ctrl-C and its like are requests.
-    pub(super) fn listen() -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When the kernel has no room for a handler or a thread.
+    pub(super) fn listen() -> Result<Self, Failure> {
+        Self::try_listen().map_err(|error| Failure::new(Exit::Own, format!("cannot listen to signals: {error}")))
+    }
+
+    fn try_listen() -> io::Result<Self> {
         let mut wanted = vec![SIGINT, SIGTERM, SIGQUIT];
         if !ignores(SIGHUP) {
             // Under nohup the terminal may close.

@@ -7,8 +7,8 @@ use std::time::Duration;
 /// than the time there is for it.
 const RATES: Limits = Limits { least: 0.1, most: 1e6, range: "0.1 to 1000000 a second (1000, 1khz, 100k)" };
 
-/// LIMIT: looks at all tasks a second. Zero means never.
-const TASK_RATES: Limits = Limits { least: 0.0, most: 1e4, range: "0 (never) to 10000 a second (10, 0.5)" };
+/// LIMIT: looks at all tasks a second. One takes a millisecond and more where there are thousands.
+const TASK_RATES: Limits = Limits { least: 0.01, most: 1e4, range: "0.01 to 10000 a second (10, 0.5)" };
 
 /// LIMIT: how long to watch, seconds. Ten years are as good as for ever, and fit into every clock.
 const DURATIONS: Limits = Limits { least: 0.01, most: 315_360_000.0, range: "10ms to 87600h (30, 250ms, 1.5s, 5m, 2h)" };
@@ -41,7 +41,7 @@ pub(super) fn parse_rate(text: &str) -> Result<f64, String> {
     parse_frequency(text, &RATES)
 }
 
-/// Looks at all tasks a second; zero switches them off.
+/// Looks at all tasks a second: `10`, `0.5`.
 pub(super) fn parse_task_rate(text: &str) -> Result<f64, String> {
     parse_frequency(text, &TASK_RATES)
 }
@@ -128,8 +128,8 @@ mod tests {
             let message = parse_rate(text).unwrap_err();
             assert!(message.contains("0.1 to 1000000 a second"), "{text}: {message}");
         }
-        assert_eq!(parse_task_rate("0"), Ok(0.0), "never");
-        assert!(parse_task_rate("20k").unwrap_err().contains("0 (never) to 10000"));
+        assert_eq!(parse_task_rate("0.5"), Ok(0.5));
+        assert!(parse_task_rate("20k").unwrap_err().contains("0.01 to 10000"));
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(in crate::cli) struct WatchArgs {
     #[arg(short, long, value_name = "RATE", default_value = "1000", value_parser = parse_rate, env = "ASYNCPROF_RATE")]
     pub(in crate::cli) rate: f64,
 
-    /// Look at all tasks so many times a second; 0 for never.
+    /// Look at all tasks so many times a second.
     #[arg(long, value_name = "RATE", default_value = "10", value_parser = parse_task_rate, env = "ASYNCPROF_TASK_RATE")]
     pub(in crate::cli) task_rate: f64,
 
@@ -180,9 +180,15 @@ pub(in crate::cli) struct DemoArgs {
     #[arg(long, value_name = "PYTHON", default_value = "python3", env = "ASYNCPROF_PYTHON")]
     pub(in crate::cli) python: PathBuf,
 
-    /// Watch it for so long.
-    #[arg(short, long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
-    pub(in crate::cli) duration: Duration,
+    /// How to watch it; for 5 s unless given.
+    #[command(flatten)]
+    pub(in crate::cli) watch: WatchArgs,
+}
+
+impl Default for FlameArgs {
+    fn default() -> Self {
+        Self { by: ByName::Run, full_task_names: false }
+    }
 }
 
 /// How a report is written.

@@ -1,0 +1,82 @@
+//! `asyncprof flamegraph`: where the time goes, of a recording or of a process that is watched for it. It must not know how one
+//! is drawn.
+
+use std::io::{self, IsTerminal as _};
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::bounded;
+
+use super::args::{Color, FlamegraphArgs};
+use super::output::Destination;
+use super::product::{self, Product};
+use super::signals::Signals;
+use super::watching::{self, Listeners, verdict};
+use super::{Exit, Failure, processes, replay};
+use crate::detect::analysis::Analysis;
+use crate::sampler::{self, Stop};
+
+/// How long a process is watched when nothing is said.
+const DURATION: Duration = Duration::from_secs(10);
+
+pub(super) fn run(args: &FlamegraphArgs, color: Color) -> Result<Exit, Failure> {
+    let destination = Destination::check(&args.output, args.force)?;
+    if matches!(destination, Destination::Stdout) && io::stdout().is_terminal() {
+        return Err(Failure::new(Exit::Usage, "a flame graph is not for the terminal").hint("give -o a file.svg"));
+    }
+    let product = Product::of_ending(&args.output, args.flame.by).unwrap_or(Product::Flamegraph(args.flame.by));
+    let base = args.diff.as_deref().map(|base| replay::read(base, None, args.flame)).transpose()?;
+    let analysis = match source(args)? {
+        Source::File(path) => replay::read(path, None, args.flame)?,
+        Source::Process(pid) => watch(pid, args, color)?,
+    };
+    match base {
+        Some(base) => product::write_difference(product, &base, &analysis, args.flame, &destination)?,
+        None => product::write(product, &analysis, args.flame, &destination, color)?,
+    }
+    Ok(Exit::Fine)
+}
+
+enum Source<'a> {
+    File(&'a Path),
+    Process(i32),
+}
+
+/// A number alone is a process; who has a file of that name writes `./4211`.
+fn source(args: &FlamegraphArgs) -> Result<Source<'_>, Failure> {
+    if let Some(path) = &args.source {
+        let pid = path.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        return match pid.map(str::parse::<i32>) {
+            None => Ok(Source::File(path)),
+            Some(Ok(pid)) if pid > 0 => Ok(Source::Process(pid)),
+            Some(_) => Err(Failure::new(Exit::Usage, format!("{} is no process id", path.display()))),
+        };
+    }
+    match (args.pid, &args.name) {
+        (Some(pid), _) => Ok(Source::Process(pid)),
+        (None, Some(name)) => processes::find_by_name(name).map(Source::Process),
+        // INVARIANT: one of the three is required by its definition.
+        (None, None) => Err(Failure::new(Exit::Usage, "of which recording or process?")),
+    }
+}
+
+fn watch(pid: i32, args: &FlamegraphArgs, color: Color) -> Result<Analysis, Failure> {
+    let signals = Signals::listen()?;
+    let stop = Stop::default();
+    let (watching, done) = bounded::<()>(0);
+    let mut how = args.watch.clone();
+    how.duration.get_or_insert(DURATION);
+    thread::scope(|scope| {
+        watching::relay(scope, &signals, None, stop.clone(), done);
+        let _watching = watching;
+        let watch = sampler::start(pid, &watching::options(&how, &stop))?;
+        let header = watch.header.clone();
+        let mut listeners = Listeners::silent(&header, color, product::analysis(header.clone(), args.flame));
+        let outcome = listeners.follow(watch, &how);
+        match verdict(&outcome, &header)? {
+            Exit::Fine => Ok(listeners.into_analysis()),
+            exit => Err(Failure::new(exit, format!("nothing was seen of process {pid} to draw"))),
+        }
+    })
+}
