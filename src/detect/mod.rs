@@ -7,6 +7,7 @@
 
 pub mod analysis;
 mod backlog;
+mod blocked;
 mod blocking;
 mod cycle;
 mod exception;

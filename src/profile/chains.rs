@@ -1,35 +1,72 @@
-//! Stitched stacks: a task under the tasks that wait for it. It must not know what the time was spent for.
+//! What stands above a task in a stitched stack: the name of the outermost task, and the await stacks of those that wait
+//! for it, each kept once. It must not know what the time was spent with.
 
-use crate::snapshot::model::{Frame, WaitKind};
+use rustc_hash::FxHashMap;
 
-/// One level of a stitched stack.
+use super::names::{NameId, Names};
+use super::stacks::{KeptStack, Stacks};
+use super::weights::{Label, stack_labels};
+
+/// Number of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct ChainId(u32);
+
+/// The innermost part of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Label<'p> {
-    /// The outermost task, by name; `None` where it has none.
-    Task(Option<&'p str>),
-    /// The loop runs a callback that is no task's step.
-    Callback,
-    /// A frame.
-    Frame(&'p Frame),
-    /// The inner part could not be read as one moment.
-    Torn,
-    /// What the task waits for.
-    Await(WaitKind),
-    /// The task could run, and waits for its turn.
-    Ready,
-    /// What the task does is not known.
-    Unknown,
-    /// All that is beyond the limit of distinct stacks.
-    Other,
+pub(super) enum Link {
+    /// A task that nobody waits for.
+    Root(Option<NameId>),
+    /// The await stack of a task that stands under a chain.
+    Under(ChainId, Option<KeptStack>),
 }
 
-/// Time that was spent in one stack.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Weighted<'p> {
+/// Chains, each kept once.
+#[derive(Debug, Default)]
+pub(super) struct Chains {
+    links: Vec<Link>,
+    ids: FxHashMap<Link, ChainId>,
+}
+
+impl Chains {
+    /// LIMIT: distinct chains.
+    const LIMIT: usize = 1 << 18;
+
+    /// All chains beyond the limit. No real one has this number.
+    pub(super) const OTHER: ChainId = ChainId(u32::MAX);
+
+    pub(super) fn add(&mut self, link: Link) -> ChainId {
+        if let Some(id) = self.ids.get(&link) {
+            return *id;
+        }
+        if self.links.len() >= Self::LIMIT || matches!(link, Link::Under(Self::OTHER, _)) {
+            return Self::OTHER;
+        }
+        let id = ChainId(self.links.len() as u32);
+        self.links.push(link);
+        self.ids.insert(link, id);
+        id
+    }
+
     /// Outermost first.
-    pub stack: Vec<Label<'p>>,
-    /// Nanoseconds.
-    pub time_ns: u64,
-    /// Samples for time that was run, intervals for time that was waited. Fan-in splits time, not these.
-    pub count: u64,
+    pub(super) fn labels<'p>(&self, chain: ChainId, stacks: &'p Stacks, names: &'p Names) -> Vec<Label<'p>> {
+        let mut parts = Vec::new();
+        let mut next = Some(chain);
+        while let Some(id) = next {
+            next = match self.links.get(id.0 as usize) {
+                None => {
+                    parts.push(vec![Label::Other]);
+                    None
+                }
+                Some(Link::Root(name)) => {
+                    parts.push(vec![Label::Task(name.map(|name| &**names.text(name)))]);
+                    None
+                }
+                Some(Link::Under(above, stack)) => {
+                    parts.push(stack_labels(*stack, stacks));
+                    Some(*above)
+                }
+            };
+        }
+        parts.into_iter().rev().flatten().collect()
+    }
 }

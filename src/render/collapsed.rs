@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::{Options, escape, label};
+use crate::profile::names::fold_digits;
 use crate::snapshot::Snapshot;
 use crate::snapshot::model::{Finding, Task};
 
@@ -50,19 +51,6 @@ fn task_frame(task: &Task, full: bool) -> String {
         Some(name) if full => without_separator(&label::name(name)).into_owned(),
         Some(name) => without_separator(&label::name(&fold_digits(name))).into_owned(),
     }
-}
-
-/// `Task-17` and `Task-18` as `Task-*`: where a program waits does not depend on a counter.
-fn fold_digits(name: &str) -> String {
-    let mut folded = String::with_capacity(name.len());
-    for character in name.chars() {
-        match character.is_ascii_digit() {
-            true if folded.ends_with('*') => {}
-            true => folded.push('*'),
-            false => folded.push(character),
-        }
-    }
-    folded
 }
 
 /// The semicolon separates frames.

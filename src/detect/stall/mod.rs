@@ -4,6 +4,15 @@
 //! A stall is one iteration of a loop that keeps the loop from its selector for the threshold or longer. A loop that is busy
 //! all the time with short iterations is healthy: all its samples show it away, each since a moment ago.
 
+mod advice;
+mod detector;
+mod iteration;
+mod judge;
+mod site;
+mod tally;
+
+pub use detector::StallDetector;
+
 use crate::snapshot::model::Frame;
 use crate::snapshot::tables::{LoopInfo, TaskInfo};
 
@@ -159,7 +168,7 @@ pub enum Alert {
     Began(Stall),
     /// It has reached twice the threshold, four times, eight times, and so on, and lasts.
     Continues(Stall),
-    /// It is over. A stall that was over when it was first known had no `Began`.
+    /// It is over. Every stall that ends had its `Began`.
     Ended(Stall),
 }
 
@@ -180,8 +189,8 @@ pub struct Iteration {
     pub start_ns: u64,
     /// How long it lasted at least.
     pub at_least_ns: u64,
-    /// How long it lasted at most.
-    pub at_most_ns: u64,
+    /// How long it lasted at most; `None` where no sample came before it and it does not say itself when it began.
+    pub at_most_ns: Option<u64>,
     /// `start_ns` is the loop's own word, not a sample's time.
     pub exact_start: bool,
 }
