@@ -113,7 +113,8 @@ def score(seconds):
     """Finds out what goes with what; as long on every machine."""
     total, end = 0, time.perf_counter() + seconds
     while time.perf_counter() < end:
-        total += sum(number * number for number in range(1000))
+        for number in range(1000):
+            total += number * number
     return total
 
 

@@ -35,15 +35,17 @@ fn watch(pid: i32, args: &AttachArgs, color: Color, outputs: &Outputs, stop: &St
     let header = watch.header.clone();
     let mut listeners = Listeners::new(&header, color);
     listeners.recording = outputs.recording.as_ref().map(|place| Recording::create(place, &header)).transpose()?;
-    listeners.analysis = Some(product::analysis(header.clone(), args.flame));
+    watching::announce(&header, None, false);
+    let mut analysis = product::analysis(header.clone(), args.flame);
+    listeners.analysis = Some(&mut analysis);
     let outcome = listeners.follow(watch, &args.watch);
+    let recording = listeners.recording;
     let verdict = verdict(&outcome, &header);
-    if !matches!(verdict, Err(ref failure) if failure.exit == Exit::Gone)
-        && let Some(analysis) = &listeners.analysis
-    {
-        outputs.write(analysis, args, color)?;
+    // Of nothing there is nothing to write; of what was seen before a failure there is.
+    if !matches!(verdict, Err(ref failure) if failure.exit != Exit::Own) {
+        outputs.write(&analysis, args, color)?;
     }
-    if let Some(recording) = &listeners.recording {
+    if let Some(recording) = &recording {
         recording.verdict()?;
     }
     verdict

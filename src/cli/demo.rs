@@ -47,11 +47,10 @@ fn watch(pid: i32, args: &DemoArgs, stop: &Stop, color: Color, folder: &Folder) 
     let flame = FlameArgs::default();
     let watch = sampler::start(pid, &watching::options(&how, stop))?;
     let header = watch.header.clone();
+    let mut analysis = product::analysis(header.clone(), flame);
     let mut listeners = Listeners::new(&header, color);
-    listeners.analysis = Some(product::analysis(header.clone(), flame));
-    let outcome = listeners.follow(watch, &how);
-    let exit = verdict(&outcome, &header)?;
-    let analysis = listeners.into_analysis();
+    listeners.analysis = Some(&mut analysis);
+    let exit = verdict(&listeners.follow(watch, &how), &header)?;
     let picture = Destination::check(&folder.picture, false)?;
     product::write(Product::Flamegraph(ByName::Run), &analysis, flame, &picture, color)?;
     product::write(Product::Report(ReportFormat::Text), &analysis, flame, &Destination::Stdout, color)?;

@@ -72,10 +72,11 @@ fn watch(pid: i32, args: &FlamegraphArgs, color: Color) -> Result<Analysis, Fail
         let _watching = watching;
         let watch = sampler::start(pid, &watching::options(&how, &stop))?;
         let header = watch.header.clone();
-        let mut listeners = Listeners::silent(&header, color, product::analysis(header.clone(), args.flame));
-        let outcome = listeners.follow(watch, &how);
+        watching::announce(&header, None, false);
+        let mut analysis = product::analysis(header.clone(), args.flame);
+        let outcome = Listeners::silent(&header, color, &mut analysis).follow(watch, &how);
         match verdict(&outcome, &header)? {
-            Exit::Fine => Ok(listeners.into_analysis()),
+            Exit::Fine => Ok(analysis),
             exit => Err(Failure::new(exit, format!("nothing was seen of process {pid} to draw"))),
         }
     })

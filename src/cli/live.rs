@@ -132,15 +132,20 @@ impl Live {
     fn text_of(&mut self, alert: &Alert) -> String {
         let stall = alert.stall();
         let key = (stall.event_loop.key, stall.start_ns);
-        let (code, word, is_known) = match alert {
-            Alert::Began(_) => ("1;31", "stall", !self.told.insert(key)),
-            Alert::Continues(_) => ("1;31", "goes on", true),
-            Alert::Ended(_) => ("1", "was", self.told.remove(&key)),
+        let (code, word) = match alert {
+            Alert::Began(_) => {
+                self.told.insert(key);
+                ("1;31", "stall")
+            }
+            Alert::Continues(_) => ("1;31", "lasts"),
+            Alert::Ended(_) if self.told.remove(&key) => ("1", "ended"),
+            // It was over when it was first known.
+            Alert::Ended(_) => ("1;31", "stall"),
         };
         let mut text = format!(
             "{} {} {:>9}  ",
             self.time_of_day.of(stall.start_ns.saturating_add(stall.at_least_ns)),
-            self.style(code, &format!("{:<7}", if is_known || word != "was" { word } else { "stall" })),
+            self.style(code, &format!("{word:<5}")),
             length(stall.at_least_ns),
         );
         self.add_place(&mut text, stall);

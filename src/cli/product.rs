@@ -4,9 +4,10 @@
 use std::path::Path;
 
 use super::args::{ByName, Color, FlameArgs, ReportFormat};
-use super::output::{self, Destination};
-use super::{Exit, Failure};
+use super::Failure;
+use super::output::Destination;
 use crate::detect::analysis::Analysis;
+use crate::profile::Naming;
 use crate::snapshot::event::Header;
 
 /// Something to write.
@@ -29,4 +30,34 @@ impl Product {
             _ => return None,
         })
     }
+}
+
+/// An analysis of a watch that begins, kept as its products need it.
+pub(super) fn analysis(header: Header, flame: FlameArgs) -> Analysis {
+    let naming = if flame.full_task_names { Naming::Full } else { Naming::Folded };
+    Analysis::with_naming(header, naming)
+}
+
+/// Writes one product.
+pub(super) fn write(
+    product: Product,
+    analysis: &Analysis,
+    flame: FlameArgs,
+    destination: &Destination,
+    color: Color,
+) -> Result<(), Failure> {
+    let _ = (flame, color);
+    destination.write(|out| writeln!(out, "{product:?} {:#?}", analysis.stalls().total()))
+}
+
+/// Writes how one watch differs from another.
+pub(super) fn write_difference(
+    product: Product,
+    base: &Analysis,
+    analysis: &Analysis,
+    flame: FlameArgs,
+    destination: &Destination,
+) -> Result<(), Failure> {
+    let _ = (base, flame);
+    destination.write(|out| writeln!(out, "{product:?} {:#?}", analysis.stalls().total()))
 }

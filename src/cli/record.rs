@@ -75,7 +75,8 @@ fn watch(
     let watch = sampler::start(pid, &options)?;
     let header = watch.header.clone();
     let mut listeners = Listeners::new(&header, color);
-    listeners.recording = Some(Recording::create(place, &header)?);
+    let recording = listeners.recording.insert(Recording::create(place, &header)?);
+    watching::announce(&header, Some(recording.path()), ours);
     listeners.recording_is_all = !ours;
     let outcome = listeners.follow(watch, &args.watch);
     let verdict = verdict(&outcome, &header);

@@ -51,7 +51,6 @@ impl Place {
 }
 
 /// A recording that is written.
-#[derive(Debug)]
 pub(super) struct Recording {
     path: PathBuf,
     /// `None` when it is finished.

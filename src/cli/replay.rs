@@ -30,7 +30,7 @@ pub(super) fn read(path: &Path, stall: Option<Duration>, flame: FlameArgs) -> Re
         match batch {
             Ok(batch) => {
                 progress.show(|| batch.events.last().map(|event| event.at_ns().saturating_sub(started_ns)));
-                analysis.absorb(&batch).map_err(|error| failed(RecordingError::from(error)))?;
+                analysis.absorb(&batch).map_err(|error| Failure::new(Exit::BadFile, error.to_string()).about(path))?;
             }
             Err(error) => {
                 unreadable = Some(error);
@@ -57,13 +57,13 @@ fn say_how_it_ends(path: &Path, ending: &Ending, started_ns: u64) {
     };
     match *ending {
         Ending::Complete { .. } => {}
-        Ending::Truncated { last_ns, .. } => note(&format!(
+        Ending::Truncated { after_ns, .. } => note(&format!(
             "{path} has no end: asyncprof was killed or still writes, the disk was full, or the file was cut off; {}",
-            until(last_ns),
+            until(after_ns),
         )),
-        Ending::Damaged { gaps, bytes, last_ns, .. } => note(&format!(
-            "{path} is damaged: {bytes} bytes in {gaps} places could not be read and are left out; {}",
-            until(last_ns),
+        Ending::Damaged { places, bytes, after_ns, .. } => note(&format!(
+            "{path} is damaged: {bytes} bytes in {places} places could not be read and are left out; {}",
+            until(after_ns),
         )),
     }
 }

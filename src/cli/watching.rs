@@ -1,6 +1,7 @@
 //! Follows a live watch to its end: what it sees goes to the analysis, to a recording, and to who watches the terminal. It
 //! must not know which command asks.
 
+use std::path::Path;
 use std::thread::Scope;
 
 use crossbeam_channel::{Receiver, after, never, select, tick};
@@ -14,6 +15,7 @@ use super::{Exit, Failure, hint, note};
 use crate::detect;
 use crate::detect::analysis::Analysis;
 use crate::detect::origin::find_culprit;
+use crate::render::escape::brief;
 use crate::sampler::{End, Judged, Options, Outcome, Stop, Watch};
 use crate::snapshot::Snapshot;
 use crate::snapshot::event::{Batch, Event, Header, NoteKind};
@@ -31,6 +33,15 @@ pub(super) fn options(args: &WatchArgs, stop: &Stop) -> Options {
         stop: stop.clone(),
         ..Options::default()
     }
+}
+
+/// Says what is watched, now that it is certain, and what becomes of it.
+pub(super) fn announce(header: &Header, into: Option<&Path>, ends_by_itself: bool) {
+    let python = format!("CPython {}: {}", header.python, brief(&header.command.join(" "), 120));
+    let into = into.map(|path| format!(" into {}", path.display())).unwrap_or_default();
+    let verb = if into.is_empty() { "watching" } else { "recording" };
+    let end = if ends_by_itself { "" } else { "; Ctrl-C ends it" };
+    note(&format!("{verb} process {} ({python}){into}{end}", header.pid));
 }
 
 /// The findings of one look at everything, each with the frame to look at.
@@ -71,9 +82,8 @@ pub(super) fn relay<'scope>(
 }
 
 /// Who listens to a watch.
-#[derive(Debug)]
-pub(super) struct Listeners {
-    pub(super) analysis: Option<Analysis>,
+pub(super) struct Listeners<'a> {
+    pub(super) analysis: Option<&'a mut Analysis>,
     pub(super) recording: Option<Recording>,
     live: Live,
     /// Stalls are told as they happen.
@@ -85,7 +95,7 @@ pub(super) struct Listeners {
     confused: bool,
 }
 
-impl Listeners {
+impl<'a> Listeners<'a> {
     /// Nobody but the terminal.
     pub(super) fn new(header: &Header, color: Color) -> Self {
         Self {
@@ -100,7 +110,7 @@ impl Listeners {
     }
 
     /// An analysis that is told of when it is over.
-    pub(super) fn silent(header: &Header, color: Color, analysis: Analysis) -> Self {
+    pub(super) fn silent(header: &Header, color: Color, analysis: &'a mut Analysis) -> Self {
         Self { analysis: Some(analysis), tells: false, ..Self::new(header, color) }
     }
 
@@ -158,7 +168,7 @@ impl Listeners {
     }
 
     fn repaint(&mut self) {
-        let line = self.status.line(self.analysis.as_ref(), self.recording.as_ref());
+        let line = self.status.line(self.analysis.as_deref(), self.recording.as_ref());
         self.live.paint(&line);
     }
 }

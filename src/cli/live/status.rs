@@ -33,7 +33,7 @@ impl Status {
         }
     }
 
-    /// `watching 4211 for 12.00 s: loop 43 % busy, p99 12 ms, 34 tasks, 3 stalls, own CPU 1.2 %`.
+    /// `watching 4211 for 12 s: loop 43 % busy, p99 12 ms, 34 tasks, 3 stalls, own CPU 1.2 %`.
     pub(in crate::cli) fn line(&self, analysis: Option<&Analysis>, recording: Option<&Recording>) -> String {
         let mut parts = Vec::new();
         if let Some(analysis) = analysis {
@@ -52,7 +52,10 @@ impl Status {
             parts.push(format!("own CPU {:.1} %{slower}", self.health.cpu_ns as f64 * 100.0 / watched_ns as f64));
         }
         let verb = if recording.is_some() { "recording" } else { "watching" };
-        format!("{verb} {} for {}: {}", self.pid, length(watched_ns), parts.join(", "))
+        // Whole seconds: a person reads this, and it must not flicker.
+        let whole = watched_ns / 1_000_000_000;
+        let time = if whole < 60 { format!("{whole} s") } else { length(watched_ns) };
+        format!("{verb} {} for {time}: {}", self.pid, parts.join(", "))
     }
 }
 
