@@ -7,6 +7,7 @@ mod coroutines;
 mod live;
 mod loops;
 pub mod names;
+pub mod recording;
 mod stacks;
 mod tasks;
 mod totals;
