@@ -12,6 +12,7 @@ pub mod loop_watch;
 pub mod model;
 pub mod session;
 pub mod tables;
+pub mod task_watch;
 mod task_walk;
 mod threads;
 
