@@ -44,5 +44,6 @@ pub mod detect;
 pub mod python;
 pub mod render;
 pub mod runtime;
+pub mod sampler;
 pub mod snapshot;
 pub mod target;

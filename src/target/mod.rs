@@ -15,6 +15,7 @@ pub mod maps;
 pub mod memory;
 pub mod permission;
 pub mod process;
+pub mod program;
 pub mod stopped;
 pub mod view;
 
@@ -22,4 +23,5 @@ pub use access::AccessError;
 pub use addr::{Addr, Span};
 pub use memory::{Memory, ReadError};
 pub use process::Process;
+pub use program::Program;
 pub use view::View;
