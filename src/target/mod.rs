@@ -17,6 +17,7 @@ pub mod permission;
 pub mod process;
 pub mod program;
 pub mod stopped;
+pub mod thread_watch;
 pub mod view;
 
 pub use access::AccessError;
