@@ -46,5 +46,6 @@ pub mod profile;
 pub mod python;
 pub mod render;
 pub mod runtime;
+pub mod sampler;
 pub mod snapshot;
 pub mod target;
