@@ -52,7 +52,7 @@ impl CoroutineProfile {
 }
 
 /// Number of a coroutine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct CoroutineId(u32);
 
 /// All coroutines.
@@ -81,6 +81,10 @@ impl Coroutines {
 
     pub(super) fn get(&mut self, id: CoroutineId) -> &mut CoroutineProfile {
         &mut self.list[id.0 as usize]
+    }
+
+    pub(super) fn frame(&self, id: CoroutineId) -> Option<&Frame> {
+        self.list[id.0 as usize].coroutine.as_ref()
     }
 
     /// What was added since the first look counts as growth.

@@ -44,6 +44,8 @@ pub struct LoopProfile {
     pub unknown_ns: u64,
     /// Time without samples, nanoseconds; in none of the others.
     pub gap_ns: u64,
+    /// The longest time between two samples, nanoseconds.
+    pub longest_between_ns: u64,
     /// Iterations that were seen. Those that fall between two samples are not.
     pub iterations: u64,
     /// The longest of them lasted at least so long, nanoseconds.
@@ -68,6 +70,7 @@ impl LoopProfile {
             leaving_ns: 0,
             unknown_ns: 0,
             gap_ns: 0,
+            longest_between_ns: 0,
             iterations: 0,
             longest_ns: 0,
             most_ready: None,
@@ -80,6 +83,11 @@ impl LoopProfile {
         let busy = self.busy_ns + self.leaving_ns;
         let known = busy + self.selecting_ns;
         (known > 0).then(|| busy as f64 / known as f64)
+    }
+
+    /// From the first sample to the last, nanoseconds.
+    pub fn watched_ns(&self) -> u64 {
+        self.busy_ns + self.selecting_ns + self.leaving_ns + self.unknown_ns + self.gap_ns
     }
 
     /// How long its iterations took; `None` where none was seen.

@@ -193,9 +193,10 @@ impl Tasks {
             self.meet(info, began_ns);
         }
         let stack = look.stack.and_then(|stack| self.stacks.keep(Source::Tasks, stack, 0, tables));
+        let coroutine = self.coroutines.add(&info.coroutine);
         let doing = match look.state {
             TaskState::Waiting | TaskState::Cancelling => {
-                Doing::Waiting(self.wait_key(stack, look.wait.as_ref(), tables))
+                Doing::Waiting(self.wait_key(coroutine, stack, look.wait.as_ref(), tables))
             }
             TaskState::Ready => Doing::Ready,
             TaskState::Running | TaskState::Done | TaskState::Unknown => Doing::Unknown,
@@ -215,11 +216,17 @@ impl Tasks {
         }
     }
 
-    fn wait_key(&mut self, stack: Option<KeptStack>, wait: Option<&TaskWait>, tables: &Tables) -> WaitKey {
+    fn wait_key(
+        &mut self,
+        coroutine: CoroutineId,
+        stack: Option<KeptStack>,
+        wait: Option<&TaskWait>,
+        tables: &Tables,
+    ) -> WaitKey {
         // How long a sleep is differs from call to call; its place does not.
         let detail = wait.filter(|wait| wait.kind != WaitKind::Sleep).and_then(|wait| wait.detail.as_deref());
         let detail = detail.map(|detail| self.names.add(&fold_digits(detail)));
-        let key = WaitKey { stack, kind: wait.map(|wait| wait.kind), detail };
+        let key = WaitKey { coroutine, stack, kind: wait.map(|wait| wait.kind), detail };
         let holders = wait.map_or(&[][..], |wait| &wait.held_by);
         let holders: Vec<NameId> = (holders.iter())
             .filter_map(|&task| tables.task(task)?.name.as_deref())

@@ -99,7 +99,7 @@ impl Profile {
 
     /// Waits by await stack, kind and detail, most time first.
     pub fn waits(&self) -> Vec<WaitProfile<'_>> {
-        self.tasks.waits.list(&self.tasks.stacks, &self.tasks.names)
+        self.tasks.waits.list(&self.tasks.coroutines, &self.tasks.stacks, &self.tasks.names)
     }
 
     /// Stitched stacks with their time, heaviest first: a task stands under the tasks that wait for it.
@@ -145,6 +145,7 @@ impl Profile {
         let now = Last { at_ns: sample.at_ns, phase: sample.phase, running };
         let before = self.last[number].replace(now);
         let passed_ns = before.map_or(0, |before| sample.at_ns.saturating_sub(before.at_ns));
+        event_loop.longest_between_ns = event_loop.longest_between_ns.max(passed_ns);
         if passed_ns > longest_period(self.period_ns) {
             event_loop.gap_ns += passed_ns;
             return self.spend(number, now, 0, 1);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::coroutines::{CoroutineId, Coroutines};
 use super::names::{NameId, Names};
 use super::stacks::{KeptStack, Stacks};
 use crate::snapshot::model::{Frame, WaitKind};
@@ -11,6 +12,8 @@ use crate::snapshot::model::{Frame, WaitKind};
 /// All waits of one kind in one await stack.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WaitProfile<'p> {
+    /// What the tasks that waited are made of; `None` where it is not known.
+    pub coroutine: Option<&'p Frame>,
     /// Outermost first; empty where it is not known, and for what is beyond the limit of distinct stacks.
     pub stack: Vec<&'p Frame>,
     /// What was waited for; `None` where it is not known.
@@ -32,6 +35,7 @@ pub struct WaitProfile<'p> {
 /// What a wait is told from others by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct WaitKey {
+    pub(super) coroutine: CoroutineId,
     pub(super) stack: Option<KeptStack>,
     pub(super) kind: Option<WaitKind>,
     pub(super) detail: Option<NameId>,
@@ -79,7 +83,12 @@ impl Waits {
     }
 
     /// Most time first.
-    pub(super) fn list<'p>(&'p self, stacks: &'p Stacks, names: &'p Names) -> Vec<WaitProfile<'p>> {
+    pub(super) fn list<'p>(
+        &'p self,
+        coroutines: &'p Coroutines,
+        stacks: &'p Stacks,
+        names: &'p Names,
+    ) -> Vec<WaitProfile<'p>> {
         let mut totals: Vec<(&WaitKey, &WaitTotal)> = self.totals.iter().collect();
         totals.sort_by_key(|(key, total)| (std::cmp::Reverse(total.wait_ns), **key));
         let whole = |(key, total): (&WaitKey, &'p WaitTotal)| {
@@ -87,6 +96,7 @@ impl Waits {
                 total.holders.iter().map(|&(name, count)| (&**names.text(name), count)).collect();
             holders.sort_by_key(|&(name, count)| (std::cmp::Reverse(count), name));
             WaitProfile {
+                coroutine: coroutines.frame(key.coroutine),
                 stack: key.stack.map_or_else(Vec::new, |stack| stacks.frames(stack)),
                 kind: key.kind,
                 detail: key.detail.map(|detail| &**names.text(detail)),

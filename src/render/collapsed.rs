@@ -54,6 +54,6 @@ fn task_frame(task: &Task, full: bool) -> String {
 }
 
 /// The semicolon separates frames.
-fn without_separator(text: &str) -> Cow<'_, str> {
+pub(super) fn without_separator(text: &str) -> Cow<'_, str> {
     if text.contains(';') { text.replace(';', ":").into() } else { text.into() }
 }

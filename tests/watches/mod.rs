@@ -1,6 +1,8 @@
 //! Watches that are made up, event by event, for what counts, judges and shows them.
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub(crate) mod story;
+
 use asyncprof::profile::{Naming, Profile};
 use asyncprof::snapshot::event::{Event, Gil, Header, LoopSample, Phase, Source, TaskChanges, TaskLook, TaskWait};
 use asyncprof::snapshot::model::{Frame, TaskState, WaitKind};
