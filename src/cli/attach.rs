@@ -8,12 +8,11 @@ use crossbeam_channel::bounded;
 
 use super::args::{AttachArgs, Color};
 use super::output::Destination;
-use super::product::{self, Product};
+use super::product::{self, Product, Watched};
 use super::recording::{Place, Recording};
 use super::signals::Signals;
 use super::watching::{self, Listeners, verdict};
 use super::{Exit, Failure, processes};
-use crate::detect::analysis::Analysis;
 use crate::sampler::{self, Stop};
 
 pub(super) fn run(args: &AttachArgs, color: Color) -> Result<Exit, Failure> {
@@ -43,7 +42,7 @@ fn watch(pid: i32, args: &AttachArgs, color: Color, outputs: &Outputs, stop: &St
     let verdict = verdict(&outcome, &header);
     // Of nothing there is nothing to write; of what was seen before a failure there is.
     if !matches!(verdict, Err(ref failure) if failure.exit != Exit::Own) {
-        outputs.write(&analysis, args, color)?;
+        outputs.write(&Watched::to_its_end(analysis), args, color)?;
     }
     if let Some(recording) = &recording {
         recording.verdict()?;
@@ -77,10 +76,10 @@ impl Outputs {
         Ok(outputs)
     }
 
-    fn write(&self, analysis: &Analysis, args: &AttachArgs, color: Color) -> Result<(), Failure> {
+    fn write(&self, watched: &Watched, args: &AttachArgs, color: Color) -> Result<(), Failure> {
         self.files
             .iter()
-            .try_for_each(|(product, destination)| product::write(*product, analysis, args.flame, destination, color))
+            .try_for_each(|(product, destination)| product::write(*product, watched, args.flame, destination, color))
     }
 }
 

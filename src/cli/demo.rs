@@ -12,7 +12,7 @@ use crossbeam_channel::bounded;
 
 use super::args::{ByName, Color, DemoArgs, FlameArgs, ReportFormat};
 use super::output::Destination;
-use super::product::{self, Product};
+use super::product::{self, Product, Watched};
 use super::signals::Signals;
 use super::watching::{self, Listeners, verdict};
 use super::{Exit, Failure, note};
@@ -51,9 +51,10 @@ fn watch(pid: i32, args: &DemoArgs, stop: &Stop, color: Color, folder: &Folder) 
     let mut listeners = Listeners::new(&header, color);
     listeners.analysis = Some(&mut analysis);
     let exit = verdict(&listeners.follow(watch, &how), &header)?;
+    let watched = Watched::to_its_end(analysis);
     let picture = Destination::check(&folder.picture, false)?;
-    product::write(Product::Flamegraph(ByName::Run), &analysis, flame, &picture, color)?;
-    product::write(Product::Report(ReportFormat::Text), &analysis, flame, &Destination::Stdout, color)?;
+    product::write(Product::Flamegraph(ByName::Run), &watched, flame, &picture, color)?;
+    product::write(Product::Report(ReportFormat::Text), &watched, flame, &Destination::Stdout, color)?;
     super::output::to_stdout(|out| {
         writeln!(out, "\nFlame graph of what the loop executed: {}", folder.picture.display())
     })?;

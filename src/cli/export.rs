@@ -14,7 +14,7 @@ pub(super) fn run(args: &ExportArgs, color: Color) -> Result<Exit, Failure> {
             _ => return Err(Failure::new(Exit::Usage, "for which tools?").hint("give -f collapsed, or -o a file.folded")),
         },
     };
-    let analysis = replay::read(&args.file, None, args.flame)?;
-    product::write(product, &analysis, args.flame, &destination, color)?;
+    let watched = replay::read(&args.file, None, args.flame)?;
+    product::write(product, &watched, args.flame, &destination, color)?;
     Ok(Exit::Fine)
 }

@@ -10,7 +10,7 @@ use crossbeam_channel::bounded;
 
 use super::args::{Color, FlamegraphArgs};
 use super::output::Destination;
-use super::product::{self, Product};
+use super::product::{self, Product, Watched};
 use super::signals::Signals;
 use super::watching::{self, Listeners, verdict};
 use super::{Exit, Failure, processes, replay};
@@ -25,15 +25,25 @@ pub(super) fn run(args: &FlamegraphArgs, color: Color) -> Result<Exit, Failure> 
     if matches!(destination, Destination::Stdout) && io::stdout().is_terminal() {
         return Err(Failure::new(Exit::Usage, "a flame graph is not for the terminal").hint("give -o a file.svg"));
     }
-    let product = Product::of_ending(&args.output, args.flame.by).unwrap_or(Product::Flamegraph(args.flame.by));
+    let product = match Product::of_ending(&args.output, args.flame.by) {
+        None => Product::Flamegraph(args.flame.by),
+        Some(Product::Report(_)) => {
+            return Err(Failure::new(Exit::Usage, format!("{} would not be a flame graph", args.output.display()))
+                .hint("give -o a file.svg, or a file.folded for other tools"));
+        }
+        Some(Product::Collapsed(_)) if args.diff.is_some() => {
+            return Err(Failure::new(Exit::Usage, "a difference is drawn, and needs a file.svg"));
+        }
+        Some(product) => product,
+    };
     let base = args.diff.as_deref().map(|base| replay::read(base, None, args.flame)).transpose()?;
-    let analysis = match source(args)? {
+    let watched = match source(args)? {
         Source::File(path) => replay::read(path, None, args.flame)?,
-        Source::Process(pid) => watch(pid, args, color)?,
+        Source::Process(pid) => Watched::to_its_end(watch(pid, args, color)?),
     };
     match base {
-        Some(base) => product::write_difference(product, &base, &analysis, args.flame, &destination)?,
-        None => product::write(product, &analysis, args.flame, &destination, color)?,
+        Some(base) => product::write_difference(&base, &watched, args.flame.by, &destination)?,
+        None => product::write(product, &watched, args.flame, &destination, color)?,
     }
     Ok(Exit::Fine)
 }

@@ -5,9 +5,11 @@ use std::path::Path;
 
 use super::args::{ByName, Color, FlameArgs, ReportFormat};
 use super::Failure;
-use super::output::Destination;
+use super::output::{self, Destination};
 use crate::detect::analysis::Analysis;
-use crate::profile::Naming;
+use crate::profile::{By, Naming};
+use crate::render::report::Report;
+use crate::render::{self, flamegraph, report};
 use crate::snapshot::event::Header;
 
 /// Something to write.
@@ -38,26 +40,82 @@ pub(super) fn analysis(header: Header, flame: FlameArgs) -> Analysis {
     Analysis::with_naming(header, naming)
 }
 
+/// A watch that is over.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub(super) analysis: Analysis,
+    /// It has its end: false for a recording that breaks off.
+    pub(super) complete: bool,
+}
+
+impl Watched {
+    /// One that we have seen the end of.
+    pub(super) fn to_its_end(analysis: Analysis) -> Self {
+        Self { analysis, complete: true }
+    }
+
+    /// The target, as a title.
+    fn name(&self) -> String {
+        let header = self.analysis.header();
+        match header.command.as_slice() {
+            [] => format!("process {}", header.pid),
+            command => command.join(" "),
+        }
+    }
+}
+
 /// Writes one product.
 pub(super) fn write(
     product: Product,
-    analysis: &Analysis,
+    watched: &Watched,
     flame: FlameArgs,
     destination: &Destination,
     color: Color,
 ) -> Result<(), Failure> {
-    let _ = (flame, color);
-    destination.write(|out| writeln!(out, "{product:?} {:#?}", analysis.stalls().total()))
+    let options = render::Options {
+        width: output::width(),
+        color: destination.shows_color(color),
+        full_task_names: flame.full_task_names,
+        ..render::Options::default()
+    };
+    let report = Report { analysis: &watched.analysis, complete: watched.complete };
+    let profile = watched.analysis.profile();
+    destination.write(|out| match product {
+        Product::Report(format) => report::write(format.into(), &report, &options, out),
+        Product::Flamegraph(by) => flamegraph::write(profile, by.into(), &watched.name(), out),
+        Product::Collapsed(by) => flamegraph::write_collapsed(profile, by.into(), out),
+    })
 }
 
-/// Writes how one watch differs from another.
+/// Draws how one watch differs from another.
 pub(super) fn write_difference(
-    product: Product,
-    base: &Analysis,
-    analysis: &Analysis,
-    flame: FlameArgs,
+    base: &Watched,
+    watched: &Watched,
+    by: ByName,
     destination: &Destination,
 ) -> Result<(), Failure> {
-    let _ = (base, flame);
-    destination.write(|out| writeln!(out, "{product:?} {:#?}", analysis.stalls().total()))
+    // A watch that was twice as long saw twice as much.
+    let scale = watched.analysis.duration_ns() as f64 / base.analysis.duration_ns().max(1) as f64;
+    let (before, after) = (base.analysis.profile(), watched.analysis.profile());
+    destination.write(|out| flamegraph::write_difference(before, after, scale, by.into(), &watched.name(), out))
+}
+
+impl From<ReportFormat> for report::Format {
+    fn from(format: ReportFormat) -> Self {
+        match format {
+            ReportFormat::Text => Self::Text,
+            ReportFormat::Json => Self::Json,
+            ReportFormat::Md => Self::Markdown,
+        }
+    }
+}
+
+impl From<ByName> for By {
+    fn from(by: ByName) -> Self {
+        match by {
+            ByName::Run => Self::Run,
+            ByName::Await => Self::Await,
+            ByName::Wall => Self::Wall,
+        }
+    }
 }

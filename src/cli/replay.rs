@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 
 use super::args::FlameArgs;
 use super::live::{REPAINT, length};
-use super::{Exit, Failure, note, product};
-use crate::detect::analysis::Analysis;
+use super::product::{self, Watched};
+use super::{Exit, Failure, note};
 use crate::profile::recording::{Ending, Reader, RecordingError};
 
 /// A reading that is done sooner needs no explanation.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What a recording adds up to. `stall` is from how long on a loop is stalled, where that is not to be as it was recorded.
-pub(super) fn read(path: &Path, stall: Option<Duration>, flame: FlameArgs) -> Result<Analysis, Failure> {
+pub(super) fn read(path: &Path, stall: Option<Duration>, flame: FlameArgs) -> Result<Watched, Failure> {
     let failed = |error: RecordingError| Failure::from(error).about(path);
     let mut reader = Reader::open(path).map_err(failed)?;
     let mut header = reader.header().clone();
@@ -45,7 +45,7 @@ pub(super) fn read(path: &Path, stall: Option<Duration>, flame: FlameArgs) -> Re
         note(&format!("{}: {error}; what follows tells what came before that", path.display()));
     }
     say_how_it_ends(path, &ending, started_ns);
-    Ok(analysis)
+    Ok(Watched { analysis, complete: matches!(ending, Ending::Complete { .. } | Ending::Damaged { complete: true, .. }) })
 }
 
 /// What was not read is said, never guessed.

@@ -13,7 +13,7 @@ pub(super) fn run(args: &ReportArgs, color: Color) -> Result<Exit, Failure> {
         (Some(format), _) | (None, Some(Product::Report(format))) => format,
         (None, _) => ReportFormat::Text,
     };
-    let analysis = replay::read(&args.file, args.stall, flame)?;
-    product::write(Product::Report(format), &analysis, flame, &destination, color)?;
+    let watched = replay::read(&args.file, args.stall, flame)?;
+    product::write(Product::Report(format), &watched, flame, &destination, color)?;
     Ok(Exit::Fine)
 }

@@ -142,7 +142,10 @@ impl Target for LiveTarget {
     }
 
     fn tasks(&self) -> Result<Box<dyn TaskReader>, LookError> {
-        Ok(Box::new(Tasks { watch: TaskWatch::new(&self.attachment())?, access: self.access() }))
+        let attachment = self.attachment();
+        let memory = Box::new(LiveMemory::new(self.process.pid()));
+        let watch = TaskWatch::new(memory, attachment.facts.runtime, attachment.layout.clone())?;
+        Ok(Box::new(Tasks { watch, access: self.access() }))
     }
 
     fn snapshot(&self) -> Result<Snapshot, AttachError> {
@@ -203,6 +206,6 @@ struct Tasks {
 
 impl TaskReader for Tasks {
     fn look(&mut self, tables: &mut Tables, at_ns: u64) -> Result<TaskChanges, LookError> {
-        Ok(self.access.look(|memory| self.watch.look(memory, tables, at_ns))??)
+        Ok(self.access.look(|_| self.watch.look(tables, at_ns))??)
     }
 }
