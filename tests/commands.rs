@@ -57,7 +57,7 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 fn assert_exit(output: &Output, code: i32) {
-    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(code), "stdout:\n{stdout}\nstderr:\n{stderr}");
 }
 
@@ -87,12 +87,8 @@ impl Stalling {
     fn start(python: &Interpreter) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let program = Self::write(folder.path());
-        let mut process = Command::new(&python.path)
-            .arg(program)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut process =
+            Command::new(&python.path).arg(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
         BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
         assert_eq!(said, "ready\n");
@@ -117,8 +113,7 @@ impl Drop for Stalling {
 
 /// An asyncprof that has said that it watches.
 fn start_watching(folder: &Path, arguments: &[&str]) -> (Child, BufReader<ChildStderr>) {
-    let mut child =
-        asyncprof(folder).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = asyncprof(folder).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
     stderr.read_line(&mut line).unwrap();
@@ -166,7 +161,15 @@ fn a_program_that_was_started_has_our_stdin_and_stdout() {
 fn a_signal_for_us_ends_the_program_that_was_started() {
     let folder = tempfile::tempdir().unwrap();
     let mut child = asyncprof(folder.path())
-        .args(["record", "-o", "x.aprof", "--", "sh", "-c", "trap 'exit 9' TERM; echo ready; while :; do sleep 0.1; done"])
+        .args([
+            "record",
+            "-o",
+            "x.aprof",
+            "--",
+            "sh",
+            "-c",
+            "trap 'exit 9' TERM; echo ready; while :; do sleep 0.1; done",
+        ])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -212,7 +215,22 @@ fn attach_names_the_line_while_it_happens_and_in_the_summary() {
     let target = Stalling::start(&python);
     let output = run(
         target.folder(),
-        &["attach", &target.pid(), "-d", "2s", "-o", "x.aprof", "-o", "x.svg", "-o", "x.folded", "-o", "x.json", "-o", "x.md"],
+        &[
+            "attach",
+            &target.pid(),
+            "-d",
+            "2s",
+            "-o",
+            "x.aprof",
+            "-o",
+            "x.svg",
+            "-o",
+            "x.folded",
+            "-o",
+            "x.json",
+            "-o",
+            "x.md",
+        ],
     );
     assert_exit(&output, 0);
     let place = format!("stalling.py:{}", line_to_change());
@@ -221,7 +239,9 @@ fn attach_names_the_line_while_it_happens_and_in_the_summary() {
     assert_eq!(live.matches("asyncio.sleep").count(), 1, "advice is given once:\n{live}");
     assert!(!live.contains('\u{1b}'), "no colours, nothing repainted, where there is no terminal:\n{live}");
     assert!(summary.contains(&place), "{summary}");
-    for (file, part) in [("x.svg", "<svg"), ("x.folded", "handler ("), ("x.md", &place), ("x.json", "asyncprof.report/1")] {
+    for (file, part) in
+        [("x.svg", "<svg"), ("x.folded", "handler ("), ("x.md", &place), ("x.json", "asyncprof.report/1")]
+    {
         let content = fs::read_to_string(target.folder().join(file)).unwrap();
         assert!(content.contains(part), "{file}: {content}");
     }
@@ -383,5 +403,9 @@ fn the_demo_without_a_python_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let output = run(folder.path(), &["demo", "--python", "no such python"]);
     assert_exit(&output, 125);
-    assert!(text(&output.stderr).contains("hint:  asyncprof demo --python /path/to/python3"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("hint:  asyncprof demo --python /path/to/python3"),
+        "{}",
+        text(&output.stderr)
+    );
 }

@@ -69,8 +69,7 @@ fn a_recording_that_breaks_off_says_so() {
     let text = written_with(&analysis, Format::Text, false, &Options::default());
     assert!(text.contains("The recording breaks off"), "{text}");
     assert!(text.contains("How many samples were lost is not known"), "{text}");
-    let json: Value =
-        serde_json::from_str(&written_with(&analysis, Format::Json, false, &Options::default())).unwrap();
+    let json: Value = serde_json::from_str(&written_with(&analysis, Format::Json, false, &Options::default())).unwrap();
     assert_eq!(json["complete"], false);
     assert_eq!(json["sampling"]["known"], false);
     assert_eq!(json["sampling"]["loop_samples"], 20_000);
@@ -123,8 +122,7 @@ fn every_line_of_text_fits_into_a_hundred_columns_unless_a_place_does_not() {
 #[test]
 fn colours_are_only_added_when_asked_for() {
     let analysis = story::analysis(true);
-    let painted =
-        written_with(&analysis, Format::Text, true, &Options { color: true, ..Options::default() });
+    let painted = written_with(&analysis, Format::Text, true, &Options { color: true, ..Options::default() });
     let mut plain = painted.clone();
     while let Some(start) = plain.find('\u{1b}') {
         let end = start + plain[start..].find('m').unwrap();

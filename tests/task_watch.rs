@@ -68,7 +68,11 @@ fn main() -> ExitCode {
             }));
         };
         for name in QUIET.into_iter().filter(|name| program(name).runs_on(interpreter)) {
-            add(format!("{name}_is_watched_as_it_is_dumped"), a_quiet_target_is_watched_as_it_is_dumped, vec![name.into()]);
+            add(
+                format!("{name}_is_watched_as_it_is_dumped"),
+                a_quiet_target_is_watched_as_it_is_dumped,
+                vec![name.into()],
+            );
         }
         for seed in SEEDS {
             let arguments = vec!["random_graph".into(), seed.to_string()];
@@ -257,9 +261,8 @@ fn changes_are_followed(interpreter: &Interpreter, arguments: &[&str]) -> Result
         let changes = picture.look()?;
         born += changes.changed.iter().filter(|look| look.born).count();
         ended += changes.ended.len();
-        same_as_dumped(&picture, &target).map_err(|failed| {
-            format!("after step {step}: {}", failed.message().unwrap_or_default())
-        })?;
+        same_as_dumped(&picture, &target)
+            .map_err(|failed| format!("after step {step}: {}", failed.message().unwrap_or_default()))?;
         if !changes.complete {
             return Err(format!("after step {step}: not every task was seen").into());
         }

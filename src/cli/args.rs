@@ -9,8 +9,8 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use watch::{
-    AttachArgs, ByName, DemoArgs, ExportArgs, ExportFormat, FlameArgs, FlamegraphArgs, RecordArgs, ReportArgs, ReportFormat,
-    WatchArgs,
+    AttachArgs, ByName, DemoArgs, ExportArgs, ExportFormat, FlameArgs, FlamegraphArgs, RecordArgs, ReportArgs,
+    ReportFormat, WatchArgs,
 };
 
 use crate::render::Format;

@@ -8,7 +8,7 @@ use crossbeam_channel::bounded;
 
 use super::args::{AttachArgs, Color};
 use super::output::Destination;
-use super::product::{self, Product, Watched};
+use super::product::{self, Product, Style, Watched};
 use super::recording::{Place, Recording};
 use super::signals::Signals;
 use super::watching::{self, Listeners, verdict};
@@ -77,9 +77,8 @@ impl Outputs {
     }
 
     fn write(&self, watched: &Watched, args: &AttachArgs, color: Color) -> Result<(), Failure> {
-        self.files
-            .iter()
-            .try_for_each(|(product, destination)| product::write(*product, watched, args.flame, destination, color))
+        let style = Style { color, limit: args.limit };
+        self.files.iter().try_for_each(|(product, destination)| product::write(*product, watched, destination, style))
     }
 }
 

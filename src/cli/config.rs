@@ -255,7 +255,8 @@ mod tests {
 
     #[test]
     fn the_nearest_file_counts_and_none_above_the_root_of_the_working_copy() {
-        let files = [("a/b/asyncprof.toml", "rate = 1"), ("a/asyncprof.toml", "rate = 2"), ("asyncprof.toml", "rate = 3")];
+        let files =
+            [("a/b/asyncprof.toml", "rate = 1"), ("a/asyncprof.toml", "rate = 2"), ("asyncprof.toml", "rate = 3")];
         assert_eq!(attach_in(&files, "a/b").unwrap().watch.rate, 1.0);
         assert_eq!(attach_in(&files[1..], "a/b").unwrap().watch.rate, 2.0);
         let marked = [("a/.git/HEAD", ""), ("a/b/x", ""), ("asyncprof.toml", "rate = 3")];

@@ -12,7 +12,7 @@ use crossbeam_channel::bounded;
 
 use super::args::{ByName, Color, DemoArgs, FlameArgs, ReportFormat};
 use super::output::Destination;
-use super::product::{self, Product, Watched};
+use super::product::{self, Product, Style, Watched};
 use super::signals::Signals;
 use super::watching::{self, Listeners, verdict};
 use super::{Exit, Failure, note};
@@ -23,6 +23,8 @@ const PROGRAM: &str = include_str!("../../examples/demo.py");
 
 /// How long it is watched when nothing is said.
 const DURATION: Duration = Duration::from_secs(5);
+/// Entries of each list: as much as fits into the head at a first look.
+const SHOWN: usize = 5;
 /// How long the example lives on if we should not be there to end it.
 const AFTERLIFE: Duration = Duration::from_secs(60);
 
@@ -52,9 +54,10 @@ fn watch(pid: i32, args: &DemoArgs, stop: &Stop, color: Color, folder: &Folder) 
     listeners.analysis = Some(&mut analysis);
     let exit = verdict(&listeners.follow(watch, &how), &header)?;
     let watched = Watched::to_its_end(analysis);
+    let style = Style { color, limit: Some(SHOWN) };
     let picture = Destination::check(&folder.picture, false)?;
-    product::write(Product::Flamegraph(ByName::Run), &watched, flame, &picture, color)?;
-    product::write(Product::Report(ReportFormat::Text), &watched, flame, &Destination::Stdout, color)?;
+    product::write(Product::Flamegraph(ByName::Run), &watched, &picture, style)?;
+    product::write(Product::Report(ReportFormat::Text), &watched, &Destination::Stdout, style)?;
     super::output::to_stdout(|out| {
         writeln!(out, "\nFlame graph of what the loop executed: {}", folder.picture.display())
     })?;

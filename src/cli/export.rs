@@ -2,7 +2,7 @@
 
 use super::args::{Color, ExportArgs, ExportFormat};
 use super::output::Destination;
-use super::product::{self, Product};
+use super::product::{self, Product, Style};
 use super::{Exit, Failure, replay};
 
 pub(super) fn run(args: &ExportArgs, color: Color) -> Result<Exit, Failure> {
@@ -11,10 +11,14 @@ pub(super) fn run(args: &ExportArgs, color: Color) -> Result<Exit, Failure> {
         Some(ExportFormat::Collapsed) => Product::Collapsed(args.flame.by),
         None => match Product::of_ending(&args.output, args.flame.by) {
             Some(product @ Product::Collapsed(_)) => product,
-            _ => return Err(Failure::new(Exit::Usage, "for which tools?").hint("give -f collapsed, or -o a file.folded")),
+            _ => {
+                return Err(
+                    Failure::new(Exit::Usage, "for which tools?").hint("give -f collapsed, or -o a file.folded")
+                );
+            }
         },
     };
     let watched = replay::read(&args.file, None, args.flame)?;
-    product::write(product, &watched, args.flame, &destination, color)?;
+    product::write(product, &watched, &destination, Style { color, limit: None })?;
     Ok(Exit::Fine)
 }

@@ -10,7 +10,7 @@ use crossbeam_channel::bounded;
 
 use super::args::{Color, FlamegraphArgs};
 use super::output::Destination;
-use super::product::{self, Product, Watched};
+use super::product::{self, Product, Style, Watched};
 use super::signals::Signals;
 use super::watching::{self, Listeners, verdict};
 use super::{Exit, Failure, processes, replay};
@@ -43,7 +43,7 @@ pub(super) fn run(args: &FlamegraphArgs, color: Color) -> Result<Exit, Failure> 
     };
     match base {
         Some(base) => product::write_difference(&base, &watched, args.flame.by, &destination)?,
-        None => product::write(product, &watched, args.flame, &destination, color)?,
+        None => product::write(product, &watched, &destination, Style { color, limit: None })?,
     }
     Ok(Exit::Fine)
 }

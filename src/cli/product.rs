@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use super::args::{ByName, Color, FlameArgs, ReportFormat};
 use super::Failure;
+use super::args::{ByName, Color, FlameArgs, ReportFormat};
 use super::output::{self, Destination};
 use crate::detect::analysis::Analysis;
 use crate::profile::{By, Naming};
@@ -64,18 +64,25 @@ impl Watched {
     }
 }
 
+/// How it is to look to a person.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Style {
+    pub(super) color: Color,
+    /// Entries of a list.
+    pub(super) limit: Option<usize>,
+}
+
 /// Writes one product.
 pub(super) fn write(
     product: Product,
     watched: &Watched,
-    flame: FlameArgs,
     destination: &Destination,
-    color: Color,
+    style: Style,
 ) -> Result<(), Failure> {
     let options = render::Options {
+        limit: style.limit,
         width: output::width(),
-        color: destination.shows_color(color),
-        full_task_names: flame.full_task_names,
+        color: destination.shows_color(style.color),
         ..render::Options::default()
     };
     let report = Report { analysis: &watched.analysis, complete: watched.complete };

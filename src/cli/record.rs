@@ -63,14 +63,7 @@ fn run_command(args: &RecordArgs, place: &Place, color: Color) -> Result<Exit, F
     child.wait().map(exit_of)
 }
 
-fn watch(
-    pid: i32,
-    args: &RecordArgs,
-    place: &Place,
-    stop: &Stop,
-    ours: bool,
-    color: Color,
-) -> Result<Exit, Failure> {
+fn watch(pid: i32, args: &RecordArgs, place: &Place, stop: &Stop, ours: bool, color: Color) -> Result<Exit, Failure> {
     let options = sampler::Options { wait_for_python: ours, ..watching::options(&args.watch, stop) };
     let watch = sampler::start(pid, &options)?;
     let header = watch.header.clone();

@@ -35,7 +35,8 @@ impl Place {
             Failure::new(Exit::Own, format!("cannot write to {}: {}", folder.display(), error.desc()))
         })?;
         // Where the file system does not say, nobody can know.
-        let room = statvfs(folder).map_or(u64::MAX, |disk| disk.blocks_available().saturating_mul(disk.fragment_size()));
+        let room =
+            statvfs(folder).map_or(u64::MAX, |disk| disk.blocks_available().saturating_mul(disk.fragment_size()));
         if room < LEAST_ROOM {
             return Err(Failure::new(Exit::Own, format!("there is no room on the disk of {}", folder.display())));
         }

@@ -45,7 +45,10 @@ pub(super) fn read(path: &Path, stall: Option<Duration>, flame: FlameArgs) -> Re
         note(&format!("{}: {error}; what follows tells what came before that", path.display()));
     }
     say_how_it_ends(path, &ending, started_ns);
-    Ok(Watched { analysis, complete: matches!(ending, Ending::Complete { .. } | Ending::Damaged { complete: true, .. }) })
+    Ok(Watched {
+        analysis,
+        complete: matches!(ending, Ending::Complete { .. } | Ending::Damaged { complete: true, .. }),
+    })
 }
 
 /// What was not read is said, never guessed.

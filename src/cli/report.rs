@@ -3,7 +3,7 @@
 
 use super::args::{Color, FlameArgs, ReportArgs, ReportFormat};
 use super::output::Destination;
-use super::product::{self, Product};
+use super::product::{self, Product, Style};
 use super::{Exit, Failure, replay};
 
 pub(super) fn run(args: &ReportArgs, color: Color) -> Result<Exit, Failure> {
@@ -14,6 +14,6 @@ pub(super) fn run(args: &ReportArgs, color: Color) -> Result<Exit, Failure> {
         (None, _) => ReportFormat::Text,
     };
     let watched = replay::read(&args.file, args.stall, flame)?;
-    product::write(Product::Report(format), &watched, flame, &destination, color)?;
+    product::write(Product::Report(format), &watched, &destination, Style { color, limit: args.limit })?;
     Ok(Exit::Fine)
 }

@@ -11,7 +11,8 @@ const RATES: Limits = Limits { least: 0.1, most: 1e6, range: "0.1 to 1000000 a s
 const TASK_RATES: Limits = Limits { least: 0.01, most: 1e4, range: "0.01 to 10000 a second (10, 0.5)" };
 
 /// LIMIT: how long to watch, seconds. Ten years are as good as for ever, and fit into every clock.
-const DURATIONS: Limits = Limits { least: 0.01, most: 315_360_000.0, range: "10ms to 87600h (30, 250ms, 1.5s, 5m, 2h)" };
+const DURATIONS: Limits =
+    Limits { least: 0.01, most: 315_360_000.0, range: "10ms to 87600h (30, 250ms, 1.5s, 5m, 2h)" };
 
 /// LIMIT: from how long on a loop is stalled, seconds. Under a millisecond every callback would be one.
 const STALLS: Limits = Limits { least: 0.001, most: 3_600.0, range: "1ms to 1h (50ms, 1.5s)" };
@@ -121,7 +122,8 @@ mod tests {
 
     #[test]
     fn rates_are_read_as_people_write_them() {
-        for (text, rate) in [("1000", 1e3), ("1khz", 1e3), ("1 kHz", 1e3), ("100k", 1e5), ("0.5hz", 0.5), ("1mhz", 1e6)] {
+        for (text, rate) in [("1000", 1e3), ("1khz", 1e3), ("1 kHz", 1e3), ("100k", 1e5), ("0.5hz", 0.5), ("1mhz", 1e6)]
+        {
             assert_eq!(parse_rate(text), Ok(rate), "{text}");
         }
         for text in ["", "fast", "0", "-1", "2m", "1e3", "inf", "nan", "1000/m", "1.2.3"] {
@@ -134,9 +136,15 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_people_write_them() {
-        for (text, millis) in
-            [("30", 30_000), ("0.5", 500), ("250ms", 250), ("1.5s", 1_500), ("5m", 300_000), ("1m30s", 90_000), ("2h", 7_200_000)]
-        {
+        for (text, millis) in [
+            ("30", 30_000),
+            ("0.5", 500),
+            ("250ms", 250),
+            ("1.5s", 1_500),
+            ("5m", 300_000),
+            ("1m30s", 90_000),
+            ("2h", 7_200_000),
+        ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "s", "5 parsecs", "0", "1ms", "-3", "inf", "nan", "1e99", "99999d", "5m and more"] {

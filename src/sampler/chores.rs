@@ -117,8 +117,7 @@ impl Chores {
             let cpu = parts.clock.process_cpu_ns().saturating_sub(task_tier);
             let is_beginning = tasks.look_ns == 0 && now < self.begun + BEGINNING;
             if let Some((then, cpu_then)) = self.accounted.filter(|_| !is_beginning) {
-                let spent =
-                    Spent { wall_ns: now - then, cpu_ns: cpu.saturating_sub(cpu_then), look_ns: tasks.look_ns };
+                let spent = Spent { wall_ns: now - then, cpu_ns: cpu.saturating_sub(cpu_then), look_ns: tasks.look_ns };
                 parts.governor.account(spent, tasks.deep_share());
             }
             self.accounted = Some((now, cpu));
@@ -133,7 +132,9 @@ impl Chores {
         let (rates, is_lowered) = (parts.governor.rates(), parts.governor.is_lowered());
         let differs = match self.noted {
             None => is_lowered,
-            Some(noted) => !is_lowered || doubled(noted.loop_hz, rates.loop_hz) || doubled(noted.task_hz, rates.task_hz),
+            Some(noted) => {
+                !is_lowered || doubled(noted.loop_hz, rates.loop_hz) || doubled(noted.task_hz, rates.task_hz)
+            }
         };
         if !differs {
             return None;

@@ -106,11 +106,7 @@ impl LiveTarget {
     }
 
     fn access(&self) -> Access {
-        Access {
-            process: self.process.clone(),
-            memory: LiveMemory::new(self.process.pid()),
-            stops: self.stops.clone(),
-        }
+        Access { process: self.process.clone(), memory: LiveMemory::new(self.process.pid()), stops: self.stops.clone() }
     }
 }
 

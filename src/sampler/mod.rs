@@ -45,8 +45,8 @@ use clock::{Clock, SystemClock};
 use governor::{Governor, Rates};
 use outbox::Outbox;
 use readers::Target;
-pub use shared::{End, Stop};
 use shared::Shared;
+pub use shared::{End, Stop};
 
 /// Nanoseconds.
 const SECOND: u64 = 1_000_000_000;

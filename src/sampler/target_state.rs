@@ -126,7 +126,10 @@ mod tests {
 
     #[test]
     fn a_suspension_is_told_with_its_length() {
-        assert_eq!(after(&[(FINE, 0), (FINE, 3_000_000_000), (FINE, 3_000_000_000)]), [Change::Suspended(3_000_000_000)]);
+        assert_eq!(
+            after(&[(FINE, 0), (FINE, 3_000_000_000), (FINE, 3_000_000_000)]),
+            [Change::Suspended(3_000_000_000)]
+        );
     }
 
     #[test]

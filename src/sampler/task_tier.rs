@@ -226,7 +226,8 @@ fn keep(snapshot: &Snapshot, judged: Vec<Judged>, tables: &mut Tables) -> Vec<Ke
         return Vec::new();
     }
     // The latest number of a key: an earlier task may have had it.
-    let mut numbers: FxHashMap<u64, TaskNo> = (0..).map(TaskNo).zip(tables.tasks()).map(|(no, t)| (t.key, no)).collect();
+    let mut numbers: FxHashMap<u64, TaskNo> =
+        (0..).map(TaskNo).zip(tables.tasks()).map(|(no, t)| (t.key, no)).collect();
     let mut kept = Vec::with_capacity(judged.len());
     for Judged { mut finding, site } in judged {
         let mut tasks = Vec::with_capacity(finding.tasks.len());

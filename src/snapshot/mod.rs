@@ -12,8 +12,8 @@ pub mod loop_watch;
 pub mod model;
 pub mod session;
 pub mod tables;
-pub mod task_watch;
 mod task_walk;
+pub mod task_watch;
 mod threads;
 
 pub use model::Snapshot;

@@ -427,7 +427,8 @@ impl Pages {
             let changed = changed & entry.watched[group];
             entry.changed[group] |= changed;
             // Eight words a line, eight lines a group.
-            let of_group = (0..8).filter(|line| changed >> (8 * line) & 0xff != 0).fold(0, |mask, line| mask | 1 << line);
+            let of_group =
+                (0..8).filter(|line| changed >> (8 * line) & 0xff != 0).fold(0, |mask, line| mask | 1 << line);
             lines |= of_group << (8 * group);
         }
         if lines != 0 {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use asyncprof::detect::analysis::Analysis;
 use asyncprof::snapshot::event::{
-    Batch, Doing, Event, Gil, Health, KernelLook, KeptFinding, LoopSample, Note, NoteKind, Phase, Source, TaskChanges,
+    Batch, Doing, Event, Gil, Health, KeptFinding, KernelLook, LoopSample, Note, NoteKind, Phase, Source, TaskChanges,
     TaskLook, TaskWait,
 };
 use asyncprof::snapshot::model::{Finding, Frame, Severity, TaskState, WaitKind};
@@ -188,9 +188,21 @@ pub(crate) fn batches(ended: bool) -> Vec<Batch> {
         stays.push(blocked);
     }
     stays.push(Stay { frames: &crunch, ..stay(7_000, 7_210) });
-    stays.push(Stay { collecting: true, moved: false, frames: &parse, task: Some(fetchers[0]), coroutines: 1, ..stay(8_000, 8_120) });
+    stays.push(Stay {
+        collecting: true,
+        moved: false,
+        frames: &parse,
+        task: Some(fetchers[0]),
+        coroutines: 1,
+        ..stay(8_000, 8_120)
+    });
     for step in 0..90 {
-        stays.push(Stay { frames: &parse, task: Some(fetchers[1]), coroutines: 1, ..stay(step * 10 + 5, step * 10 + 8) });
+        stays.push(Stay {
+            frames: &parse,
+            task: Some(fetchers[1]),
+            coroutines: 1,
+            ..stay(step * 10 + 5, step * 10 + 8)
+        });
     }
     // The last one has not ended when the watch does.
     stays.push(Stay { event_loop: second_loop, frames: &crunch, ..stay(9_800, 10_000) });

@@ -51,6 +51,10 @@ pub(in crate::cli) struct AttachArgs {
     #[arg(short, long, value_name = "FORMAT", default_value = "text", env = "ASYNCPROF_REPORT_FORMAT")]
     pub(in crate::cli) format: ReportFormat,
 
+    /// At most so many entries in each list for a person.
+    #[arg(long, value_name = "N", env = "ASYNCPROF_LIMIT")]
+    pub(in crate::cli) limit: Option<usize>,
+
     /// Also write a file, by its ending: .aprof .svg .folded .json .md .txt; can be given several times.
     #[arg(short, long, value_name = "FILE")]
     pub(in crate::cli) output: Vec<PathBuf>,
@@ -101,6 +105,10 @@ pub(in crate::cli) struct ReportArgs {
     /// Overwrite the output if it exists.
     #[arg(long)]
     pub(in crate::cli) force: bool,
+
+    /// At most so many entries in each list for a person.
+    #[arg(long, value_name = "N", env = "ASYNCPROF_LIMIT")]
+    pub(in crate::cli) limit: Option<usize>,
 
     /// From how long on a loop is stalled; without this as when it was recorded.
     #[arg(long, value_name = "TIME", value_parser = parse_stall)]

@@ -45,8 +45,7 @@ impl Page<'_, '_> {
         let header = analysis.header();
         let build = if header.free_threaded { " free-threaded" } else { "" };
         let python = escape::visible(&header.python);
-        let line =
-            format!("Process {}: CPython {python}{build}, {}", header.pid, escape::visible(&header.executable));
+        let line = format!("Process {}: CPython {python}{build}, {}", header.pid, escape::visible(&header.executable));
         writeln!(self.out, "{}", self.paint.heading(line))?;
         if !header.command.is_empty() {
             writeln!(self.out, "{}", escape::brief(&header.command.join(" "), self.width))?;

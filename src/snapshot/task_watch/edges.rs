@@ -18,7 +18,9 @@ impl TaskWatch {
         self.read_between()?;
         self.forget_unused_futures();
         let awaits: Vec<Option<Vec<TaskNo>>> = (self.tasks.iter())
-            .map(|task| task.wait.as_ref().filter(|wait| !wait.targets.is_empty()).map(|wait| self.expand(&wait.targets)))
+            .map(|task| {
+                task.wait.as_ref().filter(|wait| !wait.targets.is_empty()).map(|wait| self.expand(&wait.targets))
+            })
             .collect();
         for (task, awaits) in self.tasks.iter_mut().zip(awaits) {
             task.awaits = awaits.unwrap_or_default();

@@ -186,5 +186,4 @@ impl TaskEntry {
         self.reported = Some(look.clone());
         Some(look)
     }
-
 }

@@ -96,7 +96,8 @@ impl TaskWatch {
             done
         });
         let needed = |future: &Addr| attempt > 1 || !futures.get(future).is_some_and(|known| known.holds);
-        let waiters: FxHashSet<Addr> = walks.iter().filter_map(|walking| walking.walk.waiter()).filter(needed).collect();
+        let waiters: FxHashSet<Addr> =
+            walks.iter().filter_map(|walking| walking.walk.waiter()).filter(needed).collect();
         for (addr, entry) in read_futures(&mut view, store, layout, knowledge, waiters) {
             insert(store, futures, addr, entry);
         }
@@ -201,12 +202,7 @@ impl TaskWatch {
 }
 
 /// Keeps what was read of a future instead of what was known.
-pub(super) fn insert(
-    store: &Store,
-    futures: &mut FxHashMap<Addr, FutureEntry>,
-    addr: Addr,
-    entry: FutureEntry,
-) {
+pub(super) fn insert(store: &Store, futures: &mut FxHashMap<Addr, FutureEntry>, addr: Addr, entry: FutureEntry) {
     store.hold(&entry.lines);
     if let Some(before) = futures.insert(addr, entry) {
         store.release(&before.lines);
@@ -272,12 +268,7 @@ impl Walking {
 }
 
 /// Whether what was a task is none any more.
-fn is_no_task(
-    view: &mut View<'_>,
-    layout: &Layout,
-    knowledge: &mut Knowledge,
-    addr: Addr,
-) -> Result<bool, ReadError> {
+fn is_no_task(view: &mut View<'_>, layout: &Layout, knowledge: &mut Knowledge, addr: Addr) -> Result<bool, ReadError> {
     let mut reader = Reader::new(view, layout, &mut knowledge.caches);
     if optional(read_refcount(reader.view, layout, addr))?.is_none() {
         return Ok(true);
