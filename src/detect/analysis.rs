@@ -117,8 +117,7 @@ impl Analysis {
             }
         }
         for (event_loop, iteration) in self.detector.take_iterations() {
-            let seen =
-                profile::Iteration { at_least_ns: iteration.at_least_ns, at_most_ns: iteration.at_most_ns };
+            let seen = profile::Iteration { at_least_ns: iteration.at_least_ns, at_most_ns: iteration.at_most_ns };
             self.profile.iteration(&event_loop, seen);
         }
         Ok(alerts)

@@ -134,8 +134,7 @@ impl<W: Write> Page<'_, '_, W> {
     }
 
     fn hottest(&mut self) -> io::Result<()> {
-        let hottest: Vec<_> =
-            self.report.hottest().into_iter().filter(|coroutine| coroutine.run_ns > 0).collect();
+        let hottest: Vec<_> = self.report.hottest().into_iter().filter(|coroutine| coroutine.run_ns > 0).collect();
         let busy: u64 = self.report.profile().loops().iter().map(|event_loop| event_loop.busy_ns).sum();
         if hottest.is_empty() || busy == 0 {
             return Ok(());
@@ -236,7 +235,10 @@ mod tests {
 
     #[test]
     fn names_are_never_markup() {
-        assert_eq!(plain("<img> *a* [b](c) | @all"), "&lt;img> \\*a\\* \\[b\\](c) \\| &#64;all".replace("img>", "img\\>"));
+        assert_eq!(
+            plain("<img> *a* [b](c) | @all"),
+            "&lt;img> \\*a\\* \\[b\\](c) \\| &#64;all".replace("img>", "img\\>")
+        );
         assert_eq!(code_text("a `b`` | c"), "```a `b`` \\| c```");
         assert_eq!(code_text("`x"), "`` `x ``");
     }

@@ -45,8 +45,7 @@ impl Page<'_, '_> {
         let header = analysis.header();
         let build = if header.free_threaded { " free-threaded" } else { "" };
         let python = escape::visible(&header.python);
-        let line =
-            format!("Process {}: CPython {python}{build}, {}", header.pid, escape::visible(&header.executable));
+        let line = format!("Process {}: CPython {python}{build}, {}", header.pid, escape::visible(&header.executable));
         writeln!(self.out, "{}", self.paint.heading(line))?;
         if !header.command.is_empty() {
             writeln!(self.out, "{}", escape::brief(&header.command.join(" "), self.width))?;
@@ -371,12 +370,12 @@ fn circumstances(stall: &Stall) -> String {
         Some(task) => {
             let name = match task.name.as_deref() {
                 Some(name) if !name.is_empty() => label::name(name).into_owned(),
-                _ => format!("task {:#x}", task.key),
+                _ => format!("{:#x}", task.key),
             };
             let coroutine = task.coroutine.as_ref().map(|coroutine| escape::brief(&coroutine.function, 60));
             parts.push(match coroutine {
-                Some(coroutine) => format!("in {name}, {coroutine}"),
-                None => format!("in {name}"),
+                Some(coroutine) => format!("in task {name} ({coroutine})"),
+                None => format!("in task {name}"),
             });
         }
         None if stall.coroutines == 0 && !stall.stack.is_empty() => parts.push("in a callback".into()),

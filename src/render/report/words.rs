@@ -97,8 +97,18 @@ mod tests {
             .into_iter()
             .chain([61_234_000_000, 185_000_000_000, 7_980_000_000_000].map(duration))
             .collect();
-        let wanted =
-            ["0.00 ms", "0.31 ms", "9.99 ms", "31.4 ms", "340 ms", "1.00 s", "1.20 s", "61.2 s", "3 min 05 s", "2 h 13 min"];
+        let wanted = [
+            "0.00 ms",
+            "0.31 ms",
+            "9.99 ms",
+            "31.4 ms",
+            "340 ms",
+            "1.00 s",
+            "1.20 s",
+            "61.2 s",
+            "3 min 05 s",
+            "2 h 13 min",
+        ];
         assert_eq!(shown, wanted);
     }
 }
