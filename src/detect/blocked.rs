@@ -152,7 +152,7 @@ const LIBRARIES: &[(&[&str], &str)] = &[
     ),
     (
         &["-packages/requests/", "-packages/urllib3/", "-packages/httpx/", "/http/client.py", "/urllib/request.py"],
-        "Use an async HTTP client (aiohttp, or httpx.AsyncClient) instead of the blocking one, or call it with await \
+        "Use an async client (aiohttp, or httpx.AsyncClient) instead of the blocking one, or call it with await \
          asyncio.to_thread().",
     ),
     (

@@ -2,8 +2,8 @@
 //! It must not know when an iteration is over, nor what is too long.
 
 use super::Evidence;
-use super::tally::{CallNames, Clocks, Place, State, Tally};
-use crate::snapshot::event::{KernelLook, LoopSample, Phase};
+use super::tally::{Before, CallNames, Clocks, Place, State, Tally};
+use crate::snapshot::event::{LoopSample, Phase};
 use crate::snapshot::tables::{Tables, TaskInfo};
 
 /// When an iteration began: somewhere between two moments.
@@ -81,17 +81,21 @@ pub(super) struct Open {
     pub(super) all: Tally,
     pub(super) current: Callback,
     heaviest: Option<Callback>,
-    /// Distinct callbacks seen; `None` where none had a number.
+    /// Callbacks that began, as far as was seen; `None` where nothing tells one from the next.
     pub(super) callbacks: Option<u32>,
     pub(super) ready: Option<u32>,
     pub(super) evidence: Evidence,
     pub(super) clocks: Clocks,
-    /// The last look at the kernel before the iteration.
-    pub(super) look_before: Option<(u64, KernelLook)>,
+    /// The last readings before the iteration.
+    pub(super) clocks_before: Clocks,
     pub(super) call_names: CallNames,
     /// Told again when it has lasted so long; zero before it was told.
     pub(super) next_alert_ns: u64,
     last: (Place, State),
+    pub(super) before: Before,
+    /// Callbacks in the ready queue at the last sample: only the loop takes them out, so that there are fewer of them when
+    /// another one has begun.
+    last_ready: Option<u32>,
 }
 
 impl Open {
@@ -110,12 +114,14 @@ impl Open {
             ready: None,
             evidence: Evidence::default(),
             clocks: Clocks::default(),
-            look_before: None,
+            clocks_before: Clocks::default(),
             call_names: CallNames::default(),
             next_alert_ns: 0,
             last: (place, state),
+            before: Before::of(sample, state),
+            last_ready: sample.ready,
         };
-        open.begin_callback(sample, tables);
+        open.begin_callback(sample, tables, 1);
         let before = if suspended { State::Stopped } else { state };
         open.add(place, before, sample.at_ns.saturating_sub(start.latest_ns));
         open.note(sample, state);
@@ -128,12 +134,15 @@ impl Open {
         let between = sample.at_ns.saturating_sub(self.last_ns);
         let (place, last_state) = self.last;
         self.add(place, if suspended { State::Stopped } else { last_state }, between / 2);
-        if CallbackKey::of(sample, tables) != self.current.key {
-            self.begin_callback(sample, tables);
+        let begun = self.taken_from_queue(sample);
+        if begun > 0 || CallbackKey::of(sample, tables) != self.current.key {
+            self.begin_callback(sample, tables, begun.max(1));
         }
         let place = Place::of(sample, state);
         self.add(place, if suspended { State::Stopped } else { state }, between - between / 2);
         self.last = (place, state);
+        self.before = Before::of(sample, state);
+        self.last_ready = sample.ready;
         self.last_ns = sample.at_ns;
         self.only_leaving &= sample.phase == Phase::LeavingSelector;
         self.note(sample, state);
@@ -144,11 +153,16 @@ impl Open {
         self.current.tally.add(place, state, ns);
     }
 
-    fn begin_callback(&mut self, sample: &LoopSample, tables: &Tables) {
+    /// How many callbacks fewer wait than at the last sample.
+    pub(super) fn taken_from_queue(&self, sample: &LoopSample) -> u32 {
+        self.last_ready.zip(sample.ready).map_or(0, |(before, now)| before.saturating_sub(now))
+    }
+
+    fn begin_callback(&mut self, sample: &LoopSample, tables: &Tables, begun: u32) {
         let key = CallbackKey::of(sample, tables);
         let task = sample.task.and_then(|task| tables.task(task)).cloned();
-        if key.number.is_some() {
-            self.callbacks = Some(self.callbacks.unwrap_or(0).saturating_add(1));
+        if key.number.is_some() || sample.ready.is_some() {
+            self.callbacks = Some(self.callbacks.unwrap_or(0).saturating_add(begun));
         }
         let over = std::mem::replace(&mut self.current, Callback { key, task, tally: Tally::default() });
         if over.tally.ns > self.heaviest.as_ref().map_or(0, |callback| callback.tally.ns) {
@@ -161,7 +175,7 @@ impl Open {
         self.ready = self.ready.max(sample.ready);
         self.call_names.learn(sample);
         if let Some(look) = &sample.kernel {
-            self.clocks.look(sample.at_ns, look);
+            self.clocks.look(sample.at_ns, look, state);
         }
     }
 

@@ -31,6 +31,8 @@ impl Sums {
                 State::Stopped => &mut sums.stopped,
                 State::Collecting { .. } => &mut sums.collecting,
                 State::WaitingForGil => &mut sums.waiting_for_gil,
+                // What sleeps with the GIL is native code that should have released it.
+                State::InCall { has_gil: true, .. } => &mut sums.still,
                 State::InCall { .. } | State::Fault => &mut sums.in_call,
                 State::Running { moved: true, .. } => &mut sums.moved,
                 State::Running { moved: false, .. } => &mut sums.still,
@@ -52,9 +54,12 @@ impl Sums {
         if total == 0 || total - self.unclear < total / 4 {
             return Cause::Unknown;
         }
-        let starved_still = self.still.min(starved);
-        self.still -= starved_still;
-        self.moved -= self.moved.min(starved - starved_still);
+        let mut looked_as_if_it_ran = starved;
+        for ran in [&mut self.still, &mut self.moved, &mut self.collecting] {
+            let part = looked_as_if_it_ran.min(*ran);
+            *ran -= part;
+            looked_as_if_it_ran -= part;
+        }
         let running = if self.still > self.moved { Cause::Native } else { Cause::Cpu };
         let causes = [
             (running, self.moved + self.still),
@@ -139,9 +144,8 @@ fn is_thin(open: &Open) -> bool {
 /// Nanoseconds of the iteration without a processor; `None` when that cannot be known.
 fn starved_ns(open: &Open, total: u64) -> Option<u64> {
     if is_thin(open) {
-        let (_, before) = open.look_before.as_ref()?;
-        let (_, last) = open.clocks.last()?;
-        let starved = last.starved_ns?.checked_sub(before.starved_ns?)?.min(total - ran_at_most_ns(open)?.min(total));
+        let (ran, starved) = open.clocks.since(&open.clocks_before);
+        let starved = starved?.min(total - ran?.min(total));
         return (starved >= total / 2).then_some(starved);
     }
     let window = open.clocks.window_ns();
@@ -156,16 +160,16 @@ fn starved_ns(open: &Open, total: u64) -> Option<u64> {
 
 /// Nanoseconds on a processor since the last look before the iteration, which may have been long before it.
 fn ran_at_most_ns(open: &Open) -> Option<u64> {
-    let (_, before) = open.look_before.as_ref()?;
-    let (_, last) = open.clocks.last()?;
-    last.run_ns?.checked_sub(before.run_ns?)
+    open.clocks.since(&open.clocks_before).0
 }
 
 fn find_site<'f>(cause: Cause, tally: &'f Tally, tables: &'f Tables) -> Option<Site<'f>> {
     let speaks_for_it = |share: &Share| match cause {
-        Cause::BlockingCall => matches!(share.state, State::InCall { .. } | State::Fault),
+        Cause::BlockingCall => matches!(share.state, State::InCall { has_gil: false, .. } | State::Fault),
         Cause::Cpu => matches!(share.state, State::Running { .. }),
-        Cause::Native => matches!(share.state, State::Running { moved: false, .. }),
+        Cause::Native => {
+            matches!(share.state, State::Running { moved: false, .. } | State::InCall { has_gil: true, .. })
+        }
         Cause::Gc => matches!(share.state, State::Collecting { .. }),
         Cause::GilWait => share.state == State::WaitingForGil,
         Cause::CpuStarved | Cause::Suspended | Cause::ManyCallbacks | Cause::Unknown => true,
@@ -199,7 +203,7 @@ impl Verdict<'_> {
 
     /// The system call of the site's heaviest stack; `None` for a page fault.
     fn call(&self) -> Option<(String, Option<i32>)> {
-        let State::InCall { number, fd } = self.site?.share.state else { return None };
+        let State::InCall { number, fd, .. } = self.site?.share.state else { return None };
         let name = self.open.call_names.get(number).map_or_else(|| format!("system call {number}"), str::to_owned);
         Some((name, fd))
     }
@@ -217,6 +221,9 @@ impl Verdict<'_> {
             Cause::Cpu => None,
             Cause::Native => match self.site?.share.state {
                 State::Running { has_gil: Some(true), .. } => Some("keeps the GIL".to_owned()),
+                State::InCall { has_gil: true, .. } => {
+                    Some(format!("keeps the GIL while it sleeps in {}", self.call()?.0))
+                }
                 State::Running { has_gil: Some(false), .. } => Some("without the GIL".to_owned()),
                 _ => None,
             },

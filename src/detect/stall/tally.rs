@@ -22,7 +22,7 @@ const CALL_NAMES: usize = 64;
 
 /// A thread that is ready to run, and whose time on a processor stands still for longer than this, waits for one: the
 /// kernel adds to the time of a running thread at every tick, which comes at least 100 times a second.
-const TICKS_NS: u64 = 20_000_000;
+pub(super) const TICKS_NS: u64 = 20_000_000;
 
 /// What a sample says that the thread does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,17 +30,37 @@ pub(super) enum State {
     Stopped,
     Collecting { generation: Option<u8> },
     WaitingForGil,
-    InCall { number: u32, fd: Option<i32> },
+    InCall { number: u32, fd: Option<i32>, has_gil: bool },
     Fault,
     Running { moved: bool, has_gil: Option<bool> },
     Unclear,
 }
 
 impl State {
-    /// Reads one sample. `stopped` is what notes say of the whole process.
-    pub(super) fn of(sample: &LoopSample, stopped: bool) -> Self {
+    /// Reads one sample. `stopped` is what notes say of the whole process; `before` is the sample before, if it was of the
+    /// same iteration.
+    pub(super) fn of(sample: &LoopSample, stopped: bool, before: Option<Before>) -> Self {
+        let state = if stopped { Self::Stopped } else { Self::of_alone(sample) };
+        let Some(before) = before.filter(|before| !sample.moved && before.has_gil == has_gil(sample.gil)) else {
+            return state;
+        };
+        // The kernel is not asked at every sample, and not everything each time that it is: where nothing moved, what was
+        // so is so still.
+        let asked_all =
+            sample.kernel.as_ref().is_some_and(|look| look.run_ns.is_some() || look.doing == Doing::Running);
+        match (state, before.state) {
+            (Self::Unclear, Self::Running { has_gil, .. }) if sample.kernel.is_none() => {
+                Self::Running { moved: false, has_gil }
+            }
+            (Self::Unclear, known) | (Self::Running { .. }, known @ Self::Stopped) if sample.kernel.is_none() => known,
+            (Self::Unclear | Self::Fault | Self::InCall { .. }, Self::Stopped) if !asked_all => Self::Stopped,
+            (state, _) => state,
+        }
+    }
+
+    fn of_alone(sample: &LoopSample) -> Self {
         let doing = sample.kernel.as_ref().map(|look| &look.doing);
-        if stopped || doing == Some(&Doing::Stopped) {
+        if doing == Some(&Doing::Stopped) {
             return Self::Stopped;
         }
         // While another thread collects, this one waits for the GIL; then the holder is what is to be named.
@@ -52,7 +72,9 @@ impl State {
         match doing {
             _ if leaving => Self::WaitingForGil,
             Some(Doing::WaitingForGil) => Self::WaitingForGil,
-            Some(Doing::Call { number, fd, .. }) => Self::InCall { number: *number, fd: *fd },
+            Some(Doing::Call { number, fd, .. }) => {
+                Self::InCall { number: *number, fd: *fd, has_gil: sample.gil == Gil::Own }
+            }
             Some(Doing::Fault) => Self::Fault,
             Some(Doing::Running) => running,
             // Without a word of the kernel: who holds the GIL may sleep with it, but hardly ever does.
@@ -60,6 +82,19 @@ impl State {
             Some(Doing::Unknown) | None if sample.gil == Gil::None && sample.moved => running,
             Some(Doing::Unknown | Doing::Stopped) | None => Self::Unclear,
         }
+    }
+}
+
+/// What the sample before says, for the next to be understood by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    pub(super) state: State,
+    pub(super) has_gil: Option<bool>,
+}
+
+impl Before {
+    pub(super) fn of(sample: &LoopSample, state: State) -> Self {
+        Self { state, has_gil: has_gil(sample.gil) }
     }
 }
 
@@ -213,66 +248,103 @@ impl CallNames {
     }
 }
 
-/// What the kernel's clocks of the thread say between two looks.
+/// A clock of the kernel when it was read.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    at_ns: u64,
+    value: u64,
+}
+
+/// The first and the last reading of a clock.
+#[derive(Clone, Copy, Debug)]
+struct Readings {
+    first: Reading,
+    last: Reading,
+}
+
+impl Readings {
+    fn add(readings: &mut Option<Self>, at_ns: u64, value: Option<u64>) {
+        let Some(value) = value else { return };
+        let last = Reading { at_ns, value };
+        readings.get_or_insert(Self { first: last, last }).last = last;
+    }
+
+    fn difference(&self) -> Option<u64> {
+        self.last.value.checked_sub(self.first.value)
+    }
+
+    fn window_ns(&self) -> u64 {
+        self.last.at_ns.saturating_sub(self.first.at_ns)
+    }
+}
+
+/// What the kernel's clocks of the thread say. Not every look reads them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Clocks {
-    first: Option<(u64, KernelLook)>,
-    last: Option<(u64, KernelLook)>,
+    run: Option<Readings>,
+    starved: Option<Readings>,
+    throttled: Option<Readings>,
     /// Since when the thread is ready to run and its clocks stand still.
     standing_since: Option<u64>,
 }
 
 impl Clocks {
-    /// A look inside the stall.
-    pub(super) fn look(&mut self, at_ns: u64, look: &KernelLook) {
-        let ready = matches!(look.doing, Doing::Running | Doing::Fault);
-        let stands = self.last.as_ref().is_some_and(|(_, last)| {
-            last.run_ns.is_some() && last.run_ns == look.run_ns && last.starved_ns == look.starved_ns
-        });
-        self.standing_since = match self.standing_since {
-            Some(since) if ready && stands => Some(since),
-            _ => ready.then_some(at_ns),
-        };
-        self.first.get_or_insert_with(|| (at_ns, look.clone()));
-        self.last = Some((at_ns, look.clone()));
-    }
-
-    /// The last look, for the next iteration to begin from.
-    pub(super) fn last(&self) -> Option<&(u64, KernelLook)> {
-        self.last.as_ref()
-    }
-
-    /// Time from the first to the last look, nanoseconds.
-    pub(super) fn window_ns(&self) -> u64 {
-        match (&self.first, &self.last) {
-            (Some((first, _)), Some((last, _))) => last.saturating_sub(*first),
-            _ => 0,
+    /// A look by a sample that says `state`.
+    pub(super) fn look(&mut self, at_ns: u64, look: &KernelLook, state: State) {
+        let ready = look.doing == Doing::Running && state != State::Stopped;
+        if !ready {
+            self.standing_since = None;
+        } else if look.run_ns.is_some() {
+            let stand = |readings: Option<Readings>, now| readings.map(|readings| readings.last.value) == now;
+            let stands = stand(self.run, look.run_ns) && stand(self.starved, look.starved_ns);
+            self.standing_since = self.standing_since.filter(|_| stands).or(Some(at_ns));
         }
+        Readings::add(&mut self.run, at_ns, look.run_ns);
+        Readings::add(&mut self.starved, at_ns, look.starved_ns);
+        Readings::add(&mut self.throttled, at_ns, look.throttled_us);
     }
 
-    fn difference(&self, of: impl Fn(&KernelLook) -> Option<u64>) -> Option<u64> {
-        of(&self.last.as_ref()?.1)?.checked_sub(of(&self.first.as_ref()?.1)?)
+    /// The last readings as the first ones, for the next iteration to be compared with.
+    pub(super) fn afterwards(&self) -> Self {
+        let last = |readings: Option<Readings>| readings.map(|Readings { last, .. }| Readings { first: last, last });
+        Self { run: last(self.run), starved: last(self.starved), throttled: None, standing_since: None }
+    }
+
+    /// Whether any clock was read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.run.is_none() && self.starved.is_none()
+    }
+
+    /// Time from the first to the last reading, nanoseconds.
+    pub(super) fn window_ns(&self) -> u64 {
+        self.starved.or(self.run).map_or(0, |readings| readings.window_ns())
     }
 
     /// Nanoseconds on a processor.
     pub(super) fn run_ns(&self) -> Option<u64> {
-        self.difference(|look| look.run_ns)
+        self.run?.difference()
     }
 
     /// Nanoseconds ready to run without a processor. The kernel counts a wait when it is over; one that lasts shows in
     /// clocks that stand still.
     pub(super) fn starved_ns(&self) -> Option<u64> {
-        let counted = self.difference(|look| look.starved_ns)?;
-        let last = self.last.as_ref()?.0;
-        let lasting = self.standing_since.map_or(0, |since| last.saturating_sub(since));
+        let readings = self.starved?;
+        let lasting = self.standing_since.map_or(0, |since| readings.last.at_ns.saturating_sub(since));
         let lasting = if lasting >= TICKS_NS { lasting } else { 0 };
-        Some(counted.saturating_add(lasting).min(self.window_ns()))
+        Some(readings.difference()?.saturating_add(lasting).min(readings.window_ns()))
     }
 
     /// Nanoseconds that the control group was throttled.
     pub(super) fn throttled_ns(&self) -> Option<u64> {
+        let readings = self.throttled?;
         // The kernel adds up the processors of the group.
-        self.difference(|look| look.throttled_us).map(|us| us.saturating_mul(1_000).min(self.window_ns()))
+        Some(readings.difference()?.saturating_mul(1_000).min(readings.window_ns()))
+    }
+
+    /// Nanoseconds on a processor, and ready to run without one, since readings that may have been long before.
+    pub(super) fn since(&self, before: &Self) -> (Option<u64>, Option<u64>) {
+        let since = |now: Option<Readings>, then: Option<Readings>| now?.last.value.checked_sub(then?.last.value);
+        (since(self.run, before.run), since(self.starved, before.starved))
     }
 }
 
