@@ -351,3 +351,15 @@ fn a_wait_is_over_when_its_task_is_seen_to_run_though_every_look_shows_the_same(
     assert_eq!(watch.profile.coroutines()[0].longest_wait_ns, 600 * MS);
     assert_eq!(watch.profile.waits()[0].longest_ns, 600 * MS);
 }
+
+#[test]
+fn a_process_that_is_stopped_is_neither_busy_nor_idle() {
+    let mut watch = Watch::new(Naming::Folded);
+    watch.selects(0);
+    for at in 1..=100 {
+        watch.is_stopped(at * MS);
+    }
+    let event_loop = &watch.profile.loops()[0];
+    assert_eq!((event_loop.busy_ns, event_loop.unknown_ns), (0, 99 * MS + MS / 2));
+    assert_eq!(total(&watch.profile, By::Run), 0);
+}

@@ -328,7 +328,7 @@ impl Page<'_, '_> {
         writeln!(self.out, "{}", self.paint.faint(head))?;
         for coroutine in coroutines.iter().take(self.shown) {
             let [seen, born, ended, alive] =
-                [coroutine.seen, coroutine.born, coroutine.ended, coroutine.alive].map(|number| label::count(number));
+                [coroutine.seen, coroutine.born, coroutine.ended, coroutine.alive].map(label::count);
             let growth = coroutine.growth_per_minute.map_or("?".into(), |growth| format!("{growth:+.0}"));
             let oldest = words::duration(coroutine.oldest_ns);
             let name = words::coroutine(coroutine.coroutine.as_ref());
