@@ -50,7 +50,7 @@
 //! Events and state:
 //!
 //! 1. The texts: a list. From here on, a text is its number in this list.
-//! 2. The names of the loop tier, then those of the task tier; each
+//! 2. The names that events of both tiers use:
 //!    - frames: a list of function (text), file (text), optional line;
 //!    - stacks: a list of the caller (how many entries before this one; 0 for none) and the frame (number in `frames`);
 //!    - tasks: a list of key (difference), optional name (text), optional coroutine (number in `frames`);
@@ -59,7 +59,7 @@
 //!    its time (difference from the event of this source before), and
 //!    - a **loop sample** (0): two bytes of bits (`codes::sample`), then those fields that are there by these, in this order:
 //!      loop (number); phase (code); away since (optional, difference from the time of the sample); its precision
-//!      (number); callback (optional, difference from the loop's last one, from 0 after none); task; stack (optional);
+//!      (number); callback (optional, difference from the loop's last one, from 0 after none; a writer counts them); task; stack (optional);
 //!      `outer` and `coroutines` (numbers); ready (optional); GIL (code, for 2 also the thread, signed); generation
 //!      (optional); the kernel's look: a byte of bits (`codes::kernel`), what the thread does (code; for 1 optional name
 //!      of the call (text), its number, optional descriptor (signed)), run, starved and throttled (differences from the
@@ -81,6 +81,7 @@
 
 mod before;
 mod block;
+mod callbacks;
 mod codes;
 mod decode;
 mod encode;
