@@ -208,20 +208,22 @@ fn a_block_that_is_damaged_or_missing_costs_that_block_only() {
 #[test]
 fn after_a_loss_the_tasks_are_right_again_with_the_next_state() {
     let mut server = Server::new();
-    let batches: Vec<Batch> = (0..80).flat_map(|_| server.second()).collect();
+    let batches: Vec<Batch> = (0..66).flat_map(|_| server.second()).collect();
     let file = written(&batches);
     let found = blocks(&file);
     let states = found.iter().filter(|(kind, _)| *kind == 2).count();
-    assert_eq!(states, 2, "in 80 seconds");
+    assert_eq!(states, 2, "in 66 seconds");
     let (whole, _) = read(&file).unwrap();
     assert_eq!(content(&whole), content(&batches), "states are not told to who lost nothing");
+    let living_at_the_end = living(&batches);
     for lost in [1, 3, 9] {
         let (_, range) = found[lost].clone();
         let damaged = [&file[..range.start], &file[range.end..]].concat();
         let (left, ending) = read(&damaged).unwrap();
         assert!(matches!(ending, Ending::Damaged { places: 1, bytes: 0, complete: true, .. }), "{ending:?}");
-        assert!(content(&left).len() < content(&batches).len());
-        assert!(living(&left) == living(&batches), "block {lost}");
+        let events = |batches: &[Batch]| batches.iter().map(|batch| batch.events.len()).sum::<usize>();
+        assert!(events(&left) < events(&batches));
+        assert!(living(&left) == living_at_the_end, "block {lost}");
     }
 }
 
@@ -441,7 +443,7 @@ fn writes_until_it_is_killed() {
 fn a_writer_killed_at_any_moment_leaves_a_file_that_reads() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = Server::new();
-    let batches: Vec<Batch> = (0..120).flat_map(|_| server.second()).collect();
+    let batches: Vec<Batch> = (0..15).flat_map(|_| server.second()).collect();
     let all = content(&batches);
     let dice = &mut stream::Dice::new(5);
     for run in 0..20 {

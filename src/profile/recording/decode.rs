@@ -109,24 +109,31 @@ fn optional_difference(from: &mut Cursor<'_>, before: u64) -> Result<Option<u64>
 
 fn definitions(from: &mut Cursor<'_>, texts: &[Arc<str>]) -> Result<Definitions> {
     let mut frames = Vec::new();
+    let (mut function, mut file) = (0, 0);
     for _ in 0..from.count()? {
-        let (function, file) = (text(from, texts)?.clone(), text(from, texts)?.clone());
-        frames.push(Frame { function, file, line: optional_number(from)? });
+        (function, file) = (from.difference(function)?, from.difference(file)?);
+        let (function, file) = (&texts[inside(function, texts.len())?], &texts[inside(file, texts.len())?]);
+        frames.push(Frame { function: function.clone(), file: file.clone(), line: optional_number(from)? });
     }
     let mut stacks = Vec::new();
+    let mut frame = 0;
     for index in 0..from.count()? {
         let caller = match from.small::<usize>()? {
             0 => None,
             back => Some(index.checked_sub(back).ok_or(Malformed("a caller is defined after what it calls"))?),
         };
+        frame = from.difference(frame)?;
         let caller = caller.map(|caller| StackId(caller as u32));
-        stacks.push(StackNode { caller, frame: FrameId(from.index(frames.len())? as u32) });
+        stacks.push(StackNode { caller, frame: FrameId(inside(frame, frames.len())? as u32) });
     }
     let mut tasks = Vec::new();
-    let mut key = 0;
+    let (mut key, mut name) = (0u64, 0u64);
     for _ in 0..from.count()? {
-        key = from.difference(key)?;
-        let name = optional_text(from, texts)?;
+        (key, name) = (from.difference(key)?, from.difference(name)?);
+        let name = match name.checked_sub(1) {
+            None => None,
+            Some(name) => Some(texts[inside(name, texts.len())?].clone()),
+        };
         let coroutine = from.optional_index(frames.len())?.map(|index| frames[index].clone());
         tasks.push(TaskInfo { key, name, coroutine });
     }

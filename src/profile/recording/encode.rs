@@ -144,8 +144,7 @@ fn put_changes(out: &mut Vec<u8>, texts: &mut Texts, poses: &mut FxHashMap<Box<[
     put_varint(out, changes.changed.len() as u64);
     let mut before = 0;
     for look in &changes.changed {
-        put_difference(out, before, look.task.0.into());
-        before = look.task.0.into();
+        follow(out, &mut before, look.task.0.into());
         let pose = pose(texts, look);
         let known = poses.get(&pose[..]).copied();
         put_varint(out, one_more(known) << 1 | u64::from(look.born));
@@ -363,22 +362,23 @@ fn put_definitions(out: &mut Vec<u8>, texts: &mut Texts, tables: &mut Tables) {
         coroutines.iter().map(|frame| frame.as_ref().map(|frame| tables.add_frame(frame).0)).collect();
     let all = tables.since(Mark::default());
     put_varint(out, all.frames.len() as u64);
+    let (mut function, mut file) = (0, 0);
     for frame in &all.frames {
-        put_varint(out, texts.number(&frame.function));
-        put_varint(out, texts.number(&frame.file));
+        follow(out, &mut function, texts.number(&frame.function).into());
+        follow(out, &mut file, texts.number(&frame.file).into());
         put_varint(out, one_more(frame.line));
     }
     put_varint(out, all.stacks.len() as u64);
+    let mut frame = 0;
     for (index, node) in all.stacks.iter().enumerate() {
         put_varint(out, node.caller.map_or(0, |caller| index as u64 - u64::from(caller.0)));
-        put_varint(out, node.frame.0);
+        follow(out, &mut frame, node.frame.0.into());
     }
     put_varint(out, all.tasks.len() as u64);
-    let mut key = 0;
+    let (mut key, mut name) = (0, 0);
     for (task, coroutine) in all.tasks.iter().zip(coroutines) {
-        put_difference(out, key, task.key);
-        key = task.key;
-        put_varint(out, one_more(task.name.as_ref().map(|name| texts.number(name))));
+        follow(out, &mut key, task.key);
+        follow(out, &mut name, one_more(task.name.as_ref().map(|name| texts.number(name))));
         put_varint(out, one_more(coroutine));
     }
     put_varint(out, all.loops.len() as u64);
@@ -394,9 +394,14 @@ fn put_tasks(out: &mut Vec<u8>, tasks: &[TaskNo]) {
     put_varint(out, tasks.len() as u64);
     let mut before = 0;
     for task in tasks {
-        put_difference(out, before, task.0.into());
-        before = task.0.into();
+        follow(out, &mut before, task.0.into());
     }
+}
+
+/// How far a number is from the one before in its list: mostly they are near, and numbers of new names follow each other.
+fn follow(out: &mut Vec<u8>, before: &mut u64, number: u64) {
+    put_difference(out, *before, number);
+    *before = number;
 }
 
 /// Zero for none.

@@ -51,16 +51,18 @@
 //!
 //! 1. The texts: a list. From here on, a text is its number in this list.
 //! 2. The names that events of both tiers use:
-//!    - frames: a list of function (text), file (text), optional line;
-//!    - stacks: a list of the caller (how many entries before this one; 0 for none) and the frame (number in `frames`);
-//!    - tasks: a list of key (difference), optional name (text), optional coroutine (number in `frames`);
+//!    - frames: a list of function, file (texts, as differences), optional line;
+//!    - stacks: a list of the caller (how many entries before this one; 0 for none) and the frame (number in `frames`, as a
+//!      difference);
+//!    - tasks: a list of key (difference), optional name (text; the 0 or one more is told as a difference), optional
+//!      coroutine (number in `frames`);
 //!    - loops: a list of key (number), class (text), optional thread (signed), optional name of the thread (text).
 //! 3. Up to the end: a byte 5 and the code of a source, from which on events are of this source, or an event: the code of its kind,
 //!    its time (difference from the event of this source before), and
 //!    - a **loop sample** (0): two bytes of bits (`codes::sample`), then those fields that are there by these, in this order:
 //!      loop (number); phase (code); away since (optional, difference from the time of the sample); its precision
-//!      (number); callback (optional, difference from the loop's last one, from 0 after none; a writer counts them); task; stack (optional);
-//!      `outer` and `coroutines` (numbers); ready (optional); GIL (code, for 2 also the thread, signed); generation
+//!      (number); callback (optional, difference from the loop's last one, from 0 after none; counted by the writer, one more
+//!      for each that is another than the one before); task; stack (optional); `outer` and `coroutines` (numbers); ready (optional); GIL (code, for 2 also the thread, signed); generation
 //!      (optional); the kernel's look: a byte of bits (`codes::kernel`), what the thread does (code; for 1 optional name
 //!      of the call (text), its number, optional descriptor (signed)), run, starved and throttled (differences from the
 //!      loop's last look, from 0 for none); stack of the holder (optional). What is not there is as in the loop's sample

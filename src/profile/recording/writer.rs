@@ -26,7 +26,7 @@ const STATE_NS: u64 = 30_000_000_000;
 /// Tasks in one event, those that they wait for included; events with more are written as several of the same time, so that
 /// none becomes larger than a block may be.
 const TASKS_AN_EVENT: usize = 1 << 16;
-/// How hard zstd tries: a recording is written beside the program it watches.
+/// How hard zstd tries: a few milliseconds of every two seconds, beside the program that is watched.
 const COMPRESSION: i32 = 6;
 /// Who reads a recording learns names, paths and texts of the target.
 const MODE: u32 = 0o600;
