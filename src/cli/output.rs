@@ -67,12 +67,24 @@ impl Destination {
         match (color, self) {
             (Color::Always, _) => true,
             (Color::Never, _) | (Color::Auto, Self::File { .. }) => false,
-            (Color::Auto, Self::Stdout) => {
-                let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-                io::stdout().is_terminal() && !refused && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
-            }
+            (Color::Auto, Self::Stdout) => io::stdout().is_terminal() && wants_color(),
         }
     }
+}
+
+/// Whether colours would be seen as such in what is said while the work goes on.
+pub(super) fn stderr_shows_color(color: Color) -> bool {
+    match color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => io::stderr().is_terminal() && wants_color(),
+    }
+}
+
+/// What the user and the terminal say, where there is one.
+fn wants_color() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !refused && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// What a file's ending says about its format.
@@ -154,7 +166,8 @@ impl Drop for Unfinished {
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
+/// The folder that a path is in.
+pub(super) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),

@@ -53,7 +53,8 @@ impl Caches {
         } else if !info.is_heap && WRAPPERS.contains(&&*info.name) {
             AwaitableKind::Wrapper
         } else if info.name.starts_with("_cython_") {
-            self.cython_kind(view, layout, ty, info.name.rsplit('.').next().unwrap_or_default())?
+            let class = info.name.rsplit('.').next().unwrap_or_default();
+            view.sharing(|view| self.cython_kind(view, layout, ty, class))?
         } else {
             AwaitableKind::Other
         };

@@ -263,6 +263,37 @@ impl ChainWalk {
     }
 }
 
+/// The frame of a coroutine or generator, whatever it does, for the sake of which function it is: of one that runs nothing
+/// else stands still. It is given as one that has not started. `None` for other objects and for what has finished.
+pub fn read_function(
+    view: &mut View<'_>,
+    layout: &Layout,
+    caches: &mut Caches,
+    object: Addr,
+) -> Result<Option<RawFrame>, ReadError> {
+    let ty = view.object(object, layout.object.ob_type)?;
+    if caches.awaitable_kind(view, layout, ty)? != AwaitableKind::Generator {
+        return Ok(None);
+    }
+    let frame = match (layout.generator.frame, &layout.frames) {
+        (GeneratorFrame::Object { frame, .. }, Frames::Objects(fields)) => {
+            let Some(frame) = view.pointer(object, frame)? else { return Ok(None) };
+            let bytes: [u8; FRAME_OBJECT_HEADER] = view.array(frame)?;
+            Some(decode_frame_object(fields, frame, Block(&bytes))?.frame)
+        }
+        (GeneratorFrame::Embedded { state, iframe }, Frames::Embedded(fields)) => {
+            if view.i8(object, state)? >= layout.generator.states.finished {
+                return Ok(None);
+            }
+            let frame = object.add(iframe).ok_or(ReadError::BadPointer(object.raw()))?;
+            let bytes: [u8; EMBEDDED_HEADER] = view.block(frame, fields.localsplus as usize)?;
+            decode_embedded(layout, fields, frame, Block(&bytes))?.frame
+        }
+        _ => return Err(ReadError::Invalid("generator layout")),
+    };
+    Ok(frame.map(|frame| RawFrame { instruction: Instruction::Offset(-1), generator: Some(object), ..frame }))
+}
+
 /// The slot that holds what a suspended frame awaits, and its raw word; `None` when it is suspended at a plain yield.
 fn await_slot(
     view: &mut View<'_>,

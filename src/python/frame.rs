@@ -99,12 +99,15 @@ impl RawFrame {
         let CodeBody::Inline { thread_local: Some(field), .. } = layout.code.body else {
             return Err(ReadError::Invalid("instruction pointer"));
         };
-        let array = view.object(self.code, field)?;
-        let copies = view.u64(array, 0)?;
-        match u64::try_from(copy) {
-            Ok(index) if index < copies => view.u64(array, 8 + 8 * index),
-            _ => Err(ReadError::Invalid("bytecode copy")),
-        }
+        // The name of the frame is kept by code object and instruction.
+        view.sharing(|view| {
+            let array = view.object(self.code, field)?;
+            let copies = view.u64(array, 0)?;
+            match u64::try_from(copy) {
+                Ok(index) if index < copies => view.u64(array, 8 + 8 * index),
+                _ => Err(ReadError::Invalid("bytecode copy")),
+            }
+        })
     }
 
     /// The raw word in slot `index`, tag bits included.

@@ -45,12 +45,12 @@ pub fn write(snapshot: &Snapshot, findings: &[Finding], _options: &Options, out:
     out.flush()
 }
 
-fn serializer<W: Write>(out: W) -> serde_json::Serializer<W, Harmless> {
+pub(super) fn serializer<W: Write>(out: W) -> serde_json::Serializer<W, Harmless> {
     serde_json::Serializer::with_formatter(out, Harmless)
 }
 
 /// Compact JSON that is safe to print: what a terminal would obey is escaped also where JSON would not demand it.
-struct Harmless;
+pub(super) struct Harmless;
 
 impl serde_json::ser::Formatter for Harmless {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
@@ -144,7 +144,7 @@ impl HexText {
 }
 
 /// An id, as hex.
-struct Key(u64);
+pub(super) struct Key(pub(super) u64);
 
 impl Serialize for Key {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -63,6 +63,16 @@ enum Reference {
     ReportsTo(Addr),
 }
 
+impl FutureReferences {
+    /// `as_completed` up to 3.12: the queues into which the future is put when it is done.
+    pub fn reports_to(&self) -> impl Iterator<Item = Addr> {
+        self.references.iter().filter_map(|reference| match reference {
+            Reference::ReportsTo(queue) => Some(*queue),
+            _ => None,
+        })
+    }
+}
+
 /// The references that a future's callbacks and its list of awaiters hold.
 pub fn read_future_references(
     reader: &mut Reader<'_, '_>,

@@ -57,7 +57,7 @@ impl WaitKind {
 }
 
 /// What a task waits for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wait {
     /// The kind of thing.
     pub kind: WaitKind,

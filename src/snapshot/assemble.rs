@@ -161,7 +161,7 @@ fn running_frames(capture: &Capture, walk: &TaskWalk) -> Option<(Vec<FrameId>, u
     Some((own[..end].iter().map(|(number, _)| FrameId(*number)).collect(), coroutines))
 }
 
-fn task_state(walk: &TaskWalk, on_a_stack: bool) -> TaskState {
+pub(super) fn task_state(walk: &TaskWalk, on_a_stack: bool) -> TaskState {
     let Some(record) = &walk.record else { return TaskState::Unknown };
     if !record.is_pending() {
         return TaskState::Done;

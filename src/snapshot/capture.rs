@@ -199,7 +199,8 @@ impl<'c> Capturing<'c> {
         for position in 0..self.interpreters.len() {
             let Some(modules) = self.modules[position] else { continue };
             let interpreter = self.interpreters[position].clone();
-            let mut list: TaskList = list_tasks(&mut self.reader(), &interpreter, modules)?;
+            let threads: Vec<Addr> = interpreter.threads.iter().map(|thread| thread.addr).collect();
+            let mut list: TaskList = list_tasks(&mut self.reader(), interpreter.addr, &threads, modules)?;
             if matches!(self.layout.asyncio.registry, Registry::Lists { .. }) && self.layout.gc.generations.is_some() {
                 let mut reader = Reader::new(&mut self.view, self.layout, &mut self.caches);
                 add_unlisted_tasks(&mut reader, &mut self.shared.classes, runtime, &interpreter, &mut list)?;

@@ -33,10 +33,11 @@ pub(super) struct TaskWalk {
 const INNERMOST: usize = 8;
 
 /// A future that one or many tasks wait for, read once.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Waiter {
     pub(super) state: FutureState,
     /// What it alone stands for.
-    wait: Wait,
+    pub(super) wait: Wait,
 }
 
 /// Reads a future that tasks wait for, and the references to tasks that it holds; `None` when it is none of asyncio's.
@@ -219,9 +220,12 @@ impl Proof {
     const PIECES: usize = 1024;
 
     /// Reads the anchors of all `walks` again and compares them with what `view` had.
-    pub(super) fn read(view: &mut View<'_>, walks: &[TaskWalk]) -> Result<Self, ReadError> {
-        let anchors: Vec<Vec<Span>> = walks.iter().map(TaskWalk::anchors).collect();
-        let mut held = Vec::with_capacity(walks.len());
+    pub(super) fn read<'w>(
+        view: &mut View<'_>,
+        walks: impl IntoIterator<Item = &'w TaskWalk>,
+    ) -> Result<Self, ReadError> {
+        let anchors: Vec<Vec<Span>> = walks.into_iter().map(TaskWalk::anchors).collect();
+        let mut held = Vec::with_capacity(anchors.len());
         let (mut first, mut pieces) = (0, 0);
         for index in 0..=anchors.len() {
             // Whole tasks only: a task whose pieces are in two calls is not shown to be one moment.
@@ -232,7 +236,7 @@ impl Proof {
             }
             pieces += if next == usize::MAX { 0 } else { next };
         }
-        held.resize(walks.len(), (0, 0));
+        held.resize(anchors.len(), (0, 0));
         Ok(Self { held })
     }
 

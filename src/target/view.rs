@@ -14,7 +14,7 @@ use super::addr::{Addr, Span};
 use super::arena::{Arena, Part};
 use super::memory::{Memory, ReadError};
 
-const PAGE: u64 = 4096;
+pub(super) const PAGE: u64 = 4096;
 
 /// LIMIT: bytes one view may hold. A snapshot of a million tasks needs about 2 GB; a target that leads us through all
 /// of its memory must not exhaust ours.
@@ -31,6 +31,9 @@ const MAX_RUN_PAGES: u64 = 1024;
 
 /// Pages of one process, read once.
 pub struct View<'m> {
+    /// What pages are read from.
+    pages_from: &'m dyn Memory,
+    /// The memory itself.
     memory: &'m dyn Memory,
     /// Page number to where its copy is, or why there is none.
     pages: FxHashMap<u64, Result<Part, ReadError>>,
@@ -47,12 +50,32 @@ pub struct View<'m> {
     ahead: u64,
     /// The memory wants to know what is looked at.
     telling: bool,
+    /// Somebody wants to know what an answer rests on.
+    touched: Option<Touched>,
+}
+
+/// What was looked at: addresses and lengths.
+#[derive(Clone, Debug, Default)]
+pub struct Touched {
+    /// For what is being read.
+    pub own: Vec<(u64, u32)>,
+    /// For what is kept and serves others too, see [`View::sharing`].
+    pub shared: Vec<(u64, u32)>,
+    sharing: u32,
+    passing: u32,
 }
 
 impl<'m> View<'m> {
     /// An empty view of `memory`.
     pub fn new(memory: &'m dyn Memory) -> Self {
+        Self::over(memory, memory)
+    }
+
+    /// An empty view of `memory` whose pages come from a memory that keeps pages. What must not come from any cache is
+    /// read from `memory` itself.
+    pub fn over(pages_from: &'m dyn Memory, memory: &'m dyn Memory) -> Self {
         Self {
+            pages_from,
             memory,
             pages: FxHashMap::default(),
             arena: Arena::default(),
@@ -62,12 +85,43 @@ impl<'m> View<'m> {
             wanted: None,
             recent: Box::new([None; RECENT]),
             ahead: 0,
-            telling: memory.wants_decoded(),
+            telling: pages_from.wants_decoded(),
+            touched: None,
         }
+    }
+
+    /// From now on keeps what is looked at, until it is taken.
+    pub fn keep_touched(&mut self) {
+        self.touched = Some(Touched::default());
+        self.telling = true;
+    }
+
+    /// What was looked at since the last time, if that is kept. The caller clears what it has used.
+    pub fn touched(&mut self) -> Option<&mut Touched> {
+        self.touched.as_mut()
+    }
+
+    /// Reads something that is kept and that other answers will rest on too.
+    pub fn sharing<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.in_scope(read, |touched| &mut touched.sharing)
+    }
+
+    /// Reads something that the answer rests on only through what was looked at already: an object that never changes, held
+    /// by a reference that was read.
+    pub fn passing<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.in_scope(read, |touched| &mut touched.passing)
+    }
+
+    fn in_scope<T>(&mut self, read: impl FnOnce(&mut Self) -> T, depth: impl Fn(&mut Touched) -> &mut u32) -> T {
+        self.touched.iter_mut().for_each(|touched| *depth(touched) += 1);
+        let answer = read(self);
+        self.touched.iter_mut().for_each(|touched| *depth(touched) -= 1);
+        answer
     }
 
     /// Forgets every page, so that all that follows is read afresh.
     pub fn forget(&mut self) {
+        self.pages_from.renew();
         self.pages.clear();
         self.arena.clear();
         self.recent.fill(None);
@@ -238,7 +292,7 @@ impl<'m> View<'m> {
             return Vec::new();
         };
         let mut results = Vec::with_capacity(spans.len());
-        self.memory.read_batch(spans, buffer, &mut results);
+        self.pages_from.read_batch(spans, buffer, &mut results);
         self.batches += 1;
         self.pieces += spans.len() as u64;
         self.bytes += total as u64;
@@ -276,11 +330,23 @@ impl<'m> View<'m> {
     }
 
     #[inline]
-    fn tell(&self, at: u64, len: usize) {
-        if self.telling
+    fn tell(&mut self, at: u64, len: usize) {
+        if self.telling {
+            self.tell_all(at, len);
+        }
+    }
+
+    fn tell_all(&mut self, at: u64, len: usize) {
+        if let Some(touched) = &mut self.touched
+            && touched.passing == 0
+        {
+            let list = if touched.sharing > 0 { &mut touched.shared } else { &mut touched.own };
+            list.push((at, len as u32));
+        }
+        if self.pages_from.wants_decoded()
             && let Some(addr) = Addr::new(at)
         {
-            self.memory.decoded(addr, len);
+            self.pages_from.decoded(addr, len);
         }
     }
 
@@ -393,7 +459,7 @@ fn at(addr: Addr, offset: u64) -> Result<Addr, ReadError> {
     addr.add(offset).ok_or(ReadError::BadPointer(addr.raw().wrapping_add(offset)))
 }
 
-fn page_addr(page: u64) -> Option<Addr> {
+pub(super) fn page_addr(page: u64) -> Option<Addr> {
     Addr::new(page * PAGE)
 }
 
@@ -404,7 +470,7 @@ fn pages_of(span: Span) -> Range<u64> {
 }
 
 /// Sorted page numbers as (first, count) runs of neighbours.
-fn runs(pages: &[u64]) -> Vec<(u64, u64)> {
+pub(super) fn runs(pages: &[u64]) -> Vec<(u64, u64)> {
     let mut runs: Vec<(u64, u64)> = Vec::new();
     for &page in pages {
         match runs.last_mut() {
