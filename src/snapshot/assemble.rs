@@ -189,7 +189,7 @@ fn stack_end(walk: &TaskWalk) -> Option<StackEnd> {
         ChainEnd::Limit => Some(StackEnd::Limit),
         ChainEnd::Object { .. } => {
             // The iterator of a future is how every chain that waits for one ends.
-            let name = walk.end_type.as_deref()?;
+            let name = walk.end_type.as_ref()?.name.as_str();
             let is_future = name.ends_with("FutureIter");
             (!is_future).then(|| StackEnd::Opaque(name.to_owned()))
         }
