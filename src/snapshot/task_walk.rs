@@ -11,7 +11,7 @@ use crate::runtime::callback::read_callbacks;
 use crate::runtime::future::{FutureClasses, FutureState};
 use crate::runtime::ownership::{FutureReferences, HolderTypes, count_own_references, read_future_references};
 use crate::runtime::task::{TaskRecord, describe_exception, read_task};
-use crate::runtime::wait::{Place, Wait, WaitKind, describe_future, describe_wait};
+use crate::runtime::wait::{Place, Wait, WaitKind, describe_future, describe_wait, is_asyncio};
 use crate::target::{Addr, ReadError, Span, View};
 
 /// A task as far as it was read.
@@ -188,6 +188,12 @@ impl TaskWalk {
             self.wait = Some(Wait::new(WaitKind::Other));
             return Ok(());
         };
+        // Of ten thousand tasks most wait for a future in code of the program.
+        if !self.frames.last().is_some_and(|leaf| shared.frames.get(*leaf).is_some_and(is_asyncio)) {
+            self.wait = Some(waiter.wait.clone());
+            self.waiter_state = Some(waiter.state);
+            return Ok(());
+        }
         let levels = self.chain.iter().flat_map(|chain| &chain.levels);
         // The innermost few are all that tells what is waited for.
         let skipped = self.frames.len().saturating_sub(INNERMOST);

@@ -65,7 +65,7 @@ impl Arena {
     }
 
     /// `len` bytes from a place on.
-    #[inline]
+    #[inline(always)]
     pub(super) fn bytes(&self, part: Part, len: usize) -> &[u8] {
         let start = part.offset as usize;
         &self.pieces[part.piece as usize][start..start + len]

@@ -199,11 +199,15 @@ impl<'m> View<'m> {
     /// Makes the page at `addr` present for a walk along a linked list, whose next page is only known when this one is
     /// here: reads a window of neighbours with it, a larger one as long as windows touch each other. Neighbours in a list
     /// are mostly neighbours in memory, and a larger piece costs less than another call.
+    #[inline]
     pub fn page_of_list(&mut self, addr: Addr) {
         let page = addr.raw() / PAGE;
-        if self.recent[page as usize % RECENT].0 == page || self.pages.contains_key(&page) {
-            return;
+        if self.recent[page as usize % RECENT].0 != page && !self.pages.contains_key(&page) {
+            self.fetch_window(page);
         }
+    }
+
+    fn fetch_window(&mut self, page: u64) {
         // Windows are aligned, so that they meet whichever way the list leads; the largest is one of the areas in which
         // CPython asks the system for memory.
         // Whatever window lies next to this page's, one of these distances leads into it.
@@ -323,8 +327,19 @@ impl<'m> View<'m> {
 
     /// The `len` bytes at `addr` where they were put, for who decodes them at once: copied only when they do not lie on one
     /// page.
-    #[inline]
+    #[inline(always)]
     pub fn piece(&mut self, addr: Addr, len: usize) -> Result<&[u8], ReadError> {
+        let (page, within) = (addr.raw() / PAGE, (addr.raw() % PAGE) as usize);
+        let (recent, part) = self.recent[page as usize % RECENT];
+        // Nearly every read ends here.
+        if recent == page && within + len <= PAGE as usize && !self.telling {
+            return Ok(self.arena.bytes(part.at(within), len));
+        }
+        self.find_piece(addr, len)
+    }
+
+    #[inline(never)]
+    fn find_piece(&mut self, addr: Addr, len: usize) -> Result<&[u8], ReadError> {
         let within = (addr.raw() % PAGE) as usize;
         if within + len <= PAGE as usize {
             let part = self.page(addr.raw() / PAGE)?;
@@ -355,11 +370,9 @@ impl<'m> View<'m> {
     }
 
     /// `N` bytes at `addr` as an array.
-    #[inline]
+    #[inline(always)]
     pub fn array<const N: usize>(&mut self, addr: Addr) -> Result<[u8; N], ReadError> {
-        let mut out = [0; N];
-        out.copy_from_slice(self.piece(addr, N)?);
-        Ok(out)
+        Ok(*self.piece(addr, N)?.first_chunk().expect("a piece has the length that was asked for"))
     }
 
     /// The first `len` bytes of an array are those at `addr`, the rest are zeros: for structures whose size differs
