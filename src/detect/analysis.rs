@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::stall::{Alert, Cause, Stall, StallDetector};
+use crate::profile::{self, Naming, Profile};
 use crate::snapshot::event::{Batch, Event, Header, Health, KeptFinding, Note, Source};
 use crate::snapshot::tables::{Tables, TaskNo, UndefinedError};
 
@@ -17,6 +18,7 @@ pub struct Analysis {
     header: Header,
     tables: SourceTables,
     detector: StallDetector,
+    profile: Profile,
     stalls: Stalls,
     findings: Vec<Found>,
     health: Option<Health>,
@@ -59,11 +61,17 @@ impl SourceTables {
 }
 
 impl Analysis {
-    /// Nothing seen yet.
+    /// Nothing seen yet. Counters in names of tasks are folded in the profile.
     pub fn new(header: Header) -> Self {
+        Self::with_naming(header, Naming::Folded)
+    }
+
+    /// Nothing seen yet.
+    pub fn with_naming(header: Header, naming: Naming) -> Self {
         let mut detector = StallDetector::new(header.stall_threshold_ns);
         detector.set_rate(header.loop_rate_hz);
         Self {
+            profile: Profile::new(&header, naming),
             header,
             tables: SourceTables::default(),
             detector,
@@ -87,6 +95,7 @@ impl Analysis {
         let mut alerts = Vec::new();
         for event in &batch.events {
             self.last_ns = self.last_ns.max(Some(event.at_ns()));
+            self.profile.absorb(batch.source, event, self.tables.of(batch.source));
             let first = alerts.len();
             match event {
                 Event::Loop(sample) => alerts.extend(self.detector.sample(sample, &self.tables.loops)),
@@ -107,7 +116,10 @@ impl Analysis {
                 }
             }
         }
-        self.detector.take_iterations().for_each(drop);
+        for (event_loop, iteration) in self.detector.take_iterations() {
+            let seen = profile::Iteration { at_least_ns: iteration.at_least_ns, at_most_ns: iteration.at_most_ns };
+            self.profile.iteration(&event_loop, seen);
+        }
         Ok(alerts)
     }
 
@@ -116,6 +128,11 @@ impl Analysis {
         let ongoing = self.detector.finish(&self.tables.loops);
         for stall in &ongoing {
             self.stalls.add(stall.clone());
+            let lasts = profile::Iteration { at_least_ns: stall.at_least_ns, at_most_ns: None };
+            self.profile.iteration(&stall.event_loop, lasts);
+        }
+        if let Some(last_ns) = self.last_ns {
+            self.profile.settle(last_ns);
         }
         ongoing
     }
@@ -127,6 +144,7 @@ impl Analysis {
         let mut tables = Tables::default();
         tables.define(&batch.definitions)?;
         let old = std::mem::replace(self.tables.of_mut(batch.source), tables);
+        self.profile.begins_anew(batch.source);
         if batch.source == Source::Loops {
             self.detector.tables_begin_anew(&old);
         }
@@ -150,6 +168,11 @@ impl Analysis {
     /// What was known at the beginning.
     pub fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// What it adds up to. What lasts is counted up to the last [`finish`](Self::finish).
+    pub fn profile(&self) -> &Profile {
+        &self.profile
     }
 
     /// All stalls.
