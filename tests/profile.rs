@@ -333,3 +333,33 @@ fn a_watch_without_end_does_not_fill_the_memory_with_stacks() {
     assert_eq!(names(&weights[0]), "callback;<other>");
     assert_eq!(total(&watch.profile, By::Run), watch.profile.loops()[0].busy_ns);
 }
+
+#[test]
+fn a_wait_is_over_when_its_task_is_seen_to_run_though_every_look_shows_the_same() {
+    let mut watch = Watch::new(Naming::Folded);
+    let main = watch.task(0x10, "Task-1", "main");
+    watch.look(0, |look| look.waits(main, &["main"], WaitKind::Sleep, &[]));
+    for at in (100..=1_000).step_by(100) {
+        if at == 700 {
+            watch.runs(650 * MS, Some(main), &["main"]);
+            watch.selects(651 * MS);
+        }
+        watch.look(at * MS, |_| {});
+    }
+    watch.profile.settle(1_000 * MS);
+    // From the first look to the last one before it ran; after that only 700 to 1,000 ms.
+    assert_eq!(watch.profile.coroutines()[0].longest_wait_ns, 600 * MS);
+    assert_eq!(watch.profile.waits()[0].longest_ns, 600 * MS);
+}
+
+#[test]
+fn a_process_that_is_stopped_is_neither_busy_nor_idle() {
+    let mut watch = Watch::new(Naming::Folded);
+    watch.selects(0);
+    for at in 1..=100 {
+        watch.is_stopped(at * MS);
+    }
+    let event_loop = &watch.profile.loops()[0];
+    assert_eq!((event_loop.busy_ns, event_loop.unknown_ns), (0, 99 * MS + MS / 2));
+    assert_eq!(total(&watch.profile, By::Run), 0);
+}

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -106,7 +107,12 @@ pub(super) fn width() -> usize {
 
 /// Writes to stdout. A reader that has seen enough (`| head`) is no error.
 pub(super) fn to_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
-    let mut out = BufWriter::new(io::stdout().lock());
+    let stdout = io::stdout().lock();
+    // Beside the standard library's own buffer, which looks for ends of lines in all that is written.
+    let mut out = match stdout.as_fd().try_clone_to_owned() {
+        Ok(stdout) => BufWriter::new(File::from(stdout)),
+        Err(error) => return Err(Failure::new(Exit::Own, format!("cannot write to stdout: {error}"))),
+    };
     match write(&mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::new(Exit::Own, format!("cannot write to stdout: {error}")))

@@ -169,7 +169,7 @@ fn library_advice(synchronous: &[&Frame]) -> Option<&'static str> {
             Some(_) => frame.file.contains(*part),
             None => frame.file.ends_with(*part) && origin::origin_of(&frame.file) == Origin::Python,
         };
-        LIBRARIES.iter().find(|(parts, _)| parts.iter().any(|part| is_theirs(&part))).map(|(_, advice)| *advice)
+        LIBRARIES.iter().find(|(parts, _)| parts.iter().any(is_theirs)).map(|(_, advice)| *advice)
     })
 }
 

@@ -42,7 +42,7 @@ pub(super) struct Live {
     pub(super) awaits: Vec<u64>,
     /// The look at which it was first seen; `None` as long as only samples of loops have seen it.
     pub(super) first_look_ns: Option<u64>,
-    /// The look at which it was first seen to do this.
+    /// The look at which it was first seen to do this, since it was last seen to run.
     pub(super) since_ns: u64,
     /// Its time is counted up to here.
     pub(super) counted_ns: u64,

@@ -55,12 +55,15 @@ pub(super) struct Tasks {
     pub(super) weights: Weights,
     pub(super) waits: Waits,
     live: LiveTasks,
+    /// Tasks that were seen to run since the last look.
+    ran: BTreeSet<u64>,
     /// Tasks that only samples of loops have seen so far.
     unlooked: BTreeSet<u64>,
     /// Tasks that the last two looks no longer showed: of the loops, one may be told later what they did before.
     gone: [FxHashMap<u64, Gone>; 2],
     first_look_ns: Option<u64>,
     last_look_ns: Option<u64>,
+    look_before_ns: Option<u64>,
     /// The next look names all tasks, and those that it does not name are no more.
     lists_all: bool,
 }
@@ -98,10 +101,27 @@ impl Tasks {
             self.meet(info, at_ns);
             self.unlooked.insert(key);
         }
+        self.stay_ends(key, at_ns);
         let live = self.live.get_mut(key)?;
         live.last_run_ns = live.last_run_ns.max(at_ns);
         self.coroutines.get(live.coroutine).run_samples += 1;
         Some(stepping(live))
+    }
+
+    /// A task that ran did not stay where looks before and after that show it: the stay begins anew with the next look.
+    fn stay_ends(&mut self, key: u64, at_ns: u64) {
+        let looks = [self.last_look_ns, self.look_before_ns];
+        let Some(live) = self.live.get(key).filter(|live| live.first_look_ns.is_some()) else { return };
+        if live.since_ns > at_ns || !self.ran.insert(key) {
+            return;
+        }
+        if let Some(seen_ns) = looks.into_iter().flatten().find(|look_ns| *look_ns <= at_ns) {
+            self.note_longest(key, seen_ns);
+        }
+        // Of the loops, one may be told later than the look that came after.
+        if let (Some(live), Some(look_ns)) = (self.live.get_mut(key), self.last_look_ns) {
+            live.since_ns = live.since_ns.max(look_ns);
+        }
     }
 
     /// A loop ran this for so long.
@@ -164,7 +184,12 @@ impl Tasks {
             self.first_look_ns = Some(at_ns);
             self.coroutines.first_look_is_over();
         }
-        self.last_look_ns = Some(at_ns);
+        self.look_before_ns = self.last_look_ns.replace(at_ns);
+        for key in std::mem::take(&mut self.ran) {
+            if let Some(live) = self.live.get_mut(key).filter(|live| live.last_run_ns <= at_ns) {
+                live.since_ns = at_ns;
+            }
+        }
     }
 
     /// Tasks that are no more, at a look that names all there are.

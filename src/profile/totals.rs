@@ -11,7 +11,7 @@ use super::loops::{Iteration, LoopProfile};
 use super::tasks::{Running, Tasks};
 use super::weights::{By, Weighted};
 use super::{CoroutineProfile, WaitProfile};
-use crate::snapshot::event::{Event, Header, LoopSample, Phase, Source};
+use crate::snapshot::event::{Doing, Event, Header, LoopSample, Phase, Source};
 use crate::snapshot::tables::{LoopInfo, Tables};
 
 /// What becomes of the counters in names of tasks.
@@ -134,7 +134,10 @@ impl Profile {
     fn absorb_sample(&mut self, source: Source, sample: &LoopSample, tables: &Tables) {
         let Some(info) = tables.event_loop(sample.event_loop) else { return };
         let number = self.loop_number(info);
-        let running = (sample.phase == Phase::Away).then(|| Running {
+        // A process that is stopped is neither busy nor idle.
+        let stopped = sample.kernel.as_ref().is_some_and(|look| look.doing == Doing::Stopped);
+        let phase = if stopped { Phase::Unknown } else { sample.phase };
+        let running = (phase == Phase::Away).then(|| Running {
             task: sample.task.and_then(|task| self.tasks.ran(task, sample.at_ns, tables)),
             stack: sample.stack.and_then(|stack| self.tasks.stacks.keep(source, stack, sample.outer, tables)),
             torn: sample.torn,
@@ -142,7 +145,7 @@ impl Profile {
         let event_loop = &mut self.loops[number];
         event_loop.samples += 1;
         event_loop.most_ready = event_loop.most_ready.max(sample.ready);
-        let now = Last { at_ns: sample.at_ns, phase: sample.phase, running };
+        let now = Last { at_ns: sample.at_ns, phase, running };
         let before = self.last[number].replace(now);
         let passed_ns = before.map_or(0, |before| sample.at_ns.saturating_sub(before.at_ns));
         event_loop.longest_between_ns = event_loop.longest_between_ns.max(passed_ns);

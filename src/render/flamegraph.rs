@@ -30,7 +30,7 @@ pub fn write_collapsed(profile: &Profile, by: By, out: &mut dyn Write) -> io::Re
 pub fn write(profile: &Profile, by: By, whose: &str, out: &mut dyn Write) -> io::Result<()> {
     let lines: Vec<String> =
         folded(profile, by).into_iter().map(|(stack, time_us)| format!("{stack} {time_us}")).collect();
-    draw(&lines, by, &format!("{} of {}", title(by), escape::brief(whose, 80)), None, out)
+    draw(&lines, by, &format!("{}: {}", title(by), escape::brief(whose, 80)), None, out)
 }
 
 /// Draws what has become more (red) or less (blue) against `base`, whose times are scaled by `scale`: the duration of this
@@ -55,7 +55,7 @@ pub fn write_difference(
     }
     let lines: Vec<String> =
         both.into_iter().map(|(stack, (before, after))| format!("{stack} {before} {after}")).collect();
-    let title = format!("{} of {}, difference", title(by), escape::brief(whose, 80));
+    let title = format!("{}, difference: {}", title(by), escape::brief(whose, 80));
     draw(&lines, by, &title, Some("red: more than before, blue: less; as wide as it is now"), out)
 }
 

@@ -124,7 +124,7 @@ async def main():
         data = os.read(0, 4096)
         if not data:
             os._exit(0)
-        heard_of.extend(data.splitlines())
+        heard_of.extend(data.count(b"\n") * [None])
         heard.set()
 
     told.loop.add_reader(0, hear)

@@ -12,6 +12,9 @@ use super::stream::{Dice, MS, START, Tier};
 const TASKS: usize = 1_000;
 /// Share of them that is not as it was a tenth of a second before.
 const CHANGED_PERCENT: u64 = 10;
+/// Coroutines of which tasks are made, and stacks in which each can be met.
+const HANDLERS: usize = 40;
+const STACKS_A_HANDLER: usize = 8;
 /// Share of the samples in which the loop is away from its selector.
 const BUSY_PERCENT: u64 = 60;
 
@@ -19,9 +22,10 @@ pub(crate) struct Server {
     dice: Dice,
     loops: Tier,
     tasks: Tier,
-    /// Stacks of a step, outermost first.
+    /// Stacks of a step, outermost first, handler by handler.
     stacks: Vec<Vec<Frame>>,
-    living: Vec<TaskInfo>,
+    /// The tasks, and which handler each runs.
+    living: Vec<(TaskInfo, usize)>,
     born: u64,
     now_ns: u64,
 }
@@ -29,7 +33,7 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn new() -> Self {
         let mut dice = Dice::new(42);
-        let stacks = (0..300).map(|_| stack_of_a_step(&mut dice)).collect();
+        let stacks = (0..HANDLERS * STACKS_A_HANDLER).map(|_| stack_of_a_step(&mut dice)).collect();
         let mut server = Self {
             dice,
             loops: Tier::new(Source::Loops),
@@ -46,14 +50,15 @@ impl Server {
         server
     }
 
-    fn new_task(&mut self) -> TaskInfo {
+    fn new_task(&mut self) -> (TaskInfo, usize) {
         self.born += 1;
-        let handler = self.dice.below(40);
-        TaskInfo {
-            key: 0x7f3a_0000_0000 + self.dice.below(1 << 30) * 16,
+        let handler = self.dice.below(HANDLERS as u64) as usize;
+        let task = TaskInfo {
+            key: 0x7f3a_0000_0000 + self.dice.below(1 << 22) * 16,
             name: Some(format!("Task-{}", self.born).into()),
             coroutine: Some(frame(&format!("Handlers.handle_{handler}"), "/srv/app/handlers.py", handler as u32 * 20)),
-        }
+        };
+        (task, handler)
     }
 
     /// A second of events, in the batches in which they would come.
@@ -81,8 +86,8 @@ impl Server {
             thread_name: Some("MainThread".into()),
         };
         let away = dice.chance(BUSY_PERCENT);
-        let task = &self.living[dice.below(TASKS as u64) as usize];
-        let frames = &self.stacks[dice.below(300) as usize];
+        let (task, handler) = &self.living[dice.below(TASKS as u64) as usize];
+        let frames = &self.stacks[handler * STACKS_A_HANDLER + dice.below(STACKS_A_HANDLER as u64) as usize];
         let depth = if away { frames.len() } else { 3 };
         Event::Loop(LoopSample {
             at_ns: self.now_ns,
@@ -113,7 +118,7 @@ impl Server {
             // Two of a hundred changes are a task that ends and another that begins.
             let ends = !first && self.dice.chance(CHANGED_PERCENT) && self.dice.chance(2);
             if ends {
-                ended.push(self.tasks.names.add_task(&self.living[index]));
+                ended.push(self.tasks.names.add_task(&self.living[index].0));
                 self.living[index] = self.new_task();
             }
             if first || ends || self.dice.chance(CHANGED_PERCENT) {
@@ -134,15 +139,18 @@ impl Server {
     fn look(&mut self, index: usize, born: bool) -> TaskLook {
         let dice = &mut self.dice;
         let state = dice.of(&[TaskState::Waiting, TaskState::Waiting, TaskState::Waiting, TaskState::Ready]);
-        let frames = &self.stacks[dice.below(300) as usize];
-        let (kind, detail): (WaitKind, Arc<str>) = match dice.below(3) {
+        let (task, handler) = &self.living[index];
+        let stack = dice.below(STACKS_A_HANDLER as u64) as usize;
+        let frames = &self.stacks[handler * STACKS_A_HANDLER + stack];
+        // A coroutine waits for one kind of thing at one place.
+        let (kind, detail): (WaitKind, Arc<str>) = match stack % 3 {
             0 => (WaitKind::Sleep, dice.of(&["30 s", "0.1 s", "1 s"]).into()),
             1 => (WaitKind::Socket, format!("fd {}", index + 10).into()),
             _ => (WaitKind::QueueGet, "empty".into()),
         };
         let wait = TaskWait { kind, detail: Some(detail), tasks: Vec::new(), held_by: Vec::new() };
         TaskLook {
-            task: self.tasks.names.add_task(&self.living[index]),
+            task: self.tasks.names.add_task(task),
             born,
             state,
             stack: self.tasks.names.add_frames(&frames[3..8]),

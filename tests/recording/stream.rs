@@ -102,8 +102,17 @@ impl Tier {
     }
 }
 
-/// Anything that can be said, in `batches` batches.
+/// Anything that can be said, in `batches` batches, at any time.
 pub(crate) fn anything(seed: u64, batches: u64) -> Vec<Batch> {
+    stream(seed, batches, 800 * MS, 3)
+}
+
+/// Anything that can be said, within a few seconds.
+pub(crate) fn anything_soon(seed: u64, batches: u64) -> Vec<Batch> {
+    stream(seed, batches, 200 * MS, 0)
+}
+
+fn stream(seed: u64, batches: u64, step_ns: u64, wild_percent: u64) -> Vec<Batch> {
     let dice = &mut Dice::new(seed);
     let mut tiers = [Tier::new(Source::Loops), Tier::new(Source::Tasks)];
     let mut at_ns = START;
@@ -115,7 +124,7 @@ pub(crate) fn anything(seed: u64, batches: u64) -> Vec<Batch> {
         }
         let mut events = Vec::new();
         for _ in 0..dice.below(6) {
-            at_ns = if dice.chance(3) { dice.any() } else { at_ns.wrapping_add(dice.below(800 * MS)) };
+            at_ns = if dice.chance(wild_percent) { dice.any() } else { at_ns.wrapping_add(dice.below(step_ns)) };
             events.push(any_event(dice, &mut tier.names, at_ns));
         }
         made.push(tier.batch(events));
@@ -299,8 +308,28 @@ fn any_finding(dice: &mut Dice, names: &mut Tables) -> KeptFinding {
     KeptFinding { finding, tasks: any_tasks(dice, names), site: dice.maybe(any_frame) }
 }
 
-/// What batches say, event by event, with names in place of numbers.
+/// What batches say, event by event, with names in place of numbers. Callbacks are counted.
 pub(crate) fn content<'b>(batches: impl IntoIterator<Item = &'b Batch>) -> Vec<String> {
+    let mut last = BTreeMap::new();
+    said(batches, |names, sample| {
+        let now = sample.callback?;
+        let (before, count) = last.entry(names.event_loop(sample.event_loop).unwrap().key).or_insert((now, 0));
+        if *before != now {
+            (*before, *count) = (now, *count + 1);
+        }
+        Some(*count)
+    })
+}
+
+/// The same, with the names of callbacks as they are.
+pub(crate) fn exact_content<'b>(batches: impl IntoIterator<Item = &'b Batch>) -> Vec<String> {
+    said(batches, |_, sample| sample.callback)
+}
+
+fn said<'b>(
+    batches: impl IntoIterator<Item = &'b Batch>,
+    mut callback: impl FnMut(&Tables, &LoopSample) -> Option<u64>,
+) -> Vec<String> {
     let mut tables = [Tables::default(), Tables::default()];
     let mut said = Vec::new();
     for batch in batches {
@@ -309,7 +338,13 @@ pub(crate) fn content<'b>(batches: impl IntoIterator<Item = &'b Batch>) -> Vec<S
             *names = Tables::default();
         }
         names.define(&batch.definitions).unwrap();
-        said.extend(batch.events.iter().map(|event| format!("{:?} {}", batch.source, plain(names, event))));
+        for event in &batch.events {
+            let mut event = event.clone();
+            if let Event::Loop(sample) = &mut event {
+                sample.callback = callback(names, sample);
+            }
+            said.push(format!("{:?} {}", batch.source, plain(names, &event)));
+        }
     }
     said
 }

@@ -250,6 +250,23 @@ fn waits_for_the_gil_one_after_the_other_are_not_one_stall() {
     assert_eq!(told(&watch), [("began", 100), ("continues", 200), ("ended", 299)]);
 }
 
+#[test]
+fn a_time_before_a_sample_that_shows_the_loop_elsewhere_is_not_believed() {
+    let mut watch = Watch::new();
+    watch.idle(5);
+    let stale_ns = watch.at_ns - 3 * MS;
+    watch.idle(500);
+    for _ in 0..120 {
+        watch.pass(MS);
+        let sample = watch.away_sample(stale_ns, &[app("handle", 10)]);
+        watch.feed(&sample);
+    }
+    let stall = watch.only_stall();
+    // What was seen counts.
+    assert_eq!((stall.at_least_ns, stall.at_most_ns), (119 * MS, Some(121 * MS)));
+    assert_eq!(stall.start_ns, watch.at_ns - 124 * MS);
+}
+
 /// Samples of a thread that waits for the GIL, and what it runs for in each millisecond.
 fn wait_for_gil(watch: &mut Watch, ms: std::ops::Range<u64>, run_ns: u64) {
     for index in ms {

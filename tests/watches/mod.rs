@@ -4,7 +4,9 @@
 pub(crate) mod story;
 
 use asyncprof::profile::{Naming, Profile};
-use asyncprof::snapshot::event::{Event, Gil, Header, LoopSample, Phase, Source, TaskChanges, TaskLook, TaskWait};
+use asyncprof::snapshot::event::{
+    Doing, Event, Gil, Header, KernelLook, LoopSample, Phase, Source, TaskChanges, TaskLook, TaskWait,
+};
 use asyncprof::snapshot::model::{Frame, TaskState, WaitKind};
 use asyncprof::snapshot::tables::{LoopInfo, StackId, Tables, TaskInfo, TaskNo};
 
@@ -15,6 +17,7 @@ pub(crate) const MS: u64 = 1_000_000;
 pub(crate) struct Watch {
     pub(crate) profile: Profile,
     pub(crate) tables: Tables,
+    stopped: bool,
 }
 
 /// What a watch of a small program begins with.
@@ -45,7 +48,7 @@ pub(crate) fn frame(function: &str) -> Frame {
 
 impl Watch {
     pub(crate) fn new(naming: Naming) -> Self {
-        Self { profile: Profile::new(&header(), naming), tables: Tables::default() }
+        Self { profile: Profile::new(&header(), naming), tables: Tables::default(), stopped: false }
     }
 
     pub(crate) fn task(&mut self, key: u64, name: &str, coroutine: &str) -> TaskNo {
@@ -64,6 +67,13 @@ impl Watch {
 
     pub(crate) fn runs(&mut self, at_ns: u64, task: Option<TaskNo>, functions: &[&str]) {
         self.sample(at_ns, Phase::Away, task, functions);
+    }
+
+    /// The process is stopped in the middle of something.
+    pub(crate) fn is_stopped(&mut self, at_ns: u64) {
+        self.stopped = true;
+        self.sample(at_ns, Phase::Away, None, &["main"]);
+        self.stopped = false;
     }
 
     pub(crate) fn sample(&mut self, at_ns: u64, phase: Phase, task: Option<TaskNo>, functions: &[&str]) {
@@ -95,7 +105,12 @@ impl Watch {
             gil: Gil::Own,
             collecting: false,
             generation: None,
-            kernel: None,
+            kernel: self.stopped.then_some(KernelLook {
+                doing: Doing::Stopped,
+                run_ns: None,
+                starved_ns: None,
+                throttled_us: None,
+            }),
             holder_stack: None,
         };
         self.profile.absorb(Source::Loops, &Event::Loop(sample), &self.tables);

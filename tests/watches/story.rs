@@ -108,19 +108,32 @@ impl Story {
         })
     }
 
+    /// As a watch sends them: a few of one source, a few of the other, names when they are first used.
     fn batches(self, ended: bool) -> Vec<Batch> {
-        let definitions = |tables: &Tables| tables.since(Mark::default());
         let mut task_events = self.task_events;
         if ended {
             let text = "the time was over".into();
             task_events.push(Event::Note(Note { at_ns: SECONDS * 1_000 * MS, kind: NoteKind::Ended, text }));
         }
-        let batch = |source, definitions: Definitions, events| Batch { source, begins_anew: true, definitions, events };
-        vec![
-            batch(Source::Tasks, definitions(&self.tasks), task_events),
-            batch(Source::Loops, definitions(&self.loops), self.loop_events),
-        ]
+        let mut batches: Vec<Batch> = [(Source::Tasks, &self.tasks), (Source::Loops, &self.loops)]
+            .map(|(source, tables)| {
+                let definitions = tables.since(Mark::default());
+                Batch { source, begins_anew: true, definitions, events: Vec::new() }
+            })
+            .into();
+        let (mut tasks, mut loops) = (task_events.into_iter().peekable(), self.loop_events.into_iter().peekable());
+        for until_ms in (100..=SECONDS * 1_000 + 100).step_by(100) {
+            let next_tasks = std::iter::from_fn(|| tasks.next_if(|event| event.at_ns() < until_ms * MS));
+            batches.push(batch(Source::Tasks, next_tasks.collect()));
+            let next_loops = std::iter::from_fn(|| loops.next_if(|event| event.at_ns() < until_ms * MS));
+            batches.push(batch(Source::Loops, next_loops.collect()));
+        }
+        batches
     }
+}
+
+fn batch(source: Source, events: Vec<Event>) -> Batch {
+    Batch { source, begins_anew: false, definitions: Definitions::default(), events }
 }
 
 fn orphan(task: TaskNo) -> KeptFinding {
@@ -249,6 +262,7 @@ pub(crate) fn batches(ended: bool) -> Vec<Batch> {
     if ended {
         story.task_events.push(Event::Health(health()));
     }
+    story.task_events.sort_by_key(Event::at_ns);
     story.batches(ended)
 }
 

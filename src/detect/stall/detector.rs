@@ -20,8 +20,11 @@ const PERIODS: u64 = 3;
 /// back to its selector, took 1.2 %, one with twenty timers 2 % to 3 %.
 const WAITING_RUN_SHARE: u64 = 100;
 
+/// What it runs for besides, before it waits and at some of the wake-ups of a busy machine.
+const WAITING_RUN_NS: u64 = 250_000;
+
 /// Too short a time to judge a share by.
-const SHORTEST_WINDOW_NS: u64 = 15_000_000;
+const SHORTEST_WINDOW_NS: u64 = 10_000_000;
 
 /// However little it ran.
 const LONGEST_UNSEEN_WAIT_NS: u64 = 20_000_000;
@@ -196,16 +199,25 @@ fn next(followed: &FollowedLoop, sample: &LoopSample, period_ns: Option<u64>, ta
             _ => Next::Other(seen),
         },
         (Phase::Away, Some(since)) => {
-            let start = Start::exact(since, sample.away_precision_ns);
+            let exact = Start::exact(since, sample.away_precision_ns);
+            // Whatever it says: it was not away since before a sample that shows it elsewhere.
+            let is_believed = |elsewhere_ns: Option<u64>| elsewhere_ns.is_none_or(|at| at <= exact.latest_ns);
             match &followed.open {
                 Some(open) if open.start.since_ns == Some(since) => Next::Same(open.start),
                 // All of the samples so far were of this iteration.
-                Some(open) if open.start.since_ns.is_none() && start.latest_ns <= open.first_ns => Next::Same(start),
+                Some(open)
+                    if open.start.since_ns.is_none()
+                        && exact.latest_ns <= open.first_ns
+                        && is_believed(open.start.earliest_ns) =>
+                {
+                    Next::Same(exact)
+                }
                 // The events had come before: the time it took to leave the selector is part of it.
                 Some(open) if open.only_leaving && is_same_wait(open, sample, period_ns) => {
                     Next::Same(Start { since_ns: Some(since), ..open.start })
                 }
-                _ => Next::Other(start),
+                _ if is_believed(followed.last_ns) => Next::Other(exact),
+                _ => Next::Other(Start { since_ns: Some(since), ..seen }),
             }
         }
         // A loop that says it at other times: only a number tells that it is the same iteration still.
@@ -241,8 +253,8 @@ fn is_same_wait(open: &Open, sample: &LoopSample, period_ns: Option<u64>) -> boo
     }
     match clocks.run_ns().filter(|_| clocks.window_ns() >= SHORTEST_WINDOW_NS) {
         Some(ran) => {
-            between <= LONGEST_UNSEEN_WAIT_NS.max(period_ns.unwrap_or(0))
-                && ran <= clocks.window_ns() / WAITING_RUN_SHARE
+            let most = clocks.window_ns() / WAITING_RUN_SHARE + WAITING_RUN_NS;
+            between <= LONGEST_UNSEEN_WAIT_NS.max(period_ns.unwrap_or(0)) && ran <= most
         }
         None => is_near(open, sample, period_ns),
     }

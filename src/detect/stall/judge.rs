@@ -127,7 +127,9 @@ fn cause_of(open: &Open, threshold_ns: u64) -> Cause {
     if heaviest.ns <= open.all.ns / 2 && heaviest.ns < threshold_ns {
         return Cause::ManyCallbacks;
     }
-    let cause = Sums::of(heaviest).cause(0);
+    // Nobody knows in which callback it starved: in each for its part.
+    let part = heaviest.ns as f64 / open.all.ns.max(1) as f64;
+    let cause = Sums::of(heaviest).cause((starved.unwrap_or(0) as f64 * part) as u64);
     let ran = matches!(cause, Cause::Cpu | Cause::Native);
     // A few samples show it ready to run, its clocks say that it hardly ran, and nothing says why.
     if ran && starved.is_none() && ran_at_most_ns(open).is_some_and(|ns| ns < open.all.ns / 4) {

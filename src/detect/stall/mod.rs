@@ -66,7 +66,7 @@ pub enum Cause {
     GilWait,
     /// It collected garbage.
     Gc,
-    /// Its thread ran native code, called from one place.
+    /// Its thread ran native code, called from one place, or slept in native code that kept the GIL.
     Native,
     /// Callbacks that are short, but many.
     ManyCallbacks,

@@ -52,26 +52,27 @@ pub(super) fn end(bytes: &[u8]) -> Result<NoteKind> {
 }
 
 /// The batches of a block, in the order in which they were written. The first of each source begins anew and defines all names
-/// that this source uses in the block.
+/// of the block.
 pub(super) fn batches(bytes: &[u8]) -> Result<Vec<Batch>> {
     let mut from = Cursor::new(bytes, MAX_THINGS);
     let texts: Vec<Arc<str>> = (0..from.count()?).map(|_| from.text().map(Arc::from)).collect::<Result<_>>()?;
-    let mut sources = [SourceNames::read(&mut from, &texts)?, SourceNames::read(&mut from, &texts)?];
+    let names = definitions(&mut from, &texts)?;
+    let mut told = [Told::of(&texts, &names), Told::of(&texts, &names)];
     let mut batches: Vec<Batch> = Vec::new();
     while !from.is_at_end() {
         from.charge(1)?;
         let code = from.byte()?;
         if code == codes::event::BATCH {
             let source = Source::decode(from.byte()?)?;
-            let definitions = sources[usize::from(source.code())].definitions.take();
-            let (begins_anew, definitions) = (definitions.is_some(), definitions.unwrap_or_default());
+            let begins_anew = !std::mem::replace(&mut told[usize::from(source.code())].begun, true);
+            let definitions = if begins_anew { names.clone() } else { Definitions::default() };
             batches.push(Batch { source, begins_anew, definitions, events: Vec::new() });
             continue;
         }
         let batch = batches.last_mut().ok_or(Malformed("an event is of no source"))?;
-        let names = &mut sources[usize::from(batch.source.code())];
-        let event = names.event(&mut from, code)?;
-        names.before.pass(&event);
+        let told = &mut told[usize::from(batch.source.code())];
+        let event = told.event(&mut from, code)?;
+        told.before.pass(&event);
         batch.events.push(event);
     }
     Ok(batches)
@@ -108,24 +109,31 @@ fn optional_difference(from: &mut Cursor<'_>, before: u64) -> Result<Option<u64>
 
 fn definitions(from: &mut Cursor<'_>, texts: &[Arc<str>]) -> Result<Definitions> {
     let mut frames = Vec::new();
+    let (mut function, mut file) = (0, 0);
     for _ in 0..from.count()? {
-        let (function, file) = (text(from, texts)?.clone(), text(from, texts)?.clone());
-        frames.push(Frame { function, file, line: optional_number(from)? });
+        (function, file) = (from.difference(function)?, from.difference(file)?);
+        let (function, file) = (&texts[inside(function, texts.len())?], &texts[inside(file, texts.len())?]);
+        frames.push(Frame { function: function.clone(), file: file.clone(), line: optional_number(from)? });
     }
     let mut stacks = Vec::new();
+    let mut frame = 0;
     for index in 0..from.count()? {
         let caller = match from.small::<usize>()? {
             0 => None,
             back => Some(index.checked_sub(back).ok_or(Malformed("a caller is defined after what it calls"))?),
         };
+        frame = from.difference(frame)?;
         let caller = caller.map(|caller| StackId(caller as u32));
-        stacks.push(StackNode { caller, frame: FrameId(from.index(frames.len())? as u32) });
+        stacks.push(StackNode { caller, frame: FrameId(inside(frame, frames.len())? as u32) });
     }
     let mut tasks = Vec::new();
-    let mut key = 0;
+    let (mut key, mut name) = (0u64, 0u64);
     for _ in 0..from.count()? {
-        key = from.difference(key)?;
-        let name = optional_text(from, texts)?;
+        (key, name) = (from.difference(key)?, from.difference(name)?);
+        let name = match name.checked_sub(1) {
+            None => None,
+            Some(name) => Some(texts[inside(name, texts.len())?].clone()),
+        };
         let coroutine = from.optional_index(frames.len())?.map(|index| frames[index].clone());
         tasks.push(TaskInfo { key, name, coroutine });
     }
@@ -137,33 +145,20 @@ fn definitions(from: &mut Cursor<'_>, texts: &[Arc<str>]) -> Result<Definitions>
     Ok(Definitions { frames, stacks, tasks, loops })
 }
 
-/// What the events of one source are read with.
-struct SourceNames<'t> {
-    texts: &'t [Arc<str>],
-    /// Until a batch carries them away.
-    definitions: Option<Definitions>,
-    frames: Vec<Frame>,
-    stacks: usize,
-    tasks: usize,
-    loops: usize,
+/// What the events of one source are told against.
+struct Told<'b> {
+    texts: &'b [Arc<str>],
+    names: &'b Definitions,
+    /// A batch of this source has the names.
+    begun: bool,
     /// Looks at some task, and what each takes off the budget.
     poses: Vec<(TaskLook, usize)>,
     before: Before,
 }
 
-impl<'t> SourceNames<'t> {
-    fn read(from: &mut Cursor<'_>, texts: &'t [Arc<str>]) -> Result<Self> {
-        let all = definitions(from, texts)?;
-        Ok(Self {
-            texts,
-            frames: all.frames.clone(),
-            stacks: all.stacks.len(),
-            tasks: all.tasks.len(),
-            loops: all.loops.len(),
-            definitions: Some(all),
-            poses: Vec::new(),
-            before: Before::default(),
-        })
+impl<'b> Told<'b> {
+    fn of(texts: &'b [Arc<str>], names: &'b Definitions) -> Self {
+        Self { texts, names, begun: false, poses: Vec::new(), before: Before::default() }
     }
 
     fn event(&mut self, from: &mut Cursor<'_>, code: u8) -> Result<Event> {
@@ -185,16 +180,16 @@ impl<'t> SourceNames<'t> {
     }
 
     fn task(&self, from: &mut Cursor<'_>) -> Result<Option<TaskNo>> {
-        Ok(from.optional_index(self.tasks)?.map(|index| TaskNo(index as u32)))
+        Ok(from.optional_index(self.names.tasks.len())?.map(|index| TaskNo(index as u32)))
     }
 
     fn stack(&self, from: &mut Cursor<'_>) -> Result<Option<StackId>> {
-        Ok(from.optional_index(self.stacks)?.map(|index| StackId(index as u32)))
+        Ok(from.optional_index(self.names.stacks.len())?.map(|index| StackId(index as u32)))
     }
 
     /// The task that is as far from the one before as is written.
     fn next_task(&self, from: &mut Cursor<'_>, before: u64) -> Result<TaskNo> {
-        let index = inside(from.difference(before)?, self.tasks)?;
+        let index = inside(from.difference(before)?, self.names.tasks.len())?;
         Ok(TaskNo(index as u32))
     }
 
@@ -214,7 +209,7 @@ impl<'t> SourceNames<'t> {
         let bits = from.u16_le()?;
         let has = |bit: u16| bits & bit != 0;
         let number = if has(bit::OTHER_LOOP) { from.varint()? } else { self.before.event_loop.into() };
-        let number = inside(number, self.loops)? as u32;
+        let number = inside(number, self.names.loops.len())? as u32;
         let LastSample { sample: mut next, kernel } = self.before.of_loop(number).clone();
         (next.at_ns, next.event_loop) = (at_ns, LoopNo(number));
         if has(bit::PHASE_CHANGED) {
@@ -350,7 +345,7 @@ impl<'t> SourceNames<'t> {
             evidence.insert(name, value);
         }
         let tasks = self.tasks(from)?;
-        let site = from.optional_index(self.frames.len())?.map(|index| self.frames[index].clone());
+        let site = from.optional_index(self.names.frames.len())?.map(|index| self.names.frames[index].clone());
         let finding = Finding { rule, severity, message, tasks: Vec::new(), evidence, advice };
         Ok(KeptFinding { finding, tasks, site })
     }

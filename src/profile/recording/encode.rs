@@ -38,10 +38,10 @@ impl Texts {
     }
 }
 
-/// The names that events of one source use in a block.
+/// What the next event of a source is told against.
 #[derive(Debug, Default)]
-struct Names {
-    tables: Tables,
+struct Told {
+    /// The block's numbers for those of the source.
     known: Translation,
     before: Before,
     /// Looks at tasks without the task, as bytes, and their numbers.
@@ -52,7 +52,9 @@ struct Names {
 #[derive(Debug, Default)]
 pub(super) struct Payload {
     texts: Texts,
-    names: [Names; 2],
+    /// Names of all sources: most of the tasks and frames that one names are named by the other too.
+    names: Tables,
+    told: [Told; 2],
     events: Vec<u8>,
     /// Whose events are added at the moment.
     source: Option<Source>,
@@ -63,13 +65,13 @@ pub(super) struct Payload {
 impl Payload {
     /// Bytes collected, about.
     pub(super) fn size(&self) -> usize {
-        let names: usize = self.names.iter().map(|names| names.known.len()).sum();
+        let names: usize = self.told.iter().map(|told| told.known.len()).sum();
         self.events.len() + self.texts.bytes.len() + BYTES_A_NAME * names
     }
 
     /// Whose numbers changed their meaning.
     pub(super) fn forget_numbers(&mut self, source: Source) {
-        self.names[usize::from(source.code())].known = Translation::default();
+        self.told[usize::from(source.code())].known = Translation::default();
     }
 
     /// The next event begins a batch.
@@ -82,14 +84,14 @@ impl Payload {
     /// # Errors
     /// When it names what `tables` does not have. Nothing is added then.
     pub(super) fn add(&mut self, source: Source, tables: &Tables, event: &Event) -> Result<(), UndefinedError> {
-        let names = &mut self.names[usize::from(source.code())];
-        let event = Translator { from: tables, to: &mut names.tables, known: &mut names.known }.event(event)?;
+        let told = &mut self.told[usize::from(source.code())];
+        let event = Translator { from: tables, to: &mut self.names, known: &mut told.known }.event(event)?;
         if self.source != Some(source) {
             self.source = Some(source);
             self.events.extend([codes::event::BATCH, source.code()]);
         }
-        put_event(&mut self.events, &mut self.texts, names, &event);
-        names.before.pass(&event);
+        put_event(&mut self.events, &mut self.texts, &mut self.names, told, &event);
+        told.before.pass(&event);
         let at_ns = event.at_ns();
         let (first, last) = self.span_ns.unwrap_or((at_ns, at_ns));
         self.span_ns = Some((first.min(at_ns), last.max(at_ns)));
@@ -99,9 +101,7 @@ impl Payload {
     /// The whole block.
     pub(super) fn finish(mut self) -> Vec<u8> {
         let mut definitions = Vec::new();
-        for names in &mut self.names {
-            put_definitions(&mut definitions, &mut self.texts, &mut names.tables);
-        }
+        put_definitions(&mut definitions, &mut self.texts, &mut self.names);
         let mut out = Vec::with_capacity(self.texts.bytes.len() + definitions.len() + self.events.len() + 5);
         put_varint(&mut out, self.texts.numbers.len() as u64);
         out.extend(self.texts.bytes);
@@ -111,7 +111,7 @@ impl Payload {
     }
 }
 
-fn put_event(out: &mut Vec<u8>, texts: &mut Texts, names: &mut Names, event: &Event) {
+fn put_event(out: &mut Vec<u8>, texts: &mut Texts, names: &mut Tables, told: &mut Told, event: &Event) {
     out.push(match event {
         Event::Loop(_) => codes::event::LOOP,
         Event::Tasks(_) => codes::event::TASKS,
@@ -119,14 +119,14 @@ fn put_event(out: &mut Vec<u8>, texts: &mut Texts, names: &mut Names, event: &Ev
         Event::Health(_) => codes::event::HEALTH,
         Event::Note(_) => codes::event::NOTE,
     });
-    put_difference(out, names.before.at_ns, event.at_ns());
+    put_difference(out, told.before.at_ns, event.at_ns());
     match event {
-        Event::Loop(sample) => put_sample(out, texts, &mut names.before, sample),
-        Event::Tasks(changes) => put_changes(out, texts, &mut names.poses, changes),
+        Event::Loop(sample) => put_sample(out, texts, &mut told.before, sample),
+        Event::Tasks(changes) => put_changes(out, texts, &mut told.poses, changes),
         Event::Findings { findings, .. } => {
             put_varint(out, findings.len() as u64);
             for kept in findings {
-                put_finding(out, texts, &mut names.tables, kept);
+                put_finding(out, texts, names, kept);
             }
         }
         Event::Health(health) => put_health(out, health),
@@ -144,8 +144,7 @@ fn put_changes(out: &mut Vec<u8>, texts: &mut Texts, poses: &mut FxHashMap<Box<[
     put_varint(out, changes.changed.len() as u64);
     let mut before = 0;
     for look in &changes.changed {
-        put_difference(out, before, look.task.0.into());
-        before = look.task.0.into();
+        follow(out, &mut before, look.task.0.into());
         let pose = pose(texts, look);
         let known = poses.get(&pose[..]).copied();
         put_varint(out, one_more(known) << 1 | u64::from(look.born));
@@ -363,22 +362,23 @@ fn put_definitions(out: &mut Vec<u8>, texts: &mut Texts, tables: &mut Tables) {
         coroutines.iter().map(|frame| frame.as_ref().map(|frame| tables.add_frame(frame).0)).collect();
     let all = tables.since(Mark::default());
     put_varint(out, all.frames.len() as u64);
+    let (mut function, mut file) = (0, 0);
     for frame in &all.frames {
-        put_varint(out, texts.number(&frame.function));
-        put_varint(out, texts.number(&frame.file));
+        follow(out, &mut function, texts.number(&frame.function).into());
+        follow(out, &mut file, texts.number(&frame.file).into());
         put_varint(out, one_more(frame.line));
     }
     put_varint(out, all.stacks.len() as u64);
+    let mut frame = 0;
     for (index, node) in all.stacks.iter().enumerate() {
         put_varint(out, node.caller.map_or(0, |caller| index as u64 - u64::from(caller.0)));
-        put_varint(out, node.frame.0);
+        follow(out, &mut frame, node.frame.0.into());
     }
     put_varint(out, all.tasks.len() as u64);
-    let mut key = 0;
+    let (mut key, mut name) = (0, 0);
     for (task, coroutine) in all.tasks.iter().zip(coroutines) {
-        put_difference(out, key, task.key);
-        key = task.key;
-        put_varint(out, one_more(task.name.as_ref().map(|name| texts.number(name))));
+        follow(out, &mut key, task.key);
+        follow(out, &mut name, one_more(task.name.as_ref().map(|name| texts.number(name))));
         put_varint(out, one_more(coroutine));
     }
     put_varint(out, all.loops.len() as u64);
@@ -394,9 +394,14 @@ fn put_tasks(out: &mut Vec<u8>, tasks: &[TaskNo]) {
     put_varint(out, tasks.len() as u64);
     let mut before = 0;
     for task in tasks {
-        put_difference(out, before, task.0.into());
-        before = task.0.into();
+        follow(out, &mut before, task.0.into());
     }
+}
+
+/// How far a number is from the one before in its list: mostly they are near, and numbers of new names follow each other.
+fn follow(out: &mut Vec<u8>, before: &mut u64, number: u64) {
+    put_difference(out, *before, number);
+    *before = number;
 }
 
 /// Zero for none.

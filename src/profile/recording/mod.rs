@@ -50,26 +50,28 @@
 //! Events and state:
 //!
 //! 1. The texts: a list. From here on, a text is its number in this list.
-//! 2. The names of the loop tier, then those of the task tier; each
-//!    - frames: a list of function (text), file (text), optional line;
-//!    - stacks: a list of the caller (how many entries before this one; 0 for none) and the frame (number in `frames`);
-//!    - tasks: a list of key (difference), optional name (text), optional coroutine (number in `frames`);
+//! 2. The names that events of both tiers use:
+//!    - frames: a list of function, file (texts, as differences), optional line;
+//!    - stacks: a list of the caller (how many entries before this one; 0 for none) and the frame (number in `frames`, as a
+//!      difference);
+//!    - tasks: a list of key (difference), optional name (text; the 0 or one more is told as a difference), optional
+//!      coroutine (number in `frames`);
 //!    - loops: a list of key (number), class (text), optional thread (signed), optional name of the thread (text).
-//! 3. Up to the end: a byte 5 and the code of a source, from which on events are of this source, or an event: the code of its kind,
-//!    its time (difference from the event of this source before), and
+//! 3. Up to the end: a byte 5 and the code of a source, from which on events are of this source, or an event: the code of its
+//!    kind, its time (difference from the event of this source before), and
 //!    - a **loop sample** (0): two bytes of bits (`codes::sample`), then those fields that are there by these, in this order:
 //!      loop (number); phase (code); away since (optional, difference from the time of the sample); its precision
-//!      (number); callback (optional, difference from the loop's last one, from 0 after none); task; stack (optional);
-//!      `outer` and `coroutines` (numbers); ready (optional); GIL (code, for 2 also the thread, signed); generation
-//!      (optional); the kernel's look: a byte of bits (`codes::kernel`), what the thread does (code; for 1 optional name
-//!      of the call (text), its number, optional descriptor (signed)), run, starved and throttled (differences from the
-//!      loop's last look, from 0 for none); stack of the holder (optional). What is not there is as in the loop's sample
-//!      before; for its first: in the selector, GIL free, 0, none. The first sample of a source is of loop 0 if it does not say
-//!      another.
+//!      (number); callback (optional, difference from the loop's last one, from 0 after none; counted by the writer, one more
+//!      for each that is another than the one before); task; stack (optional); `outer` and `coroutines` (numbers); ready
+//!      (optional); GIL (code, for 2 also the thread, signed); generation (optional); the kernel's look: a byte of bits
+//!      (`codes::kernel`), what the thread does (code; for 1 optional name of the call (text), its number, optional descriptor
+//!      (signed)), run, starved and throttled (differences from the loop's last look, from 0 for none); stack of the holder
+//!      (optional). What is not there is as in the loop's sample before; for its first: in the selector, GIL free, the thread
+//!      running, 0, none. The first sample of a source is of loop 0 if it does not say another.
 //!    - **changes of tasks** (1): took (number), total (number), complete (flag), a list of looks, a list of ended tasks
 //!      (differences). A look is the task (difference) and a number: its lowest bit is `born`, the rest is 0 if a new pose
-//!      follows, else one more than the number of a pose that this source has used in this block. A pose is state (code), torn (flag),
-//!      stack (optional), and a flag whether it waits: kind (code), optional detail (text), the tasks it waits for, the
+//!      follows, else one more than the number of a pose that this source has used in this block. A pose is state (code), torn
+//!      (flag), stack (optional), and a flag whether it waits: kind (code), optional detail (text), the tasks it waits for, the
 //!      holders (lists of differences).
 //!    - **findings** (2): a list of rule (text), severity (code), message, advice (texts), evidence (a list of name and JSON,
 //!      both texts), tasks (a list of differences), optional site (number in `frames`).
@@ -81,6 +83,7 @@
 
 mod before;
 mod block;
+mod callbacks;
 mod codes;
 mod decode;
 mod encode;

@@ -9,11 +9,12 @@ use std::path::Path;
 use zstd::bulk::Compressor;
 
 use super::block::{Head, Kind, MAX_UNPACKED};
+use super::callbacks::Callbacks;
 use super::codes::Coded as _;
 use super::encode::{self, Payload};
 use super::living::Living;
 use super::{MAGIC, VERSION};
-use crate::snapshot::event::{Batch, Event, Header, NoteKind, Source, TaskChanges, TaskLook};
+use crate::snapshot::event::{Batch, Event, Header, LoopSample, NoteKind, Source, TaskChanges, TaskLook};
 use crate::snapshot::tables::{Tables, UndefinedError};
 
 /// A block is written when its events span this much time. What is not written yet is lost when asyncprof is killed.
@@ -25,8 +26,8 @@ const STATE_NS: u64 = 30_000_000_000;
 /// Tasks in one event, those that they wait for included; events with more are written as several of the same time, so that
 /// none becomes larger than a block may be.
 const TASKS_AN_EVENT: usize = 1 << 16;
-/// How hard zstd tries: a recording is written beside the program it watches.
-const COMPRESSION: i32 = 3;
+/// How hard zstd tries: a few milliseconds of every two seconds, beside the program that is watched.
+const COMPRESSION: i32 = 6;
 /// Who reads a recording learns names, paths and texts of the target.
 const MODE: u32 = 0o600;
 
@@ -43,6 +44,7 @@ pub struct Writer<W: Write> {
     /// What the numbers in batches mean, by source.
     tables: [Tables; 2],
     payload: Payload,
+    callbacks: Callbacks,
     living: Living,
     /// Time of the latest event.
     last_ns: u64,
@@ -91,6 +93,7 @@ impl<W: Write> Writer<W> {
             number: 0,
             tables: Default::default(),
             payload: Payload::default(),
+            callbacks: Callbacks::default(),
             living: Living::default(),
             last_ns: header.started_ns,
             state_ns: header.started_ns,
@@ -160,7 +163,11 @@ impl<W: Write> Writer<W> {
         let is_full = self.payload.size() >= BLOCK_BYTES || self.payload.span_ns.is_some_and(is_long);
         let flushed = if is_full { self.flush() } else { Ok(()) };
         let tables = &self.tables[usize::from(source.code())];
-        self.payload.add(source, tables, event).map_err(invalid)?;
+        let short = match event {
+            Event::Loop(sample) => short_callback(&mut self.callbacks, tables, sample).map(Event::Loop),
+            _ => None,
+        };
+        self.payload.add(source, tables, short.as_ref().unwrap_or(event)).map_err(invalid)?;
         // Blocks are told against what was living before their first event, so this comes after the flush.
         if let (Source::Tasks, Event::Tasks(changes)) = (source, event) {
             self.living.apply(tables, changes).map_err(invalid)?;
@@ -229,6 +236,13 @@ impl<W: Write> Drop for Writer<W> {
             let _ = self.flush();
         }
     }
+}
+
+/// The sample with a short name for its callback, if it has one.
+fn short_callback(callbacks: &mut Callbacks, tables: &Tables, sample: &LoopSample) -> Option<LoopSample> {
+    let key = tables.event_loop(sample.event_loop)?.key;
+    let number = callbacks.number(key, sample.callback?);
+    Some(LoopSample { callback: Some(number), ..sample.clone() })
 }
 
 fn invalid(error: UndefinedError) -> io::Error {

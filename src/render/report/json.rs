@@ -116,16 +116,16 @@ impl SamplingJson {
         let (health, header) = (report.health(), report.analysis.header());
         Self {
             loop_samples: health.loop_samples,
-            loop_rate_hz: report.loop_rate_hz(),
+            loop_rate_hz: rounded(report.loop_rate_hz()),
             loop_rate_asked_hz: header.loop_rate_hz,
             task_snapshots: health.task_snapshots,
-            task_rate_hz: report.task_rate_hz(),
+            task_rate_hz: rounded(report.task_rate_hz()),
             task_rate_asked_hz: header.task_rate_hz,
             dropped: health.dropped + health.lost,
             torn: health.torn,
             partial: health.partial,
             late: health.late,
-            cpu_percent: report.cpu_percent(),
+            cpu_percent: rounded(report.cpu_percent()),
             cpu_budget_percent: 100.0 * header.cpu_budget,
             lowered_rate: health.lowered_rate,
             shortest_stall_ms: ms(report.shortest_stall_ns()),
@@ -161,9 +161,9 @@ impl<'a> LoopJson<'a> {
             thread: event_loop.info.thread,
             thread_name: event_loop.info.thread_name.as_deref(),
             samples: event_loop.samples,
-            rate_hz: rate(event_loop.samples.saturating_sub(1), event_loop.watched_ns()),
-            busy_percent: event_loop.busy_share().map(|share| 100.0 * share),
-            waiting_for_gil_percent: (known > 0).then(|| 100.0 * event_loop.leaving_ns as f64 / known as f64),
+            rate_hz: rounded(rate(event_loop.samples.saturating_sub(1), event_loop.watched_ns())),
+            busy_percent: event_loop.busy_share().map(|share| rounded(100.0 * share)),
+            waiting_for_gil_percent: (known > 0).then(|| rounded(100.0 * event_loop.leaving_ns as f64 / known as f64)),
             lag_ms: event_loop.lag().map(LagJson::of),
             iterations_seen: event_loop.iterations,
             most_ready: event_loop.most_ready,
@@ -326,7 +326,7 @@ fn tasks_of(coroutine: &CoroutineProfile, waits: &[&WaitProfile<'_>], runs: &[&W
         ended: coroutine.ended,
         alive: coroutine.alive,
         most_alive: coroutine.most_alive,
-        growth_per_minute: coroutine.growth_per_minute,
+        growth_per_minute: coroutine.growth_per_minute.map(rounded),
         run_ms: ms(coroutine.run_ns),
         run_samples: coroutine.run_samples,
         wait_ms: ms(coroutine.wait_ns),
@@ -424,6 +424,11 @@ impl<'a> NoteJson<'a> {
 /// To the microsecond; what is finer is not known.
 fn ms(ns: u64) -> f64 {
     (ns as f64 / 1e3).round() / 1e3
+}
+
+/// To a thousandth; what is finer is not known.
+fn rounded(number: f64) -> f64 {
+    (number * 1e3).round() / 1e3
 }
 
 fn seconds(ns: u64) -> f64 {

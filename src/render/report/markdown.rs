@@ -181,7 +181,7 @@ impl<W: Write> Page<'_, '_, W> {
         self.table("Tasks", &["coroutine", "seen", "born", "ended", "alive", "growth a minute"])?;
         for coroutine in coroutines.iter().take(self.shown) {
             let mut cells = vec![coroutine.coroutine.as_ref().map_or("not known".into(), frame)];
-            cells.extend([coroutine.seen, coroutine.born, coroutine.ended, coroutine.alive].map(|n| label::count(n)));
+            cells.extend([coroutine.seen, coroutine.born, coroutine.ended, coroutine.alive].map(label::count));
             cells.push(coroutine.growth_per_minute.map_or("?".into(), |growth| format!("{growth:+.0}")));
             self.row(&cells)?;
         }

@@ -328,7 +328,7 @@ impl Page<'_, '_> {
         writeln!(self.out, "{}", self.paint.faint(head))?;
         for coroutine in coroutines.iter().take(self.shown) {
             let [seen, born, ended, alive] =
-                [coroutine.seen, coroutine.born, coroutine.ended, coroutine.alive].map(|number| label::count(number));
+                [coroutine.seen, coroutine.born, coroutine.ended, coroutine.alive].map(label::count);
             let growth = coroutine.growth_per_minute.map_or("?".into(), |growth| format!("{growth:+.0}"));
             let oldest = words::duration(coroutine.oldest_ns);
             let name = words::coroutine(coroutine.coroutine.as_ref());
@@ -370,12 +370,12 @@ fn circumstances(stall: &Stall) -> String {
         Some(task) => {
             let name = match task.name.as_deref() {
                 Some(name) if !name.is_empty() => label::name(name).into_owned(),
-                _ => format!("task {:#x}", task.key),
+                _ => format!("{:#x}", task.key),
             };
             let coroutine = task.coroutine.as_ref().map(|coroutine| escape::brief(&coroutine.function, 60));
             parts.push(match coroutine {
-                Some(coroutine) => format!("in {name}, {coroutine}"),
-                None => format!("in {name}"),
+                Some(coroutine) => format!("in task {name} ({coroutine})"),
+                None => format!("in task {name}"),
             });
         }
         None if stall.coroutines == 0 && !stall.stack.is_empty() => parts.push("in a callback".into()),
