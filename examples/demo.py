@@ -160,10 +160,12 @@ async def main():
     tasks += [asyncio.create_task(search(index), name="search-%d" % number) for number in range(3)]
     await asyncio.sleep(0.1)
     print("ready %d" % os.getpid(), flush=True)
-    await asyncio.sleep(LIFETIME)
-    # The picture has been taken; now be tidy, so that ending is quiet.
-    stop.set()
-    failed.exception()
+    try:
+        await asyncio.sleep(LIFETIME)
+    finally:
+        # The picture has been taken; now be tidy, so that ending is quiet, with Ctrl-C too.
+        stop.set()
+        failed.exception()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -42,10 +42,10 @@ pub(super) fn apply(command: Command, folder: &Path) -> Result<Command, Failure>
 /// All settings that hold in a folder, those of `asyncprof.toml` last: who comes last wins.
 fn settings(folder: &Path) -> Result<Vec<Setting>, Failure> {
     let mut found = Vec::new();
-    if let Some((file, table)) = nearest(folder, read_shared)? {
+    if let Some((file, table)) = nearest(folder, SHARED_FILE, read_shared)? {
         found.extend(list(&file, table));
     }
-    if let Some((file, table)) = nearest(folder, read_own)? {
+    if let Some((file, table)) = nearest(folder, OWN_FILE, read_own)? {
         found.extend(list(&file, table));
     }
     Ok(found)
@@ -55,14 +55,16 @@ fn list(file: &Path, table: Table) -> impl Iterator<Item = Setting> {
     table.into_iter().map(move |(key, value)| Setting { key, value, file: file.to_owned() })
 }
 
-/// The first table that is found on the way up.
+/// The first table that is found on the way up, and the file it is in.
 fn nearest(
     folder: &Path,
-    read: fn(&Path) -> Result<Option<(PathBuf, Table)>, Failure>,
+    file: &str,
+    read: fn(&Path) -> Result<Option<Table>, Failure>,
 ) -> Result<Option<(PathBuf, Table)>, Failure> {
     for folder in folder.ancestors() {
-        if let Some(found) = read(folder)? {
-            return Ok(Some(found));
+        let path = folder.join(file);
+        if let Some(table) = read(&path)? {
+            return Ok(Some((path, table)));
         }
         if ROOT_MARKS.iter().any(|mark| folder.join(mark).exists()) {
             break;
@@ -71,34 +73,41 @@ fn nearest(
     Ok(None)
 }
 
-fn read_own(folder: &Path) -> Result<Option<(PathBuf, Table)>, Failure> {
-    let path = folder.join(OWN_FILE);
-    let Some(text) = read_text(&path)? else { return Ok(None) };
+fn read_own(path: &Path) -> Result<Option<Table>, Failure> {
+    let Some(text) = read_text(path)? else { return Ok(None) };
     match text.parse::<Table>() {
-        Ok(table) => Ok(Some((path, table))),
-        Err(error) => Err(Failure::new(Exit::Usage, error.to_string().trim_end()).about(&path)),
+        Ok(table) => Ok(Some(table)),
+        Err(error) => Err(Failure::new(Exit::Usage, describe(&error, &text)).about(path)),
     }
 }
 
-fn read_shared(folder: &Path) -> Result<Option<(PathBuf, Table)>, Failure> {
-    let path = folder.join(SHARED_FILE);
-    let Some(text) = read_text(&path)? else { return Ok(None) };
+fn read_shared(path: &Path) -> Result<Option<Table>, Failure> {
+    let Some(text) = read_text(path)? else { return Ok(None) };
     let mut table = match text.parse::<Table>() {
         Ok(table) => table,
         Err(error) => {
             // It belongs to other tools first: that it is broken must not keep anybody from looking at a process.
-            note(&format!("{} is not used: {}", path.display(), error.message()));
+            note(&format!("{} is not used: {}", path.display(), describe(&error, &text)));
             return Ok(None);
         }
     };
     let ours = table.get_mut("tool").and_then(|tools| tools.as_table_mut()?.remove("asyncprof"));
     match ours {
         None => Ok(None),
-        Some(Value::Table(ours)) => Ok(Some((path, ours))),
+        Some(Value::Table(ours)) => Ok(Some(ours)),
         Some(other) => {
             let what = format!("tool.asyncprof is not a table but {}", other.type_str());
-            Err(Failure::new(Exit::Usage, what).about(&path))
+            Err(Failure::new(Exit::Usage, what).about(path))
         }
+    }
+}
+
+/// In one line, and which one of the file it is about.
+fn describe(error: &toml::de::Error, text: &str) -> String {
+    let message = error.message().replace('\n', ", ");
+    match error.span().and_then(|span| text.get(..span.start)) {
+        Some(before) => format!("line {}: {message}", before.matches('\n').count() + 1),
+        None => message,
     }
 }
 
@@ -280,7 +289,7 @@ mod tests {
             ("report-format = 'xml'", "[possible values: text, json, md]"),
             ("blocking = 1", "blocking: it must be true or false, not integer"),
             ("rate = [1]", "rate: it must be a text or a number, not array"),
-            ("rate = ", "TOML"),
+            ("stall = '1s'\nrate = \n", "asyncprof.toml: line 2: "),
         ] {
             let failure = attach_in(&[(OWN_FILE, text)], "").unwrap_err();
             assert_eq!(failure.exit, Exit::Usage);

@@ -71,12 +71,15 @@ fn watch(pid: i32, args: &RecordArgs, place: &Place, stop: &Stop, ours: bool, co
     let recording = listeners.recording.insert(Recording::create(place, &header)?);
     watching::announce(&header, Some(recording.path()), ours);
     listeners.recording_is_all = !ours;
+    // Our program uses this terminal too.
+    listeners.quiet = ours;
     let outcome = listeners.follow(watch, &args.watch);
     let verdict = verdict(&outcome, &header);
     if let Some(recording) = &listeners.recording {
         recording.verdict()?;
+        let lowered = if outcome.health.lowered_rate { " (less often than asked for, see --cpu-budget)" } else { "" };
         note(&format!(
-            "{}: {}, {} samples, {} looks at all tasks; asyncprof report {0} tells what is in it",
+            "{}: {}, {} samples, {} looks at all tasks{lowered}; asyncprof report {0} tells what is in it",
             recording.path().display(),
             length(outcome.health.at_ns.saturating_sub(header.started_ns)),
             outcome.health.loop_samples,

@@ -88,6 +88,8 @@ pub(super) struct Listeners<'a> {
     live: Live,
     /// Stalls are told as they happen.
     tells: bool,
+    /// The terminal is somebody else's: nothing is said before the end.
+    pub(super) quiet: bool,
     status: Status,
     /// A recording that cannot be written ends the watch.
     pub(super) recording_is_all: bool,
@@ -103,6 +105,7 @@ impl<'a> Listeners<'a> {
             recording: None,
             live: Live::new(header, color),
             tells: true,
+            quiet: false,
             status: Status::new(header),
             recording_is_all: false,
             confused: false,
@@ -117,7 +120,7 @@ impl<'a> Listeners<'a> {
     /// Takes what is seen until the watch ends, at the latest after its `duration`.
     pub(super) fn follow(&mut self, watch: Watch, args: &WatchArgs) -> Outcome {
         let time_is_over = args.duration.map_or_else(never, after);
-        let repaint = if self.live.repaints() { tick(REPAINT) } else { never() };
+        let repaint = if !self.quiet && self.live.repaints() { tick(REPAINT) } else { never() };
         loop {
             select! {
                 recv(watch.batches) -> batch => match batch {
@@ -150,6 +153,7 @@ impl<'a> Listeners<'a> {
         for event in &batch.events {
             // How it ends is said at the end.
             if let Event::Note(happened) = event
+                && !self.quiet
                 && !matches!(happened.kind, NoteKind::Ended | NoteKind::Exited)
             {
                 self.live.note(happened);

@@ -44,7 +44,7 @@ impl Status {
             parts.push(counted(analysis.stalls().total().count, "stall"));
         }
         if let Some(size) = recording.and_then(Recording::size) {
-            parts.push(format!("{} samples, {:.1} MB", self.health.loop_samples, size as f64 / 1e6));
+            parts.push(format!("{} samples, {}", self.health.loop_samples, bytes(size)));
         }
         let watched_ns = self.last_ns.saturating_sub(self.started_ns);
         if watched_ns > 0 && self.health.cpu_ns > 0 {
@@ -69,6 +69,10 @@ fn loops(analysis: &Analysis) -> Option<String> {
     let which = if loops.len() > 1 { format!("busiest of {} loops", loops.len()) } else { "loop".into() };
     let lag = busiest.lag().map(|lag| format!(", p99 {}", length(lag.p99_ns))).unwrap_or_default();
     Some(format!("{which} {:.0} % busy{lag}", share * 100.0))
+}
+
+fn bytes(count: u64) -> String {
+    if count < 1_000_000 { format!("{} kB", count.div_ceil(1_000)) } else { format!("{:.1} MB", count as f64 / 1e6) }
 }
 
 fn counted(count: u64, noun: &str) -> String {
