@@ -273,7 +273,8 @@ fn changes_are_followed(interpreter: &Interpreter, arguments: &[&str]) -> Result
     }
     let TaskWatchStats { pages, forgotten, .. } = picture.watch.stats();
     if forgotten > 0 || pages > 20 * (picture.tasks.len() as u64 + 50) {
-        return Err(format!("{pages} pages are kept for {} tasks", picture.tasks.len()).into());
+        let tasks = picture.tasks.len();
+        return Err(format!("{pages} pages are kept for {tasks} tasks, all was forgotten {forgotten} times").into());
     }
     Ok(())
 }

@@ -117,8 +117,11 @@ pub fn read_c_str(view: &mut View<'_>, addr: Addr, max: usize) -> Result<String,
     while text.len() < max {
         let at = offset(addr, text.len() as u64)?;
         let until_boundary = (C_STR_PIECE - at.raw() % C_STR_PIECE) as usize;
-        let piece = view.bytes(at, until_boundary.min(max - text.len()))?;
-        match piece.iter().position(|&byte| byte == 0) {
+        // What lies behind the string in the last piece is none of its.
+        let piece = view.passing(|view| view.bytes(at, until_boundary.min(max - text.len())))?;
+        let end = piece.iter().position(|&byte| byte == 0);
+        view.touch(at, end.map_or(piece.len(), |end| end + 1));
+        match end {
             Some(end) => {
                 text.extend_from_slice(&piece[..end]);
                 return String::from_utf8(text).map_err(|_| INVALID);

@@ -111,7 +111,13 @@ pub(crate) fn check_builtin(
     expected: Builtin,
 ) -> Result<(), ReadError> {
     let ty = type_of(view, layout, obj)?;
-    if view.u64(ty, layout.types.flags)? & expected.flag() == 0 { Err(expected.invalid()) } else { Ok(()) }
+    if read_flags(view, layout, ty)? & expected.flag() == 0 { Err(expected.invalid()) } else { Ok(()) }
+}
+
+/// A type's `tp_flags`. Those that say what a type is never change; others, about the interpreter's own caches, do all the
+/// time, so nobody's answer is said to rest on them.
+fn read_flags(view: &mut View<'_>, layout: &Layout, ty: Addr) -> Result<u64, ReadError> {
+    view.passing(|view| view.u64(ty, layout.types.flags))
 }
 
 /// Whether the type or one of its bases is called `name`, without a cache: for built-in types that have no bit in the
@@ -226,7 +232,7 @@ impl TypeCache {
         }
         let mut next = metatype;
         for _ in 0..MAX_BASES {
-            if view.u64(next, layout.types.flags)? & flag::TYPE_SUBCLASS == 0 {
+            if read_flags(view, layout, next)? & flag::TYPE_SUBCLASS == 0 {
                 return Err(INVALID);
             }
             if read_name(view, layout, next)? == "type" {
@@ -246,7 +252,7 @@ fn read_type(view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<TypeInf
     /// LIMIT: bytes of an instance; uvloop's loop, the largest known, has a quarter of a mebibyte.
     const MAX_SIZE: i64 = 1 << 30;
     let types = &layout.types;
-    let flags = view.u64(addr, types.flags)?;
+    let flags = read_flags(view, layout, addr)?;
     let info = TypeInfo {
         addr,
         name: read_name(view, layout, addr)?,

@@ -76,6 +76,15 @@ pub struct Touched {
     passing: u32,
 }
 
+impl Touched {
+    fn add(&mut self, at: u64, len: usize) {
+        if self.passing == 0 {
+            let list = if self.sharing > 0 { &mut self.shared } else { &mut self.own };
+            list.push((at, len as u32));
+        }
+    }
+}
+
 impl<'m> View<'m> {
     /// An empty view of `memory`.
     pub fn new(memory: &'m dyn Memory) -> Self {
@@ -122,6 +131,13 @@ impl<'m> View<'m> {
     /// by a reference that was read.
     pub fn passing<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
         self.in_scope(read, |touched| &mut touched.passing)
+    }
+
+    /// Says that an answer rests on these bytes, which were read as part of more.
+    pub fn touch(&mut self, addr: Addr, len: usize) {
+        if let Some(touched) = &mut self.touched {
+            touched.add(addr.raw(), len);
+        }
     }
 
     fn in_scope<T>(&mut self, read: impl FnOnce(&mut Self) -> T, depth: impl Fn(&mut Touched) -> &mut u32) -> T {
@@ -370,11 +386,8 @@ impl<'m> View<'m> {
     }
 
     fn tell_all(&mut self, at: u64, len: usize) {
-        if let Some(touched) = &mut self.touched
-            && touched.passing == 0
-        {
-            let list = if touched.sharing > 0 { &mut touched.shared } else { &mut touched.own };
-            list.push((at, len as u32));
+        if let Some(touched) = &mut self.touched {
+            touched.add(at, len);
         }
         if self.pages_from.wants_decoded()
             && let Some(addr) = Addr::new(at)

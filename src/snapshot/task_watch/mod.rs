@@ -39,6 +39,8 @@ pub struct TaskWatch {
     index: FxHashMap<Addr, usize>,
     futures: FxHashMap<Addr, FutureEntry>,
     looks: u32,
+    /// The look in which tasks were listed last.
+    listing: u32,
     /// Tasks are there that nobody was told of as born.
     is_first: bool,
     /// What was learnt has changed during the last look: at the next one nothing that rests on it holds.
@@ -84,6 +86,7 @@ impl TaskWatch {
             index: FxHashMap::default(),
             futures: FxHashMap::default(),
             looks: 0,
+            listing: 0,
             is_first: true,
             forget_next: false,
             unreadable: 0,
@@ -123,7 +126,7 @@ impl TaskWatch {
 
         let mut ended = Vec::new();
         if listed {
-            self.take_list(&mut ended);
+            self.take_list();
         }
         let moved = self.read_changed(tables, &mut ended)?;
         if moved || !ended.is_empty() {
@@ -134,7 +137,12 @@ impl TaskWatch {
         self.is_first = false;
         self.stats.looks += 1;
         let total = self.tasks.iter().filter(|task| task.number.is_some()).count() as u32;
-        let complete = self.registry.complete && self.unreadable == 0;
+        // A list that lacks one that lives may lack others, and is to be read again.
+        let all_listed = (0..self.tasks.len()).all(|at| self.is_listed(at));
+        if !all_listed {
+            self.registry.doubt();
+        }
+        let complete = self.registry.complete && all_listed && self.unreadable == 0;
         Ok(TaskChanges { at_ns, took_ns: 0, changed, ended, total, complete })
     }
 
@@ -170,7 +178,7 @@ impl TaskWatch {
     }
 
     /// Takes the list of tasks as it is now.
-    fn take_list(&mut self, ended: &mut Vec<TaskNo>) {
+    fn take_list(&mut self) {
         for &addr in &self.registry.tasks {
             match self.index.get(&addr) {
                 Some(&at) => self.tasks[at].listed = self.looks,
@@ -180,14 +188,13 @@ impl TaskWatch {
                 }
             }
         }
-        if self.registry.complete {
-            let now = self.looks;
-            self.remove(ended, |task| task.listed != now);
-        } else {
-            // One that is not listed may live all the same; whether it does, it must tell itself.
-            let now = self.looks;
-            self.tasks.iter_mut().filter(|task| task.listed != now).for_each(|task| task.holds = false);
-        }
+        self.listing = self.looks;
+    }
+
+    /// Whether the last list had this task. One that is not listed may live all the same, because lists move while they are
+    /// read: it has ended when its own memory says so too.
+    fn is_listed(&self, at: usize) -> bool {
+        self.tasks[at].listed == self.listing
     }
 
     /// Removes tasks that are gone.

@@ -28,6 +28,8 @@ struct Walking {
     /// Number of the frame that names its function.
     coroutine: Option<u32>,
     described: bool,
+    /// The last list has it.
+    listed: bool,
 }
 
 /// What an attempt showed.
@@ -85,6 +87,7 @@ impl TaskWatch {
             lines: Lines::default(),
             coroutine: None,
             described: false,
+            listed: self.is_listed(at),
         };
         let mut walks: Vec<Walking> = open.into_iter().map(walking).collect();
         let Self { store, layout, knowledge, futures, .. } = self;
@@ -109,13 +112,18 @@ impl TaskWatch {
         let confirmed = knowledge.is_confirmed(store)?;
         let held = Proof::read(&mut view, walks.iter().map(|walking| &walking.walk))?.held;
         let _ = knowledge.take_touched(&mut view, store);
-        // From the second attempt on everything was read afresh, so what is gone shows.
-        let mut is_gone = |view: &mut View<'_>, addr: Addr| is_no_task(view, layout, knowledge, addr);
+        // What is gone shows when it was read later than the list that has it, or when no list has it.
+        let mut is_gone = |view: &mut View<'_>, walking: &Walking, read: Result<(), ReadError>| match read {
+            Ok(()) if walking.listed => Ok(false),
+            Ok(()) if walking.walk.record.as_ref().is_some_and(|record| !record.is_pending()) => Ok(true),
+            Err(_) if walking.listed && attempt == 1 => Ok(false),
+            _ => is_no_task(view, layout, knowledge, walking.walk.addr),
+        };
         let mut verdicts = Vec::with_capacity(walks.len());
         for ((walking, read), (same, all)) in walks.iter().zip(read).zip(held) {
             verdicts.push(match read {
                 Err(error) if error.is_fatal() => return Err(error),
-                Err(_) if attempt > 1 && is_gone(&mut view, walking.walk.addr)? => Verdict::Gone,
+                _ if is_gone(&mut view, walking, read)? => Verdict::Gone,
                 Err(_) if last => Verdict::Unreadable,
                 Err(_) => Verdict::Again,
                 Ok(()) if !confirmed && last => Verdict::Unreadable,

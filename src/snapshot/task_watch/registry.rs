@@ -49,6 +49,11 @@ impl Registry {
         self.forget();
     }
 
+    /// The list may lack some: it is to be read again.
+    pub(super) fn doubt(&mut self) {
+        self.listed = false;
+    }
+
     /// Lists the tasks, if they are not known to be the same; whether they were listed.
     pub(super) fn list(
         &mut self,

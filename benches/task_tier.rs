@@ -1,0 +1,123 @@
+//! How many full task snapshots a second one core takes: `cargo bench --bench task_tier -- [PYTHON]`, or `scripts/bench-tasks`,
+//! which picks the interpreter. For 1,000, 10,000 and 100,000 tasks, standing still and with a share of them moving, it prints
+//! the time of the first look, own CPU time of a later one, and looks a second of CPU time.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a measurement that cannot go on fails")]
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use asyncprof::snapshot::session::attach;
+use asyncprof::snapshot::tables::Tables;
+use asyncprof::snapshot::task_watch::TaskWatch;
+use asyncprof::target::live::LiveMemory;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+
+/// Coroutines of each task.
+const DEPTH: usize = 8;
+
+/// How long each case is looked at.
+const LASTS: Duration = Duration::from_secs(4);
+
+/// Tasks, how many of them move ten times a second, looks a second (0: as many as possible).
+const CASES: [(usize, usize, u32); 6] =
+    [(1_000, 0, 0), (1_000, 50, 10), (10_000, 0, 0), (10_000, 100, 10), (10_000, 1_000, 10), (100_000, 0, 0)];
+
+/// Ends the program with the measurement.
+struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Program {
+    fn start(python: &str, tasks: usize, moving: usize) -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/bench/moving.py");
+        let mut child = Command::new(python)
+            .arg(script)
+            .args([tasks.to_string(), DEPTH.to_string(), moving.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {python}: {error}"));
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.starts_with("ready"), "the program with {tasks} tasks did not start");
+        Self(child)
+    }
+}
+
+/// CPU time of this process so far, milliseconds.
+fn cpu_ms() -> f64 {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
+    (usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1e3
+}
+
+fn measure(python: &str, tasks: usize, moving: usize, rate: u32) {
+    let program = Program::start(python, tasks, moving);
+    let pid = program.0.id() as i32;
+    let attached = attach(pid).unwrap();
+    let mut watch = TaskWatch::new(Box::new(LiveMemory::new(pid)), attached.facts.runtime, attached.layout).unwrap();
+    let mut tables = Tables::default();
+    let before = cpu_ms();
+    let first = watch.look(&mut tables, 0).unwrap();
+    let first_ms = cpu_ms() - before;
+    assert!(first.total as usize >= tasks, "only {} of {tasks} tasks were seen", first.total);
+    let (mut looks, mut changed, walked) = (0u32, 0, watch.stats().walked);
+    let (started, before) = (Instant::now(), cpu_ms());
+    let mut slowest_ms = 0.0f64;
+    while started.elapsed() < LASTS {
+        if rate > 0 {
+            let due = started + Duration::from_secs(1) * looks / rate;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+        let began = cpu_ms();
+        changed += watch.look(&mut tables, u64::from(looks)).unwrap().changed.len();
+        slowest_ms = slowest_ms.max(cpu_ms() - began);
+        looks += 1;
+    }
+    let each_ms = (cpu_ms() - before) / f64::from(looks);
+    let stats = watch.stats();
+    let walked = (stats.walked - walked) as f64 / f64::from(looks);
+    let changed = changed as f64 / f64::from(looks);
+    println!(
+        "{tasks:>8} {moving:>8} {first_ms:>10.1} {each_ms:>10.2} {slowest_ms:>10.2} {:>10.0} {changed:>10.0} {walked:>10.0} \
+         {:>8} {:>6} {:>8} {:>9}",
+        1e3 / each_ms,
+        stats.pages,
+        stats.torn,
+        stats.dropped,
+        stats.forgotten,
+    );
+}
+
+fn main() {
+    // Cargo adds an option of its own.
+    let python = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let python = python.unwrap_or_else(|| "python3".to_owned());
+    println!("tasks {DEPTH} coroutines deep, {python}; times are own CPU time in ms, moving tasks ten times a second");
+    println!(
+        "{:>8} {:>8} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>8} {:>6} {:>8} {:>9}",
+        "tasks",
+        "moving",
+        "first",
+        "look",
+        "slowest",
+        "looks/s",
+        "changed",
+        "walked",
+        "pages",
+        "torn",
+        "dropped",
+        "forgotten"
+    );
+    let most = std::env::var("BENCH_MOST_TASKS").ok().and_then(|most| most.parse().ok()).unwrap_or(usize::MAX);
+    for (tasks, moving, rate) in CASES.into_iter().filter(|(tasks, _, _)| *tasks <= most) {
+        measure(&python, tasks, moving, rate);
+    }
+}
