@@ -114,7 +114,7 @@ pub(super) fn capture(
         layout,
         view: View::new(memory),
         caches: Caches::default(),
-        shared: Shared::default(),
+        shared: Shared { holders: Some(HolderTypes::default()), ..Shared::default() },
         interpreters: Vec::new(),
         modules: Vec::new(),
         waiter_references: FxHashMap::default(),
@@ -236,7 +236,7 @@ impl<'c> Capturing<'c> {
                 self.view.forget();
                 // A code object or a type can have been freed together with the coroutine that used it.
                 self.caches = Caches::default();
-                self.shared.holders = HolderTypes::default();
+                self.shared.holders = Some(HolderTypes::default());
             }
             let mut walks: Vec<TaskWalk> = open.iter().map(|addr| TaskWalk::new(*addr, attempt)).collect();
             let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
@@ -491,7 +491,7 @@ fn count_references(
             Some(own) => Ok(own),
             None => {
                 let mut reader = Reader::new(view, layout, caches);
-                count_own_references(&mut reader, &mut shared.holders, record, &chain.levels)
+                count_own_references(&mut reader, shared.holders.get_or_insert_default(), record, &chain.levels)
             }
         })
     });

@@ -64,7 +64,8 @@ pub(super) fn read_waiter(
 pub(super) struct Shared {
     pub(super) classes: FutureClasses,
     pub(super) frames: FrameTable,
-    pub(super) holders: HolderTypes,
+    /// Only where references are counted.
+    pub(super) holders: Option<HolderTypes>,
 }
 
 impl TaskWalk {
@@ -165,9 +166,12 @@ impl TaskWalk {
         }
         // Now, because its frames are at hand. The one reference that nearly every task has is its wakeup's; of a task that
         // has no other it will hardly be asked who holds it.
-        if self.own_references.is_none() && can_be_counted(chain) && record.references.is_some_and(|count| count > 1) {
-            let own = count_own_references(reader, &mut shared.holders, record, &chain.levels);
-            self.own_references = optional(own)?;
+        if let Some(holders) = &mut shared.holders
+            && self.own_references.is_none()
+            && can_be_counted(chain)
+            && record.references.is_some_and(|count| count > 1)
+        {
+            self.own_references = optional(count_own_references(reader, holders, record, &chain.levels))?;
         }
         Ok(())
     }
