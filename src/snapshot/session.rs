@@ -165,6 +165,36 @@ impl Witness for Stopped {
     }
 }
 
+/// A process in which a Python that can be read was found: what every way of looking at it starts from.
+#[derive(Clone, Debug)]
+pub struct Attachment {
+    /// The process.
+    pub process: Process,
+    /// Where the interpreter is, and what the kernel says of the threads.
+    pub facts: Facts,
+    /// Where things are in this interpreter.
+    pub layout: Layout,
+    /// For example `3.12.1`.
+    pub version: String,
+}
+
+/// Finds Python in a process and what is needed to read it.
+///
+/// # Errors
+/// Why it cannot be read; each has a hint.
+pub fn attach(pid: i32) -> Result<Attachment, AttachError> {
+    let process = Process::open(pid)?;
+    let memory = LiveMemory::new(pid);
+    let located = locate(&process, &memory)?;
+    let facts = Facts::gather(&process, &located);
+    let attached = layout(&memory, &facts).and_then(|layout| {
+        let version = version(&memory, &facts, &layout).map_err(|error| AttachError::Read { pid: facts.pid, error })?;
+        Ok((layout, version))
+    });
+    let (layout, version) = attached.map_err(|error| explained(error, &process))?;
+    Ok(Attachment { process, facts, layout, version })
+}
+
 /// Takes one snapshot of a process.
 pub fn take(pid: i32, options: &Options, progress: &dyn Fn(Progress)) -> Result<Snapshot, AttachError> {
     let process = Process::open(pid)?;
