@@ -1,0 +1,117 @@
+//! Samples the event loops of a process as fast as it goes, and counts what came of it. It must not know what is legal, nor
+//! what is done with the counts.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use asyncprof::snapshot::event::LoopSample;
+use asyncprof::snapshot::loop_watch::LoopWatch;
+use asyncprof::snapshot::session::attach;
+use asyncprof::snapshot::tables::{StackId, Tables};
+use asyncprof::target::live::LiveMemory;
+use asyncprof::target::stopped::StopGuard;
+
+/// How often it is looked for loops that are new, as a watch does.
+const REDISCOVER: Duration = Duration::from_millis(500);
+/// LIMIT: how long a stop may take.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+
+/// How much to sample.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Samples that were kept, complete or partial.
+    pub kept: u64,
+    /// It ends after this time at the latest.
+    pub within: Duration,
+    /// Stop the process for each sample.
+    pub blocking: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Looks at a loop.
+    pub attempts: u64,
+    /// With a whole stack.
+    pub complete: u64,
+    /// With the outer part of a stack.
+    pub partial: u64,
+    /// Given up, or without any frame.
+    pub dropped: u64,
+    /// Attempts within a look that did not hold together and were made again.
+    pub torn: u64,
+    /// Calls that read a whole stack.
+    pub calls: u64,
+    /// From the first look to the last.
+    pub wall: Duration,
+    /// Processor time of this thread meanwhile.
+    pub cpu: Duration,
+    /// How often each stack was seen, and whether its inner part is missing.
+    pub stacks: HashMap<(StackId, bool), u64>,
+    /// What the numbers mean.
+    pub tables: Tables,
+}
+
+impl Counts {
+    /// Complete and partial ones.
+    pub fn kept(&self) -> u64 {
+        self.complete + self.partial
+    }
+
+    fn add(&mut self, sample: &LoopSample) {
+        let Some(stack) = sample.stack else {
+            self.dropped += 1;
+            return;
+        };
+        *self.stacks.entry((stack, sample.torn)).or_default() += 1;
+        let kind = if sample.torn { &mut self.partial } else { &mut self.complete };
+        *kind += 1;
+    }
+}
+
+/// Samples the process.
+pub fn sample(pid: i32, wanted: Wanted) -> Result<Counts, String> {
+    let text = |error: &dyn std::error::Error| error.to_string();
+    let attachment = attach(pid).map_err(|error| text(&error))?;
+    let memory = LiveMemory::new(pid);
+    let mut watch = LoopWatch::new(&attachment).map_err(|error| text(&error))?;
+    watch.rediscover(&memory, now_ns()?).map_err(|error| text(&error))?;
+    if watch.loops() == 0 {
+        return Err("no event loop".to_owned());
+    }
+    let (mut counts, mut samples) = (Counts::default(), Vec::new());
+    let (began, cpu_began, before) = (Instant::now(), cpu()?, watch.effort());
+    let mut looked = began;
+    while counts.kept() < wanted.kept && began.elapsed() < wanted.within {
+        if looked.elapsed() > REDISCOVER {
+            looked = Instant::now();
+            watch.rediscover(&memory, now_ns()?).map_err(|error| text(&error))?;
+        }
+        let guard = match wanted.blocking {
+            true => Some(StopGuard::stop(&attachment.process, STOP_LIMIT).map_err(|error| text(&error))?),
+            false => None,
+        };
+        counts.attempts += watch.loops() as u64;
+        let looked = watch.sample(&memory, &mut counts.tables, now_ns()?, &mut samples);
+        drop(guard);
+        looked.map_err(|error| text(&error))?;
+        for sample in samples.drain(..) {
+            counts.add(&sample);
+        }
+    }
+    (counts.wall, counts.cpu) = (began.elapsed(), cpu()?.saturating_sub(cpu_began));
+    let after = watch.effort();
+    counts.dropped += after.dropped - before.dropped;
+    (counts.torn, counts.calls) = (after.torn - before.torn, after.calls - before.calls);
+    Ok(counts)
+}
+
+fn now_ns() -> Result<u64, String> {
+    let now = Duration::from(nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_err(|e| e.to_string())?);
+    Ok(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
+}
+
+fn cpu() -> Result<Duration, String> {
+    let clock = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
+    nix::time::clock_gettime(clock).map(Duration::from).map_err(|error| error.to_string())
+}
