@@ -11,7 +11,7 @@ use super::layout::{CodeBody, Layout};
 use super::line_table::LineIndex;
 use super::text::{read_bytes_object, read_str};
 use super::types::TypeCache;
-use crate::target::{Addr, ReadError, View};
+use crate::target::{Addr, ReadError, Span, View};
 
 /// LIMIT: local variables of one function.
 const MAX_LOCALS: i32 = 100_000;
@@ -126,6 +126,15 @@ impl CodeCache {
             first_instruction,
             lines: LineIndex::parse(&table, code.line_table, first_line),
         })
+    }
+
+    /// The part of a code object that tells whether it is still the one that was read: names, first line, line table.
+    pub fn identity(layout: &Layout, code: Addr) -> Option<Span> {
+        let fields = &layout.code;
+        let places = [fields.filename, fields.name, fields.firstlineno, fields.linetable];
+        let first = places.iter().copied().chain(fields.qualname).min()?;
+        let last = places.iter().copied().chain(fields.qualname).max()?;
+        Some(Span::new(code.add(first)?, (last + 8 - first) as usize))
     }
 
     /// A str object that serves as a name: read once, shared.

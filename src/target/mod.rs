@@ -16,6 +16,7 @@ pub mod memory;
 pub mod permission;
 pub mod process;
 pub mod stopped;
+pub mod thread_watch;
 pub mod view;
 
 pub use access::AccessError;
