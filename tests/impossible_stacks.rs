@@ -6,7 +6,7 @@
 mod sampling;
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -27,6 +27,8 @@ struct Case {
     target: &'static [&'static str],
     /// Samples to keep; a stop takes far longer than a look.
     kept: u64,
+    /// Samples to keep that differ from the one before.
+    changes: u64,
     blocking: bool,
     /// How many different functions must be seen at the end of a complete stack: a sampler that loses what is deep and
     /// busy would pass otherwise.
@@ -34,13 +36,22 @@ struct Case {
 }
 
 const CASES: [Case; 3] = [
-    Case { name: "fast", target: &["--us", "2"], kept: 20_000, blocking: false, ends: 5 },
-    Case { name: "slow", target: &["--us", "50"], kept: 10_000, blocking: false, ends: 30 },
-    Case { name: "stopped", target: &["--us", "2"], kept: 300, blocking: true, ends: 20 },
+    Case { name: "fast", target: &["--us", "2"], kept: 20_000, changes: 4000, blocking: false, ends: 30 },
+    Case { name: "slow", target: &["--us", "50"], kept: 10_000, changes: 2000, blocking: false, ends: 30 },
+    Case { name: "stopped", target: &["--us", "2"], kept: 300, changes: 200, blocking: true, ends: 20 },
 ];
 
 /// LIMIT: who has not kept its samples by then does not keep any.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Case {
+    fn wanted(self) -> Wanted {
+        Wanted { kept: self.kept, changes: self.changes, within: PATIENCE, blocking: self.blocking }
+    }
+}
+
+/// Kinds of impossible stacks that a failure shows.
+const SHOWN: usize = 6;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -65,7 +76,7 @@ fn nothing_impossible_is_shown(interpreter: &Interpreter, case: Case) -> Result<
     let mut target = Target::start(interpreter, &program(), &arguments)?;
     let legal = Legal::of(target.said()?)?;
     let pid = i32::try_from(target.pid()).expect("process ids are positive i32");
-    let sampled = sampling::sample(pid, Wanted { kept: case.kept, within: PATIENCE, blocking: case.blocking });
+    let sampled = sampling::sample(pid, case.wanted());
     if !target.is_alive() {
         return Err(target.death("ended while it was sampled").into());
     }
@@ -74,32 +85,37 @@ fn nothing_impossible_is_shown(interpreter: &Interpreter, case: Case) -> Result<
 
 fn judge(legal: &Legal, counts: &Counts, case: Case) -> Result<(), String> {
     let mut ends = BTreeSet::new();
-    let (mut impossible, mut first) = (0, None);
+    // By what is wrong: how many samples, and the first such stack.
+    let mut impossible: BTreeMap<String, (u64, String)> = BTreeMap::new();
     for ((stack, torn), count) in &counts.stacks {
         let frames = counts.tables.frames_outermost_first(*stack);
         let frames: Vec<Frame> = frames.into_iter().map(frame).collect();
         if let Some(fault) = legal.fault(&frames, *torn) {
-            impossible += count;
-            first.get_or_insert(format!("{}{fault}", if *torn { "partial: " } else { "complete: " }));
-        }
-        if !torn {
+            let what = if *torn { "partial" } else { "complete" };
+            let (summary, text) = fault.split_once(':').unwrap_or((&fault, ""));
+            impossible.entry(format!("{what}: {summary}")).or_insert((0, text.to_owned())).0 += count;
+        } else if !torn {
             ends.extend(frames.last().map(|frame| frame.function.clone()));
         }
     }
-    let kept = counts.kept();
-    let (complete, partial, dropped) = (counts.complete, counts.partial, counts.dropped);
-    let shares = format!("{complete} complete, {partial} partial, {dropped} dropped, {} seen at the end", ends.len());
-    if let Some(first) = first {
-        return Err(format!("{impossible} of {kept} are impossible ({shares}); such as\n{first}"));
+    let (kept, ends) = (counts.kept(), ends.len());
+    let shares = format!(
+        "{} attempts: {} complete, {} partial, {} dropped; {} changes, {ends} functions seen at the end",
+        counts.attempts, counts.complete, counts.partial, counts.dropped, counts.changes
+    );
+    if !impossible.is_empty() {
+        let count: u64 = impossible.values().map(|(count, _)| count).sum();
+        let shown = impossible.iter().take(SHOWN).map(|(what, (count, text))| format!("\n{count} {what}{text}"));
+        return Err(format!("{count} of {kept} are impossible ({shares})") + &shown.collect::<String>());
     }
-    if kept < case.kept {
-        return Err(format!("only {kept} samples in {} s ({shares})", PATIENCE.as_secs()));
+    if kept < case.kept || counts.changes < case.changes {
+        return Err(format!("only so much in {} s: {shares}", PATIENCE.as_secs()));
     }
     // Of the attempts, as the goal is; what is dropped is what was lost.
-    if counts.attempts * 9 > kept * 10 || ends.len() < case.ends {
-        return Err(format!("too much is lost: {shares}, {} attempts", counts.attempts));
+    if counts.attempts * 9 > kept * 10 || ends < case.ends {
+        return Err(format!("too much is lost: {shares}"));
     }
-    if case.blocking && partial + dropped > 0 {
+    if case.blocking && counts.partial + counts.dropped > 0 {
         return Err(format!("a stopped target leaves no excuse: {shares}"));
     }
     Ok(())

@@ -35,7 +35,7 @@ fn run() -> Result<Value, String> {
     let has = |name: &str| options.iter().any(|option| *option == name);
     let pid = i32::try_from(number(0, 0)?).ok().filter(|pid| *pid > 0).ok_or(USAGE)?;
     let within = Duration::from_secs(number(2, 60)?);
-    let counts = sampling::sample(pid, Wanted { kept: number(1, 100_000)?, within, blocking: has("--blocking") })?;
+    let counts = sampling::sample(pid, Wanted { kept: number(1, 100_000)?, changes: 0, within, blocking: has("--blocking") })?;
     let mut said = described(&counts);
     if has("--stacks") {
         said["stacks"] = stacks(&counts);
@@ -46,7 +46,7 @@ fn run() -> Result<Value, String> {
 fn described(counts: &Counts) -> Value {
     json!({
         "attempts": counts.attempts, "kept": counts.kept(), "complete": counts.complete, "partial": counts.partial,
-        "dropped": counts.dropped, "torn": counts.torn, "calls": counts.calls,
+        "changes": counts.changes, "dropped": counts.dropped, "torn": counts.torn, "calls": counts.calls,
         "seconds": counts.wall.as_secs_f64(), "cpu_seconds": counts.cpu.as_secs_f64(),
     })
 }

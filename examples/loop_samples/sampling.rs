@@ -16,45 +16,50 @@ const REDISCOVER: Duration = Duration::from_millis(500);
 /// LIMIT: how long a stop may take.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 
-/// How much to sample.
+/// How much to sample: until both are reached.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     /// Samples that were kept, complete or partial.
-    pub kept: u64,
+    pub(crate) kept: u64,
+    /// Samples that differ from the one before: what stands still, because others have the processor, shows nothing new.
+    pub(crate) changes: u64,
     /// It ends after this time at the latest.
-    pub within: Duration,
+    pub(crate) within: Duration,
     /// Stop the process for each sample.
-    pub blocking: bool,
+    pub(crate) blocking: bool,
 }
 
 /// What came of it.
 #[derive(Debug, Default)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Looks at a loop.
-    pub attempts: u64,
+    pub(crate) attempts: u64,
     /// With a whole stack.
-    pub complete: u64,
+    pub(crate) complete: u64,
     /// With the outer part of a stack.
-    pub partial: u64,
+    pub(crate) partial: u64,
+    /// Kept, and not the same as the one kept before.
+    pub(crate) changes: u64,
     /// Given up, or without any frame.
-    pub dropped: u64,
+    pub(crate) dropped: u64,
     /// Attempts within a look that did not hold together and were made again.
-    pub torn: u64,
+    pub(crate) torn: u64,
     /// Calls that read a whole stack.
-    pub calls: u64,
+    pub(crate) calls: u64,
     /// From the first look to the last.
-    pub wall: Duration,
+    pub(crate) wall: Duration,
     /// Processor time of this thread meanwhile.
-    pub cpu: Duration,
+    pub(crate) cpu: Duration,
     /// How often each stack was seen, and whether its inner part is missing.
-    pub stacks: HashMap<(StackId, bool), u64>,
+    pub(crate) stacks: HashMap<(StackId, bool), u64>,
     /// What the numbers mean.
-    pub tables: Tables,
+    pub(crate) tables: Tables,
+    last: Option<(StackId, bool)>,
 }
 
 impl Counts {
     /// Complete and partial ones.
-    pub fn kept(&self) -> u64 {
+    pub(crate) fn kept(&self) -> u64 {
         self.complete + self.partial
     }
 
@@ -63,14 +68,16 @@ impl Counts {
             self.dropped += 1;
             return;
         };
-        *self.stacks.entry((stack, sample.torn)).or_default() += 1;
+        let seen = (stack, sample.torn);
+        self.changes += u64::from(self.last.replace(seen) != Some(seen));
+        *self.stacks.entry(seen).or_default() += 1;
         let kind = if sample.torn { &mut self.partial } else { &mut self.complete };
         *kind += 1;
     }
 }
 
 /// Samples the process.
-pub fn sample(pid: i32, wanted: Wanted) -> Result<Counts, String> {
+pub(crate) fn sample(pid: i32, wanted: Wanted) -> Result<Counts, String> {
     let text = |error: &dyn std::error::Error| error.to_string();
     let attachment = attach(pid).map_err(|error| text(&error))?;
     let memory = LiveMemory::new(pid);
@@ -82,7 +89,8 @@ pub fn sample(pid: i32, wanted: Wanted) -> Result<Counts, String> {
     let (mut counts, mut samples) = (Counts::default(), Vec::new());
     let (began, cpu_began, before) = (Instant::now(), cpu()?, watch.effort());
     let mut looked = began;
-    while counts.kept() < wanted.kept && began.elapsed() < wanted.within {
+    let enough = |counts: &Counts| counts.kept() >= wanted.kept && counts.changes >= wanted.changes;
+    while !enough(&counts) && began.elapsed() < wanted.within {
         if looked.elapsed() > REDISCOVER {
             looked = Instant::now();
             watch.rediscover(&memory, now_ns()?).map_err(|error| text(&error))?;
