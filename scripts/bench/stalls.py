@@ -89,7 +89,8 @@ def end_ns(reported):
 
 
 def overlap_ns(entry, reported):
-    return min(entry["end_ns"], end_ns(reported)) - max(entry["start_ns"], reported["start_ns"])
+    ends, starts = entry.get("latest_ns", entry["end_ns"]), entry.get("earliest_ns", entry["start_ns"])
+    return min(ends, end_ns(reported)) - max(starts, reported["start_ns"])
 
 
 def judge(truth, reported):
@@ -100,11 +101,9 @@ def judge(truth, reported):
     of = {id(entry): [] for entry in stalls}
     for one in reported:
         best = max(stalls, key=lambda entry: overlap_ns(entry, one), default=None)
-        if best is not None and overlap_ns(best, one) > 0 and length_ms(best) >= NEVER_MS:
+        if best is not None and overlap_ns(best, one) > 0 and longest_ms(best) >= NEVER_MS:
             of[id(best)].append(one)
         elif any(entry["is"] == "unplanned" and overlap_ns(entry, one) > 0 for entry in truth):
-            verdict.unplanned.append(one)
-        elif best is not None and overlap_ns(best, one) > 0 and starved_longer(best, one):
             verdict.unplanned.append(one)
         else:
             verdict.invented.append(one)
@@ -116,13 +115,13 @@ def judge(truth, reported):
     return verdict
 
 
-def starved_longer(entry, reported):
-    """The machine took the processor away before or after the stall, in the same iteration."""
-    return reported["cause"] == "cpu_starved" and reported["start_ns"] < entry["start_ns"] - 1e6
-
-
 def length_ms(entry):
+    """How long it was at least."""
     return (entry["end_ns"] - entry["start_ns"]) / 1e6
+
+
+def longest_ms(entry):
+    return (entry["latest_ns"] - entry["earliest_ns"]) / 1e6
 
 
 def compared(entry, reported):
@@ -130,12 +129,18 @@ def compared(entry, reported):
     if reported is None:
         return judged
     most = reported.get("duration_ms_at_most")
-    judged.least_off = reported["duration_ms"] - judged.ms
-    judged.most_off = (reported["duration_ms"] if most is None else most) - judged.ms
+    longest = longest_ms(entry)
+    judged.least_off = outside(reported["duration_ms"], judged.ms, longest)
+    judged.most_off = outside(reported["duration_ms"] if most is None else most, judged.ms, longest)
     starved = entry["starved_ns"] > STARVED_SHARE * judged.ms * 1e6
     judged.cause_right = reported["cause"] in entry["causes"] or (starved and reported["cause"] == "cpu_starved")
     judged.site_right = any(is_at(reported.get("site"), site) for site in entry["sites"])
     return judged
+
+
+def outside(ms, least, most):
+    """How far a length is from those that it can have been."""
+    return min(ms - least, 0) + max(ms - most, 0)
 
 
 def is_at(site, expected):
@@ -195,7 +200,8 @@ def check_itself():
 
     def stall(start, length, kind="sleep"):
         entry = {"is": "stall", "kind": kind, "causes": ["blocking_call"], "starved_ns": 0, "sites": [site]}
-        return dict(entry, start_ns=int(start * 1e6), end_ns=int((start + length) * 1e6))
+        begins, ends = int(start * 1e6), int((start + length) * 1e6)
+        return dict(entry, start_ns=begins, end_ns=ends, earliest_ns=begins, latest_ns=ends)
 
     def said(start, length, cause="blocking_call", line=7, function="sleeps"):
         at = {"function": function, "file": "/p.py", "line": line}

@@ -240,7 +240,7 @@ def spins_until(done):
 
 
 async def wakes_without_gil(seconds):
-    """Awaits what a thread sends that keeps the GIL afterwards; since when until when the loop was kept."""
+    """Awaits what a thread sends that keeps the GIL afterwards."""
     loop = asyncio.get_event_loop()
     reads, writes = socket.socketpair()
     reads.setblocking(False)
@@ -256,7 +256,7 @@ async def wakes_without_gil(seconds):
     try:
         _worker.begin(hog)
         await loop.sock_recv(reads, 1)
-        return held[0], time.monotonic_ns()
+        return held[0], held[0], time.monotonic_ns()
     finally:
         reads.close()
         writes.close()
@@ -272,14 +272,15 @@ CALLBACK_S = 0.0005
 
 
 async def gets_many_callbacks(seconds):
-    """All of them run in the loop's next iteration; from when until when."""
+    """All of them run in the loop's next iteration."""
     loop = asyncio.get_event_loop()
     done = loop.create_future()
     count = int(seconds / CALLBACK_S)
     times = []
     for left in range(count - 1, -1, -1):
         loop.call_soon(short_callback, left, times, done)
-    return await done
+    scheduled = time.monotonic_ns()
+    return (scheduled,) + await done
 
 
 def short_callback(left, times, done):

@@ -4,7 +4,7 @@ Prints `ready`, begins at a line on stdin, prints `done` at the end, and goes on
 object a line:
 
     {"is": "skipped", "kind", "why"}              this machine cannot do that kind
-    {"is": "stall", "kind", "causes", "start_ns", "end_ns", "sites", "starved_ns"}
+    {"is": "stall", "kind", "causes", "sites", "start_ns", "end_ns", "earliest_ns", "latest_ns", "starved_ns"}
     {"is": "unplanned", "start_ns", "end_ns"}     the machine kept the loop from running; may be reported or not
     {"is": "busy", "start_ns", "end_ns"}          never idle, and healthy
     {"is": "end"}
@@ -108,19 +108,23 @@ async def is_busy(writer, seconds):
 
 
 async def stall(kind, seconds):
-    """When it began and ended, in the step that stalls, and how long the thread starved meanwhile."""
+    """When it began, at the earliest and surely, and ended, surely and at the latest: on a quiet machine microseconds apart.
+
+    Between the two beginnings the loop goes from one iteration to the next, and between the two ends again.
+    """
     if kind.before:
         await kind.before(seconds)
-    starved = starved_ns()
     if inspect.iscoroutinefunction(kind.step):
-        start, end = await kind.step(seconds)
+        earliest, start, end = await kind.step(seconds)
     else:
-        # From here to the end no other step or callback runs, and the loop stays in this iteration.
+        earliest = time.monotonic_ns()
         await asyncio.sleep(0)
+        # From here to the end no other step or callback runs, and the loop stays in this iteration.
         start = time.monotonic_ns()
         kind.step(seconds)
         end = time.monotonic_ns()
-    return start, end, starved_ns() - starved
+    await asyncio.sleep(0)
+    return earliest, start, end, time.monotonic_ns()
 
 
 async def follow(planned, writer, chance):
@@ -128,13 +132,13 @@ async def follow(planned, writer, chance):
         await is_healthy(writer, chance)
         if number % 10 == 0:
             await is_busy(writer, 0.25)
-        # Two lines, so that the steps before it are not part of it.
         await asyncio.sleep(0.001)
-        start, end, starved = await stall(kind, seconds)
+        starved = starved_ns()
+        earliest, start, end, latest = await stall(kind, seconds)
+        starved = starved_ns() - starved
         await asyncio.sleep(0.001)
-        sites = kinds.sites_of(kind)
-        entry = {"is": "stall", "kind": kind.name, "causes": kind.causes, "start_ns": start, "end_ns": end}
-        writer.write(planned_ms=seconds * 1000, starved_ns=starved, sites=sites, **entry)
+        entry = {"is": "stall", "kind": kind.name, "causes": kind.causes, "sites": kinds.sites_of(kind)}
+        writer.write(start_ns=start, end_ns=end, earliest_ns=earliest, latest_ns=latest, starved_ns=starved, **entry)
     await is_healthy(writer, chance)
 
 
