@@ -33,10 +33,17 @@ class Legal:
                 return "%s is outside of its function" % shown(above)
         return None if stack or torn else "no frames"
 
-    def starts(self, stack):
-        """The stack from its first frame of the program on: some tools show a frame of their own above."""
-        known = [n for n, (function, file, _) in enumerate(stack) if any(is_named(node, function) and same_file(node["file"], file) for node in self.roots)]
-        return stack[known[0] :] if known else stack
+    def below(self, function):
+        """A judge of stacks that begin at this function: some tools show the coroutines of a task alone."""
+        judge = object.__new__(Legal)
+        judge.file, judge.roots, waiting = self.file, [], list(self.roots)
+        while waiting:
+            node = waiting.pop()
+            if node["function"] == function:
+                judge.roots.append(node)
+            else:
+                waiting += [child for children in node["calls"].values() for child in children]
+        return judge
 
 
 def is_named(node, function):
