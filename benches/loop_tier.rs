@@ -29,12 +29,15 @@ fn main() {
     let (started, cpu) = (Instant::now(), clock_ns(ClockId::CLOCK_PROCESS_CPUTIME_ID));
     let (mut rounds, mut kept) = (0u32, 0u64);
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
-    let mut discovered = Instant::now();
+    let (mut discovered, mut discovery, mut discoveries) = (Instant::now(), 0, 0u32);
     while started.elapsed().as_secs_f64() < seconds {
         let now = clock_ns(ClockId::CLOCK_MONOTONIC);
         if discovered.elapsed().as_millis() > 500 {
             discovered = Instant::now();
+            let before = clock_ns(ClockId::CLOCK_PROCESS_CPUTIME_ID);
             let _ = watch.rediscover(&memory, now);
+            discovery += clock_ns(ClockId::CLOCK_PROCESS_CPUTIME_ID) - before;
+            discoveries += 1;
         }
         watch.sample(&memory, &mut tables, now, &mut samples).unwrap();
         rounds += 1;
@@ -71,6 +74,7 @@ fn main() {
         println!("{count:>8}  {what}");
     }
     let effort = watch.effort();
+    println!("{:.0} us of CPU to find the loops again", discovery as f64 / 1e3 / f64::from(discoveries.max(1)));
     println!("loops {}  rounds {rounds}  kept {kept}  {effort:?}", watch.loops());
     println!(
         "{:.0} samples a second; {:.2} us of CPU a sample; {:.2} % of a core",

@@ -3,7 +3,7 @@
 //! # The way of the data
 //!
 //! ```text
-//! target memory -> python objects -> asyncio's model -> snapshot -> detect -> render -> cli
+//! target memory -> python objects -> asyncio's model -> snapshot -> profile -> detect -> render -> cli
 //! ```
 //!
 //! A folder is a layer, a file is one noun, and `use` points to earlier layers only. `tests/layering.rs` holds the allowed
@@ -15,6 +15,7 @@
 //! | [`python`] | CPython's objects, frames, coroutines, code, threads, and their layout in each version | asyncio |
 //! | [`runtime`] | asyncio: loops, tasks, futures, what waits for what | the output |
 //! | [`snapshot`] | one instant as owned, inert data; the session that takes it | files, terminals |
+//! | [`profile`] | many instants: what they add up to | the target, what is good or bad, the output |
 //! | [`detect`] | what is wrong in a snapshot | I/O, the clock |
 //! | [`render`] | a snapshot and its findings as bytes, one file a format | the target, the terminal |
 //! | [`cli`] | people: options, exit codes, files, terminal | how anything is read |
@@ -41,8 +42,10 @@
 
 pub mod cli;
 pub mod detect;
+pub mod profile;
 pub mod python;
 pub mod render;
 pub mod runtime;
+pub mod sampler;
 pub mod snapshot;
 pub mod target;

@@ -16,15 +16,25 @@ const MAX_BASES: usize = 64;
 const VALUES_VALID: u8 = 1;
 
 /// Where attributes were found, so that the same one of many objects is cheap: of the second object with the same keys
-/// only the value is read. Lives as long as one view: keys that are freed may be replaced by others.
+/// only the key and the value are read. Lives as long as one view: keys that are freed may be replaced by others.
 #[derive(Debug, Default)]
 pub struct AttributeCache {
-    /// Keys to (name, entry), as far as asked for.
-    entries: FxHashMap<Addr, Vec<(String, Option<usize>)>>,
+    /// Keys to what was asked for.
+    entries: FxHashMap<Addr, Vec<Found>>,
     /// Name to the str object that was a key. Attribute names are interned: other dicts have the same object.
     names: FxHashMap<String, Addr>,
     /// Type to (name, byte offset in the instance).
     slots: FxHashMap<Addr, Vec<(String, Option<u64>)>>,
+}
+
+/// What a search in keys has found.
+#[derive(Debug)]
+struct Found {
+    name: String,
+    /// The entry and its key.
+    entry: Option<(usize, Addr)>,
+    /// How many entries the keys had: one that was not there may be by now.
+    count: usize,
 }
 
 /// The instance attribute `name` (ASCII) of `obj`, `None` when it has none of that name. What its class defines is not
@@ -119,7 +129,7 @@ impl AttributeCache {
         if let Some((_, at)) = known {
             return Ok(*at);
         }
-        let at = find_slot(view, layout, types, ty, name)?;
+        let at = view.sharing(|view| find_slot(view, layout, types, ty, name))?;
         self.slots.entry(ty).or_default().push((name.to_owned(), at));
         Ok(at)
     }
@@ -146,17 +156,20 @@ impl AttributeCache {
         keys: DictKeys,
         name: &str,
     ) -> Result<Option<usize>, ReadError> {
-        let known = self.entries.get(&keys_addr).and_then(|entries| entries.iter().find(|(known, _)| known == name));
-        if let Some((_, index)) = known {
-            return Ok(*index);
+        let known = self.entries.get(&keys_addr).and_then(|found| found.iter().find(|found| found.name == name));
+        match known.map(|found| (found.entry, found.count)) {
+            Some((Some((index, key)), _)) if keys.is_key(view, index, key)? => return Ok(Some(index)),
+            Some((None, count)) if count == keys.count() => return Ok(None),
+            _ => {}
         }
-        let found = keys.find(view, layout, name, self.names.get(name).copied())?;
-        if let Some((_, key)) = found {
+        let entry = keys.find(view, layout, name, self.names.get(name).copied())?;
+        if let Some((_, key)) = entry {
             self.names.insert(name.to_owned(), key);
         }
-        let index = found.map(|(index, _)| index);
-        self.entries.entry(keys_addr).or_default().push((name.to_owned(), index));
-        Ok(index)
+        let of_keys = self.entries.entry(keys_addr).or_default();
+        of_keys.retain(|found| found.name != name);
+        of_keys.push(Found { name: name.to_owned(), entry, count: keys.count() });
+        Ok(entry.map(|(index, _)| index))
     }
 }
 

@@ -37,9 +37,13 @@ impl Caches {
         if let Some(name) = self.method_names.get(&definition) {
             return Ok(Rc::clone(name));
         }
-        let name = view.u64(definition, 0)?;
-        let name = Addr::new(name).ok_or(ReadError::BadPointer(name))?;
-        let name: Rc<str> = read_c_str(view, name, MAX_METHOD_NAME)?.into();
+        let name: Rc<str> = view
+            .sharing(|view| {
+                let name = view.u64(definition, 0)?;
+                let name = Addr::new(name).ok_or(ReadError::BadPointer(name))?;
+                read_c_str(view, name, MAX_METHOD_NAME)
+            })?
+            .into();
         self.method_names.insert(definition, Rc::clone(&name));
         Ok(name)
     }

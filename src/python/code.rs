@@ -61,8 +61,8 @@ pub struct Local {
 
 /// Code objects of one attachment.
 ///
-/// INVARIANT: an entry is trusted for one snapshot only (the owner clears the cache between snapshots or checks its
-/// entries), because a code object can be freed and another one appear at its address.
+/// INVARIANT: an entry is trusted for one snapshot only (the owner clears the cache between snapshots or checks what was
+/// read for it, see `View::sharing`), because a code object can be freed and another one appear at its address.
 #[derive(Default)]
 pub struct CodeCache {
     infos: FxHashMap<Addr, Rc<CodeInfo>>,
@@ -82,7 +82,7 @@ impl CodeCache {
         if let Some(info) = self.infos.get(&addr) {
             return Ok(info.clone());
         }
-        let info = Rc::new(self.read(view, layout, types, addr)?);
+        let info = Rc::new(view.sharing(|view| self.read(view, layout, types, addr))?);
         self.infos.insert(addr, info.clone());
         Ok(info)
     }
@@ -142,7 +142,7 @@ impl CodeCache {
         if let Some(name) = self.names.get(&addr) {
             return Ok(name.clone());
         }
-        let name: Arc<str> = read_str(view, layout, addr)?.into();
+        let name: Arc<str> = view.sharing(|view| read_str(view, layout, addr))?.into();
         self.names.insert(addr, name.clone());
         Ok(name)
     }
@@ -152,6 +152,12 @@ impl CodeCache {
         if let Some(locals) = self.locals.get(&addr) {
             return Ok(locals.clone());
         }
+        let locals: Rc<[Local]> = view.sharing(|view| self.read_locals(view, layout, addr))?.into();
+        self.locals.insert(addr, locals.clone());
+        Ok(locals)
+    }
+
+    fn read_locals(&mut self, view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<Vec<Local>, ReadError> {
         let mut locals = Vec::new();
         match layout.code.body {
             CodeBody::Objects { varnames, cellvars, freevars, .. } => {
@@ -172,8 +178,6 @@ impl CodeCache {
                 }
             }
         }
-        let locals: Rc<[Local]> = locals.into();
-        self.locals.insert(addr, locals.clone());
         Ok(locals)
     }
 

@@ -113,6 +113,17 @@ impl DictKeys {
         Ok(words.chunks_exact(self.entry_words).map(|e| (e[self.entry_words - 2], e[self.entry_words - 1])).collect())
     }
 
+    /// Entries so far.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Whether the key of entry `index` is this very object.
+    pub(crate) fn is_key(&self, view: &mut View<'_>, index: usize, key: Addr) -> Result<bool, ReadError> {
+        let word = ((index + 1) * self.entry_words - 2) as u64 * 8;
+        Ok(index < self.count && view.u64(self.entries, word)? == key.raw())
+    }
+
     /// The value of entry `index` of keys that are not shared.
     fn value(&self, view: &mut View<'_>, index: usize) -> Result<Option<Addr>, ReadError> {
         view.pointer(self.entries, ((index + 1) * self.entry_words - 1) as u64 * 8)
@@ -140,7 +151,8 @@ impl DictKeys {
         for batch in keys.chunks(OBJECTS_PER_BATCH) {
             view.prefetch(batch.iter().map(|&(_, key)| Span::new(key, len)));
             for &(index, key) in batch {
-                if is_str(view, layout, key, name)? {
+                // A key is a str that never changes, and the entry that holds it was read.
+                if view.passing(|view| is_str(view, layout, key, name))? {
                     return Ok(Some((index, key)));
                 }
             }

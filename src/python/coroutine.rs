@@ -178,8 +178,8 @@ impl ChainWalk {
         iframe_at: u64,
     ) -> Result<Step, ReadError> {
         let Frames::Embedded(fields) = &layout.frames else { return Err(ReadError::Invalid("frame layout")) };
-        let bytes: [u8; GENERATOR_BLOCK] = view.block(object, (iframe_at + fields.localsplus) as usize)?;
-        let block = Block(&bytes);
+        let bytes = view.piece(object, ((iframe_at + fields.localsplus) as usize).min(GENERATOR_BLOCK))?;
+        let block = Block(bytes);
         let states = layout.generator.states;
         let state = block.i8(state_at)?;
         if state == states.executing {
@@ -261,6 +261,37 @@ impl ChainWalk {
             Some((_, raw)) => untag(layout, raw).map(Step::Next).ok_or(ReadError::BadPointer(raw)),
         }
     }
+}
+
+/// The frame of a coroutine or generator, whatever it does, for the sake of which function it is: of one that runs nothing
+/// else stands still. It is given as one that has not started. `None` for other objects and for what has finished.
+pub fn read_function(
+    view: &mut View<'_>,
+    layout: &Layout,
+    caches: &mut Caches,
+    object: Addr,
+) -> Result<Option<RawFrame>, ReadError> {
+    let ty = view.object(object, layout.object.ob_type)?;
+    if caches.awaitable_kind(view, layout, ty)? != AwaitableKind::Generator {
+        return Ok(None);
+    }
+    let frame = match (layout.generator.frame, &layout.frames) {
+        (GeneratorFrame::Object { frame, .. }, Frames::Objects(fields)) => {
+            let Some(frame) = view.pointer(object, frame)? else { return Ok(None) };
+            let bytes: [u8; FRAME_OBJECT_HEADER] = view.array(frame)?;
+            Some(decode_frame_object(fields, frame, Block(&bytes))?.frame)
+        }
+        (GeneratorFrame::Embedded { state, iframe }, Frames::Embedded(fields)) => {
+            if view.i8(object, state)? >= layout.generator.states.finished {
+                return Ok(None);
+            }
+            let frame = object.add(iframe).ok_or(ReadError::BadPointer(object.raw()))?;
+            let bytes: [u8; EMBEDDED_HEADER] = view.block(frame, fields.localsplus as usize)?;
+            decode_embedded(layout, fields, frame, Block(&bytes))?.frame
+        }
+        _ => return Err(ReadError::Invalid("generator layout")),
+    };
+    Ok(frame.map(|frame| RawFrame { instruction: Instruction::Offset(-1), generator: Some(object), ..frame }))
 }
 
 /// The slot that holds what a suspended frame awaits, and its raw word; `None` when it is suspended at a plain yield.

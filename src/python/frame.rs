@@ -99,12 +99,15 @@ impl RawFrame {
         let CodeBody::Inline { thread_local: Some(field), .. } = layout.code.body else {
             return Err(ReadError::Invalid("instruction pointer"));
         };
-        let array = view.object(self.code, field)?;
-        let copies = view.u64(array, 0)?;
-        match u64::try_from(copy) {
-            Ok(index) if index < copies => view.u64(array, 8 + 8 * index),
-            _ => Err(ReadError::Invalid("bytecode copy")),
-        }
+        // The name of the frame is kept by code object and instruction.
+        view.sharing(|view| {
+            let array = view.object(self.code, field)?;
+            let copies = view.u64(array, 0)?;
+            match u64::try_from(copy) {
+                Ok(index) if index < copies => view.u64(array, 8 + 8 * index),
+                _ => Err(ReadError::Invalid("bytecode copy")),
+            }
+        })
     }
 
     /// The raw word in slot `index`, tag bits included.
@@ -115,14 +118,13 @@ impl RawFrame {
     /// The raw words of the first `limit` slots in use, into `words`, which is cleared first.
     pub fn slots(&self, view: &mut View<'_>, limit: u32, words: &mut Vec<u64>) -> Result<(), ReadError> {
         /// Slots read in one piece: most frames have fewer.
-        const PIECE: usize = 32;
+        const PIECE: usize = 64;
         words.clear();
         let slots = self.live_slots.min(limit) as usize;
         while words.len() < slots {
             let count = PIECE.min(slots - words.len());
             let at = self.locals.add(8 * words.len() as u64).ok_or(ReadError::BadPointer(self.locals.raw()))?;
-            let bytes: [u8; 8 * PIECE] = view.block(at, 8 * count)?;
-            words.extend(bytes.as_chunks::<8>().0[..count].iter().map(|word| u64::from_le_bytes(*word)));
+            words.extend(view.piece(at, 8 * count)?.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)));
         }
         Ok(())
     }

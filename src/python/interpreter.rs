@@ -73,6 +73,41 @@ pub fn read_interpreters(
     Ok(interpreters)
 }
 
+/// The states of an interpreter and of its threads: where they are, and nothing that changes while they run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThreadList {
+    /// The interpreter's state.
+    pub interpreter: Addr,
+    /// Its threads' states, newest first.
+    pub threads: Vec<Addr>,
+}
+
+/// Lists all interpreters and their threads.
+pub fn list_threads(view: &mut View<'_>, layout: &Layout, runtime: Addr) -> Result<Vec<ThreadList>, ReadError> {
+    let mut lists: Vec<ThreadList> = Vec::new();
+    let mut next = view.pointer(runtime, layout.runtime.interpreters_head)?;
+    while let Some(interpreter) = next {
+        if lists.len() >= MAX_INTERPRETERS {
+            return Err(ReadError::Limit("interpreters"));
+        }
+        let mut threads = Vec::new();
+        let mut thread = view.pointer(interpreter, layout.interp.threads_head)?;
+        while let Some(addr) = thread {
+            if threads.len() >= MAX_THREADS {
+                return Err(ReadError::Limit("threads"));
+            }
+            if view.u64(addr, layout.thread.interp)? != interpreter.raw() {
+                return Err(ReadError::Invalid("thread state"));
+            }
+            threads.push(addr);
+            thread = view.pointer(addr, layout.thread.next)?;
+        }
+        lists.push(ThreadList { interpreter, threads });
+        next = view.pointer(interpreter, layout.interp.next)?;
+    }
+    Ok(lists)
+}
+
 fn read_gil(
     view: &mut View<'_>,
     layout: &Layout,

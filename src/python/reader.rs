@@ -110,6 +110,7 @@ impl<'r, 'm> Reader<'r, 'm> {
         if self.type_of(object)?.name != "NoneType" {
             return Ok(Some(object));
         }
+        self.view.sharing(|view| view.object(object, self.layout.object.ob_type))?;
         self.caches.none = Some(object);
         Ok(None)
     }

@@ -158,9 +158,11 @@ impl TypeCache {
         if self.types.len() >= MAX_TYPES {
             return Err(ReadError::Limit("types"));
         }
-        view.prefetch([Span::new(addr, layout.types.size as usize)]);
-        self.check_metatype(view, layout, addr)?;
-        let info = Rc::new(read_type(view, layout, addr)?);
+        let info = Rc::new(view.sharing(|view| {
+            view.prefetch([Span::new(addr, layout.types.size as usize)]);
+            self.check_metatype(view, layout, addr)?;
+            read_type(view, layout, addr)
+        })?);
         self.types.insert(addr, Rc::clone(&info));
         Ok(info)
     }

@@ -96,6 +96,12 @@ impl FutureClasses {
         if let Some(&class) = self.classes.get(&ty) {
             return Ok(class);
         }
+        let class = Self::read_class(reader, ty)?;
+        self.classes.insert(ty, class);
+        Ok(class)
+    }
+
+    fn read_class(reader: &mut Reader<'_, '_>, ty: Addr) -> Result<FutureClass, ReadError> {
         let (mut next, mut is_gathering, mut kind) = (Some(ty), false, FutureKind::Other);
         // LIMIT: bases; deeper hierarchies do not occur outside of generated code.
         for _ in 0..64 {
@@ -105,7 +111,9 @@ impl FutureClasses {
                 "_asyncio.Task" => FutureKind::CTask,
                 "_asyncio.Future" => FutureKind::CFuture,
                 "Task" | "Future" | "_GatheringFuture" if info.is_heap => {
-                    match reader.caches.types.qualified_name(reader.view, reader.layout, addr)?.as_str() {
+                    let types = &mut reader.caches.types;
+                    let name = reader.view.sharing(|view| types.qualified_name(view, reader.layout, addr))?;
+                    match name.as_str() {
                         "asyncio.tasks.Task" => FutureKind::PythonTask,
                         "asyncio.futures.Future" => FutureKind::PythonFuture,
                         "asyncio.tasks._GatheringFuture" => {
@@ -131,9 +139,12 @@ impl FutureClasses {
             }
             next = info.base;
         }
-        let class = FutureClass { kind, is_gathering };
-        self.classes.insert(ty, class);
-        Ok(class)
+        Ok(FutureClass { kind, is_gathering })
+    }
+
+    /// A new reading begins: what futures list may be read again.
+    pub fn renew_allowance(&mut self) {
+        self.allowance = Allowance::default();
     }
 
     /// Whether the future (or task) at `addr` is done; `None` when the object is neither.

@@ -1,7 +1,7 @@
 //! All tasks of an interpreter, from every list and set in which asyncio keeps them. It must not know what a task is
 //! doing.
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::future::FutureClasses;
 use crate::python::container::read_weak_set;
@@ -61,13 +61,14 @@ impl TaskList {
     }
 }
 
-/// Lists the tasks of an interpreter: all that are pending, and of those that are done the ones that asyncio still lists.
+/// Lists the tasks of an interpreter with these threads (states): all that are pending, and of those that are done the ones that asyncio still lists.
 ///
 /// # Errors
 /// Only those after which no further read can succeed; everything else is a problem of the list.
 pub fn list_tasks(
     reader: &mut Reader<'_, '_>,
-    interpreter: &Interpreter,
+    interpreter: Addr,
+    threads: &[Addr],
     modules: AsyncioModules,
 ) -> Result<TaskList, ReadError> {
     let mut list = TaskList::default();
@@ -76,7 +77,7 @@ pub fn list_tasks(
         Registry::Scheduled => add_python_sets(reader, modules.tasks, &mut list)?,
         Registry::Lists { non_asyncio_tasks, non_asyncio_eager_tasks } => {
             add_python_sets(reader, modules.tasks, &mut list)?;
-            add_lists(reader, interpreter, &mut list)?;
+            add_lists(reader, interpreter, threads, &mut list)?;
             if let Some(state) = modules.accelerator.and_then(|module| module.state) {
                 let weak = reader.view.pointer(state, non_asyncio_tasks);
                 let eager = reader.view.pointer(state, non_asyncio_eager_tasks);
@@ -149,13 +150,17 @@ fn add_third_party(
 }
 
 /// 3.14+: one ring a thread, and one of the interpreter for tasks whose thread has exited.
-fn add_lists(reader: &mut Reader<'_, '_>, interpreter: &Interpreter, list: &mut TaskList) -> Result<(), ReadError> {
-    let threads = reader.layout.thread.tasks_head;
-    let heads = interpreter
-        .threads
+fn add_lists(
+    reader: &mut Reader<'_, '_>,
+    interpreter: Addr,
+    threads: &[Addr],
+    list: &mut TaskList,
+) -> Result<(), ReadError> {
+    let of_thread = reader.layout.thread.tasks_head;
+    let heads = threads
         .iter()
-        .filter_map(|thread| thread.addr.add(threads?))
-        .chain(reader.layout.interp.asyncio_tasks_head.and_then(|at| interpreter.addr.add(at)));
+        .filter_map(|thread| thread.add(of_thread?))
+        .chain(reader.layout.interp.asyncio_tasks_head.and_then(|at| interpreter.add(at)));
     for head in heads.collect::<Vec<_>>() {
         let mut outcome = Ok(());
         for _ in 0..ATTEMPTS {
@@ -202,29 +207,30 @@ pub fn add_unlisted_tasks(
     interpreter: &Interpreter,
     list: &mut TaskList,
 ) -> Result<(), ReadError> {
-    let mut objects: Vec<(Addr, Addr)> = Vec::new();
-    let mut types: FxHashSet<Addr> = FxHashSet::default();
-    let mut candidates = Vec::new();
-    let mut last = None;
-    let walked = walk_collected(reader.view, reader.layout, runtime, interpreter.addr, |object, ty| {
-        // Objects of a kind lie next to each other.
+    let mut types: FxHashMap<Addr, bool> = FxHashMap::default();
+    // Objects of a kind lie next to each other.
+    let (mut last, mut is_task) = (None, false);
+    let walked = walk_collected(reader, runtime, interpreter.addr, |reader, object, ty| {
         if last != Some(ty) {
-            types.insert(ty);
+            is_task = match types.get(&ty) {
+                Some(&known) => known,
+                None => {
+                    let known = match classes.class_of_type(reader, ty) {
+                        Ok(class) => class.kind.is_task(),
+                        Err(error) if error.is_fatal() => return Err(error),
+                        Err(_) => false,
+                    };
+                    types.insert(ty, known);
+                    known
+                }
+            };
             last = Some(ty);
         }
-        objects.push((object, ty));
-    });
-    let mut task_types = FxHashSet::default();
-    for ty in types {
-        match classes.class_of_type(reader, ty) {
-            Ok(class) if class.kind.is_task() => drop(task_types.insert(ty)),
-            Ok(_) => {}
-            Err(error) if error.is_fatal() => return Err(error),
-            Err(_) => {}
+        if is_task {
+            list.add(object);
         }
-    }
-    candidates.extend(objects.into_iter().filter(|(_, ty)| task_types.contains(ty)).map(|(object, _)| object));
-    candidates.into_iter().for_each(|task| list.add(task));
+        Ok(())
+    });
     match walked {
         Ok(()) => Ok(()),
         Err(error) => list.problem("failed tasks among the finished ones", error),

@@ -13,6 +13,7 @@ pub mod model;
 pub mod session;
 pub mod tables;
 mod task_walk;
+pub mod task_watch;
 mod threads;
 
 pub use model::Snapshot;

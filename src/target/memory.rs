@@ -63,6 +63,10 @@ pub trait Memory {
     /// The bytes that were looked at, if it wants to know.
     fn decoded(&self, _addr: Addr, _len: usize) {}
 
+    /// Whoever reads has found that what was given does not fit together: from now on everything is to be read afresh. Only a
+    /// memory that keeps what it has read has anything to do.
+    fn renew(&self) {}
+
     /// Reads one piece.
     fn read(&self, addr: Addr, out: &mut [u8]) -> Result<(), ReadError> {
         let mut results = Vec::with_capacity(1);

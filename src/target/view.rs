@@ -14,7 +14,7 @@ use super::addr::{Addr, Span};
 use super::arena::{Arena, Part};
 use super::memory::{Memory, ReadError};
 
-const PAGE: u64 = 4096;
+pub(super) const PAGE: u64 = 4096;
 
 /// LIMIT: bytes one view may hold. A snapshot of a million tasks needs about 2 GB; a target that leads us through all
 /// of its memory must not exhaust ours.
@@ -22,6 +22,15 @@ const MAX_BYTES: u64 = 4 << 30;
 
 /// Pages that are remembered beside the map; a power of two.
 const RECENT: usize = 512;
+
+/// No page has this number.
+const NO_PAGE: u64 = u64::MAX;
+
+/// From this many items on one of them goes ahead of a wave.
+const MANY: usize = 64;
+
+/// LIMIT: rounds in which it goes ahead.
+const ROUNDS_AHEAD: usize = 16;
 
 /// LIMIT: pages read ahead: 1 MiB, one of CPython's arenas (3.10+).
 const MAX_AHEAD: u64 = 256;
@@ -31,6 +40,9 @@ const MAX_RUN_PAGES: u64 = 1024;
 
 /// Pages of one process, read once.
 pub struct View<'m> {
+    /// What pages are read from.
+    pages_from: &'m dyn Memory,
+    /// The memory itself.
     memory: &'m dyn Memory,
     /// Page number to where its copy is, or why there is none.
     pages: FxHashMap<u64, Result<Part, ReadError>>,
@@ -42,17 +54,39 @@ pub struct View<'m> {
     wanted: Option<Vec<u64>>,
     /// Pages asked for lately, by the low bits of their number: most reads are near one of them, and this is several times
     /// faster than the map.
-    recent: Box<[Option<(u64, Part)>; RECENT]>,
+    recent: Box<[(u64, Part); RECENT]>,
+    /// The last piece that did not lie on one page.
+    joined: Vec<u8>,
     /// Pages read ahead of a miss outside waves; grows while it pays, see [`View::page_of_list`].
     ahead: u64,
     /// The memory wants to know what is looked at.
     telling: bool,
+    /// Somebody wants to know what an answer rests on.
+    touched: Option<Touched>,
+}
+
+/// What was looked at: addresses and lengths.
+#[derive(Clone, Debug, Default)]
+pub struct Touched {
+    /// For what is being read.
+    pub own: Vec<(u64, u32)>,
+    /// For what is kept and serves others too, see [`View::sharing`].
+    pub shared: Vec<(u64, u32)>,
+    sharing: u32,
+    passing: u32,
 }
 
 impl<'m> View<'m> {
     /// An empty view of `memory`.
     pub fn new(memory: &'m dyn Memory) -> Self {
+        Self::over(memory, memory)
+    }
+
+    /// An empty view of `memory` whose pages come from a memory that keeps pages. What must not come from any cache is
+    /// read from `memory` itself.
+    pub fn over(pages_from: &'m dyn Memory, memory: &'m dyn Memory) -> Self {
         Self {
+            pages_from,
             memory,
             pages: FxHashMap::default(),
             arena: Arena::default(),
@@ -60,17 +94,49 @@ impl<'m> View<'m> {
             batches: 0,
             pieces: 0,
             wanted: None,
-            recent: Box::new([None; RECENT]),
+            recent: Box::new([(NO_PAGE, Part::default()); RECENT]),
+            joined: Vec::new(),
             ahead: 0,
-            telling: memory.wants_decoded(),
+            telling: pages_from.wants_decoded(),
+            touched: None,
         }
+    }
+
+    /// From now on keeps what is looked at, until it is taken.
+    pub fn keep_touched(&mut self) {
+        self.touched = Some(Touched::default());
+        self.telling = true;
+    }
+
+    /// What was looked at since the last time, if that is kept. The caller clears what it has used.
+    pub fn touched(&mut self) -> Option<&mut Touched> {
+        self.touched.as_mut()
+    }
+
+    /// Reads something that is kept and that other answers will rest on too.
+    pub fn sharing<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.in_scope(read, |touched| &mut touched.sharing)
+    }
+
+    /// Reads something that the answer rests on only through what was looked at already: an object that never changes, held
+    /// by a reference that was read.
+    pub fn passing<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.in_scope(read, |touched| &mut touched.passing)
+    }
+
+    fn in_scope<T>(&mut self, read: impl FnOnce(&mut Self) -> T, depth: impl Fn(&mut Touched) -> &mut u32) -> T {
+        self.touched.iter_mut().for_each(|touched| *depth(touched) += 1);
+        let answer = read(self);
+        self.touched.iter_mut().for_each(|touched| *depth(touched) -= 1);
+        answer
     }
 
     /// Forgets every page, so that all that follows is read afresh.
     pub fn forget(&mut self) {
+        self.pages_from.renew();
         self.pages.clear();
         self.arena.clear();
-        self.recent.fill(None);
+        self.recent.fill((NO_PAGE, Part::default()));
     }
 
     /// The memory behind the view, for reads that must not come from the cache.
@@ -131,25 +197,42 @@ impl<'m> View<'m> {
         mut step: impl FnMut(&mut Self, &mut I) -> Result<O, ReadError>,
     ) -> Vec<Result<O, ReadError>> {
         let mut answers: Vec<Result<O, ReadError>> = items.iter().map(|_| Err(ReadError::Pending)).collect();
-        let mut open: Vec<usize> = (0..items.len()).collect();
-        while !open.is_empty() {
-            self.wanted = Some(Vec::new());
-            open.retain(|&index| {
-                answers[index] = step(self, &mut items[index]);
-                matches!(answers[index], Err(ReadError::Pending))
-            });
-            // Every page fetched here becomes an answer, right or wrong, so that each round settles something; a step
-            // that is pending without wanting a page could never end.
-            let wanted = self.wanted.take().unwrap_or_default();
-            if wanted.is_empty() {
-                for &index in &open {
-                    answers[index] = Err(ReadError::Invalid("wave"));
-                }
-                break;
+        if items.len() >= MANY {
+            // What all items need (types, code objects, names) is met one page after the other, and each time all of them
+            // would begin again. One from the middle is like most of them, and finds these pages for all.
+            let mut ahead = vec![items.len() / 2];
+            for _ in 0..ROUNDS_AHEAD {
+                self.round(&mut ahead, items, &mut answers, &mut step);
             }
-            self.fetch_sorted(wanted);
+        }
+        let mut open: Vec<usize> =
+            (0..items.len()).filter(|&index| matches!(answers[index], Err(ReadError::Pending))).collect();
+        while !open.is_empty() {
+            self.round(&mut open, items, &mut answers, &mut step);
         }
         answers
+    }
+
+    /// Runs the step of each open item and reads what these found missing.
+    fn round<I, O>(
+        &mut self,
+        open: &mut Vec<usize>,
+        items: &mut [I],
+        answers: &mut [Result<O, ReadError>],
+        step: &mut impl FnMut(&mut Self, &mut I) -> Result<O, ReadError>,
+    ) {
+        self.wanted = Some(Vec::new());
+        open.retain(|&index| {
+            answers[index] = step(self, &mut items[index]);
+            matches!(answers[index], Err(ReadError::Pending))
+        });
+        // Every page fetched here becomes an answer, right or wrong, so that each round settles something; a step that is
+        // pending without wanting a page could never end.
+        let wanted = self.wanted.take().unwrap_or_default();
+        if wanted.is_empty() {
+            open.drain(..).for_each(|index| answers[index] = Err(ReadError::Invalid("wave")));
+        }
+        self.fetch_sorted(wanted);
     }
 
     /// One item's [`View::wave`]: runs `step` until it has a final answer.
@@ -162,7 +245,7 @@ impl<'m> View<'m> {
         for addr in addrs {
             let page = addr.raw() / PAGE;
             self.pages.remove(&page);
-            self.recent[page as usize % RECENT] = None;
+            self.recent[page as usize % RECENT].0 = NO_PAGE;
         }
         self.prefetch(addrs.iter().map(|addr| Span::new(*addr, 1)));
     }
@@ -170,12 +253,15 @@ impl<'m> View<'m> {
     /// Makes the page at `addr` present for a walk along a linked list, whose next page is only known when this one is
     /// here: reads a window of neighbours with it, a larger one as long as windows touch each other. Neighbours in a list
     /// are mostly neighbours in memory, and a larger piece costs less than another call.
+    #[inline]
     pub fn page_of_list(&mut self, addr: Addr) {
         let page = addr.raw() / PAGE;
-        let recent = self.recent[page as usize % RECENT];
-        if recent.is_some_and(|(recent, _)| recent == page) || self.pages.contains_key(&page) {
-            return;
+        if self.recent[page as usize % RECENT].0 != page && !self.pages.contains_key(&page) {
+            self.fetch_window(page);
         }
+    }
+
+    fn fetch_window(&mut self, page: u64) {
         // Windows are aligned, so that they meet whichever way the list leads; the largest is one of the areas in which
         // CPython asks the system for memory.
         // Whatever window lies next to this page's, one of these distances leads into it.
@@ -238,7 +324,7 @@ impl<'m> View<'m> {
             return Vec::new();
         };
         let mut results = Vec::with_capacity(spans.len());
-        self.memory.read_batch(spans, buffer, &mut results);
+        self.pages_from.read_batch(spans, buffer, &mut results);
         self.batches += 1;
         self.pieces += spans.len() as u64;
         self.bytes += total as u64;
@@ -267,7 +353,8 @@ impl<'m> View<'m> {
             let within = (at % PAGE) as usize;
             let len = out.len().min(PAGE as usize - within);
             let (part, rest) = out.split_at_mut(len);
-            part.copy_from_slice(&self.page(at / PAGE)?[within..within + len]);
+            let page = self.page(at / PAGE)?;
+            part.copy_from_slice(self.arena.bytes(page.at(within), len));
             self.tell(at, len);
             out = rest;
             at += len as u64;
@@ -276,23 +363,63 @@ impl<'m> View<'m> {
     }
 
     #[inline]
-    fn tell(&self, at: u64, len: usize) {
-        if self.telling
+    fn tell(&mut self, at: u64, len: usize) {
+        if self.telling {
+            self.tell_all(at, len);
+        }
+    }
+
+    fn tell_all(&mut self, at: u64, len: usize) {
+        if let Some(touched) = &mut self.touched
+            && touched.passing == 0
+        {
+            let list = if touched.sharing > 0 { &mut touched.shared } else { &mut touched.own };
+            list.push((at, len as u32));
+        }
+        if self.pages_from.wants_decoded()
             && let Some(addr) = Addr::new(at)
         {
-            self.memory.decoded(addr, len);
+            self.pages_from.decoded(addr, len);
         }
     }
 
     #[inline]
-    fn page(&mut self, page: u64) -> Result<&[u8], ReadError> {
-        let part = match self.recent[page as usize % RECENT] {
-            Some((recent, part)) if recent == page => part,
-            _ => self.find_page(page)?,
-        };
-        Ok(self.arena.bytes(part, PAGE as usize))
+    fn page(&mut self, page: u64) -> Result<Part, ReadError> {
+        match self.recent[page as usize % RECENT] {
+            (recent, part) if recent == page => Ok(part),
+            _ => self.find_page(page),
+        }
     }
 
+    /// The `len` bytes at `addr` where they were put, for who decodes them at once: copied only when they do not lie on one
+    /// page.
+    #[inline(always)]
+    pub fn piece(&mut self, addr: Addr, len: usize) -> Result<&[u8], ReadError> {
+        let (page, within) = (addr.raw() / PAGE, (addr.raw() % PAGE) as usize);
+        let (recent, part) = self.recent[page as usize % RECENT];
+        // Nearly every read ends here.
+        if recent == page && within + len <= PAGE as usize && !self.telling {
+            return Ok(self.arena.bytes(part.at(within), len));
+        }
+        self.find_piece(addr, len)
+    }
+
+    #[inline(never)]
+    fn find_piece(&mut self, addr: Addr, len: usize) -> Result<&[u8], ReadError> {
+        let within = (addr.raw() % PAGE) as usize;
+        if within + len <= PAGE as usize {
+            let part = self.page(addr.raw() / PAGE)?;
+            self.tell(addr.raw(), len);
+            return Ok(self.arena.bytes(part.at(within), len));
+        }
+        let mut joined = std::mem::take(&mut self.joined);
+        joined.resize(len, 0);
+        let copied = self.copy(addr, &mut joined);
+        self.joined = joined;
+        copied.map(|()| &self.joined[..])
+    }
+
+    #[cold]
     fn find_page(&mut self, page: u64) -> Result<Part, ReadError> {
         let mut known = self.pages.get(&page).copied();
         if known.is_none() {
@@ -304,22 +431,14 @@ impl<'m> View<'m> {
             known = self.pages.get(&page).copied();
         }
         let part = known.unwrap_or(Err(ReadError::BadPointer(page * PAGE)))?;
-        self.recent[page as usize % RECENT] = Some((page, part));
+        self.recent[page as usize % RECENT] = (page, part);
         Ok(part)
     }
 
     /// `N` bytes at `addr` as an array.
-    #[inline]
+    #[inline(always)]
     pub fn array<const N: usize>(&mut self, addr: Addr) -> Result<[u8; N], ReadError> {
-        let within = (addr.raw() % PAGE) as usize;
-        let mut out = [0; N];
-        if within + N <= PAGE as usize {
-            out.copy_from_slice(&self.page(addr.raw() / PAGE)?[within..within + N]);
-            self.tell(addr.raw(), N);
-        } else {
-            self.copy(addr, &mut out)?;
-        }
-        Ok(out)
+        Ok(*self.piece(addr, N)?.first_chunk().expect("a piece has the length that was asked for"))
     }
 
     /// The first `len` bytes of an array are those at `addr`, the rest are zeros: for structures whose size differs
@@ -328,13 +447,7 @@ impl<'m> View<'m> {
     pub fn block<const N: usize>(&mut self, addr: Addr, len: usize) -> Result<[u8; N], ReadError> {
         let mut out = [0; N];
         let len = len.min(N);
-        let within = (addr.raw() % PAGE) as usize;
-        if within + len <= PAGE as usize {
-            out[..len].copy_from_slice(&self.page(addr.raw() / PAGE)?[within..within + len]);
-            self.tell(addr.raw(), len);
-        } else {
-            self.copy(addr, &mut out[..len])?;
-        }
+        out[..len].copy_from_slice(self.piece(addr, len)?);
         Ok(out)
     }
 
@@ -393,7 +506,7 @@ fn at(addr: Addr, offset: u64) -> Result<Addr, ReadError> {
     addr.add(offset).ok_or(ReadError::BadPointer(addr.raw().wrapping_add(offset)))
 }
 
-fn page_addr(page: u64) -> Option<Addr> {
+pub(super) fn page_addr(page: u64) -> Option<Addr> {
     Addr::new(page * PAGE)
 }
 
@@ -404,7 +517,7 @@ fn pages_of(span: Span) -> Range<u64> {
 }
 
 /// Sorted page numbers as (first, count) runs of neighbours.
-fn runs(pages: &[u64]) -> Vec<(u64, u64)> {
+pub(super) fn runs(pages: &[u64]) -> Vec<(u64, u64)> {
     let mut runs: Vec<(u64, u64)> = Vec::new();
     for &page in pages {
         match runs.last_mut() {

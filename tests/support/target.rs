@@ -4,7 +4,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
@@ -112,6 +112,24 @@ impl Target {
         let text = fs::read(self.folder.path().join("said.json"))
             .map_err(|error| format!("cannot read what the target wrote: {error}"))?;
         serde_json::from_slice(&text).map_err(|error| format!("what the target wrote is not JSON: {error}"))
+    }
+
+    /// Writes a line to its stdin, and returns when it has written to its file that so many lines were done.
+    #[allow(dead_code, reason = "not every test has a target that listens")]
+    pub fn tell(&mut self, line: &str, step: u64) -> Result<(), String> {
+        let stdin = self.stdin.as_mut().ok_or("the target's stdin is closed")?;
+        writeln!(stdin, "{line}").map_err(|error| format!("the target does not listen: {error}"))?;
+        let deadline = Instant::now() + PATIENCE;
+        while !self.said().is_ok_and(|said| said["step"] == step) {
+            if !self.is_alive() {
+                return Err(self.death("ended"));
+            }
+            if Instant::now() > deadline {
+                return Err("the target does not do what it was told".to_owned());
+            }
+            thread::yield_now();
+        }
+        self.wait_until_still()
     }
 
     /// Returns when the kernel says that every thread sleeps: between `ready` and that there are some instructions.

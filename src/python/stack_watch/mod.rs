@@ -18,12 +18,12 @@ use std::hash::Hasher as _;
 
 use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 
-use super::block::Block;
-use super::frame::{
-    EMBEDDED_HEADER, FRAME_OBJECT_HEADER, OWNED_BY_GENERATOR, RawFrame, decode_embedded, decode_frame_object,
-};
-use super::layout::{FrameHead, Frames, GeneratorFrame, Layout, Offset};
+mod plan;
+
+use super::frame::{FRAME_OBJECT_HEADER, RawFrame};
+use super::layout::{FrameHead, Frames, Layout, Offset};
 use crate::target::{Addr, Memory, ReadError, Span};
+use plan::{Link, Plan, decode, header_len, pieces_of, word};
 
 /// LIMIT: calls of one sample that read the whole stack.
 const ATTEMPTS: u32 = 10;
@@ -34,16 +34,11 @@ const MAX_FRAMES: usize = 50_000;
 /// LIMIT: stacks that are known to be possible; then they are shown again to be.
 const MAX_KNOWN: usize = 16_384;
 
-/// Bytes between two frames up to which they are read as one piece: what a further piece costs.
-const GAP: u64 = 1024;
-
 /// Samples for which a frame that is no longer in the stack is read on.
 const REMEMBERED: u64 = 8;
 
 /// LIMIT: frames that are remembered beside those of the last stack.
 const MAX_REMEMBERED: usize = 32;
-
-const PAGE: u64 = 4096;
 
 /// A frame of a sampled stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,38 +90,6 @@ pub struct StackWatch {
     calls: u64,
     /// Where the stack pointer of C was when the current frame was noted, for versions that note it there.
     c_frame: Option<Addr>,
-}
-
-/// A frame of an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Link {
-    addr: Addr,
-    frame: Option<RawFrame>,
-    previous: u64,
-    /// Where its header is in the buffer, first and second reading.
-    at: (usize, usize),
-}
-
-/// The pieces of a call and where they end up in the buffer.
-#[derive(Default)]
-struct Plan {
-    spans: Vec<Span>,
-    /// Frames' pieces by address: (piece, offset of the first reading, of the second).
-    pieces: Vec<(Span, usize, usize)>,
-    /// Offset and length of each piece that the caller gave: those read first, those read in the middle.
-    beside: Vec<(usize, usize)>,
-    amid: Vec<(usize, usize)>,
-    head_at: usize,
-    /// Offsets of the first and second reading.
-    c_frame_at: Option<(usize, usize)>,
-    out: Vec<u8>,
-    results: Vec<Result<(), ReadError>>,
-    /// No piece of the last call failed.
-    all_read: bool,
-    /// Somebody's wishes changed: to be made again.
-    stale: bool,
-    /// What the caller gave, to notice changes.
-    given: (Vec<Span>, Vec<Span>),
 }
 
 impl StackWatch {
@@ -391,39 +354,11 @@ impl StackWatch {
     }
 
     fn make_plan(&mut self, layout: &Layout) {
-        let len = header_len(layout);
-        // Frames on the thread's own stack lie together and are the first to change, so they are read nearest to the
-        // middle; those of generators lie anywhere.
         let depths = self.depths();
-        let locals = |frame: &RawFrame| match self.wanted_locals {
-            Some((code, count)) if code == frame.code => 8 * count as usize,
-            _ => 0,
-        };
-        let (mut on_stack, mut elsewhere): (Vec<Span>, Vec<(usize, Span)>) = Default::default();
-        for (link, _) in &self.remembered {
-            let header = link.frame.map_or(len, |frame| {
-                let start = frame.locals.raw().saturating_sub(link.addr.raw()) as usize;
-                if locals(&frame) > 0 { len.max(start + locals(&frame)) } else { len }
-            });
-            let span = Span::new(link.addr, header);
-            if matches!(layout.frames, Frames::Embedded(_)) && link.frame.is_none_or(|f| f.generator.is_none()) {
-                on_stack.push(span);
-            } else {
-                elsewhere.push((depths.get(&link.addr).copied().unwrap_or(0), span));
-            }
-        }
-        // Outermost first.
-        elsewhere.sort_by_key(|(depth, _)| std::cmp::Reverse(*depth));
-        let elsewhere: Vec<Span> = elsewhere.into_iter().map(|(_, span)| span).collect();
-        let mut pieces = merge_in_order(&elsewhere);
-        on_stack.sort_by_key(|span| span.addr);
-        let mut windows = merge_in_order(&on_stack);
-        for window in &mut windows {
-            // What is called next will lie behind the last frame, and the rest of the page costs nothing.
-            let end = window.addr.raw() + window.len as u64;
-            *window = Span::new(window.addr, (end.next_multiple_of(PAGE) - window.addr.raw()) as usize);
-        }
-        pieces.extend(windows);
+        // Frames that are not in the stack any more may be the next to be called.
+        let depth = |link: &Link| depths.get(&link.addr).copied().unwrap_or(0);
+        let frames: Vec<(usize, Link)> = self.remembered.iter().map(|(link, _)| (depth(link), *link)).collect();
+        let pieces = pieces_of(layout, frames, self.wanted_locals);
         let plan = &mut self.plan;
         let mut at = 0;
         plan.spans.clear();
@@ -534,113 +469,6 @@ impl Head {
     fn of(raw: u64) -> Self {
         Addr::aligned(raw).map_or(Self::NoFrame, Self::At)
     }
-}
-
-impl Link {
-    fn watched(&self) -> WatchedFrame {
-        WatchedFrame { addr: self.addr, frame: self.frame }
-    }
-}
-
-impl Plan {
-    /// Where the `len` bytes at `addr` are in the buffer, first and second reading; `None` when they were not read.
-    fn places(&self, addr: Addr, len: usize) -> Option<(usize, usize)> {
-        let behind = self.pieces.partition_point(|(span, _, _)| span.addr <= addr);
-        // Pieces of frames that are gone can overlap with others.
-        self.pieces[..behind].iter().rev().take(4).find_map(|&(span, first, second)| {
-            let within = (addr.raw() - span.addr.raw()) as usize;
-            let fits = within + len <= span.len && self.is_read(first) && self.is_read(second);
-            fits.then_some((first + within, second + within))
-        })
-    }
-
-    /// Whether the piece whose bytes begin at `at` was read.
-    fn is_read(&self, at: usize) -> bool {
-        if self.all_read {
-            return true;
-        }
-        let mut start = 0;
-        let position = self.spans.iter().position(|span| {
-            start += span.len;
-            start - span.len == at
-        });
-        position.and_then(|position| self.results.get(position)).is_some_and(Result::is_ok)
-    }
-
-    fn given_bytes(&self, (at, len): (usize, usize)) -> Option<&[u8]> {
-        self.out.get(at..at + len).filter(|_| self.is_read(at))
-    }
-
-    fn has(&self, addr: Addr) -> bool {
-        self.pieces.iter().any(|(span, _, _)| span.addr <= addr && addr.raw() + 8 <= span.addr.raw() + span.len as u64)
-    }
-
-    fn link(&self, layout: &Layout, addr: Addr) -> Option<Link> {
-        let len = header_len(layout);
-        let at = self.places(addr, len)?;
-        let link = decode(layout, addr, self.out.get(at.0..at.0 + len)?)?;
-        Some(Link { at, ..link })
-    }
-
-    /// Whether both readings of a frame agree on what proves it.
-    fn held(&self, layout: &Layout, link: &Link, innermost: bool) -> bool {
-        let (start, end) = match &layout.frames {
-            // The innermost frame is proved by its links and code; the others also by their instruction.
-            Frames::Objects(fields) if innermost => (fields.back, fields.code + 8),
-            Frames::Objects(fields) => (fields.back, fields.lasti + 4),
-            Frames::Embedded(fields) if innermost => (0, fields.instr.min(fields.localsplus)),
-            Frames::Embedded(fields) => (0, fields.instr + 8),
-        };
-        let part = |at: usize| self.out.get(at + start as usize..at + end as usize);
-        part(link.at.0) == part(link.at.1)
-    }
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes)
-}
-
-fn header_len(layout: &Layout) -> usize {
-    match &layout.frames {
-        Frames::Objects(_) => FRAME_OBJECT_HEADER,
-        Frames::Embedded(_) => EMBEDDED_HEADER,
-    }
-}
-
-fn decode(layout: &Layout, addr: Addr, header: &[u8]) -> Option<Link> {
-    let (frame, previous) = match &layout.frames {
-        Frames::Objects(fields) => {
-            let header = decode_frame_object(fields, addr, Block(header)).ok()?;
-            (Some(header.frame), header.back.map_or(0, Addr::raw))
-        }
-        Frames::Embedded(fields) => {
-            let header = decode_embedded(layout, fields, addr, Block(header)).ok()?;
-            let generator = match layout.generator.frame {
-                GeneratorFrame::Embedded { iframe, .. } if header.owner == OWNED_BY_GENERATOR => addr.sub(iframe),
-                _ => None,
-            };
-            (header.frame.map(|frame| RawFrame { generator, ..frame }), header.previous)
-        }
-    };
-    Some(Link { addr, frame: frame.map(|frame| RawFrame { live_slots: 0, ..frame }), previous, at: (0, 0) })
-}
-
-/// Joins spans that follow each other in the list and in memory.
-fn merge_in_order(spans: &[Span]) -> Vec<Span> {
-    let mut merged: Vec<Span> = Vec::with_capacity(spans.len());
-    for span in spans {
-        if let Some(last) = merged.last_mut() {
-            let (start, end) = (last.addr.raw(), last.addr.raw() + last.len as u64);
-            let (other, other_end) = (span.addr.raw(), span.addr.raw() + span.len as u64);
-            if other + GAP >= start && other <= end + GAP {
-                let start = last.addr.min(span.addr);
-                *last = Span::new(start, (end.max(other_end) - start.raw()) as usize);
-                continue;
-            }
-        }
-        merged.push(*span);
-    }
-    merged
 }
 
 fn fingerprint(links: &[Link]) -> u64 {

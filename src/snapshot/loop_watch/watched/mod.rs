@@ -1,45 +1,29 @@
 //! One event loop under watch: its thread's stack and all that is read along with it, and what they say together. It must
 //! not know when it is looked at.
 
-use std::hash::{Hash as _, Hasher as _};
+mod kernel_look;
+mod whereabouts;
 
-use rustc_hash::{FxHashMap, FxHasher};
+use rustc_hash::FxHashMap;
 
+use self::kernel_look::gil_span;
 use super::naming::Naming;
 use super::running::{RunningTask, Traces, find_running_task};
 use super::{Around, Place};
 use crate::python::frame::{RawFrame, untag};
-use crate::python::interpreter::Interpreter;
-use crate::python::layout::{Gil as GilLayout, Layout, RunningLoop};
+use crate::python::layout::{Layout, RunningLoop};
 use crate::python::reader::{Reader, optional};
-use crate::python::stack::read_thread_stack;
 use crate::python::stack_watch::{Sampled, StackWatch};
 use crate::runtime::event_loop::{find_ready_length, read_loop_class};
 use crate::runtime::iteration::{RunOnce, UvLoop};
 use crate::runtime::registry::AsyncioModules;
-use crate::snapshot::event::{Doing, Gil, KernelLook, LoopSample, Phase};
+use crate::snapshot::event::LoopSample;
 use crate::snapshot::tables::{LoopInfo, StackId, Tables};
-use crate::target::kernel_thread::{SystemCall, ThreadState};
 use crate::target::thread_watch::ThreadWatch;
 use crate::target::{Addr, Memory, ReadError, Span};
 
-/// Bytes around the GIL's note of its last holder in which a thread that waits for the GIL sleeps: the lock's mutexes and
-/// conditions are in the same structure. CPython: Include/internal/pycore_gil.h, `struct _gil_runtime_state`.
-const GIL_BEFORE: u64 = 16;
-const GIL_BEHIND: u64 = 240;
-
-/// How long a loop is away from its selector before the kernel is asked what its thread does, nanoseconds: what takes
-/// less is no trouble. It is not asked more often than that either.
-const PATIENCE_NS: u64 = 1_000_000;
-
-/// How often the slower questions are asked (account with the scheduler, state, throttling, the stack of who holds the GIL).
-const SLOW_LOOK_NS: u64 = 5_000_000;
-
 /// Float objects in which the time of an iteration was found lately; the next iteration mostly uses one of them again.
 const FLOATS: usize = 3;
-
-/// How far a loop's own clock may be from ours before it is another clock, nanoseconds.
-const CLOCK_AHEAD_NS: u64 = 1_000_000;
 
 /// LIMIT: tasks that are remembered until everything is forgotten.
 const MAX_TASKS: usize = 4_096;
@@ -98,14 +82,6 @@ pub(super) struct WatchedLoop {
     looked_slowly_ns: u64,
     beside: Vec<Span>,
     amid: Vec<Span>,
-}
-
-/// What one call showed of the iteration.
-struct Where {
-    phase: Phase,
-    away_since_ns: Option<u64>,
-    precision_ns: u32,
-    callback: Option<u64>,
 }
 
 impl WatchedLoop {
@@ -357,127 +333,6 @@ impl WatchedLoop {
         Ok(named)
     }
 
-    /// The float object that says when the iteration began.
-    fn end_time(&self, layout: &Layout, named: &Named) -> Option<Addr> {
-        let frame = self.stack.frames().get(named.run_once?)?;
-        untag(layout, self.stack.slot(frame, self.run_once?.end_time)?)
-    }
-
-    fn whereabouts(&mut self, layout: &Layout, named: &Named, at_ns: u64, gil: Gil, in_task: bool) -> Where {
-        match self.kind {
-            Kind::Uv(uv) => self.uv_whereabouts(uv, at_ns, gil, in_task),
-            Kind::RunOnce => self.asyncio_whereabouts(layout, named, at_ns, gil),
-        }
-    }
-
-    fn asyncio_whereabouts(&mut self, layout: &Layout, named: &Named, at_ns: u64, gil: Gil) -> Where {
-        let unknown = |phase| Where { phase, away_since_ns: None, precision_ns: 0, callback: None };
-        let (Some(position), Some(run_once)) = (named.run_once, self.run_once) else {
-            return unknown(if named.coroutines > 0 { Phase::Away } else { Phase::Unknown });
-        };
-        let Some(frame) = self.stack.frames().get(position) else { return unknown(Phase::Unknown) };
-        let Some(end_time) = self.stack.slot(frame, run_once.end_time) else { return unknown(Phase::Unknown) };
-        let Some(object) = untag(layout, end_time) else { return unknown(self.in_selector(gil)) };
-        let since = self.float(object).and_then(|seconds| as_ns(seconds, at_ns));
-        let mut callback = FxHasher::default();
-        since.hash(&mut callback);
-        self.stack.slot(frame, run_once.handle).hash(&mut callback);
-        run_once.position.map(|slot| self.stack.slot(frame, slot)).hash(&mut callback);
-        Where { phase: Phase::Away, away_since_ns: since, precision_ns: 1, callback: since.map(|_| callback.finish()) }
-    }
-
-    /// Before an iteration has noted its time it is in its selector, on the way there or on the way back.
-    fn in_selector(&self, gil: Gil) -> Phase {
-        match gil {
-            Gil::Free => Phase::Selecting,
-            Gil::Own => Phase::LeavingSelector,
-            Gil::Other(_) | Gil::None | Gil::Unknown => match self.system_call() {
-                Some(call) if call.is_selector() => Phase::Selecting,
-                Some(_) => Phase::LeavingSelector,
-                None => Phase::Selecting,
-            },
-        }
-    }
-
-    fn uv_whereabouts(&mut self, uv: UvLoop, at_ns: u64, gil: Gil, in_task: bool) -> Where {
-        let word = |number: usize| self.stack.amid(number)?.try_into().ok().map(u64::from_le_bytes);
-        let count = uv.count.and_then(|_| word(1));
-        let since = word(0).and_then(|ms| ms.checked_mul(1_000_000)).filter(|ns| *ns <= at_ns + CLOCK_AHEAD_NS);
-        // libuv's time is also taken within an iteration, whenever a timer is started: the first one counts.
-        let since = match (count, self.iteration, since) {
-            (Some(count), Some((known, since)), Some(_)) if known == count => Some(since),
-            (Some(count), _, Some(since)) => {
-                self.iteration = Some((count, since));
-                Some(since)
-            }
-            (_, _, since) => since,
-        };
-        let frames = self.stack.frames().iter().filter(|frame| frame.frame.is_some()).count();
-        let at_rest = !in_task && self.idle_frames.is_none_or(|idle| frames <= idle);
-        let call = if at_rest { self.system_call() } else { None };
-        let phase = match call {
-            _ if !at_rest => Phase::Away,
-            Some(call) if call.is_selector() => Phase::Selecting,
-            Some(call) if self.waits_for_gil(call) => Phase::LeavingSelector,
-            // Callbacks without a Python frame, or libuv's own work.
-            Some(_) if gil == Gil::Own => Phase::Away,
-            Some(_) => Phase::Selecting,
-            None => Phase::Unknown,
-        };
-        if phase == Phase::Selecting {
-            self.idle_frames = Some(self.idle_frames.map_or(frames, |idle| idle.min(frames)));
-            return Where { phase, away_since_ns: None, precision_ns: 0, callback: None };
-        }
-        let mut callback = FxHasher::default();
-        count.hash(&mut callback);
-        self.stack.thread_word(0).hash(&mut callback);
-        self.task.as_ref().map(|task| task.info.key).hash(&mut callback);
-        Where {
-            phase,
-            away_since_ns: since.filter(|_| phase == Phase::Away),
-            precision_ns: 1_000_000,
-            callback: count.map(|_| callback.finish()),
-        }
-    }
-
-    /// The value of a float object that was read in the middle of the call.
-    fn float(&self, object: Addr) -> Option<f64> {
-        let number = self.floats.iter().position(|addr| *addr == object)?;
-        self.stack.amid(number)?.try_into().ok().map(f64::from_le_bytes)
-    }
-
-    fn gil_state(&self, around: &Around) -> Gil {
-        let Some(_) = self.gil else { return Gil::None };
-        let Some(bytes) = self.stack.beside(0) else { return Gil::Unknown };
-        let (locked, holder) = (word32(bytes, self.locked_within), word64(bytes, self.holder_within));
-        match (locked, holder) {
-            (Some(1), Some(holder)) if holder == self.stack.tstate().raw() => Gil::Own,
-            (Some(1), Some(holder)) => {
-                Gil::Other(Addr::new(holder).and_then(|addr| around.threads.get(&addr)).copied())
-            }
-            (Some(_), Some(_)) => Gil::Free,
-            _ => Gil::Unknown,
-        }
-    }
-
-    /// Number of the first piece behind those of the GIL.
-    fn first_piece(&self) -> usize {
-        usize::from(self.gil.is_some())
-    }
-
-    fn is_collecting(&self) -> bool {
-        self.collecting.is_some()
-            && self.stack.beside(self.first_piece()).and_then(|bytes| word32(bytes, 0)).is_some_and(|flag| flag != 0)
-    }
-
-    fn ready_length(&self) -> Option<u32> {
-        self.ready?;
-        let number = self.first_piece() + usize::from(self.collecting.is_some());
-        let length = word64(self.stack.beside(number)?, 0)?;
-        // LIMIT: a longer queue is none.
-        u32::try_from(length).ok().filter(|length| *length < 1 << 28)
-    }
-
     fn running_task(
         &mut self,
         memory: &dyn Memory,
@@ -523,81 +378,6 @@ impl WatchedLoop {
         let first = self.first_piece() + usize::from(self.collecting.is_some()) + usize::from(self.ready.is_some());
         if self.task_again { Ok(task.is_unchanged(&self.stack, first)) } else { task.is_still_there(memory) }
     }
-
-    fn system_call(&self) -> Option<SystemCall> {
-        self.kernel.as_ref()?.system_call()
-    }
-
-    fn waits_for_gil(&self, call: SystemCall) -> bool {
-        let Some(gil) = self.gil else { return false };
-        let start = gil.addr.raw() + self.holder_within as u64;
-        call.futex().is_some_and(|word| (start.saturating_sub(GIL_BEFORE)..start + GIL_BEHIND).contains(&word))
-    }
-
-    /// Asks what the thread does in the kernel while the loop is away for some time.
-    fn ask_kernel(
-        &mut self,
-        memory: &dyn Memory,
-        around: &Around,
-        tables: &mut Tables,
-        sample: &mut LoopSample,
-    ) -> Result<(), ReadError> {
-        let waits = match sample.phase {
-            Phase::LeavingSelector => true,
-            Phase::Away => sample.away_since_ns.is_none_or(|since| since + PATIENCE_NS <= sample.at_ns),
-            Phase::Selecting | Phase::NotRunning | Phase::Unknown => false,
-        };
-        let lately = self.looked_ns + PATIENCE_NS * 9 / 10 > sample.at_ns;
-        let Some(kernel) = self.kernel.as_ref().filter(|_| waits && !lately) else { return Ok(()) };
-        self.looked_ns = sample.at_ns;
-        let call = kernel.system_call();
-        let mut look = KernelLook { doing: Doing::Unknown, run_ns: None, starved_ns: None, throttled_us: None };
-        look.doing = match call {
-            Some(SystemCall::Running) => Doing::Running,
-            Some(call) if self.waits_for_gil(call) => Doing::WaitingForGil,
-            Some(SystemCall::None) => Doing::Fault,
-            Some(call @ SystemCall::In { number, .. }) => {
-                Doing::Call { name: call.name().map(Into::into), number, fd: call.descriptor() }
-            }
-            None => Doing::Unknown,
-        };
-        let slow = sample.at_ns.saturating_sub(self.looked_slowly_ns) >= SLOW_LOOK_NS;
-        if slow {
-            self.looked_slowly_ns = sample.at_ns;
-            let schedule = kernel.schedule();
-            look.run_ns = schedule.map(|schedule| schedule.run_ns);
-            look.starved_ns = schedule.map(|schedule| schedule.wait_ns);
-            look.throttled_us = kernel.throttled_us();
-            if matches!(kernel.state(), Some(ThreadState::Stopped | ThreadState::Traced)) {
-                look.doing = Doing::Stopped;
-            }
-            if look.doing == Doing::WaitingForGil {
-                sample.holder_stack = self.holder_stack(memory, around, tables)?;
-            }
-        }
-        sample.kernel = Some(look);
-        Ok(())
-    }
-
-    /// The stack of the thread that holds the GIL.
-    fn holder_stack(
-        &mut self,
-        memory: &dyn Memory,
-        around: &Around,
-        tables: &mut Tables,
-    ) -> Result<Option<StackId>, ReadError> {
-        let holder = self.stack.beside(0).and_then(|bytes| word64(bytes, self.holder_within)).and_then(Addr::aligned);
-        let Some(holder) = holder.filter(|holder| around.threads.contains_key(holder)) else { return Ok(None) };
-        let Some(read) = optional(read_thread_stack(memory, &around.layout, holder))? else { return Ok(None) };
-        let mut stack = None;
-        for frame in &read.frames {
-            match optional(self.naming.stack(memory, &around.layout, tables, stack, frame))? {
-                Some(number) => stack = Some(number),
-                None => break,
-            }
-        }
-        Ok(stack)
-    }
 }
 
 /// Frames between `_run_once` and what it runs.
@@ -610,39 +390,4 @@ fn is_machinery(tables: &Tables, stack: StackId) -> bool {
             || (frame.file.ends_with("asyncio/tasks.py")
                 && (function.starts_with("__step") || function.starts_with("__wakeup")))
     })
-}
-
-/// Where the GIL says whether it is taken and by whom, as one piece, and where in it.
-fn gil_span(
-    reader: &mut Reader<'_, '_>,
-    around: &Around,
-    interpreter: &Interpreter,
-) -> Result<(Option<Span>, usize, usize), ReadError> {
-    if !interpreter.has_gil {
-        return Ok((None, 0, 0));
-    }
-    let (base, locked, holder) = match around.layout.interp.gil {
-        GilLayout::Runtime { locked, last_holder } => (Some(around.runtime), locked, last_holder),
-        GilLayout::Interpreter { pointer, locked, last_holder, .. } => {
-            (reader.view.pointer(interpreter.addr, pointer)?, locked, last_holder)
-        }
-    };
-    let first = locked.min(holder);
-    let len = locked.max(holder) + 8 - first;
-    let start = base.and_then(|base| base.add(first));
-    Ok((start.map(|start| Span::new(start, len as usize)), (locked - first) as usize, (holder - first) as usize))
-}
-
-/// A loop's time in our nanoseconds, if it is the same clock.
-fn as_ns(seconds: f64, at_ns: u64) -> Option<u64> {
-    let ns = seconds * 1e9;
-    (ns >= 0.0 && ns <= (at_ns + CLOCK_AHEAD_NS) as f64).then_some(ns as u64)
-}
-
-fn word64(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes)
-}
-
-fn word32(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes)
 }
