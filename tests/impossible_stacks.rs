@@ -144,9 +144,7 @@ fn checker_trials() -> Vec<Trial> {
 
 /// `<module>` calls `a` at 2 and `b` at 3; `a` calls itself at 12, and at 13 an end that is another one at each depth.
 fn legal() -> Legal {
-    let node = |function: &str, lines: [u32; 2], calls: Value| {
-        json!({"function": function, "file": "/p.py", "lines": lines, "calls": calls})
-    };
+    let node = |function: &str, lines: [u32; 2], calls: Value| json!({"function": function, "file": "/p.py", "lines": lines, "calls": calls});
     let deepest = node("a", [10, 15], json!({"13": [node("end_2", [20, 22], json!({}))]}));
     let deeper = node("a", [10, 15], json!({"12": [deepest], "13": [node("end_1", [30, 32], json!({}))]}));
     let b = node("b", [40, 42], json!({"41": [node("leaf", [50, 52], json!({}))]}));

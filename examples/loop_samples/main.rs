@@ -35,7 +35,8 @@ fn run() -> Result<Value, String> {
     let has = |name: &str| options.iter().any(|option| *option == name);
     let pid = i32::try_from(number(0, 0)?).ok().filter(|pid| *pid > 0).ok_or(USAGE)?;
     let within = Duration::from_secs(number(2, 60)?);
-    let counts = sampling::sample(pid, Wanted { kept: number(1, 100_000)?, changes: 0, within, blocking: has("--blocking") })?;
+    let counts =
+        sampling::sample(pid, Wanted { kept: number(1, 100_000)?, changes: 0, within, blocking: has("--blocking") })?;
     let mut said = described(&counts);
     if has("--stacks") {
         said["stacks"] = stacks(&counts);
