@@ -39,6 +39,12 @@ impl WatchedLoop {
         }
     }
 
+    /// How often the GIL has changed hands.
+    pub(super) fn gil_switches(&self) -> Option<u64> {
+        self.gil?;
+        word64(self.stack.beside(0)?, self.locked_within + 8)
+    }
+
     /// Number of the first piece behind those of the GIL.
     pub(super) fn first_piece(&self) -> usize {
         usize::from(self.gil.is_some())
@@ -95,15 +101,16 @@ impl WatchedLoop {
             None => Doing::Unknown,
         };
         let slow = sample.at_ns.saturating_sub(self.looked_slowly_ns) >= SLOW_LOOK_NS;
+        let doubtful = matches!(look.doing, Doing::Fault | Doing::Unknown);
+        if (slow || doubtful) && matches!(kernel.state(), Some(ThreadState::Stopped | ThreadState::Traced)) {
+            look.doing = Doing::Stopped;
+        }
         if slow {
             self.looked_slowly_ns = sample.at_ns;
             let schedule = kernel.schedule();
             look.run_ns = schedule.map(|schedule| schedule.run_ns);
             look.starved_ns = schedule.map(|schedule| schedule.wait_ns);
             look.throttled_us = kernel.throttled_us();
-            if matches!(kernel.state(), Some(ThreadState::Stopped | ThreadState::Traced)) {
-                look.doing = Doing::Stopped;
-            }
             if look.doing == Doing::WaitingForGil {
                 sample.holder_stack = self.holder_stack(memory, around, tables)?;
             }
@@ -149,7 +156,9 @@ pub(super) fn gil_span(
         }
     };
     let first = locked.min(holder);
-    let len = locked.max(holder) + 8 - first;
+    // Behind the word that says whether it is taken is the count of its changes of hands.
+    // CPython: Include/internal/pycore_gil.h, `switch_number`.
+    let len = locked.max(holder) + 16 - first;
     let start = base.and_then(|base| base.add(first));
     Ok((start.map(|start| Span::new(start, len as usize)), (locked - first) as usize, (holder - first) as usize))
 }

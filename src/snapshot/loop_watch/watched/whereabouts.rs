@@ -11,6 +11,7 @@ use crate::python::layout::Layout;
 use crate::runtime::iteration::UvLoop;
 use crate::snapshot::event::{Gil, Phase};
 use crate::target::Addr;
+use crate::target::kernel_thread::SystemCall;
 
 /// How far a loop's own clock may be from ours before it is another clock, nanoseconds.
 const CLOCK_AHEAD_NS: u64 = 1_000_000;
@@ -44,7 +45,11 @@ impl WatchedLoop {
         };
         let Some(frame) = self.stack.frames().get(position) else { return unknown(Phase::Unknown) };
         let Some(end_time) = self.stack.slot(frame, run_once.end_time) else { return unknown(Phase::Unknown) };
-        let Some(object) = untag(layout, end_time) else { return unknown(self.in_selector(gil)) };
+        let Some(object) = untag(layout, end_time) else {
+            // The GIL changing hands tells one wait for it from the next.
+            let callback = self.gil_switches();
+            return Where { callback, ..unknown(self.in_selector(gil)) };
+        };
         let since = self.float(object).and_then(|seconds| as_ns(seconds, at_ns));
         let mut callback = FxHasher::default();
         since.hash(&mut callback);
@@ -70,15 +75,6 @@ impl WatchedLoop {
         let word = |number: usize| self.stack.amid(number)?.try_into().ok().map(u64::from_le_bytes);
         let count = uv.count.and_then(|_| word(1));
         let since = word(0).and_then(|ms| ms.checked_mul(1_000_000)).filter(|ns| *ns <= at_ns + CLOCK_AHEAD_NS);
-        // libuv's time is also taken within an iteration, whenever a timer is started: the first one counts.
-        let since = match (count, self.iteration, since) {
-            (Some(count), Some((known, since)), Some(_)) if known == count => Some(since),
-            (Some(count), _, Some(since)) => {
-                self.iteration = Some((count, since));
-                Some(since)
-            }
-            (_, _, since) => since,
-        };
         let frames = self.stack.frames().iter().filter(|frame| frame.frame.is_some()).count();
         let at_rest = !in_task && self.idle_frames.is_none_or(|idle| frames <= idle);
         let call = if at_rest { self.system_call() } else { None };
@@ -88,8 +84,20 @@ impl WatchedLoop {
             Some(call) if self.waits_for_gil(call) => Phase::LeavingSelector,
             // Callbacks without a Python frame, or libuv's own work.
             Some(_) if gil == Gil::Own => Phase::Away,
+            Some(SystemCall::Running) if matches!(gil, Gil::Other(_)) => Phase::LeavingSelector,
             Some(_) => Phase::Selecting,
             None => Phase::Unknown,
+        };
+        // libuv counts an iteration before it polls and takes the time after that; then again within the iteration,
+        // whenever a timer is started: what counts is the first one that is seen after the poll.
+        let since = match (count, self.iteration, since) {
+            _ if phase != Phase::Away => None,
+            (Some(count), Some((known, since)), Some(_)) if known == count => Some(since),
+            (Some(count), _, Some(since)) => {
+                self.iteration = Some((count, since));
+                Some(since)
+            }
+            (_, _, since) => since,
         };
         if phase == Phase::Selecting {
             self.idle_frames = Some(self.idle_frames.map_or(frames, |idle| idle.min(frames)));
@@ -99,12 +107,7 @@ impl WatchedLoop {
         count.hash(&mut callback);
         self.stack.thread_word(0).hash(&mut callback);
         self.task.as_ref().map(|task| task.info.key).hash(&mut callback);
-        Where {
-            phase,
-            away_since_ns: since.filter(|_| phase == Phase::Away),
-            precision_ns: 1_000_000,
-            callback: count.map(|_| callback.finish()),
-        }
+        Where { phase, away_since_ns: since, precision_ns: 1_000_000, callback: count.map(|_| callback.finish()) }
     }
 
     /// The value of a float object that was read in the middle of the call.
