@@ -37,7 +37,8 @@
 //!
 //! - A rule: a type in `src/detect/` and a line in [`detect::RULES`].
 //! - A format: a file in `src/render/`, a variant of [`render::Format`], and a golden file.
-//! - An option: a field in `src/cli/args.rs`; help, completions and environment variables follow from it.
+//! - An option: a field in `src/cli/args.rs` or `src/cli/args/`; help, manual, completions, variables and the keys of
+//!   `asyncprof.toml` follow from it.
 //! - A Python version: a row in [`python::layout`].
 
 pub mod cli;
