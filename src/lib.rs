@@ -15,6 +15,7 @@
 //! | [`python`] | CPython's objects, frames, coroutines, code, threads, and their layout in each version | asyncio |
 //! | [`runtime`] | asyncio: loops, tasks, futures, what waits for what | the output |
 //! | [`snapshot`] | one instant as owned, inert data; the session that takes it | files, terminals |
+//! | [`sampler`] | when to look, again and again: deadlines, the CPU budget, the channel | how anything is read or shown |
 //! | [`profile`] | many instants: what they add up to | the target, what is good or bad, the output |
 //! | [`detect`] | what is wrong in a snapshot | I/O, the clock |
 //! | [`render`] | a snapshot and its findings as bytes, one file a format | the target, the terminal |
@@ -22,8 +23,8 @@
 //!
 //! # Invariants
 //!
-//! 1. Nothing after [`snapshot`] can read the target: what it works on holds no addresses that could be followed. Keys of
-//!    tasks and loops are names, nothing more.
+//! 1. Nothing after [`snapshot`] can read the target, but for the [`sampler`] that holds its readers: what the others work on
+//!    holds no addresses that could be followed. Keys of tasks and loops are names, nothing more.
 //! 2. Nothing before [`cli`] prints or exits. (`tests/layering.rs`)
 //! 3. Python versions are compared only in [`python::layout`]; everyone else asks the layout. (`tests/layering.rs`)
 //! 4. No byte of the target can make us panic, loop without bound or allocate without bound. The target is hostile input.

@@ -18,8 +18,9 @@ const SEEK_EVERY: u64 = SECOND / 20;
 const REATTACH_EVERY: u64 = SECOND / 4;
 /// What takes long is done less often: it must not take more than this part of the time.
 const SHARE: u64 = 50;
-/// The governor waits for the first task snapshot, which costs more than any other, but not longer than this.
-const BEGINNING: u64 = 3 * SECOND;
+/// The governor waits until it is known what a task snapshot costs, since the first one costs more than any other, but not
+/// longer than this.
+const BEGINNING: u64 = 5 * SECOND;
 
 /// When what is due, on the clock of the watch.
 #[derive(Clone, Debug)]

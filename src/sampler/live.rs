@@ -138,10 +138,9 @@ impl Target for LiveTarget {
     }
 
     fn tasks(&self) -> Result<Box<dyn TaskReader>, LookError> {
-        let attachment = self.attachment();
-        let memory = Box::new(LiveMemory::new(self.process.pid()));
-        let watch = TaskWatch::new(memory, attachment.facts.runtime, attachment.layout.clone())?;
-        Ok(Box::new(Tasks { watch, access: self.access() }))
+        let (memory, attachment) = (LiveMemory::new(self.process.pid()), self.attachment());
+        let watch = TaskWatch::new(Box::new(memory), attachment.facts.runtime, attachment.layout.clone())?;
+        Ok(Box::new(Tasks { watch, access: self.access(), torn: 0 }))
     }
 
     fn snapshot(&self) -> Result<Snapshot, AttachError> {
@@ -198,10 +197,20 @@ impl LoopReader for Loops {
 struct Tasks {
     watch: TaskWatch,
     access: Access,
+    /// What was told of what was torn, which is counted from the beginning.
+    torn: u64,
 }
 
 impl TaskReader for Tasks {
-    fn look(&mut self, tables: &mut Tables, at_ns: u64) -> Result<TaskChanges, LookError> {
-        Ok(self.access.look(|_| self.watch.look(tables, at_ns))??)
+    fn look(&mut self, tables: &mut Tables, at_ns: u64) -> Result<(TaskChanges, Effort), LookError> {
+        let changes = self.access.look(|_| self.watch.look(tables, at_ns))??;
+        let torn = self.watch.stats().torn;
+        let told = std::mem::replace(&mut self.torn, torn);
+        let partial = !changes.complete || changes.changed.iter().any(|look| look.torn);
+        Ok((changes, Effort { torn: torn.saturating_sub(told), dropped: 0, partial: u64::from(partial) }))
+    }
+
+    fn forget_numbers(&mut self) {
+        self.watch.begin_anew();
     }
 }

@@ -15,6 +15,7 @@
 
 mod chores;
 mod clock;
+mod condense;
 mod governor;
 mod header;
 mod health;

@@ -10,14 +10,14 @@ use crate::target::stopped::StopError;
 
 use super::target_state::Sight;
 
-/// How a sample of all loops went.
+/// How a sample of all loops, or a look at all tasks, went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Effort {
     /// Attempts that did not hold together.
     pub(super) torn: u64,
     /// Loops that are not in the sample: all attempts failed.
     pub(super) dropped: u64,
-    /// Samples with an explicit gap.
+    /// Samples with an explicit gap; looks that did not show everything.
     pub(super) partial: u64,
 }
 
@@ -39,7 +39,7 @@ impl LookError {
     }
 }
 
-/// Samples event loops. It may keep numbers of the tables it is given from one look to the next.
+/// Samples event loops. It keeps numbers of the tables it is given from one look to the next.
 pub(super) trait LoopReader {
     /// Samples every loop once; adds to `out`.
     fn sample(&mut self, tables: &mut Tables, at_ns: u64, out: &mut Vec<LoopSample>) -> Result<Effort, LookError>;
@@ -51,11 +51,13 @@ pub(super) trait LoopReader {
     fn forget_numbers(&mut self);
 }
 
-/// Looks at all tasks. It may keep numbers of the tables it is given; where they begin anew, there is a new reader, which says
-/// everything anew.
+/// Looks at all tasks. It keeps numbers as [`LoopReader`] does. What it says first is everything.
 pub(super) trait TaskReader {
-    /// What became of the tasks since the last look.
-    fn look(&mut self, tables: &mut Tables, at_ns: u64) -> Result<TaskChanges, LookError>;
+    /// What became of the tasks since the last look. How long it took is for the caller to say.
+    fn look(&mut self, tables: &mut Tables, at_ns: u64) -> Result<(TaskChanges, Effort), LookError>;
+
+    /// The tables began anew, and at the next look everything is said anew.
+    fn forget_numbers(&mut self);
 }
 
 /// The process that is watched.

@@ -14,7 +14,7 @@ use crate::snapshot::tables::{Tables, TaskInfo, TaskNo};
 use super::clock::Clock;
 use super::health::TaskTotals;
 use super::outbox::{Outbox, Unheard};
-use super::readers::{LookError, Target, TaskReader};
+use super::readers::{Effort, LookError, Target, TaskReader};
 use super::schedule::Schedule;
 use super::shared::{End, Shared};
 use super::{FAREWELL, Judge, Judged, SECOND};
@@ -52,6 +52,12 @@ pub(super) struct TaskTier {
     generation: u64,
     open_at: u64,
     failures: u32,
+    /// There has been a reader.
+    opened: bool,
+    /// The reader says everything at its next look.
+    is_cold: bool,
+    /// Tasks at the last look.
+    tasks: u32,
     rate_hz: f64,
     schedule: Schedule,
     pub(super) totals: TaskTotals,
@@ -69,6 +75,9 @@ impl TaskTier {
             generation: parts.target.generation(),
             open_at: now,
             failures: 0,
+            opened: false,
+            is_cold: true,
+            tasks: 0,
             rate_hz,
             schedule: Schedule::new(now, rate_hz),
             totals: TaskTotals::default(),
@@ -133,9 +142,11 @@ impl TaskTier {
         match self.parts.target.tasks() {
             Ok(reader) => {
                 // A new reader says everything anew; what it does not name any more must be forgotten.
-                self.parts.outbox.begin_anew()?;
+                if std::mem::replace(&mut self.opened, true) {
+                    self.parts.outbox.begin_anew()?;
+                }
                 self.reader = Some(reader);
-                self.failures = 0;
+                (self.failures, self.is_cold) = (0, true);
             }
             Err(_) => self.open_at = now + OPEN_EVERY,
         }
@@ -144,24 +155,33 @@ impl TaskTier {
 
     fn look(&mut self, now: u64) -> Result<(), Unheard> {
         let Some(reader) = &mut self.reader else { return Ok(()) };
-        let before = self.parts.clock.thread_cpu_ns();
-        match reader.look(self.parts.outbox.tables(), now) {
-            Ok(changes) => self.accept(changes, before),
+        let (clock, outbox) = (&self.parts.clock, &mut self.parts.outbox);
+        let before = clock.thread_cpu_ns();
+        match reader.look(outbox.tables(), now) {
+            Ok((changes, effort)) => {
+                let (took_ns, cpu) = (clock.now_ns() - now, clock.thread_cpu_ns().saturating_sub(before));
+                self.accept(TaskChanges { took_ns, ..changes }, effort, cpu);
+            }
             Err(error) => self.fail(&error, now),
         }
         self.parts.outbox.flush()?;
         if self.parts.outbox.is_overfull() {
             self.parts.outbox.begin_anew()?;
-            self.reader = None;
+            if let Some(reader) = &mut self.reader {
+                reader.forget_numbers();
+                self.is_cold = true;
+            }
         }
         Ok(())
     }
 
-    fn accept(&mut self, changes: TaskChanges, cpu_before: u64) {
+    fn accept(&mut self, changes: TaskChanges, effort: Effort, cpu_ns: u64) {
         self.failures = 0;
         self.totals.snapshots += 1;
-        self.totals.partial += u64::from(!changes.complete);
-        self.totals.smooth_look(self.parts.clock.thread_cpu_ns().saturating_sub(cpu_before));
+        self.tasks = changes.total;
+        self.totals.torn += effort.torn;
+        self.totals.partial += effort.partial;
+        self.totals.add_look(cpu_ns, std::mem::take(&mut self.is_cold));
         self.parts.outbox.push(Event::Tasks(changes));
     }
 
@@ -176,8 +196,8 @@ impl TaskTier {
 
     /// Looks at everything, when it is time to, and has it judged.
     fn look_deeper(&mut self, now: u64) -> Result<(), Unheard> {
-        // Numbers of the tasks come from a look.
-        if now < self.next_deep || self.totals.snapshots == 0 {
+        // Numbers of the tasks come from a look. A program that is just starting has nothing to judge yet.
+        if now < self.next_deep || (self.deep_at.is_none() && self.tasks == 0) {
             return Ok(());
         }
         let Some(judge) = self.parts.judge.clone() else { return Ok(()) };
