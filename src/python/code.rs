@@ -44,6 +44,13 @@ impl CodeInfo {
         self.lines.line_of(offset)
     }
 
+    /// Whether it is not a program's: the interpreter enters a class's `__init__` through a piece of bytecode of its own,
+    /// which has one and the same name for everything.
+    // CPython: Objects/codeobject.c, 3.12: _Py_InitCleanup.
+    pub fn is_interpreters_own(&self) -> bool {
+        &*self.function == "__init__" && &*self.file == "__init__"
+    }
+
     /// Byte offset of an instruction pointer into the main copy of the bytecode.
     pub fn offset_of(&self, instruction: u64) -> Option<i64> {
         self.first_instruction.and_then(|first| (instruction as i64).checked_sub(first as i64))

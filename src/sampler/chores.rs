@@ -18,6 +18,9 @@ const SEEK_EVERY: u64 = SECOND / 20;
 const REATTACH_EVERY: u64 = SECOND / 4;
 /// What takes long is done less often: it must not take more than this part of the time.
 const SHARE: u64 = 50;
+/// But a try that took long may only have waited for a processor, and a program that starts must not be missed.
+const SEEK_AT_LATEST: u64 = SECOND / 4;
+const REATTACH_AT_LATEST: u64 = SECOND;
 /// The governor waits until it is known what a task snapshot costs, since the first one costs more than any other, but not
 /// longer than this.
 const BEGINNING: u64 = 5 * SECOND;
@@ -88,7 +91,7 @@ impl Chores {
 
     pub(super) fn discovered(&mut self, began: u64, now: u64, has_loops: bool) {
         let patience = (now - began) * SHARE;
-        self.seek_at = began + patience.max(SEEK_EVERY);
+        self.seek_at = began + patience.clamp(SEEK_EVERY, SEEK_AT_LATEST);
         self.discover_at = if has_loops { began + patience.max(DISCOVER_EVERY) } else { self.seek_at };
     }
 
@@ -97,7 +100,7 @@ impl Chores {
     }
 
     pub(super) fn reattached(&mut self, began: u64, now: u64) {
-        self.reattach_at = began + REATTACH_EVERY.max((now - began) * SHARE);
+        self.reattach_at = now + ((now - began) * SHARE).clamp(REATTACH_EVERY, REATTACH_AT_LATEST);
     }
 
     /// What was spent until now is nothing the governor should judge.

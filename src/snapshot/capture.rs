@@ -362,6 +362,9 @@ impl<'c> Capturing<'c> {
         let mut view = View::new(self.memory);
         let mut reader = Reader::new(&mut view, self.layout, &mut self.caches);
         for frame in &reading.stack.frames {
+            if optional(reader.code(frame.code))?.is_some_and(|code| code.is_interpreters_own()) {
+                continue;
+            }
             match optional(self.shared.frames.number(&mut reader, frame))? {
                 Some(number) => named.push((number, frame.generator)),
                 None => {

@@ -23,10 +23,13 @@ mod plan;
 use super::frame::{FRAME_OBJECT_HEADER, RawFrame};
 use super::layout::{FrameHead, Frames, Layout, Offset};
 use crate::target::{Addr, Memory, ReadError, Span};
-use plan::{Link, Plan, decode, header_len, pieces_of, word};
+use plan::{Link, Plan, decode, header_len, notes_of, pieces_of, word};
 
 /// LIMIT: calls of one sample that read the whole stack.
-const ATTEMPTS: u32 = 10;
+const ATTEMPTS: u32 = 12;
+
+/// LIMIT: places of the current frame that are remembered.
+const C_FRAMES: usize = 8;
 
 /// LIMIT: frames of one thread, see `python::stack`.
 const MAX_FRAMES: usize = 50_000;
@@ -75,6 +78,8 @@ pub struct StackWatch {
     /// The stack of the attempt under way.
     links: Vec<Link>,
     best: Vec<Link>,
+    /// What held of the last attempt that did not hold together as a whole.
+    outer: Vec<Link>,
     frames: Vec<WatchedFrame>,
     /// Fingerprint of `frames`.
     fingerprint: u64,
@@ -88,8 +93,9 @@ pub struct StackWatch {
     wanted_locals: Option<(Addr, u32)>,
     torn: u64,
     calls: u64,
-    /// Where the stack pointer of C was when the current frame was noted, for versions that note it there.
-    c_frame: Option<Addr>,
+    /// Where the current frame was noted lately, for versions that note it on the stack of C, a place a level of calls
+    /// from C to Python.
+    c_frames: Vec<Addr>,
 }
 
 impl StackWatch {
@@ -121,6 +127,7 @@ impl StackWatch {
             last: Vec::new(),
             links: Vec::new(),
             best: Vec::new(),
+            outer: Vec::new(),
             frames: Vec::new(),
             fingerprint: 0,
             known: FxHashSet::default(),
@@ -130,7 +137,7 @@ impl StackWatch {
             wanted_locals: None,
             torn: 0,
             calls: 0,
-            c_frame: None,
+            c_frames: Vec::new(),
         })
     }
 
@@ -184,6 +191,7 @@ impl StackWatch {
     ) -> Result<Sampled, ReadError> {
         self.samples += 1;
         self.best.clear();
+        self.outer.clear();
         if self.plan.given.0 != beside || self.plan.given.1 != amid {
             self.plan.given = (beside.to_vec(), amid.to_vec());
             self.plan.stale = true;
@@ -199,6 +207,7 @@ impl StackWatch {
                         return Ok(Sampled::Complete { same: false });
                     }
                     doubtful = Some(fingerprint);
+                    self.keep_outer(0);
                 }
                 Attempt::Torn => self.torn += 1,
                 Attempt::Unknown(addr) => self.probe(memory, layout, addr)?,
@@ -258,7 +267,8 @@ impl StackWatch {
                 return Ok(Attempt::Whole { same: self.last.is_empty() && self.frames.is_empty() });
             }
             Head::CFrame(addr) => {
-                self.c_frame = Some(addr);
+                self.c_frames.insert(0, addr);
+                self.c_frames.truncate(C_FRAMES);
                 self.plan.stale = true;
                 return Ok(Attempt::Torn);
             }
@@ -315,19 +325,43 @@ impl StackWatch {
                 return Attempt::Torn;
             }
         }
-        let outermost = self.links.last().map(|link| link.addr.raw());
-        if self.base.is_some() && self.base != outermost {
+        let Some(outermost) = self.links.last() else { return Attempt::Torn };
+        // A generator that is being resumed or left has no caller for a moment; a thread never begins with one.
+        let begins = outermost.frame.is_none_or(|frame| frame.generator.is_none());
+        if !begins || self.base.is_some_and(|base| base != outermost.addr.raw()) {
             return Attempt::Torn;
         }
         let held = |(position, link): (usize, &Link)| self.plan.held(layout, link, position == 0);
         let moved = self.links.iter().enumerate().rposition(|(position, link)| !held((position, link)));
         let Some(moved) = moved else { return Attempt::Whole { same: false } };
-        let outer = &self.links[moved + 1..];
-        if outer.len() > self.best.len() {
-            self.best.clear();
-            self.best.extend_from_slice(outer);
-        }
+        self.keep_outer(moved + 1);
         Attempt::Torn
+    }
+
+    /// Of the attempt under way the frames from position `first` outwards have held. What two attempts agree on can be
+    /// kept: one of them alone may have read a caller that had been left and was back in another call.
+    fn keep_outer(&mut self, first: usize) {
+        let now = &self.links[first..];
+        let mut agreed = 0;
+        for (now, then) in now.iter().rev().zip(self.outer.iter().rev()) {
+            let same_place = now.addr == then.addr && now.previous == then.previous;
+            let same_code = now.frame.map(|frame| (frame.code, frame.generator))
+                == then.frame.map(|frame| (frame.code, frame.generator));
+            if !same_place || !same_code {
+                break;
+            }
+            // A frame that goes on in the meantime is the last of which the two agree that it is there.
+            agreed += 1;
+            if now.frame != then.frame {
+                break;
+            }
+        }
+        if agreed > self.best.len() {
+            self.best.clear();
+            self.best.extend_from_slice(&now[now.len() - agreed..]);
+        }
+        self.outer.clear();
+        self.outer.extend_from_slice(now);
     }
 
     /// Looks at frames that no piece holds, until the links lead to one that does, and reads them from now on.
@@ -370,10 +404,12 @@ impl StackWatch {
         };
         plan.beside = plan.given.0.iter().map(|span| (add(&mut plan.spans, *span), span.len)).collect();
         plan.pieces = pieces.iter().map(|span| (*span, add(&mut plan.spans, *span), 0)).collect();
-        let first = self.c_frame.map(|addr| add(&mut plan.spans, Span::new(addr, 8)));
+        let notes = notes_of(&self.c_frames);
+        let first: Vec<usize> = notes.iter().map(|span| add(&mut plan.spans, *span)).collect();
         plan.head_at = add(&mut plan.spans, self.head);
-        let second = self.c_frame.map(|addr| add(&mut plan.spans, Span::new(addr, 8)));
-        plan.c_frame_at = first.zip(second);
+        let second = notes.iter().map(|span| add(&mut plan.spans, *span));
+        plan.c_frames =
+            notes.iter().zip(first).zip(second).map(|((span, first), second)| (*span, first, second)).collect();
         plan.amid = plan.given.1.iter().map(|span| (add(&mut plan.spans, *span), span.len)).collect();
         for (span, _, second) in plan.pieces.iter_mut().rev() {
             *second = add(&mut plan.spans, *span);
@@ -405,11 +441,8 @@ impl StackWatch {
                 FrameHead::ThreadState(at) => Some(Head::of(head(at)?)),
                 FrameHead::CFrame { cframe, current_frame } => {
                     let noted = Addr::aligned(head(cframe)?)?.add(current_frame)?;
-                    if self.c_frame != Some(noted) {
-                        return Some(Head::CFrame(noted));
-                    }
-                    let (first, second) = self.plan.c_frame_at?;
-                    let current = word(&self.plan.out, first).filter(|_| self.plan.is_read(first))?;
+                    let Some((first, second)) = self.plan.note(noted) else { return Some(Head::CFrame(noted)) };
+                    let current = word(&self.plan.out, first)?;
                     (word(&self.plan.out, second)? == current).then(|| Head::of(current))
                 }
             },

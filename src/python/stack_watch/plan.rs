@@ -34,8 +34,8 @@ pub(super) struct Plan {
     pub(super) beside: Vec<(usize, usize)>,
     pub(super) amid: Vec<(usize, usize)>,
     pub(super) head_at: usize,
-    /// Offsets of the first and second reading.
-    pub(super) c_frame_at: Option<(usize, usize)>,
+    /// Pieces in which the current frame is noted, with the offsets of the first and second reading.
+    pub(super) c_frames: Vec<(Span, usize, usize)>,
     pub(super) out: Vec<u8>,
     pub(super) results: Vec<Result<(), ReadError>>,
     /// No piece of the last call failed.
@@ -60,6 +60,15 @@ impl Plan {
         self.pieces[..behind].iter().rev().take(4).find_map(|&(span, first, second)| {
             let within = (addr.raw() - span.addr.raw()) as usize;
             let fits = within + len <= span.len && self.is_read(first) && self.is_read(second);
+            fits.then_some((first + within, second + within))
+        })
+    }
+
+    /// Where the word at `addr`, one in which the current frame is noted, is in the buffer.
+    pub(super) fn note(&self, addr: Addr) -> Option<(usize, usize)> {
+        self.c_frames.iter().find_map(|&(span, first, second)| {
+            let within = addr.raw().checked_sub(span.addr.raw())? as usize;
+            let fits = within + 8 <= span.len && self.is_read(first) && self.is_read(second);
             fits.then_some((first + within, second + within))
         })
     }
@@ -102,7 +111,14 @@ impl Plan {
             Frames::Embedded(fields) => (0, fields.instr + 8),
         };
         let part = |at: usize| self.out.get(at + start as usize..at + end as usize);
-        part(link.at.0) == part(link.at.1)
+        let (first, second) = link.at;
+        part(first) == part(second) && self.is_executing(layout, first) && self.is_executing(layout, second)
+    }
+
+    fn is_executing(&self, layout: &Layout, at: usize) -> bool {
+        let Frames::Objects(fields) = &layout.frames else { return true };
+        let (offset, executing) = fields.executing;
+        self.out.get(at + offset as usize).is_some_and(|state| state.cast_signed() == executing)
     }
 }
 
@@ -183,4 +199,11 @@ pub(super) fn pieces_of(layout: &Layout, mut frames: Vec<(usize, Link)>, wanted:
         Span::new(window.addr, (end.next_multiple_of(PAGE) - window.addr.raw()) as usize)
     }));
     pieces
+}
+
+/// The pieces that hold these places on the stack of C: they lie near each other.
+pub(super) fn notes_of(places: &[Addr]) -> Vec<Span> {
+    let mut spans: Vec<Span> = places.iter().map(|addr| Span::new(*addr, 8)).collect();
+    spans.sort_by_key(|span| span.addr);
+    merge_in_order(&spans)
 }

@@ -132,7 +132,7 @@ impl WatchedLoop {
         let mut stack = None;
         for frame in &read.frames {
             match optional(self.naming.stack(memory, &around.layout, tables, stack, frame))? {
-                Some(number) => stack = Some(number),
+                Some(number) => stack = number,
                 None => break,
             }
         }

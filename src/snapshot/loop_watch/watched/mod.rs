@@ -148,7 +148,11 @@ impl WatchedLoop {
 
     /// Takes over what was found out anew, and forgets what is known by address.
     pub(super) fn renew(&mut self, found: Self) {
-        (self.kind, self.gil, self.ready, self.modules) = (found.kind, found.gil, found.ready, found.modules);
+        // libuv's time is found by what it says, which is too old while the loop waits for long.
+        if !matches!((&self.kind, &found.kind), (Kind::Uv(_), Kind::RunOnce)) {
+            self.kind = found.kind;
+        }
+        (self.gil, self.ready, self.modules) = (found.gil, found.ready, found.modules);
         (self.locked_within, self.holder_within) = (found.locked_within, found.holder_within);
         self.naming.forget();
         self.named.clear();
@@ -289,7 +293,7 @@ impl WatchedLoop {
         let innermost = self.stack.frames().iter().find_map(|frame| frame.frame);
         let Some(innermost) = innermost else { return Ok(Some((named, None))) };
         let stack = self.naming.stack(memory, layout, tables, named.caller, &innermost);
-        Ok(optional(stack)?.map(|stack| (named, Some(stack))))
+        Ok(optional(stack)?.map(|stack| (named, stack)))
     }
 
     fn name_callers(
@@ -306,13 +310,13 @@ impl WatchedLoop {
         for (position, frame) in frames.iter().enumerate() {
             let stack = self.naming.stack(memory, layout, tables, named.caller, frame)?;
             if position + 1 < frames.len() {
-                named.caller = Some(stack);
+                named.caller = stack;
             }
             let mut view = crate::target::View::new(memory);
             let mut reader = Reader::new(&mut view, layout, &mut self.naming.caches);
             if let Some(found) = RunOnce::find(&mut reader, frame)? {
                 (run_once, outer) = (Some((found, frame.locals)), Some(position + 1));
-            } else if outer == Some(position) && is_machinery(tables, stack) {
+            } else if outer == Some(position) && stack.is_some_and(|stack| is_machinery(tables, stack)) {
                 outer = Some(position + 1);
             }
         }

@@ -103,9 +103,14 @@ impl WatchedLoop {
             self.idle_frames = Some(self.idle_frames.map_or(frames, |idle| idle.min(frames)));
             return Where { phase, away_since_ns: None, precision_ns: 0, callback: None };
         }
+        if phase == Phase::LeavingSelector {
+            return Where { phase, away_since_ns: None, precision_ns: 0, callback: self.gil_switches() };
+        }
+        // What the callback begins with: the frame that the loop has called.
+        let first = self.idle_frames.and_then(|idle| self.stack.frames().iter().rev().nth(idle));
         let mut callback = FxHasher::default();
         count.hash(&mut callback);
-        self.stack.thread_word(0).hash(&mut callback);
+        first.map(|frame| (frame.addr, frame.frame.map(|frame| frame.code))).hash(&mut callback);
         self.task.as_ref().map(|task| task.info.key).hash(&mut callback);
         Where { phase, away_since_ns: since, precision_ns: 1_000_000, callback: count.map(|_| callback.finish()) }
     }
