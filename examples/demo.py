@@ -1,12 +1,16 @@
 """A small shop with the habits of real asyncio programs, good and bad, to look at with asyncprof.
 
-Runs on Python 3.8 and later without any package, prints `ready PID`, and ends by itself after some minutes.
+Three of its habits block the event loop again and again: a sleep that is not asyncio's, a blocking HTTP client, and a
+calculation. Runs on Python 3.8 and later without any package, prints `ready PID`, and ends by itself after some minutes.
 """
 
 import asyncio
+import http.client
 import os
+import socket
 import sys
 import threading
+import time
 
 LIFETIME = float(sys.argv[1]) if len(sys.argv) > 1 else 300.0
 
@@ -88,6 +92,48 @@ async def charge_card():
     raise ValueError("card 4711 was declined")
 
 
+async def print_labels():
+    """Waits for a slow printer, and keeps everybody else waiting too."""
+    while True:
+        await asyncio.sleep(0.9)
+        time.sleep(0.25)
+
+
+async def check_stock(port):
+    """Asks the warehouse with a blocking client, like requests.get() would."""
+    while True:
+        await asyncio.sleep(1.3)
+        warehouse = http.client.HTTPConnection("127.0.0.1", port)
+        warehouse.request("GET", "/stock")
+        warehouse.getresponse().read()
+        warehouse.close()
+
+
+def score(seconds):
+    """Finds out what goes with what; as long on every machine."""
+    total, end = 0, time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        for number in range(1000):
+            total += number * number
+    return total
+
+
+async def recommend():
+    while True:
+        await asyncio.sleep(1.7)
+        score(0.15)
+
+
+def run_warehouse(server):
+    """A slow server of somebody else, in a thread of this program to keep the example in one file."""
+    while True:
+        connection, _ = server.accept()
+        connection.recv(65536)
+        time.sleep(0.18)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n17")
+        connection.close()
+
+
 async def read_report(stop):
     await asyncio.get_running_loop().run_in_executor(None, stop.wait, LIFETIME)
 
@@ -95,6 +141,8 @@ async def read_report(stop):
 async def main():
     index, accounts, ledger, both = asyncio.Lock(), asyncio.Lock(), asyncio.Lock(), asyncio.Event()
     stop = threading.Event()
+    warehouse = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=run_warehouse, args=(warehouse,), name="warehouse", daemon=True).start()
     tasks = [
         asyncio.create_task(update_prices(), name="prices"),
         asyncio.create_task(run_orders(), name="orders"),
@@ -102,6 +150,9 @@ async def main():
         asyncio.create_task(debit(accounts, ledger, both), name="debit"),
         asyncio.create_task(credit(accounts, ledger, both), name="credit"),
         asyncio.create_task(read_report(stop), name="report"),
+        asyncio.create_task(print_labels(), name="labels"),
+        asyncio.create_task(check_stock(warehouse.getsockname()[1]), name="stock"),
+        asyncio.create_task(recommend(), name="recommend"),
     ]
     failed = asyncio.create_task(charge_card(), name="charge")
     asyncio.create_task(send_receipt(), name="receipt")
@@ -109,10 +160,12 @@ async def main():
     tasks += [asyncio.create_task(search(index), name="search-%d" % number) for number in range(3)]
     await asyncio.sleep(0.1)
     print("ready %d" % os.getpid(), flush=True)
-    await asyncio.sleep(LIFETIME)
-    # The picture has been taken; now be tidy, so that ending is quiet.
-    stop.set()
-    failed.exception()
+    try:
+        await asyncio.sleep(LIFETIME)
+    finally:
+        # The picture has been taken; now be tidy, so that ending is quiet, with Ctrl-C too.
+        stop.set()
+        failed.exception()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

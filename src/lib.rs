@@ -3,7 +3,7 @@
 //! # The way of the data
 //!
 //! ```text
-//! target memory -> python objects -> asyncio's model -> snapshot -> detect -> render -> cli
+//! target memory -> python objects -> asyncio's model -> snapshot -> profile -> detect -> render -> cli
 //! ```
 //!
 //! A folder is a layer, a file is one noun, and `use` points to earlier layers only. `tests/layering.rs` holds the allowed
@@ -15,14 +15,16 @@
 //! | [`python`] | CPython's objects, frames, coroutines, code, threads, and their layout in each version | asyncio |
 //! | [`runtime`] | asyncio: loops, tasks, futures, what waits for what | the output |
 //! | [`snapshot`] | one instant as owned, inert data; the session that takes it | files, terminals |
+//! | [`sampler`] | when to look, again and again: deadlines, the CPU budget, the channel | how anything is read or shown |
+//! | [`profile`] | many instants: what they add up to | the target, what is good or bad, the output |
 //! | [`detect`] | what is wrong in a snapshot | I/O, the clock |
 //! | [`render`] | a snapshot and its findings as bytes, one file a format | the target, the terminal |
 //! | [`cli`] | people: options, exit codes, files, terminal | how anything is read |
 //!
 //! # Invariants
 //!
-//! 1. Nothing after [`snapshot`] can read the target: what it works on holds no addresses that could be followed. Keys of
-//!    tasks and loops are names, nothing more.
+//! 1. Nothing after [`snapshot`] can read the target, but for the [`sampler`] that holds its readers: what the others work on
+//!    holds no addresses that could be followed. Keys of tasks and loops are names, nothing more.
 //! 2. Nothing before [`cli`] prints or exits. (`tests/layering.rs`)
 //! 3. Python versions are compared only in [`python::layout`]; everyone else asks the layout. (`tests/layering.rs`)
 //! 4. No byte of the target can make us panic, loop without bound or allocate without bound. The target is hostile input.
@@ -36,13 +38,16 @@
 //!
 //! - A rule: a type in `src/detect/` and a line in [`detect::RULES`].
 //! - A format: a file in `src/render/`, a variant of [`render::Format`], and a golden file.
-//! - An option: a field in `src/cli/args.rs`; help, completions and environment variables follow from it.
+//! - An option: a field in `src/cli/args.rs` or `src/cli/args/`; help, manual, completions, variables and the keys of
+//!   `asyncprof.toml` follow from it.
 //! - A Python version: a row in [`python::layout`].
 
 pub mod cli;
 pub mod detect;
+pub mod profile;
 pub mod python;
 pub mod render;
 pub mod runtime;
+pub mod sampler;
 pub mod snapshot;
 pub mod target;

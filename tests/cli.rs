@@ -57,6 +57,13 @@ fn a_command_line_without_sense_is_a_usage_error() {
         &["dump", "1", "-f", "xml"],
         &["dump", "1", "--fail-on", "fatal"],
         &["completions", "cobol"],
+        &["attach", "1", "--rate", "fast"],
+        &["attach", "1", "2"],
+        &["record", "1", "--", "true"],
+        &["report"],
+        &["report", "x.aprof", "-f", "svg"],
+        &["flamegraph", "x.aprof", "--pid", "1"],
+        &["flamegraph", "x.aprof", "--by", "magic"],
     ] {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
@@ -133,9 +140,70 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 #[test]
 fn completions_know_every_command() {
     let output = run(&["completions", "bash"]);
-    for command in ["dump", "doctor", "completions"] {
+    for command in COMMANDS {
         assert!(stdout(&output).contains(command), "{command}");
     }
+}
+
+const COMMANDS: [&str; 10] =
+    ["attach", "record", "report", "flamegraph", "export", "dump", "doctor", "demo", "man", "completions"];
+
+#[test]
+fn the_manual_has_every_command_and_its_options() {
+    let output = run(&["man"]);
+    let page = stdout(&output);
+    assert!(page.contains(".TH asyncprof 1"), "{page}");
+    for command in COMMANDS {
+        assert!(page.contains(&format!(".SH ASYNCPROF {}", command.to_uppercase())), "{command}");
+    }
+    assert!(page.contains("cpu\\-budget"));
+}
+
+#[test]
+fn a_value_out_of_range_is_refused_with_the_range() {
+    for (option, value, range) in [
+        ("--rate", "0", "0.1 to 1000000 a second"),
+        ("--rate", "10mhz", "0.1 to 1000000 a second"),
+        ("--task-rate", "1m", "0.01 to 10000 a second"),
+        ("--duration", "0", "10ms to 87600h"),
+        ("--stall", "1us", "1ms to 1h"),
+        ("--stall", "100", "100ms or 100s"),
+        ("--cpu-budget", "1000%", "0.1% to 400% of one core"),
+    ] {
+        for command in [&["attach", NO_PROCESS][..], &["record", NO_PROCESS], &["flamegraph", NO_PROCESS], &["demo"]] {
+            let output = run(&[command, &[option, value]].concat());
+            assert_refused(&output, 2);
+            assert!(stderr(&output).contains(range), "{option} {value}: {}", stderr(&output));
+        }
+    }
+}
+
+#[test]
+fn settings_come_from_the_command_line_then_the_environment_then_the_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let attach = |arguments: &[&str], rate: Option<&str>| {
+        let mut command = asyncprof();
+        command.current_dir(folder.path()).args(["attach", NO_PROCESS]).args(arguments);
+        if let Some(rate) = rate {
+            command.env("ASYNCPROF_RATE", rate);
+        }
+        command.output().unwrap()
+    };
+    let complains = |output: &Output, of: &str| {
+        assert_refused(output, 2);
+        assert!(stderr(output).contains(of), "{}", stderr(output));
+    };
+    fs::write(folder.path().join("pyproject.toml"), "[tool.asyncprof]\nrate = 10\nstall = '50ms'\n").unwrap();
+    assert_refused(&attach(&[], None), 4);
+    complains(&attach(&[], Some("environment")), "'environment'");
+    complains(&attach(&["-r", "line"], Some("environment")), "'line'");
+    assert_refused(&attach(&["-r", "5"], Some("environment")), 4);
+    fs::write(folder.path().join("asyncprof.toml"), "rate = 'own'").unwrap();
+    complains(&attach(&[], None), "asyncprof.toml: rate: it must be a number");
+    fs::write(folder.path().join("asyncprof.toml"), "rat = 10").unwrap();
+    complains(&attach(&[], None), "there is no setting rat\nhint:  did you mean rate?");
+    // Help does not depend on them.
+    assert_eq!(attach(&["--help"], None).status.code(), Some(0));
 }
 
 #[test]

@@ -1,9 +1,17 @@
 //! Every command and option, defined once: help, completions and environment variables come from here.
 //! It must not know what the commands do.
 
+mod watch;
+
 use std::path::PathBuf;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(super) use watch::{
+    AttachArgs, ByName, DemoArgs, ExportArgs, ExportFormat, FlameArgs, FlamegraphArgs, RecordArgs, ReportArgs,
+    ReportFormat, WatchArgs,
+};
 
 use crate::render::Format;
 use crate::snapshot::model::Severity;
@@ -25,18 +33,46 @@ pub struct Cli {
 
 const AFTER_HELP: &str = "\
 Examples:
-  asyncprof dump 4211                 what is every task doing, and what is wrong
-  asyncprof dump --name app.py        the same, found by its command line
-  asyncprof dump 4211 -f tree         who waits for whom
-  asyncprof dump 4211 -o tasks.svg    a flame graph of where the tasks wait
-  asyncprof doctor 4211               why can it not be read, and what would help
+  asyncprof attach 4211                        what blocks the event loop, as it happens, with the line to change
+  asyncprof record -o app.aprof -- python app.py    watch a program from its start, keep everything in a file
+  asyncprof report app.aprof                   the stalls in it, worst first, and how the loops and tasks fared
+  asyncprof flamegraph app.aprof -o app.svg    what the loop executes
+  asyncprof dump 4211                          one instant: what is every task doing, and what is wrong
+  asyncprof dump --name app.py -f tree         who waits for whom, in the process found by its command line
+  asyncprof doctor 4211                        why can it not be read, and what would help
+  asyncprof demo                               all this on an example program
+
+Settings come from the command line, then from ASYNCPROF_... variables, then from asyncprof.toml, then from [tool.asyncprof]
+in pyproject.toml, in this folder or one above it: ASYNCPROF_CPU_BUDGET=2% is cpu-budget = \"2%\".
 
 Exit codes:
   0 fine   1 findings at or above --fail-on   2 usage   3 may not attach   4 no such process, or gone
-  5 not a supported Python, or no event loop   6 a file that cannot be used   125 own failure";
+  5 not a supported Python, or no event loop   6 a file that cannot be used   125 own failure
+  record -- CMD passes the program's status on (128+n for signal n); 126 not executable, 127 not found";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Live: what blocks the event loops, as it happens, and a summary at the end.
+    ///
+    /// Each stall is told on stderr while it lasts: since when, why, in which task, and the line to change. The summary goes
+    /// to stdout. Ctrl-C, --duration or the end of the process end it.
+    #[command(after_help = ATTACH_HELP)]
+    Attach(AttachArgs),
+    /// Watches a process, or a program that it starts, into a file.
+    ///
+    /// The file can be read up to its last second whatever happens to asyncprof, the process or the disk. Nobody else can
+    /// read it.
+    #[command(after_help = RECORD_HELP)]
+    Record(RecordArgs),
+    /// What a recording holds: stalls worst first, loops, tasks, findings, and how far to trust it.
+    #[command(after_help = REPORT_HELP)]
+    Report(ReportArgs),
+    /// Draws where the time goes, of a recording or of a process.
+    #[command(after_help = FLAMEGRAPH_HELP)]
+    Flamegraph(FlamegraphArgs),
+    /// Writes a recording for other tools.
+    #[command(after_help = EXPORT_HELP)]
+    Export(ExportArgs),
     /// One instant: tasks and their stacks, who waits for whom, loops, threads, and what is wrong.
     #[command(after_help = DUMP_HELP)]
     Dump(DumpArgs),
@@ -49,7 +85,55 @@ pub(super) enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+    /// Prints the manual page.
+    ///
+    /// To read it: asyncprof man | man -l -
+    Man,
+    /// Shows all this on an example program with a blocking call, an orphaned task and a slow lock.
+    ///
+    /// Starts the example with python3, watches it for some seconds, and ends it.
+    Demo(DemoArgs),
 }
+
+impl Command {
+    /// Whether it does anything that a setting could be about.
+    pub(super) fn has_settings(&self) -> bool {
+        !matches!(self, Self::Completions { .. } | Self::Man)
+    }
+}
+
+const ATTACH_HELP: &str = "\
+Examples:
+  asyncprof attach 4211
+  asyncprof attach --name gunicorn -d 5m --stall 50ms
+  asyncprof attach 4211 -d 30s -o stalls.aprof -o run.svg > report.txt
+  asyncprof attach 4211 -d 1m -f json | jq '.stalls[0].site'";
+
+const RECORD_HELP: &str = "\
+Examples:
+  asyncprof record 4211 -o app.aprof                Ctrl-C ends it
+  asyncprof record 4211 -d 10m -o app.aprof
+  asyncprof record -o app.aprof -- python app.py    from its first instruction; exits as the program does
+  asyncprof report app.aprof";
+
+const REPORT_HELP: &str = "\
+Examples:
+  asyncprof report app.aprof
+  asyncprof report app.aprof --stall 50ms
+  asyncprof report app.aprof -f json | jq '.stalls[] | {duration_ms, cause, site}'
+  asyncprof report app.aprof -o report.md";
+
+const FLAMEGRAPH_HELP: &str = "\
+Examples:
+  asyncprof flamegraph app.aprof -o run.svg
+  asyncprof flamegraph app.aprof --by await -o waits.svg
+  asyncprof flamegraph after.aprof --diff before.aprof -o diff.svg
+  asyncprof flamegraph 4211 -d 30s -o now.svg";
+
+const EXPORT_HELP: &str = "\
+Examples:
+  asyncprof export app.aprof -f collapsed | flamegraph.pl > app.svg
+  asyncprof export app.aprof --by await -o waits.folded";
 
 const DUMP_HELP: &str = "\
 Examples:
@@ -111,7 +195,7 @@ pub(super) struct DumpArgs {
     pub(super) save_image: Option<PathBuf>,
 
     /// Stop the process while it is read, for a picture of one moment for certain; normally milliseconds.
-    #[arg(long, env = "ASYNCPROF_BLOCKING")]
+    #[arg(long, env = "ASYNCPROF_BLOCKING", value_parser = BoolishValueParser::new())]
     pub(super) blocking: bool,
 
     /// At most so many groups of tasks in the text overview.
@@ -119,7 +203,7 @@ pub(super) struct DumpArgs {
     pub(super) limit: Option<usize>,
 
     /// Keep digits in task names in flame graphs; normally Task-17 is Task-*.
-    #[arg(long, env = "ASYNCPROF_FULL_TASK_NAMES")]
+    #[arg(long, env = "ASYNCPROF_FULL_TASK_NAMES", value_parser = BoolishValueParser::new())]
     pub(super) full_task_names: bool,
 
     /// Exit with 1 when there is a finding at least this bad.

@@ -8,21 +8,46 @@ use crate::snapshot::session::FailureKind;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Done.
-    Fine = 0,
+    Fine,
     /// Findings at or above `--fail-on`.
-    Found = 1,
+    Found,
     /// The command line makes no sense.
-    Usage = 2,
+    Usage,
     /// The kernel does not let us.
-    Forbidden = 3,
+    Forbidden,
     /// No such process, or gone before it was read.
-    Gone = 4,
+    Gone,
     /// Not a Python that is supported, or one without an event loop.
-    Unsupported = 5,
+    Unsupported,
     /// A file that cannot be used.
-    BadFile = 6,
+    BadFile,
     /// Our own failure: a full disk, or a bug.
-    Own = 125,
+    Own,
+    /// `-- CMD` is there but cannot be executed.
+    NotExecutable,
+    /// `-- CMD` is not there.
+    NotFound,
+    /// What `-- CMD` exited with; 128+n when signal n ended it.
+    Child(u8),
+}
+
+impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Fine => 0,
+            Self::Found => 1,
+            Self::Usage => 2,
+            Self::Forbidden => 3,
+            Self::Gone => 4,
+            Self::Unsupported => 5,
+            Self::BadFile => 6,
+            Self::Own => 125,
+            Self::NotExecutable => 126,
+            Self::NotFound => 127,
+            Self::Child(code) => code,
+        }
+    }
 }
 
 impl From<FailureKind> for Exit {
@@ -38,6 +63,6 @@ impl From<FailureKind> for Exit {
 
 impl Termination for Exit {
     fn report(self) -> ExitCode {
-        ExitCode::from(self as u8)
+        ExitCode::from(self.code())
     }
 }

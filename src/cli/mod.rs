@@ -4,17 +4,33 @@
 
 mod abilities;
 mod args;
+mod attach;
+mod child;
+mod config;
+mod demo;
 mod doctor;
 mod dump;
 mod exit;
+mod export;
+mod flamegraph;
 mod image;
+mod live;
 mod output;
 mod processes;
+mod product;
 mod progress;
+mod record;
+mod recording;
+mod replay;
+mod report;
+mod signals;
+mod units;
+mod watching;
 
+use std::io::Write as _;
 use std::path::Path;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser as _};
 
 pub use args::Cli;
 pub use exit::Exit;
@@ -24,8 +40,12 @@ use crate::snapshot::session::AttachError;
 
 /// Reads the command line, does what it says, and answers with the exit code.
 pub fn main() -> Exit {
-    match Cli::try_parse() {
-        Ok(cli) => run(&cli),
+    match parse() {
+        Ok(Ok(cli)) => run(&cli),
+        Ok(Err(failure)) => {
+            failure.report();
+            failure.exit
+        }
         Err(error) => {
             // Help and version are results, and a closed pipe is nobody's error.
             let _ = error.print();
@@ -34,11 +54,32 @@ pub fn main() -> Exit {
     }
 }
 
+/// The command line alone, and if it makes sense once more with the project's settings: help must not depend on them.
+fn parse() -> Result<Result<Cli, Failure>, clap::Error> {
+    let cli = Cli::try_parse()?;
+    if !cli.command.has_settings() {
+        return Ok(Ok(cli));
+    }
+    // Without a folder there are no settings.
+    let Ok(folder) = std::env::current_dir() else { return Ok(Ok(cli)) };
+    match config::apply(Cli::command(), &folder) {
+        Ok(command) => Cli::from_arg_matches(&command.try_get_matches()?).map(Ok),
+        Err(failure) => Ok(Err(failure)),
+    }
+}
+
 fn run(cli: &Cli) -> Exit {
     let done = match &cli.command {
+        args::Command::Attach(args) => attach::run(args, cli.color),
+        args::Command::Record(args) => record::run(args, cli.color),
+        args::Command::Report(args) => report::run(args, cli.color),
+        args::Command::Flamegraph(args) => flamegraph::run(args, cli.color),
+        args::Command::Export(args) => export::run(args, cli.color),
+        args::Command::Demo(args) => demo::run(args, cli.color),
         args::Command::Dump(args) => dump::run(args, cli.color),
         args::Command::Doctor(args) => doctor::run(args),
         args::Command::Completions { shell } => complete(*shell),
+        args::Command::Man => manual(),
     };
     done.unwrap_or_else(|failure| {
         failure.report();
@@ -50,6 +91,26 @@ fn complete(shell: clap_complete::Shell) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "asyncprof", &mut script);
     output::to_stdout(|out| out.write_all(&script))?;
+    Ok(Exit::Fine)
+}
+
+/// All commands on one page: who looks for an option need not know whose it is.
+fn manual() -> Result<Exit, Failure> {
+    let mut command = Cli::command();
+    command.build();
+    let mut page = Vec::new();
+    let written = clap_mangen::Man::new(command.clone()).render(&mut page).and_then(|()| {
+        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+            let man = clap_mangen::Man::new(sub.clone());
+            writeln!(page, ".SH {}", sub.get_display_name().unwrap_or_default().replace('-', " ").to_uppercase())?;
+            man.render_description_section(&mut page)?;
+            man.render_synopsis_section(&mut page)?;
+            man.render_options_section(&mut page)?;
+        }
+        Ok(())
+    });
+    written.map_err(|error| Failure::new(Exit::Own, format!("cannot make the page: {error}")))?;
+    output::to_stdout(|out| out.write_all(&page))?;
     Ok(Exit::Fine)
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -67,12 +68,24 @@ impl Destination {
         match (color, self) {
             (Color::Always, _) => true,
             (Color::Never, _) | (Color::Auto, Self::File { .. }) => false,
-            (Color::Auto, Self::Stdout) => {
-                let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-                io::stdout().is_terminal() && !refused && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
-            }
+            (Color::Auto, Self::Stdout) => io::stdout().is_terminal() && wants_color(),
         }
     }
+}
+
+/// Whether colours would be seen as such in what is said while the work goes on.
+pub(super) fn stderr_shows_color(color: Color) -> bool {
+    match color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => io::stderr().is_terminal() && wants_color(),
+    }
+}
+
+/// What the user and the terminal say, where there is one.
+fn wants_color() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !refused && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// What a file's ending says about its format.
@@ -94,7 +107,12 @@ pub(super) fn width() -> usize {
 
 /// Writes to stdout. A reader that has seen enough (`| head`) is no error.
 pub(super) fn to_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
-    let mut out = BufWriter::new(io::stdout().lock());
+    let stdout = io::stdout().lock();
+    // Beside the standard library's own buffer, which looks for ends of lines in all that is written.
+    let mut out = match stdout.as_fd().try_clone_to_owned() {
+        Ok(stdout) => BufWriter::new(File::from(stdout)),
+        Err(error) => return Err(Failure::new(Exit::Own, format!("cannot write to stdout: {error}"))),
+    };
     match write(&mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::new(Exit::Own, format!("cannot write to stdout: {error}")))
@@ -154,7 +172,8 @@ impl Drop for Unfinished {
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
+/// The folder that a path is in.
+pub(super) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),

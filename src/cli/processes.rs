@@ -25,7 +25,7 @@ pub(super) fn resolve(target: &Target) -> Result<i32, Failure> {
     }
 }
 
-fn find_by_name(pattern: &str) -> Result<i32, Failure> {
+pub(super) fn find_by_name(pattern: &str) -> Result<i32, Failure> {
     let mut matches = list();
     matches.retain(|process| process.command.contains(pattern));
     match matches.as_slice() {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::blocked::{Blocked, is_poll};
 use super::{Rule, name_of, origin};
 use crate::snapshot::Snapshot;
-use crate::snapshot::model::{EventLoop, Finding, FrameId, Severity, Thread, ThreadState};
+use crate::snapshot::model::{EventLoop, Finding, Frame, FrameId, Thread, ThreadState};
 
 /// A loop's thread sleeps in a system call, outside its selector: every other task of the loop waits for it.
 pub(super) struct BlockingCall;
@@ -38,7 +39,10 @@ impl BlockingCall {
         let culprit = origin::find_culprit(snapshot, stack).map(origin::describe);
         let who = task.map_or_else(|| "a callback".to_owned(), name_of);
         let place = culprit.as_ref().map(|frame| format!(" in {frame}")).unwrap_or_default();
-        let kind = Blocked::from_call(call);
+        // Of a stack without a task nobody knows where the machinery ends.
+        let coroutines = task.map_or(0, |task| task.coroutines as usize).min(stack.len());
+        let synchronous: Vec<&Frame> = stack[coroutines..].iter().map(|&id| snapshot.frame(id)).collect();
+        let kind = Blocked::from_call(call, &synchronous);
 
         let mut evidence =
             BTreeMap::from([("syscall", call.into()), ("thread", thread.native_id.into()), ("at", culprit.into())]);
@@ -51,7 +55,7 @@ impl BlockingCall {
             message: format!("{who} blocks the event loop{place}: its thread {} ({call})", kind.doing()),
             tasks: event_loop.running_task.into_iter().collect(),
             evidence,
-            advice: kind.advice().into(),
+            advice: kind.advice(&synchronous).into(),
         }
     }
 }
@@ -59,65 +63,4 @@ impl BlockingCall {
 fn thread_of<'s>(snapshot: &'s Snapshot, event_loop: &EventLoop) -> Option<&'s Thread> {
     let native_id = event_loop.thread?;
     snapshot.threads.iter().find(|thread| thread.native_id == Some(native_id))
-}
-
-fn is_poll(call: &str) -> bool {
-    call.starts_with("epoll_") || matches!(call, "poll" | "ppoll" | "select" | "pselect6")
-}
-
-/// What kind of sleep a system call is, in the words of its remedy.
-enum Blocked {
-    Sleep,
-    Child,
-    Lock,
-    Network,
-    File,
-}
-
-impl Blocked {
-    fn from_call(call: &str) -> Self {
-        match call {
-            "nanosleep" | "clock_nanosleep" | "pause" => Self::Sleep,
-            "wait4" | "waitid" | "waitpid" => Self::Child,
-            call if call.starts_with("futex") => Self::Lock,
-            "connect" | "accept" | "accept4" | "recvfrom" | "recvmsg" | "recvmmsg" | "sendto" | "sendmsg"
-            | "sendmmsg" => Self::Network,
-            call if is_poll(call) => Self::Network,
-            _ => Self::File,
-        }
-    }
-
-    /// One instant does not show how long it takes; a sleep or a child process is never right in an event loop.
-    fn severity(&self) -> Severity {
-        match self {
-            Self::Sleep | Self::Child => Severity::Error,
-            Self::Lock | Self::Network | Self::File => Severity::Warning,
-        }
-    }
-
-    fn doing(&self) -> &'static str {
-        match self {
-            Self::Sleep => "sleeps",
-            Self::Child => "waits for a child process",
-            Self::Lock => "waits for a lock of another thread",
-            Self::Network => "waits for the network",
-            Self::File => "waits for a file or pipe",
-        }
-    }
-
-    fn advice(&self) -> &'static str {
-        match self {
-            Self::Sleep => "Use await asyncio.sleep() instead of time.sleep().",
-            Self::Child => "Use asyncio.create_subprocess_exec() and await its communicate() or wait().",
-            Self::Lock => {
-                "Use asyncio's own locks and queues between tasks; for a lock of another thread, acquire it in \
-                 await asyncio.to_thread()."
-            }
-            Self::Network => {
-                "Use an async client (aiohttp or httpx for HTTP, an async driver for the database), or call the \
-                 blocking one with await asyncio.to_thread()."
-            }
-            Self::File => "Do blocking reads and writes with await asyncio.to_thread().",
-        }
-    }
 }

@@ -44,8 +44,13 @@ fn is_under_library_folder(file: &str) -> bool {
 
 /// The frame to show to the program's author: the innermost of their own code, else of a package, else the innermost.
 pub fn find_culprit<'s>(snapshot: &'s Snapshot, stack: &[FrameId]) -> Option<&'s Frame> {
+    culprit_of(stack.iter().map(|&id| snapshot.frame(id)))
+}
+
+/// The same of frames, outermost first.
+pub fn culprit_of<'f>(frames: impl IntoIterator<Item = &'f Frame>) -> Option<&'f Frame> {
     // `max_by_key` keeps the last of equals, which is the innermost.
-    stack.iter().map(|&id| snapshot.frame(id)).max_by_key(|frame| origin_of(&frame.file))
+    frames.into_iter().max_by_key(|frame| origin_of(&frame.file))
 }
 
 /// `function (file:line)`, or without the line where it cannot be known.

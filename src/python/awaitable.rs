@@ -27,7 +27,11 @@ pub enum AwaitableKind {
 
 /// Kinds by type address.
 #[derive(Default)]
-pub struct AwaitableCache(FxHashMap<Addr, AwaitableKind>);
+pub struct AwaitableCache {
+    kinds: FxHashMap<Addr, AwaitableKind>,
+    /// The one asked for last: most levels of chains are coroutines.
+    last: Option<(Addr, AwaitableKind)>,
+}
 
 /// Types implemented in C whose instances are levels. CPython: Objects/genobject.c.
 const GENERATORS: [&str; 3] = ["coroutine", "generator", "async_generator"];
@@ -37,13 +41,30 @@ const WRAPPERS: [&str; 4] = ["coroutine_wrapper", "async_generator_asend", "asyn
 
 impl Caches {
     /// The kind of the type at `ty`.
+    #[inline]
     pub fn awaitable_kind(
         &mut self,
         view: &mut View<'_>,
         layout: &Layout,
         ty: Addr,
     ) -> Result<AwaitableKind, ReadError> {
-        if let Some(&kind) = self.awaitables.0.get(&ty) {
+        if let Some((last, kind)) = self.awaitables.last
+            && last == ty
+        {
+            return Ok(kind);
+        }
+        let kind = self.find_awaitable_kind(view, layout, ty)?;
+        self.awaitables.last = Some((ty, kind));
+        Ok(kind)
+    }
+
+    fn find_awaitable_kind(
+        &mut self,
+        view: &mut View<'_>,
+        layout: &Layout,
+        ty: Addr,
+    ) -> Result<AwaitableKind, ReadError> {
+        if let Some(&kind) = self.awaitables.kinds.get(&ty) {
             return Ok(kind);
         }
         let info = self.types.get(view, layout, ty)?;
@@ -58,7 +79,7 @@ impl Caches {
         } else {
             AwaitableKind::Other
         };
-        self.awaitables.0.insert(ty, kind);
+        self.awaitables.kinds.insert(ty, kind);
         Ok(kind)
     }
 

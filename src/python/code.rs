@@ -11,7 +11,7 @@ use super::layout::{CodeBody, Layout};
 use super::line_table::LineIndex;
 use super::text::{read_bytes_object, read_str};
 use super::types::TypeCache;
-use crate::target::{Addr, ReadError, View};
+use crate::target::{Addr, ReadError, Span, View};
 
 /// LIMIT: local variables of one function.
 const MAX_LOCALS: i32 = 100_000;
@@ -42,6 +42,13 @@ impl CodeInfo {
     /// The line of the instruction `offset` bytes into the bytecode.
     pub fn line_at(&self, offset: i64) -> Option<u32> {
         self.lines.line_of(offset)
+    }
+
+    /// Whether it is not a program's: the interpreter enters a class's `__init__` through a piece of bytecode of its own,
+    /// which has one and the same name for everything.
+    // CPython: Objects/codeobject.c, 3.12: _Py_InitCleanup.
+    pub fn is_interpreters_own(&self) -> bool {
+        &*self.function == "__init__" && &*self.file == "__init__"
     }
 
     /// Byte offset of an instruction pointer into the main copy of the bytecode.
@@ -126,6 +133,15 @@ impl CodeCache {
             first_instruction,
             lines: LineIndex::parse(&table, code.line_table, first_line),
         })
+    }
+
+    /// The part of a code object that tells whether it is still the one that was read: names, first line, line table.
+    pub fn identity(layout: &Layout, code: Addr) -> Option<Span> {
+        let fields = &layout.code;
+        let places = [fields.filename, fields.name, fields.firstlineno, fields.linetable];
+        let first = places.iter().copied().chain(fields.qualname).min()?;
+        let last = places.iter().copied().chain(fields.qualname).max()?;
+        Some(Span::new(code.add(first)?, (last + 8 - first) as usize))
     }
 
     /// A str object that serves as a name: read once, shared.

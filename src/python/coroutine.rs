@@ -178,8 +178,8 @@ impl ChainWalk {
         iframe_at: u64,
     ) -> Result<Step, ReadError> {
         let Frames::Embedded(fields) = &layout.frames else { return Err(ReadError::Invalid("frame layout")) };
-        let bytes: [u8; GENERATOR_BLOCK] = view.block(object, (iframe_at + fields.localsplus) as usize)?;
-        let block = Block(&bytes);
+        let bytes = view.piece(object, ((iframe_at + fields.localsplus) as usize).min(GENERATOR_BLOCK))?;
+        let block = Block(bytes);
         let states = layout.generator.states;
         let state = block.i8(state_at)?;
         if state == states.executing {

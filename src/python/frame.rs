@@ -118,14 +118,13 @@ impl RawFrame {
     /// The raw words of the first `limit` slots in use, into `words`, which is cleared first.
     pub fn slots(&self, view: &mut View<'_>, limit: u32, words: &mut Vec<u64>) -> Result<(), ReadError> {
         /// Slots read in one piece: most frames have fewer.
-        const PIECE: usize = 32;
+        const PIECE: usize = 64;
         words.clear();
         let slots = self.live_slots.min(limit) as usize;
         while words.len() < slots {
             let count = PIECE.min(slots - words.len());
             let at = self.locals.add(8 * words.len() as u64).ok_or(ReadError::BadPointer(self.locals.raw()))?;
-            let bytes: [u8; 8 * PIECE] = view.block(at, 8 * count)?;
-            words.extend(bytes.as_chunks::<8>().0[..count].iter().map(|word| u64::from_le_bytes(*word)));
+            words.extend(view.piece(at, 8 * count)?.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)));
         }
         Ok(())
     }

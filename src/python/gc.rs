@@ -1,8 +1,9 @@
 //! The collector's lists: every container object of a GIL build is on one of them. It must not know what is looked for.
 
 use super::block::Block;
-use super::layout::{GC_GENERATION_SIZE, GC_HEADER_SIZE, Layout};
-use crate::target::{Addr, ReadError, View};
+use super::layout::{GC_GENERATION_SIZE, GC_HEADER_SIZE};
+use super::reader::Reader;
+use crate::target::{Addr, ReadError};
 
 /// LIMIT: objects walked. Beyond this a walk takes longer than people wait, and says so.
 const MAX_OBJECTS: usize = 5_000_000;
@@ -19,23 +20,25 @@ const FLAGS: u64 = 3;
 /// Calls `visit` with the address and type of every object on the lists of an interpreter (of the runtime, in 3.8).
 /// Goes on to the next list when one does not hold together, and then ends with that error.
 ///
+/// There are very many objects, most of them met here only: who visits must not keep something of each.
+///
 /// # Errors
 /// `Invalid("collector list")` when a list changed while being walked, `Limit("objects")`, and `Unmapped`;
 /// `Invalid("collector layout")` for builds that keep no lists.
 pub fn walk_collected(
-    view: &mut View<'_>,
-    layout: &Layout,
+    reader: &mut Reader<'_, '_>,
     runtime: Addr,
     interpreter: Addr,
-    mut visit: impl FnMut(Addr, Addr),
+    mut visit: impl FnMut(&mut Reader<'_, '_>, Addr, Addr) -> Result<(), ReadError>,
 ) -> Result<(), ReadError> {
+    let layout = reader.layout;
     let base = if layout.gc.in_runtime { runtime } else { interpreter };
     let Some(generations) = layout.gc.generations else { return Err(ReadError::Invalid("collector layout")) };
     let heads = (0..3).map(|index| generations + index * GC_GENERATION_SIZE).chain(layout.gc.permanent);
     let (mut seen, mut result) = (0, Ok(()));
     for head in heads {
         let head = base.add(head).ok_or(ReadError::BadPointer(base.raw()))?;
-        if let Err(error) = walk_ring(view, layout, head, &mut seen, &mut visit) {
+        if let Err(error) = walk_ring(reader, head, &mut seen, &mut visit) {
             result = Err(error);
         }
     }
@@ -43,28 +46,28 @@ pub fn walk_collected(
 }
 
 fn walk_ring(
-    view: &mut View<'_>,
-    layout: &Layout,
+    reader: &mut Reader<'_, '_>,
     head: Addr,
     seen: &mut usize,
-    visit: &mut impl FnMut(Addr, Addr),
+    visit: &mut impl FnMut(&mut Reader<'_, '_>, Addr, Addr) -> Result<(), ReadError>,
 ) -> Result<(), ReadError> {
-    let (mut at, mut next) = (head, view.u64(head, 0)? & !FLAGS);
+    let type_at = GC_HEADER_SIZE + reader.layout.object.ob_type;
+    let (mut at, mut next) = (head, reader.view.u64(head, 0)? & !FLAGS);
     let mut patience = REPAIRS;
     loop {
         let node = Addr::aligned(next).ok_or(ReadError::BadPointer(next))?;
-        view.page_of_list(node);
-        let bytes: [u8; NODE] = view.array(node)?;
-        let block = Block(&bytes);
+        reader.view.page_of_list(node);
+        let block = Block(reader.view.piece(node, NODE)?);
         // Each link must be answered by the one back; a list that was changed under us breaks this somewhere. Then both
         // ends are read afresh: as long as the object we stand at is alive, the walk can go on from it.
-        if block.u64(8)? & !FLAGS != at.raw() {
+        let (onwards, back) = (block.u64(0)? & !FLAGS, block.u64(8)? & !FLAGS);
+        if back != at.raw() {
             if patience == 0 {
                 return Err(ReadError::Invalid("collector list"));
             }
             patience -= 1;
-            view.refresh(&[at, node]);
-            next = view.u64(at, 0)? & !FLAGS;
+            reader.view.refresh(&[at, node]);
+            next = reader.view.u64(at, 0)? & !FLAGS;
             continue;
         }
         if node == head {
@@ -74,8 +77,9 @@ fn walk_ring(
         if *seen > MAX_OBJECTS {
             return Err(ReadError::Limit("objects"));
         }
+        let ty = block.object(type_at)?;
         let object = node.add(GC_HEADER_SIZE).ok_or(ReadError::BadPointer(node.raw()))?;
-        visit(object, block.object(GC_HEADER_SIZE + layout.object.ob_type)?);
-        (at, next) = (node, block.u64(0)? & !FLAGS);
+        visit(reader, object, ty)?;
+        (at, next) = (node, onwards);
     }
 }

@@ -23,5 +23,6 @@ pub mod pthread;
 pub mod reader;
 pub mod refcount;
 pub mod stack;
+pub mod stack_watch;
 pub mod text;
 pub mod types;

@@ -36,6 +36,14 @@ struct Attempt {
     whole: bool,
 }
 
+impl Attempt {
+    /// Whether the outermost frame can be a thread's first: a generator that is being resumed or left has no caller for a
+    /// moment, but no thread begins with one.
+    fn begins(&self) -> bool {
+        self.frames.last().and_then(|link| link.frame).is_none_or(|frame| frame.generator.is_none())
+    }
+}
+
 /// A frame of an attempt: where it is, what it runs (shims run nothing), and the piece that proves it.
 struct Link {
     addr: Addr,
@@ -151,7 +159,7 @@ fn read_frame_objects(view: &mut View<'_>, fields: &FrameObjects, tstate: Addr) 
         attempt.frames.push(Link { addr, frame: Some(frame), anchor: Anchor::new(view, start, len as usize)? });
         next = header.back;
     }
-    attempt.whole = true;
+    attempt.whole = attempt.begins();
     Ok(attempt)
 }
 
@@ -196,7 +204,7 @@ fn read_embedded(
         }
     }
     // Where the thread has a sentinel frame, a walk that ends elsewhere was led astray.
-    attempt.whole = base.is_none_or(|base| base == last || attempt.frames.is_empty());
+    attempt.whole = attempt.begins() && base.is_none_or(|base| base == last || attempt.frames.is_empty());
     Ok(attempt)
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::{Options, escape, label};
+use crate::profile::names::fold_digits;
 use crate::snapshot::Snapshot;
 use crate::snapshot::model::{Finding, Task};
 
@@ -52,20 +53,7 @@ fn task_frame(task: &Task, full: bool) -> String {
     }
 }
 
-/// `Task-17` and `Task-18` as `Task-*`: where a program waits does not depend on a counter.
-fn fold_digits(name: &str) -> String {
-    let mut folded = String::with_capacity(name.len());
-    for character in name.chars() {
-        match character.is_ascii_digit() {
-            true if folded.ends_with('*') => {}
-            true => folded.push('*'),
-            false => folded.push(character),
-        }
-    }
-    folded
-}
-
 /// The semicolon separates frames.
-fn without_separator(text: &str) -> Cow<'_, str> {
+pub(super) fn without_separator(text: &str) -> Cow<'_, str> {
     if text.contains(';') { text.replace(';', ":").into() } else { text.into() }
 }

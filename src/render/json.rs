@@ -45,12 +45,12 @@ pub fn write(snapshot: &Snapshot, findings: &[Finding], _options: &Options, out:
     out.flush()
 }
 
-fn serializer<W: Write>(out: W) -> serde_json::Serializer<W, Harmless> {
+pub(super) fn serializer<W: Write>(out: W) -> serde_json::Serializer<W, Harmless> {
     serde_json::Serializer::with_formatter(out, Harmless)
 }
 
 /// Compact JSON that is safe to print: what a terminal would obey is escaped also where JSON would not demand it.
-struct Harmless;
+pub(super) struct Harmless;
 
 impl serde_json::ser::Formatter for Harmless {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
@@ -138,13 +138,17 @@ impl HexText {
         Self { text, len: len + 2 }
     }
 
+    fn as_bytes(&self) -> &[u8] {
+        &self.text[..self.len]
+    }
+
     fn as_str(&self) -> &str {
-        str::from_utf8(&self.text[..self.len]).expect("digits are ASCII")
+        str::from_utf8(self.as_bytes()).expect("digits are ASCII")
     }
 }
 
 /// An id, as hex.
-struct Key(u64);
+pub(super) struct Key(pub(super) u64);
 
 impl Serialize for Key {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -324,20 +328,27 @@ fn write_task(out: &mut Vec<u8>, context: Context<'_>, task: &Task) -> io::Resul
     }
     out.extend_from_slice(b",\"stack\":");
     out.extend_from_slice(context.stack(&task.stack).get().as_bytes());
-    write!(out, ",\"coroutines\":{},\"stack_end\":", task.coroutines)?;
+    out.extend_from_slice(b",\"coroutines\":");
+    write_value(out, Some(task.coroutines))?;
+    out.extend_from_slice(b",\"stack_end\":");
     write_text(out, task.stack_end.as_ref().map(stack_end))?;
     out.extend_from_slice(b",\"awaiting\":");
     write_awaiting(out, context, task.awaiting.as_ref())?;
     out.extend_from_slice(b",\"awaited_by\":");
     write_keys(out, context, &task.awaited_by);
     out.extend_from_slice(b",\"orphaned\":");
-    write_optional(out, task.orphaned)?;
+    write_value(out, task.orphaned)?;
     out.extend_from_slice(b",\"references\":");
-    write_optional(out, task.references)?;
+    write_value(out, task.references)?;
     out.extend_from_slice(b",\"unretrieved_exception\":");
     write_text(out, task.unretrieved_exception.as_deref())?;
-    write!(out, ",\"cancel_requests\":{},\"age_ms_at_least\":", task.cancel_requests)?;
-    write_optional(out, task.age_ms_at_least)?;
+    out.extend_from_slice(b",\"cancel_requests\":");
+    write_value(out, Some(task.cancel_requests))?;
+    out.extend_from_slice(b",\"age_ms_at_least\":");
+    match task.age_ms_at_least {
+        Some(age) => write!(out, "{age}")?,
+        None => out.extend_from_slice(b"null"),
+    }
     out.push(b'}');
     Ok(())
 }
@@ -378,15 +389,15 @@ fn write_text(out: &mut Vec<u8>, text: Option<&str>) -> io::Result<()> {
     }
 }
 
-fn write_optional<T: std::fmt::Display>(out: &mut Vec<u8>, value: Option<T>) -> io::Result<()> {
-    match value {
-        Some(value) => write!(out, "{value}"),
-        None => out.write_all(b"null"),
-    }
+/// A number or truth value, or null.
+fn write_value<T: Serialize>(out: &mut Vec<u8>, value: Option<T>) -> io::Result<()> {
+    Ok(value.serialize(&mut serializer(out))?)
 }
 
 fn write_key(out: &mut Vec<u8>, key: u64) {
-    write_word(out, HexText::of(key).as_str());
+    out.push(b'"');
+    out.extend_from_slice(HexText::of(key).as_bytes());
+    out.push(b'"');
 }
 
 fn write_keys(out: &mut Vec<u8>, context: Context<'_>, ids: &[TaskId]) {

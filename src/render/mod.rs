@@ -1,4 +1,4 @@
-//! Layer 6: a snapshot and its findings as bytes, one file a format.
+//! Layer 6: a snapshot and its findings, or a watch over time, as bytes, one file a format.
 //!
 //! Nothing here knows the target, files or terminals: whoever calls brings the writer, its width and whether it shows
 //! colours.
@@ -6,10 +6,12 @@
 pub mod collapsed;
 pub mod dot;
 pub mod escape;
+pub mod flamegraph;
 mod groups;
 pub mod json;
 mod label;
 mod paint;
+pub mod report;
 pub mod svg;
 pub mod text;
 pub mod tree;

@@ -353,7 +353,7 @@ fn trouble(standing: Standing) -> Option<&'static str> {
     }
 }
 
-fn plural(number: u64, noun: &str) -> String {
+pub(super) fn plural(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", label::count(number), if number == 1 { "" } else { "s" })
 }
 
@@ -366,7 +366,7 @@ fn bytes(bytes: u64) -> String {
 }
 
 /// Lines of at most so many characters, broken at spaces; a longer word (a path) stands whole.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
     for word in text.split(' ') {

@@ -84,7 +84,11 @@ pub fn read_callback(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Callback
 
 /// What all callbacks of a future are, in their order; of those that did not read well, nothing.
 pub fn read_callbacks(reader: &mut Reader<'_, '_>, callbacks: &[Addr]) -> Result<Vec<Callback>, ReadError> {
-    callbacks.iter().map(|addr| Ok(optional(read_callback(reader, *addr))?.unwrap_or(Callback::Other))).collect()
+    let mut known = Vec::with_capacity(callbacks.len());
+    for addr in callbacks {
+        known.push(optional(read_callback(reader, *addr))?.unwrap_or(Callback::Other));
+    }
+    Ok(known)
 }
 
 fn read_function(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Option<Function>, ReadError> {

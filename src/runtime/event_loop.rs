@@ -81,14 +81,28 @@ pub fn read_running_task(reader: &mut Reader<'_, '_>, thread: &PythonThread) -> 
     }
 }
 
+/// Qualified class name of a loop.
+pub fn read_loop_class(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<String, ReadError> {
+    let ty = reader.view.object(addr, reader.layout.object.ob_type)?;
+    reader.caches.types.qualified_name(reader.view, reader.layout, ty)
+}
+
+/// Where the length of a loop's ready queue is, an i64.
+pub fn find_ready_length(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Option<Addr>, ReadError> {
+    Ok(ready_queue(reader, addr)?.and_then(|queue| queue.add(reader.layout.object.size)))
+}
+
+fn ready_queue(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Option<Addr>, ReadError> {
+    match optional(reader.attribute(addr, "_ready"))?.flatten() {
+        Some(queue) => Ok(Some(queue)),
+        None => find_ready_queue(reader, addr),
+    }
+}
+
 /// Reads the event loop at `addr`.
 pub fn read_loop(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<LoopRecord, ReadError> {
-    let ty = reader.view.object(addr, reader.layout.object.ob_type)?;
-    let class_name = reader.caches.types.qualified_name(reader.view, reader.layout, ty)?;
-    let queue = match optional(reader.attribute(addr, "_ready"))?.flatten() {
-        Some(queue) => Some(queue),
-        None => find_ready_queue(reader, addr)?,
-    };
+    let class_name = read_loop_class(reader, addr)?;
+    let queue = ready_queue(reader, addr)?;
     let (mut ready, mut handles) = (None, Vec::new());
     if let Some(queue) = queue {
         ready = optional(read_deque_len(reader.view, reader.layout, queue))?;

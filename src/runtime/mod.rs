@@ -7,6 +7,7 @@ mod allowance;
 pub mod callback;
 pub mod event_loop;
 pub mod future;
+pub mod iteration;
 pub mod lock;
 pub mod ownership;
 pub mod registry;

@@ -79,7 +79,8 @@ pub fn read_future_references(
     future: &FutureRecord,
     callbacks: &[Callback],
 ) -> Result<FutureReferences, ReadError> {
-    let mut references: Vec<Reference> = future.awaited_by.iter().map(|task| Reference::Own(*task)).collect();
+    let mut references = Vec::with_capacity(future.awaited_by.len() + callbacks.len());
+    references.extend(future.awaited_by.iter().map(|task| Reference::Own(*task)));
     for callback in callbacks {
         match callback {
             Callback::Wakes(task) => references.push(Reference::Wakes(*task)),
@@ -123,6 +124,15 @@ fn read_function_references(
 }
 
 impl LoopReferences {
+    /// Nothing yet, with room for what the futures of so many tasks contribute.
+    pub fn with_room(tasks: usize) -> Self {
+        let mut new = Self::default();
+        new.counts.reserve(tasks);
+        new.stepped.reserve(tasks);
+        new.futures.reserve(2 * tasks);
+        new
+    }
+
     /// Counts what a future contributes, once however often it is added. `is_stale` says of a task whether it was read
     /// later than these references.
     pub fn add(&mut self, found: FutureReferences, is_stale: impl Fn(Addr) -> bool) {
@@ -164,31 +174,30 @@ impl LoopReferences {
 }
 
 /// Strong references to a suspended task beyond those of the event loop's side and its own; `None` when the count
-/// cannot be known (an immortal object, or a count that does not add up because the task moved).
+/// cannot be known (an immortal object, or a count that does not add up because the task moved). `own` finds its own,
+/// see [`count_own_references`]; it is asked only if there are any beyond the loop's.
 pub fn count_other_references(
-    reader: &mut Reader<'_, '_>,
-    holders: &mut HolderTypes,
     task: &TaskRecord,
-    levels: &[Level],
     loop_side: i64,
+    own: impl FnOnce() -> Result<i64, ReadError>,
 ) -> Result<Option<i64>, ReadError> {
     let Some(count) = task.references else { return Ok(None) };
     let mut rest = count - loop_side;
     if rest > 0 {
-        rest -= count_own_references(reader, holders, task, levels)?;
+        rest -= own()?;
     }
     Ok((rest >= 0).then_some(rest))
 }
 
 /// References to a task from its own coroutines and its own callbacks: a cycle, which keeps nothing alive.
-fn count_own_references(
+pub fn count_own_references(
     reader: &mut Reader<'_, '_>,
     holders: &mut HolderTypes,
     task: &TaskRecord,
     levels: &[Level],
 ) -> Result<i64, ReadError> {
     let addr = task.future.addr;
-    let mut own = 0;
+    let (mut own, mut pending) = (0, false);
     let mut looked_into = FxHashSet::default();
     let mut words = Vec::new();
     let mut met = [addr; 4];
@@ -210,8 +219,18 @@ fn count_own_references(
             }
             met.rotate_right(1);
             met[0] = object;
-            if optional(holders.contain(reader, object))? == Some(true) && looked_into.insert(object) {
-                own += optional(count_in_object(reader, object, addr, &mut looked_into))?.unwrap_or(0);
+            let found = match optional(holders.contain(reader, object)) {
+                Ok(Some(true)) if looked_into.insert(object) => {
+                    optional(count_in_object(reader, object, addr, &mut looked_into))
+                }
+                Ok(_) => continue,
+                Err(error) => Err(error),
+            };
+            match found {
+                Ok(found) => own += found.unwrap_or(0),
+                // What is missing of all levels is read together: one after the other would cost a round of the wave each.
+                Err(ReadError::Pending) => pending = true,
+                Err(error) => return Err(error),
             }
         }
     }
@@ -222,7 +241,7 @@ fn count_own_references(
             _ => {}
         }
     }
-    Ok(own)
+    if pending { Err(ReadError::Pending) } else { Ok(own) }
 }
 
 /// Which types are looked into for references to a task: those of most variables are not.

@@ -1,7 +1,7 @@
 //! All tasks of an interpreter, from every list and set in which asyncio keeps them. It must not know what a task is
 //! doing.
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::future::FutureClasses;
 use crate::python::container::read_weak_set;
@@ -207,29 +207,30 @@ pub fn add_unlisted_tasks(
     interpreter: &Interpreter,
     list: &mut TaskList,
 ) -> Result<(), ReadError> {
-    let mut objects: Vec<(Addr, Addr)> = Vec::new();
-    let mut types: FxHashSet<Addr> = FxHashSet::default();
-    let mut candidates = Vec::new();
-    let mut last = None;
-    let walked = walk_collected(reader.view, reader.layout, runtime, interpreter.addr, |object, ty| {
-        // Objects of a kind lie next to each other.
+    let mut types: FxHashMap<Addr, bool> = FxHashMap::default();
+    // Objects of a kind lie next to each other.
+    let (mut last, mut is_task) = (None, false);
+    let walked = walk_collected(reader, runtime, interpreter.addr, |reader, object, ty| {
         if last != Some(ty) {
-            types.insert(ty);
+            is_task = match types.get(&ty) {
+                Some(&known) => known,
+                None => {
+                    let known = match classes.class_of_type(reader, ty) {
+                        Ok(class) => class.kind.is_task(),
+                        Err(error) if error.is_fatal() => return Err(error),
+                        Err(_) => false,
+                    };
+                    types.insert(ty, known);
+                    known
+                }
+            };
             last = Some(ty);
         }
-        objects.push((object, ty));
-    });
-    let mut task_types = FxHashSet::default();
-    for ty in types {
-        match classes.class_of_type(reader, ty) {
-            Ok(class) if class.kind.is_task() => drop(task_types.insert(ty)),
-            Ok(_) => {}
-            Err(error) if error.is_fatal() => return Err(error),
-            Err(_) => {}
+        if is_task {
+            list.add(object);
         }
-    }
-    candidates.extend(objects.into_iter().filter(|(_, ty)| task_types.contains(ty)).map(|(object, _)| object));
-    candidates.into_iter().for_each(|task| list.add(task));
+        Ok(())
+    });
     match walked {
         Ok(()) => Ok(()),
         Err(error) => list.problem("failed tasks among the finished ones", error),

@@ -168,7 +168,7 @@ fn read_python_task(
 fn read_name(reader: &mut Reader<'_, '_>, name: Addr) -> Result<Option<String>, ReadError> {
     if reader.layout.asyncio.lazy_names && reader.type_of(name)?.name == "int" {
         let number = optional(read_int(reader.view, reader.layout, name))?;
-        return Ok(number.map(|number| format!("Task-{number}")));
+        return Ok(number.map(|number| ["Task-", &number.to_string()].concat()));
     }
     // Subclasses of str keep their characters elsewhere; the task is no worse for that.
     optional(reader.str(name))

@@ -95,11 +95,21 @@ pub struct Place<'f> {
 impl Place<'_> {
     /// `locks.Lock.acquire` for asyncio's own code, else nothing.
     fn asyncio_name(&self) -> Option<(&str, &str)> {
-        let (folder, file) = self.named.file.rsplit_once('/')?;
-        let module = file.strip_suffix(".py")?;
-        let is_asyncio = folder == "asyncio" || folder.ends_with("/asyncio");
-        is_asyncio.then_some((module, &*self.named.function))
+        Some((asyncio_module(self.named)?, &*self.named.function))
     }
+}
+
+/// The module of asyncio's own that a frame is in.
+fn asyncio_module(frame: &NamedFrame) -> Option<&str> {
+    let (folder, file) = frame.file.rsplit_once('/')?;
+    let module = file.strip_suffix(".py")?;
+    let is_asyncio = folder == "asyncio" || folder.ends_with("/asyncio");
+    is_asyncio.then_some(module)
+}
+
+/// Whether a frame is asyncio's own. A task whose innermost frame is not waits for just what its future stands for.
+pub fn is_asyncio(frame: &NamedFrame) -> bool {
+    asyncio_module(frame).is_some()
 }
 
 /// Describes what a task with this chain (outermost first) waits for. `waiter` is what its future alone stands for, see

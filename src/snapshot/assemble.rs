@@ -32,21 +32,27 @@ pub(super) struct Taken {
 }
 
 /// The picture of what was captured.
-pub(super) fn assemble(capture: Capture, facts: &Facts, layout: &Layout, taken: Taken) -> Snapshot {
+pub(super) fn assemble(mut capture: Capture, facts: &Facts, layout: &Layout, taken: Taken) -> Snapshot {
     let loop_ids: FxHashMap<Addr, LoopId> =
         capture.loops.iter().enumerate().map(|(n, record)| (record.addr, LoopId(n as u32))).collect();
-    let mut tasks: Vec<Task> =
-        (0..capture.tasks.len()).map(|position| assemble_task(&capture, &loop_ids, position)).collect();
-    let awaiting: Vec<Vec<TaskId>> =
-        tasks.iter().map(|task| task.awaiting.as_ref().map_or(Vec::new(), |awaiting| awaiting.tasks.clone())).collect();
-    for (waiter, awaited) in awaiting.into_iter().enumerate() {
-        for task in awaited {
-            tasks[task.0 as usize].awaited_by.push(TaskId(waiter as u32));
-        }
+    let own_awaiters = own_awaiters(&capture);
+    let mut running: FxHashMap<usize, RunningFrames> = (capture.tasks.iter().enumerate())
+        .filter_map(|(position, walk)| Some((position, running_frames(&capture, walk)?)))
+        .collect();
+    // One by one and in their place, because there can be very many.
+    let mut tasks: Vec<Task> = (std::mem::take(&mut capture.tasks).into_iter().enumerate())
+        .map(|(position, walk)| assemble_task(&capture, &loop_ids, position, walk, running.remove(&position)))
+        .collect();
+    let edges = tasks.iter().enumerate().flat_map(|(waiter, task)| {
+        let awaited = task.awaiting.iter().flat_map(|awaiting| &awaiting.tasks);
+        awaited.map(move |awaited| (TaskId(waiter as u32), *awaited))
+    });
+    for (waiter, awaited) in edges.collect::<Vec<_>>() {
+        tasks[awaited.0 as usize].awaited_by.push(waiter);
     }
-    add_own_awaiters(&capture, &mut tasks);
-    for (task, walk) in tasks.iter_mut().zip(&capture.tasks) {
-        task.orphaned = is_orphaned(task, walk);
+    add_own_awaiters(&own_awaiters, &mut tasks);
+    for task in tasks.iter_mut().filter(|task| task.orphaned.is_none()) {
+        task.orphaned = is_orphaned(task);
     }
     let threads = assemble_threads(&capture, facts);
     let loops = assemble_loops(&capture, facts, &tasks);
@@ -94,41 +100,50 @@ fn gap((what, error): &(String, ReadError)) -> Gap {
     Gap { what: what.clone(), why: error.to_string() }
 }
 
-fn assemble_task(capture: &Capture, loop_ids: &FxHashMap<Addr, LoopId>, position: usize) -> Task {
-    let walk = &capture.tasks[position];
-    let record = walk.record.as_ref();
-    let running = running_frames(capture, walk);
-    let state = task_state(walk, running.is_some());
+/// Whether the task is orphaned is left open here for one that is pending: that takes all tasks.
+fn assemble_task(
+    capture: &Capture,
+    loop_ids: &FxHashMap<Addr, LoopId>,
+    position: usize,
+    walk: TaskWalk,
+    running: Option<RunningFrames>,
+) -> Task {
+    let state = task_state(&walk, running.is_some());
     let (stack, coroutines, stack_end) = match running {
         Some((frames, coroutines)) => (frames, coroutines, None),
         None => {
             let stack: Vec<FrameId> = walk.frames.iter().map(|number| FrameId(*number)).collect();
             let coroutines = stack.len() as u32;
-            (stack, coroutines, stack_end(walk))
+            (stack, coroutines, stack_end(&walk))
         }
     };
     let suspended = matches!(state, TaskState::Waiting | TaskState::Cancelling);
-    let awaiting = walk.wait.as_ref().filter(|_| suspended).map(|wait| Awaiting {
+    let awaiting = walk.wait.filter(|_| suspended).map(|wait| Awaiting {
         kind: wait.kind,
-        detail: wait.detail.clone(),
+        detail: wait.detail,
         tasks: ids(&capture.between.expand(&wait.targets, &capture.index)),
         held_by: wait.lock.and_then(|lock| capture.lock_holders.get(&lock)).map_or(Vec::new(), |held| ids(held)),
     });
+    let record = walk.record.as_ref();
+    let event_loop = record.and_then(|record| record.future.event_loop).and_then(|l| loop_ids.get(&l).copied());
+    let pending = record.is_some_and(|record| record.is_pending());
+    let cancel_requests = record.map_or(0, |record| record.cancel_requests.max(u32::from(record.must_cancel)));
+    let (name, class) = walk.record.map_or((None, None), |record| (record.name, record.class_name));
     Task {
         key: walk.addr.raw(),
-        name: record.and_then(|record| record.name.clone()),
-        class: record.and_then(|record| record.class_name.clone()).filter(|name| name != PLAIN_TASK),
+        name,
+        class: class.filter(|name| name != PLAIN_TASK),
         state,
-        event_loop: record.and_then(|record| record.future.event_loop).and_then(|l| loop_ids.get(&l).copied()),
+        event_loop,
         stack,
         coroutines,
         stack_end,
         awaiting,
         awaited_by: Vec::new(),
-        orphaned: None,
+        orphaned: (!pending || state == TaskState::Running).then_some(false),
         references: capture.other_references.get(position).copied().flatten(),
-        unretrieved_exception: walk.exception.clone(),
-        cancel_requests: record.map_or(0, |record| record.cancel_requests.max(u32::from(record.must_cancel))),
+        unretrieved_exception: walk.exception,
+        cancel_requests,
         age_ms_at_least: None,
     }
 }
@@ -137,9 +152,12 @@ fn ids(positions: &[usize]) -> Vec<TaskId> {
     positions.iter().map(|position| TaskId(*position as u32)).collect()
 }
 
+/// Frames of a running task, and how many of them are coroutines.
+type RunningFrames = (Vec<FrameId>, u32);
+
 /// The frames of a running task, cut out of the stack of the thread that runs it: from its own coroutine to the innermost
-/// frame, or to the coroutine of a task that it started eagerly. With how many of them are coroutines.
-fn running_frames(capture: &Capture, walk: &TaskWalk) -> Option<(Vec<FrameId>, u32)> {
+/// frame, or to the coroutine of a task that it started eagerly.
+fn running_frames(capture: &Capture, walk: &TaskWalk) -> Option<RunningFrames> {
     let root = walk.record.as_ref()?.coroutine?;
     if walk.chain.as_ref().is_some_and(|chain| chain.end != ChainEnd::Running) {
         return None;
@@ -189,7 +207,7 @@ fn stack_end(walk: &TaskWalk) -> Option<StackEnd> {
         ChainEnd::Limit => Some(StackEnd::Limit),
         ChainEnd::Object { .. } => {
             // The iterator of a future is how every chain that waits for one ends.
-            let name = walk.end_type.as_deref()?;
+            let name = walk.end_type.as_ref()?.name.as_str();
             let is_future = name.ends_with("FutureIter");
             (!is_future).then(|| StackEnd::Opaque(name.to_owned()))
         }
@@ -197,28 +215,31 @@ fn stack_end(walk: &TaskWalk) -> Option<StackEnd> {
     }
 }
 
-/// 3.14+: a future itself says who awaits it; what it says is added to what was derived.
-fn add_own_awaiters(capture: &Capture, tasks: &mut [Task]) {
+/// 3.14+: a future itself says who awaits it. Pairs of a pending task and one that awaits it.
+fn own_awaiters(capture: &Capture) -> Vec<(TaskId, TaskId)> {
+    let mut pairs = Vec::new();
     for (position, walk) in capture.tasks.iter().enumerate() {
         let Some(record) = walk.record.as_ref().filter(|record| record.is_pending()) else { continue };
-        for awaiter in &record.future.awaited_by {
-            let Some(&awaiter) = capture.index.get(awaiter) else { continue };
-            let (awaited, awaiter) = (TaskId(position as u32), TaskId(awaiter as u32));
-            // Only of one that waits now: the note stays until the awaiter's next step.
-            let Some(awaiting) = &mut tasks[awaiter.0 as usize].awaiting else { continue };
-            if !awaiting.tasks.contains(&awaited) {
-                awaiting.tasks.push(awaited);
-                tasks[position].awaited_by.push(awaiter);
-            }
+        let awaiters = record.future.awaited_by.iter().filter_map(|awaiter| capture.index.get(awaiter));
+        pairs.extend(awaiters.map(|awaiter| (TaskId(position as u32), TaskId(*awaiter as u32))));
+    }
+    pairs
+}
+
+/// Adds what futures say themselves to what was derived.
+fn add_own_awaiters(pairs: &[(TaskId, TaskId)], tasks: &mut [Task]) {
+    for &(awaited, awaiter) in pairs {
+        // Only of one that waits now: the note stays until the awaiter's next step.
+        let Some(awaiting) = &mut tasks[awaiter.0 as usize].awaiting else { continue };
+        if !awaiting.tasks.contains(&awaited) {
+            awaiting.tasks.push(awaited);
+            tasks[awaited.0 as usize].awaited_by.push(awaiter);
         }
     }
 }
 
-fn is_orphaned(task: &Task, walk: &TaskWalk) -> Option<bool> {
-    let pending = walk.record.as_ref().is_some_and(|record| record.is_pending());
-    if !pending || task.state == TaskState::Running {
-        return Some(false);
-    }
+/// Whether a pending task that does not run is.
+fn is_orphaned(task: &Task) -> Option<bool> {
     if !task.awaited_by.is_empty() {
         return Some(false);
     }

@@ -6,7 +6,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::facts::Facts;
 use super::graph::{Between, complete_targets, find_lock_holders, read_between};
 use super::session::{Progress, Witness};
-use super::task_walk::{Proof, Shared, TaskWalk, Waiter, read_waiter};
+use super::task_walk::{Proof, Shared, TaskWalk, Waiter, can_be_counted, read_waiter};
 use super::threads::{ThreadReading, read_thread_names, read_threads};
 use crate::python::caches::Caches;
 use crate::python::coroutine::ChainEnd;
@@ -17,7 +17,9 @@ use crate::python::reader::{Reader, optional};
 use crate::python::refcount::read_refcount;
 use crate::runtime::event_loop::{LoopRecord, read_handle_task, read_loop};
 use crate::runtime::future::FutureClasses;
-use crate::runtime::ownership::{FutureReferences, HolderTypes, LoopReferences, count_other_references};
+use crate::runtime::ownership::{
+    FutureReferences, HolderTypes, LoopReferences, count_other_references, count_own_references,
+};
 use crate::runtime::registry::{AsyncioModules, TaskList, add_unlisted_tasks, list_tasks};
 use crate::runtime::task::read_task;
 use crate::runtime::wait::{Wait, WaitKind};
@@ -112,7 +114,7 @@ pub(super) fn capture(
         layout,
         view: View::new(memory),
         caches: Caches::default(),
-        shared: Shared { classes: FutureClasses::default(), frames: FrameTable::default() },
+        shared: Shared { holders: Some(HolderTypes::default()), ..Shared::default() },
         interpreters: Vec::new(),
         modules: Vec::new(),
         waiter_references: FxHashMap::default(),
@@ -211,8 +213,10 @@ impl<'c> Capturing<'c> {
             all.append(&mut list.tasks);
         }
         // Interpreters can share what lists their tasks: up to 3.11 asyncio's C module is one for the whole process.
-        let mut seen = FxHashSet::default();
-        all.retain(|task| seen.insert(*task));
+        if self.interpreters.len() > 1 {
+            let mut seen = FxHashSet::default();
+            all.retain(|task| seen.insert(*task));
+        }
         Ok(all)
     }
 
@@ -232,6 +236,7 @@ impl<'c> Capturing<'c> {
                 self.view.forget();
                 // A code object or a type can have been freed together with the coroutine that used it.
                 self.caches = Caches::default();
+                self.shared.holders = Some(HolderTypes::default());
             }
             let mut walks: Vec<TaskWalk> = open.iter().map(|addr| TaskWalk::new(*addr, attempt)).collect();
             let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
@@ -299,20 +304,22 @@ impl<'c> Capturing<'c> {
     /// What each task waits for. A future that many tasks wait for is read once.
     fn describe_waits(&mut self, walks: &mut [TaskWalk], attempt: u32) {
         let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
-        let distinct: FxHashSet<Addr> = walks.iter().filter_map(TaskWalk::waiter).collect();
-        let mut addrs: Vec<Addr> = distinct.into_iter().collect();
-        addrs.sort_unstable();
+        let mut addrs = waited_for(walks);
         let read =
             self.view.wave(&mut addrs, |view, addr| read_waiter(&mut Reader::new(view, layout, caches), shared, *addr));
-        let mut waiters: FxHashMap<Addr, Waiter> = FxHashMap::default();
-        for (addr, found) in addrs.into_iter().zip(read) {
-            if let Ok(Some((waiter, references))) = found {
-                waiters.insert(addr, waiter);
-                self.waiter_references.insert(addr, (attempt, references));
-            }
-        }
+        self.waiter_references.reserve(addrs.len());
+        let waiters: Vec<Option<Waiter>> = (read.into_iter().zip(&addrs))
+            .map(|(found, addr)| {
+                let (waiter, references) = found.ok().flatten()?;
+                self.waiter_references.insert(*addr, (attempt, references));
+                Some(waiter)
+            })
+            .collect();
         self.view.wave(walks, |view, walk| match walk.waiter() {
-            Some(addr) => walk.describe(&mut Reader::new(view, layout, caches), shared, waiters.get(&addr)),
+            Some(addr) => {
+                let waiter = addrs.binary_search(&addr).ok().and_then(|position| waiters[position].as_ref());
+                walk.describe(&mut Reader::new(view, layout, caches), shared, waiter)
+            }
             None => Ok(()),
         });
         // Waiting for something that did not read well is waiting all the same.
@@ -355,6 +362,9 @@ impl<'c> Capturing<'c> {
         let mut view = View::new(self.memory);
         let mut reader = Reader::new(&mut view, self.layout, &mut self.caches);
         for frame in &reading.stack.frames {
+            if optional(reader.code(frame.code))?.is_some_and(|code| code.is_interpreters_own()) {
+                continue;
+            }
             match optional(self.shared.frames.number(&mut reader, frame))? {
                 Some(number) => named.push((number, frame.generator)),
                 None => {
@@ -377,24 +387,25 @@ impl<'c> Capturing<'c> {
         let index: FxHashMap<Addr, usize> = walks.iter().enumerate().map(|(n, walk)| (walk.addr, n)).collect();
         let loops = self.read_loops(&walks, &threads)?;
 
-        let mut references = LoopReferences::default();
+        let mut references = LoopReferences::with_room(walks.len());
         // What was read in an earlier attempt than a task says nothing of the task as it is: it has moved since. What was
         // read later does, because a task of which anything follows from the count is shown to have stood still.
-        let attempts: FxHashMap<Addr, u32> = walks.iter().map(|walk| (walk.addr, walk.attempt)).collect();
+        let attempts: Vec<u32> = walks.iter().map(|walk| walk.attempt).collect();
         let is_stale = |read: u32| {
-            let attempts = &attempts;
-            move |task: Addr| attempts.get(&task).is_some_and(|attempt| *attempt > read)
+            let (attempts, index) = (&attempts, &index);
+            move |task: Addr| index.get(&task).is_some_and(|position| attempts[*position] > read)
         };
-        let waiters: FxHashSet<Addr> = walks.iter().filter_map(TaskWalk::waiter).collect();
+        let waiters = waited_for(&walks);
         // A future's memory is used again at once: what is read where one task waited can be another task's next future.
         // So of a task that waits for one future alone, only that future's word counts.
-        let alone = |walk: &&TaskWalk| walk.wait.as_ref().is_some_and(|wait| wait.targets.is_empty());
-        let waits: FxHashMap<Addr, Addr> =
-            walks.iter().filter(alone).filter_map(|walk| Some((walk.addr, walk.waiter()?))).collect();
+        let waits = |position: &usize| {
+            let walk = &walks[*position];
+            walk.waiter().filter(|_| walk.wait.as_ref().is_some_and(|wait| wait.targets.is_empty()))
+        };
         for (future, (attempt, found)) in std::mem::take(&mut self.waiter_references) {
             // A future for which nobody waits any more wakes nobody.
-            if waiters.contains(&future) {
-                let is_anothers = |task: Addr| waits.get(&task).is_some_and(|waiter| *waiter != future);
+            if waiters.binary_search(&future).is_ok() {
+                let is_anothers = |task: Addr| index.get(&task).and_then(waits).is_some_and(|waiter| waiter != future);
                 references.add(found, |task| is_stale(attempt)(task) || is_anothers(task));
             }
         }
@@ -414,7 +425,7 @@ impl<'c> Capturing<'c> {
             .wave(&mut handles, |view, handle| read_handle_task(&mut Reader::new(view, layout, caches), *handle));
         woken.into_iter().flatten().flatten().for_each(|task| references.add_step(task));
         let lock_holders = find_lock_holders(&mut self.view, layout, caches, &walks);
-        let mut other_references = count_references(&mut self.view, layout, caches, &walks, &references);
+        let mut other_references = count_references(&mut self.view, layout, caches, shared, &walks, &references);
         confirm_orphans(self.memory, layout, caches, &mut shared.classes, &walks, &mut other_references);
         self.quality.batches = self.view.batches();
         self.quality.pieces = self.view.pieces();
@@ -454,26 +465,38 @@ impl<'c> Capturing<'c> {
     }
 }
 
+/// The futures that tasks wait for, each once, in the order of their addresses.
+fn waited_for(walks: &[TaskWalk]) -> Vec<Addr> {
+    let mut futures: Vec<Addr> = walks.iter().filter_map(TaskWalk::waiter).collect();
+    futures.sort_unstable();
+    futures.dedup();
+    futures
+}
+
 /// Strong references to each task beyond those of the event loop's side and its own.
 fn count_references(
     view: &mut View<'_>,
     layout: &Layout,
     caches: &mut Caches,
+    shared: &mut Shared,
     walks: &[TaskWalk],
     references: &LoopReferences,
 ) -> Vec<Option<i64>> {
     let mut items: Vec<usize> = (0..walks.len()).collect();
-    let mut holders = HolderTypes::default();
     let counted = view.wave(&mut items, |view, index| {
         let walk = &walks[*index];
-        // A running step holds references on its stack that cannot be told apart; a torn one is not known.
         let (Some(record), Some(chain)) = (&walk.record, &walk.chain) else { return Ok(None) };
-        if matches!(chain.end, ChainEnd::Running | ChainEnd::Broken(_)) {
+        if !can_be_counted(chain) {
             return Ok(None);
         }
         let Some(loop_side) = references.of(walk.addr) else { return Ok(None) };
-        let mut reader = Reader::new(view, layout, caches);
-        count_other_references(&mut reader, &mut holders, record, &chain.levels, loop_side)
+        count_other_references(record, loop_side, || match walk.own_references {
+            Some(own) => Ok(own),
+            None => {
+                let mut reader = Reader::new(view, layout, caches);
+                count_own_references(&mut reader, shared.holders.get_or_insert_default(), record, &chain.levels)
+            }
+        })
     });
     counted.into_iter().map(|count| count.unwrap_or_default()).collect()
 }

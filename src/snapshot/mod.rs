@@ -8,6 +8,7 @@ mod capture;
 pub mod event;
 pub mod facts;
 mod graph;
+pub mod loop_watch;
 pub mod model;
 pub mod session;
 pub mod tables;

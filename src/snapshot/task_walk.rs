@@ -1,32 +1,38 @@
 //! The reading of one task, in steps that can be resumed: its record, its chain, the names of its frames, and then what
 //! the future it waits for means. The walks of all tasks advance together in a wave. It must not know other tasks.
 
+use std::rc::Rc;
+
 use crate::python::coroutine::{Chain, ChainEnd, ChainWalk};
 use crate::python::frame_table::FrameTable;
 use crate::python::reader::{Reader, optional};
+use crate::python::types::TypeInfo;
 use crate::runtime::callback::read_callbacks;
 use crate::runtime::future::{FutureClasses, FutureState};
-use crate::runtime::ownership::{FutureReferences, read_future_references};
+use crate::runtime::ownership::{FutureReferences, HolderTypes, count_own_references, read_future_references};
 use crate::runtime::task::{TaskRecord, describe_exception, read_task};
-use crate::runtime::wait::{Place, Wait, WaitKind, describe_future, describe_wait};
+use crate::runtime::wait::{Place, Wait, WaitKind, describe_future, describe_wait, is_asyncio};
 use crate::target::{Addr, ReadError, Span, View};
 
 /// A task as far as it was read.
 pub(super) struct TaskWalk {
     pub(super) addr: Addr,
     pub(super) record: Option<TaskRecord>,
-    chain_walk: Option<ChainWalk>,
+    /// Under way only while a page is missing.
+    chain_walk: Option<Box<ChainWalk>>,
     pub(super) chain: Option<Chain>,
     /// Numbers of the frames of the chain's levels.
     pub(super) frames: Vec<u32>,
     pub(super) waiter_state: Option<FutureState>,
     pub(super) wait: Option<Wait>,
     pub(super) references: Option<FutureReferences>,
+    /// References to the task from its own frames and callbacks, where these were looked for and could be told.
+    pub(super) own_references: Option<i64>,
     /// In which attempt it was read.
     pub(super) attempt: u32,
     pub(super) exception: Option<String>,
-    /// Name of the type that the chain ends in.
-    pub(super) end_type: Option<String>,
+    /// The type that the chain ends in.
+    pub(super) end_type: Option<Rc<TypeInfo>>,
 }
 
 /// How many of the innermost levels are looked at to tell what a task waits for.
@@ -54,9 +60,12 @@ pub(super) fn read_waiter(
 }
 
 /// What the walks of all tasks share.
+#[derive(Default)]
 pub(super) struct Shared {
     pub(super) classes: FutureClasses,
     pub(super) frames: FrameTable,
+    /// Only where references are counted.
+    pub(super) holders: Option<HolderTypes>,
 }
 
 impl TaskWalk {
@@ -71,6 +80,7 @@ impl TaskWalk {
             waiter_state: None,
             wait: None,
             references: None,
+            own_references: None,
             exception: None,
             end_type: None,
         }
@@ -121,10 +131,10 @@ impl TaskWalk {
         }
         if self.chain.is_none() {
             let Some(root) = record.coroutine else { return Err(ReadError::Invalid("pending task")) };
-            let mut walk = self.chain_walk.take().unwrap_or_else(|| ChainWalk::new(root));
+            let mut walk = self.chain_walk.take().map_or_else(|| ChainWalk::new(root), |walk| *walk);
             let advanced = walk.advance(reader.view, reader.layout, reader.caches);
             if advanced.is_err() {
-                self.chain_walk = Some(walk);
+                self.chain_walk = Some(Box::new(walk));
                 return advanced;
             }
             self.chain = Some(walk.into_chain());
@@ -142,16 +152,26 @@ impl TaskWalk {
         record: &TaskRecord,
         chain: &Chain,
     ) -> Result<(), ReadError> {
+        self.frames.reserve_exact(chain.levels.len().saturating_sub(self.frames.len()));
         while let Some(level) = chain.levels.get(self.frames.len()) {
             let number = shared.frames.number(reader, &level.frame)?;
             self.frames.push(number);
         }
         if let (None, ChainEnd::Object { ty, .. }) = (&self.end_type, chain.end) {
-            self.end_type = Some(reader.caches.types.get(reader.view, reader.layout, ty)?.name.clone());
+            self.end_type = Some(reader.caches.types.get(reader.view, reader.layout, ty)?);
         }
         if self.references.is_none() {
             let callbacks = read_callbacks(reader, &record.future.callbacks)?;
             self.references = Some(read_future_references(reader, &record.future, &callbacks)?);
+        }
+        // Now, because its frames are at hand. The one reference that nearly every task has is its wakeup's; of a task that
+        // has no other it will hardly be asked who holds it.
+        if let Some(holders) = &mut shared.holders
+            && self.own_references.is_none()
+            && can_be_counted(chain)
+            && record.references.is_some_and(|count| count > 1)
+        {
+            self.own_references = optional(count_own_references(reader, holders, record, &chain.levels))?;
         }
         Ok(())
     }
@@ -173,6 +193,12 @@ impl TaskWalk {
             self.wait = Some(Wait::new(WaitKind::Other));
             return Ok(());
         };
+        // Of ten thousand tasks most wait for a future in code of the program.
+        if !self.frames.last().is_some_and(|leaf| shared.frames.get(*leaf).is_some_and(is_asyncio)) {
+            self.wait = Some(waiter.wait.clone());
+            self.waiter_state = Some(waiter.state);
+            return Ok(());
+        }
         let levels = self.chain.iter().flat_map(|chain| &chain.levels);
         // The innermost few are all that tells what is waited for.
         let skipped = self.frames.len().saturating_sub(INNERMOST);
@@ -207,6 +233,12 @@ impl TaskWalk {
         self.wait = None;
         self.waiter_state = None;
     }
+}
+
+/// Whether all references from the frames of a chain can be told: a running step holds some on its stack that cannot be
+/// told apart; those of a torn one are not known.
+pub(super) fn can_be_counted(chain: &Chain) -> bool {
+    !matches!(chain.end, ChainEnd::Running | ChainEnd::Broken(_))
 }
 
 /// Anchors of many tasks that are compared with the memory as it is now, those of one task in one system call.

@@ -6,6 +6,9 @@ use memmap2::{Advice, MmapMut};
 /// Bytes of the first piece: enough for a look at a thread's stack.
 const SMALLEST: usize = 64 << 10;
 
+/// Bytes of the second: who needs more than a little mostly needs much.
+const SECOND: usize = 4 << 20;
+
 /// Bytes of the largest piece that is made before it is needed.
 const LARGEST: usize = 16 << 20;
 
@@ -13,7 +16,7 @@ const LARGEST: usize = 16 << 20;
 const HUGE: usize = 4 << 20;
 
 /// Where a part of an arena is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Part {
     piece: u32,
     offset: u32,
@@ -21,6 +24,7 @@ pub(super) struct Part {
 
 impl Part {
     /// The place `bytes` further on in the same part.
+    #[inline]
     pub(super) fn at(self, bytes: usize) -> Self {
         Self { offset: self.offset + bytes as u32, ..self }
     }
@@ -38,8 +42,12 @@ impl Arena {
     /// A new part of `len` bytes (zeros); `None` when the system has no memory for it.
     pub(super) fn allocate(&mut self, len: usize) -> Option<(Part, &mut [u8])> {
         if self.pieces.last().is_none_or(|piece| piece.len() - self.used < len) {
-            let last = self.pieces.last().map_or(SMALLEST / 4, |piece| piece.len());
-            let size = (4 * last).min(LARGEST).max(len);
+            let usual = match &self.pieces[..] {
+                [] => SMALLEST,
+                [_] => SECOND,
+                _ => LARGEST,
+            };
+            let size = usual.max(len);
             // Offsets are kept in 32 bits.
             u32::try_from(size).ok()?;
             let piece = MmapMut::map_anon(size).ok()?;
@@ -57,6 +65,7 @@ impl Arena {
     }
 
     /// `len` bytes from a place on.
+    #[inline(always)]
     pub(super) fn bytes(&self, part: Part, len: usize) -> &[u8] {
         let start = part.offset as usize;
         &self.pieces[part.piece as usize][start..start + len]

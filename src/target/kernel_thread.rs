@@ -87,6 +87,66 @@ impl SystemCall {
         Some(Self::In { number: first.parse().ok()?, arguments })
     }
 
+    /// The descriptor that it is about, where its first argument is one.
+    pub fn descriptor(self) -> Option<i32> {
+        const ABOUT_ONE: [&str; 35] = [
+            "read",
+            "write",
+            "close",
+            "fstat",
+            "lseek",
+            "ioctl",
+            "pread64",
+            "pwrite64",
+            "readv",
+            "writev",
+            "sendfile",
+            "connect",
+            "accept",
+            "accept4",
+            "sendto",
+            "recvfrom",
+            "sendmsg",
+            "recvmsg",
+            "sendmmsg",
+            "recvmmsg",
+            "fcntl",
+            "flock",
+            "fsync",
+            "fdatasync",
+            "getdents",
+            "getdents64",
+            "splice",
+            "sync_file_range",
+            "fallocate",
+            "preadv",
+            "pwritev",
+            "syncfs",
+            "copy_file_range",
+            "epoll_wait",
+            "epoll_pwait",
+        ];
+        match (self, self.name()) {
+            (Self::In { arguments, .. }, Some(name)) if ABOUT_ONE.contains(&name) => i32::try_from(arguments[0]).ok(),
+            _ => None,
+        }
+    }
+
+    /// Whether it waits for events of several descriptors, as an event loop's selector does.
+    pub fn is_selector(self) -> bool {
+        const SELECTORS: [&str; 8] =
+            ["epoll_wait", "epoll_pwait", "epoll_pwait2", "select", "pselect6", "poll", "ppoll", "io_uring_enter"];
+        self.name().is_some_and(|name| SELECTORS.contains(&name))
+    }
+
+    /// The word that it waits on, for a wait of one thread for another (a lock, a condition).
+    pub fn futex(self) -> Option<u64> {
+        match (self, self.name()) {
+            (Self::In { arguments, .. }, Some("futex" | "futex_wait")) => Some(arguments[0]),
+            _ => None,
+        }
+    }
+
     /// Its name, where it is one of those that wait.
     pub fn name(self) -> Option<&'static str> {
         match self {

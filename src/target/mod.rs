@@ -15,12 +15,15 @@ pub mod maps;
 pub mod memory;
 pub mod permission;
 pub mod process;
+pub mod program;
 pub mod stopped;
 pub mod store;
+pub mod thread_watch;
 pub mod view;
 
 pub use access::AccessError;
 pub use addr::{Addr, Span};
 pub use memory::{Memory, ReadError};
 pub use process::Process;
+pub use program::Program;
 pub use view::View;

@@ -23,6 +23,15 @@ const MAX_BYTES: u64 = 4 << 30;
 /// Pages that are remembered beside the map; a power of two.
 const RECENT: usize = 512;
 
+/// No page has this number.
+const NO_PAGE: u64 = u64::MAX;
+
+/// From this many items on one of them goes ahead of a wave.
+const MANY: usize = 64;
+
+/// LIMIT: rounds in which it goes ahead.
+const ROUNDS_AHEAD: usize = 16;
+
 /// LIMIT: pages read ahead: 1 MiB, one of CPython's arenas (3.10+).
 const MAX_AHEAD: u64 = 256;
 
@@ -45,7 +54,9 @@ pub struct View<'m> {
     wanted: Option<Vec<u64>>,
     /// Pages asked for lately, by the low bits of their number: most reads are near one of them, and this is several times
     /// faster than the map.
-    recent: Box<[Option<(u64, Part)>; RECENT]>,
+    recent: Box<[(u64, Part); RECENT]>,
+    /// The last piece that did not lie on one page.
+    joined: Vec<u8>,
     /// Pages read ahead of a miss outside waves; grows while it pays, see [`View::page_of_list`].
     ahead: u64,
     /// The memory wants to know what is looked at.
@@ -92,7 +103,8 @@ impl<'m> View<'m> {
             batches: 0,
             pieces: 0,
             wanted: None,
-            recent: Box::new([None; RECENT]),
+            recent: Box::new([(NO_PAGE, Part::default()); RECENT]),
+            joined: Vec::new(),
             ahead: 0,
             telling: pages_from.wants_decoded(),
             touched: None,
@@ -140,7 +152,7 @@ impl<'m> View<'m> {
         self.pages_from.renew();
         self.pages.clear();
         self.arena.clear();
-        self.recent.fill(None);
+        self.recent.fill((NO_PAGE, Part::default()));
     }
 
     /// The memory behind the view, for reads that must not come from the cache.
@@ -201,25 +213,42 @@ impl<'m> View<'m> {
         mut step: impl FnMut(&mut Self, &mut I) -> Result<O, ReadError>,
     ) -> Vec<Result<O, ReadError>> {
         let mut answers: Vec<Result<O, ReadError>> = items.iter().map(|_| Err(ReadError::Pending)).collect();
-        let mut open: Vec<usize> = (0..items.len()).collect();
-        while !open.is_empty() {
-            self.wanted = Some(Vec::new());
-            open.retain(|&index| {
-                answers[index] = step(self, &mut items[index]);
-                matches!(answers[index], Err(ReadError::Pending))
-            });
-            // Every page fetched here becomes an answer, right or wrong, so that each round settles something; a step
-            // that is pending without wanting a page could never end.
-            let wanted = self.wanted.take().unwrap_or_default();
-            if wanted.is_empty() {
-                for &index in &open {
-                    answers[index] = Err(ReadError::Invalid("wave"));
-                }
-                break;
+        if items.len() >= MANY {
+            // What all items need (types, code objects, names) is met one page after the other, and each time all of them
+            // would begin again. One from the middle is like most of them, and finds these pages for all.
+            let mut ahead = vec![items.len() / 2];
+            for _ in 0..ROUNDS_AHEAD {
+                self.round(&mut ahead, items, &mut answers, &mut step);
             }
-            self.fetch_sorted(wanted);
+        }
+        let mut open: Vec<usize> =
+            (0..items.len()).filter(|&index| matches!(answers[index], Err(ReadError::Pending))).collect();
+        while !open.is_empty() {
+            self.round(&mut open, items, &mut answers, &mut step);
         }
         answers
+    }
+
+    /// Runs the step of each open item and reads what these found missing.
+    fn round<I, O>(
+        &mut self,
+        open: &mut Vec<usize>,
+        items: &mut [I],
+        answers: &mut [Result<O, ReadError>],
+        step: &mut impl FnMut(&mut Self, &mut I) -> Result<O, ReadError>,
+    ) {
+        self.wanted = Some(Vec::new());
+        open.retain(|&index| {
+            answers[index] = step(self, &mut items[index]);
+            matches!(answers[index], Err(ReadError::Pending))
+        });
+        // Every page fetched here becomes an answer, right or wrong, so that each round settles something; a step that is
+        // pending without wanting a page could never end.
+        let wanted = self.wanted.take().unwrap_or_default();
+        if wanted.is_empty() {
+            open.drain(..).for_each(|index| answers[index] = Err(ReadError::Invalid("wave")));
+        }
+        self.fetch_sorted(wanted);
     }
 
     /// One item's [`View::wave`]: runs `step` until it has a final answer.
@@ -232,7 +261,7 @@ impl<'m> View<'m> {
         for addr in addrs {
             let page = addr.raw() / PAGE;
             self.pages.remove(&page);
-            self.recent[page as usize % RECENT] = None;
+            self.recent[page as usize % RECENT].0 = NO_PAGE;
         }
         self.prefetch(addrs.iter().map(|addr| Span::new(*addr, 1)));
     }
@@ -240,14 +269,17 @@ impl<'m> View<'m> {
     /// Makes the page at `addr` present for a walk along a linked list, whose next page is only known when this one is
     /// here: reads a window of neighbours with it, a larger one as long as windows touch each other. Neighbours in a list
     /// are mostly neighbours in memory, and a larger piece costs less than another call.
+    #[inline]
     pub fn page_of_list(&mut self, addr: Addr) {
         let page = addr.raw() / PAGE;
-        let recent = self.recent[page as usize % RECENT];
-        if recent.is_some_and(|(recent, _)| recent == page) || self.pages.contains_key(&page) {
-            return;
+        if self.recent[page as usize % RECENT].0 != page && !self.pages.contains_key(&page) {
+            self.fetch_window(page);
         }
+    }
+
+    fn fetch_window(&mut self, page: u64) {
         // What is kept already costs no call.
-        if self.pages_from.keeps(addr) {
+        if page_addr(page).is_some_and(|addr| self.pages_from.keeps(addr)) {
             self.fetch(&[page]);
             return;
         }
@@ -342,7 +374,8 @@ impl<'m> View<'m> {
             let within = (at % PAGE) as usize;
             let len = out.len().min(PAGE as usize - within);
             let (part, rest) = out.split_at_mut(len);
-            part.copy_from_slice(&self.page(at / PAGE)?[within..within + len]);
+            let page = self.page(at / PAGE)?;
+            part.copy_from_slice(self.arena.bytes(page.at(within), len));
             self.tell(at, len);
             out = rest;
             at += len as u64;
@@ -369,14 +402,42 @@ impl<'m> View<'m> {
     }
 
     #[inline]
-    fn page(&mut self, page: u64) -> Result<&[u8], ReadError> {
-        let part = match self.recent[page as usize % RECENT] {
-            Some((recent, part)) if recent == page => part,
-            _ => self.find_page(page)?,
-        };
-        Ok(self.arena.bytes(part, PAGE as usize))
+    fn page(&mut self, page: u64) -> Result<Part, ReadError> {
+        match self.recent[page as usize % RECENT] {
+            (recent, part) if recent == page => Ok(part),
+            _ => self.find_page(page),
+        }
     }
 
+    /// The `len` bytes at `addr` where they were put, for who decodes them at once: copied only when they do not lie on one
+    /// page.
+    #[inline(always)]
+    pub fn piece(&mut self, addr: Addr, len: usize) -> Result<&[u8], ReadError> {
+        let (page, within) = (addr.raw() / PAGE, (addr.raw() % PAGE) as usize);
+        let (recent, part) = self.recent[page as usize % RECENT];
+        // Nearly every read ends here.
+        if recent == page && within + len <= PAGE as usize && !self.telling {
+            return Ok(self.arena.bytes(part.at(within), len));
+        }
+        self.find_piece(addr, len)
+    }
+
+    #[inline(never)]
+    fn find_piece(&mut self, addr: Addr, len: usize) -> Result<&[u8], ReadError> {
+        let within = (addr.raw() % PAGE) as usize;
+        if within + len <= PAGE as usize {
+            let part = self.page(addr.raw() / PAGE)?;
+            self.tell(addr.raw(), len);
+            return Ok(self.arena.bytes(part.at(within), len));
+        }
+        let mut joined = std::mem::take(&mut self.joined);
+        joined.resize(len, 0);
+        let copied = self.copy(addr, &mut joined);
+        self.joined = joined;
+        copied.map(|()| &self.joined[..])
+    }
+
+    #[cold]
     fn find_page(&mut self, page: u64) -> Result<Part, ReadError> {
         let mut known = self.pages.get(&page).copied();
         if known.is_none() {
@@ -388,22 +449,14 @@ impl<'m> View<'m> {
             known = self.pages.get(&page).copied();
         }
         let part = known.unwrap_or(Err(ReadError::BadPointer(page * PAGE)))?;
-        self.recent[page as usize % RECENT] = Some((page, part));
+        self.recent[page as usize % RECENT] = (page, part);
         Ok(part)
     }
 
     /// `N` bytes at `addr` as an array.
-    #[inline]
+    #[inline(always)]
     pub fn array<const N: usize>(&mut self, addr: Addr) -> Result<[u8; N], ReadError> {
-        let within = (addr.raw() % PAGE) as usize;
-        let mut out = [0; N];
-        if within + N <= PAGE as usize {
-            out.copy_from_slice(&self.page(addr.raw() / PAGE)?[within..within + N]);
-            self.tell(addr.raw(), N);
-        } else {
-            self.copy(addr, &mut out)?;
-        }
-        Ok(out)
+        Ok(*self.piece(addr, N)?.first_chunk().expect("a piece has the length that was asked for"))
     }
 
     /// The first `len` bytes of an array are those at `addr`, the rest are zeros: for structures whose size differs
@@ -412,13 +465,7 @@ impl<'m> View<'m> {
     pub fn block<const N: usize>(&mut self, addr: Addr, len: usize) -> Result<[u8; N], ReadError> {
         let mut out = [0; N];
         let len = len.min(N);
-        let within = (addr.raw() % PAGE) as usize;
-        if within + len <= PAGE as usize {
-            out[..len].copy_from_slice(&self.page(addr.raw() / PAGE)?[within..within + len]);
-            self.tell(addr.raw(), len);
-        } else {
-            self.copy(addr, &mut out[..len])?;
-        }
+        out[..len].copy_from_slice(self.piece(addr, len)?);
         Ok(out)
     }
 

@@ -19,7 +19,7 @@ async def heartbeat():
 
 async def main():
     loop = asyncio.get_event_loop()
-    kept = [loop.create_task(heartbeat()) for _ in range(COUNT)]
+    kept = [loop.create_task(heartbeat(), name=f"beat-{number}") for number in range(COUNT)]
     loop.add_reader(0, os._exit, 0)
     with open(sys.argv[1], "w") as truth:
         truth.write('{"count": %d}' % COUNT)

@@ -240,6 +240,8 @@ pub struct FrameObjects {
     pub lasti_unit: i64,
     /// i8, 3.10 only: the frame's state, see [`Generator::states`].
     pub state: Option<Offset>,
+    /// i8, and what it is while the frame executes: a frame that has returned stays in memory as it was otherwise.
+    pub executing: (Offset, i8),
     /// Locals.
     pub localsplus: Offset,
     /// Opcode that follows the current instruction when suspended in an await.

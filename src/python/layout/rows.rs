@@ -75,6 +75,7 @@ fn v3_8() -> Layout {
             lasti: 104,
             lasti_unit: 1,
             state: None,
+            executing: (116, 1),
             localsplus: 360,
             yield_from: 72,
         }),
@@ -207,6 +208,7 @@ fn v3_10() -> Layout {
         lasti: 96,
         lasti_unit: 2,
         state: Some(108),
+        executing: (108, 0),
         localsplus: 352,
         yield_from: 72,
     });

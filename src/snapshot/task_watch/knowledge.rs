@@ -6,8 +6,6 @@
 
 use crate::python::attribute::AttributeCache;
 use crate::python::caches::Caches;
-use crate::python::frame_table::FrameTable;
-use crate::runtime::future::FutureClasses;
 use crate::snapshot::model::{Frame, FrameId};
 use crate::snapshot::tables::Tables;
 use crate::snapshot::task_walk::Shared;
@@ -30,12 +28,7 @@ pub(super) struct Knowledge {
 
 impl Knowledge {
     pub(super) fn new() -> Self {
-        Self {
-            caches: Caches::default(),
-            shared: Shared { classes: FutureClasses::default(), frames: FrameTable::default() },
-            words: Words::default(),
-            frame_ids: Vec::new(),
-        }
+        Self { caches: Caches::default(), shared: Shared::default(), words: Words::default(), frame_ids: Vec::new() }
     }
 
     /// Forgets everything.

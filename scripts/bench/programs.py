@@ -1,0 +1,73 @@
+"""Starts the programs that are measured, and the tools that measure them. It knows no figure and no goal."""
+
+import contextlib
+import json
+import os
+import selectors
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LEGAL_STACKS = ROOT / "tests" / "programs" / "legal_stacks.py"
+START_SECONDS = 60
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def build_asyncprof():
+    say("building...")
+    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=ROOT, check=True)
+    return str(ROOT / "target" / "release" / "asyncprof")
+
+
+def build_loop_samples():
+    """examples/loop_samples: the loop tier alone, as fast as it goes."""
+    say("building...")
+    command = ["cargo", "build", "--release", "--locked", "--quiet", "--example", "loop_samples"]
+    subprocess.run(command, cwd=ROOT, check=True)
+    return str(ROOT / "target" / "release" / "examples" / "loop_samples")
+
+
+def on(cores):
+    return lambda: os.sched_setaffinity(0, cores)
+
+
+def split_cores():
+    """One for the program, the others for who measures it."""
+    cores = sorted(os.sched_getaffinity(0))
+    return {cores[0]}, set(cores[1:]) or {cores[0]}
+
+
+@contextlib.contextmanager
+def running(command, cores=None):
+    """A program that prints `ready…`: the process, and the words after it."""
+    preexec = on(cores) if cores else None
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=preexec)
+    try:
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            words = process.stdout.readline().decode().split() if selector.select(START_SECONDS) else []
+        if words[:1] != ["ready"]:
+            raise RuntimeError("%s did not start" % command[1])
+        yield process, words[1:]
+    finally:
+        process.kill()
+        process.wait()
+
+
+def loop_samples(binary, pid, kept, seconds, options=(), cores=None):
+    """What examples/loop_samples says."""
+    command = [binary, str(pid), str(kept), str(seconds), *options]
+    done = subprocess.run(command, capture_output=True, preexec_fn=on(cores) if cores else None, timeout=seconds + START_SECONDS)
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr.decode().strip())
+    return json.loads(done.stdout)
+
+
+def cpu_seconds(pid):
+    """What a process has used of the processors, to the nanosecond."""
+    accounts = Path("/proc/%d/task" % pid).glob("*/schedstat")
+    return sum(int(account.read_text().split()[0]) for account in accounts) / 1e9

@@ -1,0 +1,53 @@
+"""A small HTTP server with TASKS tasks beside its requests: `server.py TASKS`. Each of them wakes up once a second.
+
+Prints `ready PORT` and ends with its standard input. It needs no packages, so that every Python can run it.
+"""
+
+import asyncio
+import os
+import random
+import sys
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+async def below(left):
+    if left:
+        await below(left - 1)
+    else:
+        await asyncio.sleep(1)
+
+
+async def background():
+    await asyncio.sleep(random.random())
+    while True:
+        await below(4)
+
+
+async def connection(reader, writer):
+    try:
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            await work()
+            writer.write(ANSWER)
+    except (OSError, EOFError):
+        writer.close()
+
+
+async def work():
+    """A bit of what a request does."""
+    await asyncio.sleep(0)
+    return sum(number * number for number in range(300))
+
+
+async def main(tasks):
+    loop = asyncio.get_event_loop()
+    kept = [loop.create_task(background()) for _ in range(tasks)]
+    server = await asyncio.start_server(connection, "127.0.0.1", 0)
+    loop.add_reader(0, os._exit, 0)
+    print("ready", server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.wait(kept)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1])))

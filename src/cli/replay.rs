@@ -1,0 +1,107 @@
+//! Reads a recording from its beginning to its end, once, and says what it adds up to and what of it could not be read. It must
+//! not know the format of the file, nor what is made of it.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::args::FlameArgs;
+use super::live::{REPAINT, length};
+use super::product::{self, Watched};
+use super::{Exit, Failure, note};
+use crate::profile::recording::{Ending, Reader, RecordingError};
+
+/// A reading that is done sooner needs no explanation.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What a recording adds up to. `stall` is from how long on a loop is stalled, where that is not to be as it was recorded.
+pub(super) fn read(path: &Path, stall: Option<Duration>, flame: FlameArgs) -> Result<Watched, Failure> {
+    let failed = |error: RecordingError| Failure::from(error).about(path);
+    let mut reader = Reader::open(path).map_err(failed)?;
+    let mut header = reader.header().clone();
+    if let Some(stall) = stall {
+        header.stall_threshold_ns = u64::try_from(stall.as_nanos()).unwrap_or(u64::MAX);
+    }
+    let started_ns = header.started_ns;
+    let mut analysis = product::analysis(header, flame);
+    let mut progress = Progress::begin(path);
+    let mut unreadable = None;
+    while let Some(batch) = reader.next_batch() {
+        match batch {
+            Ok(batch) => {
+                progress.show(|| batch.events.last().map(|event| event.at_ns().saturating_sub(started_ns)));
+                analysis.absorb(&batch).map_err(|error| Failure::new(Exit::BadFile, error.to_string()).about(path))?;
+            }
+            Err(error) => {
+                unreadable = Some(error);
+                break;
+            }
+        }
+    }
+    progress.end();
+    analysis.finish();
+    let ending = reader.ending();
+    if let Some(error) = unreadable {
+        note(&format!("{}: {error}; what follows tells what came before that", path.display()));
+    }
+    say_how_it_ends(path, &ending, started_ns);
+    Ok(Watched {
+        analysis,
+        complete: matches!(ending, Ending::Complete { .. } | Ending::Damaged { complete: true, .. }),
+    })
+}
+
+/// What was not read is said, never guessed.
+fn say_how_it_ends(path: &Path, ending: &Ending, started_ns: u64) {
+    let path = path.display();
+    let until = |last_ns: Option<u64>| match last_ns {
+        Some(last) => format!("what was seen in the first {} counts", length(last.saturating_sub(started_ns))),
+        None => "nothing was seen in it".to_owned(),
+    };
+    match *ending {
+        Ending::Complete { .. } => {}
+        Ending::Truncated { after_ns, .. } => note(&format!(
+            "{path} has no end: asyncprof was killed or still writes, the disk was full, or the file was cut off; {}",
+            until(after_ns),
+        )),
+        Ending::Damaged { places, bytes, after_ns, .. } => note(&format!(
+            "{path} is damaged: {bytes} bytes in {places} places could not be read and are left out; {}",
+            until(after_ns),
+        )),
+    }
+}
+
+impl From<RecordingError> for Failure {
+    fn from(error: RecordingError) -> Self {
+        Self::new(Exit::BadFile, error.to_string()).hint(error.hint())
+    }
+}
+
+/// How far the reading is, on a terminal.
+struct Progress<'p> {
+    path: &'p Path,
+    shown: bool,
+    next: Option<Instant>,
+}
+
+impl<'p> Progress<'p> {
+    fn begin(path: &'p Path) -> Self {
+        Self { path, shown: false, next: io::stderr().is_terminal().then(|| Instant::now() + PATIENCE) }
+    }
+
+    fn show(&mut self, at_ns: impl FnOnce() -> Option<u64>) {
+        let now = Instant::now();
+        if self.next.is_some_and(|next| now >= next) {
+            self.next = Some(now + REPAINT);
+            self.shown = true;
+            eprint!("\r\u{1b}[Kreading {}: {}", self.path.display(), at_ns().map(length).unwrap_or_default());
+            let _ = io::stderr().flush();
+        }
+    }
+
+    fn end(&self) {
+        if self.shown {
+            eprint!("\r\u{1b}[K");
+        }
+    }
+}

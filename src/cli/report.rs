@@ -1,0 +1,19 @@
+//! `asyncprof report`: what a recording holds. Reads it from its beginning to its end, once, and keeps what it adds up to.
+//! It must not know the format of the file.
+
+use super::args::{Color, FlameArgs, ReportArgs, ReportFormat};
+use super::output::Destination;
+use super::product::{self, Product, Style};
+use super::{Exit, Failure, replay};
+
+pub(super) fn run(args: &ReportArgs, color: Color) -> Result<Exit, Failure> {
+    let destination = Destination::check(&args.output, args.force)?;
+    let flame = FlameArgs::default();
+    let format = match (args.format, Product::of_ending(&args.output, flame.by)) {
+        (Some(format), _) | (None, Some(Product::Report(format))) => format,
+        (None, _) => ReportFormat::Text,
+    };
+    let watched = replay::read(&args.file, args.stall, flame)?;
+    product::write(Product::Report(format), &watched, &destination, Style { color, limit: args.limit })?;
+    Ok(Exit::Fine)
+}

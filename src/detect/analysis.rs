@@ -1,0 +1,291 @@
+//! What a watch over time amounts to: takes the batches of a live watch or of a recording, and keeps what is to be told
+//! of them. It must not know where they come from or how they are shown, and its memory does not grow with their number.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use super::stall::{Alert, Cause, Stall, StallDetector};
+use crate::profile::{self, Naming, Profile};
+use crate::snapshot::event::{Batch, Event, Header, Health, KeptFinding, Note, Source};
+use crate::snapshot::tables::{Tables, TaskNo, UndefinedError};
+
+/// LIMIT: notes that are kept; the first ones tell how it began, and of more of them only the number.
+const NOTES: usize = 1_000;
+
+/// A watch over time, judged so far.
+#[derive(Debug)]
+pub struct Analysis {
+    header: Header,
+    tables: SourceTables,
+    detector: StallDetector,
+    profile: Profile,
+    stalls: Stalls,
+    findings: Vec<Found>,
+    health: Option<Health>,
+    longest_gap_ns: u64,
+    notes: Vec<Note>,
+    notes_left_out: u64,
+    last_ns: Option<u64>,
+}
+
+/// Each source numbers its names itself.
+#[derive(Debug, Default)]
+struct SourceTables {
+    loops: Tables,
+    tasks: Tables,
+}
+
+/// A finding with the names of its tasks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// As it was kept.
+    pub finding: KeptFinding,
+    /// The tasks concerned: names, or `task 0x…` for one without.
+    pub tasks: Vec<String>,
+}
+
+impl SourceTables {
+    fn of(&self, source: Source) -> &Tables {
+        match source {
+            Source::Loops => &self.loops,
+            Source::Tasks => &self.tasks,
+        }
+    }
+
+    fn of_mut(&mut self, source: Source) -> &mut Tables {
+        match source {
+            Source::Loops => &mut self.loops,
+            Source::Tasks => &mut self.tasks,
+        }
+    }
+}
+
+impl Analysis {
+    /// Nothing seen yet. Counters in names of tasks are folded in the profile.
+    pub fn new(header: Header) -> Self {
+        Self::with_naming(header, Naming::Folded)
+    }
+
+    /// Nothing seen yet.
+    pub fn with_naming(header: Header, naming: Naming) -> Self {
+        let mut detector = StallDetector::new(header.stall_threshold_ns);
+        detector.set_rate(header.loop_rate_hz);
+        Self {
+            profile: Profile::new(&header, naming),
+            header,
+            tables: SourceTables::default(),
+            detector,
+            stalls: Stalls::default(),
+            findings: Vec::new(),
+            health: None,
+            longest_gap_ns: 0,
+            notes: Vec::new(),
+            notes_left_out: 0,
+            last_ns: None,
+        }
+    }
+
+    /// Takes the next batch. Answers with what is to be told at once.
+    ///
+    /// # Errors
+    /// When its definitions do not fit to those before; then nothing of it was taken. An event that uses a name which
+    /// nobody defined is taken without the name, or passed over.
+    pub fn absorb(&mut self, batch: &Batch) -> Result<Vec<Alert>, UndefinedError> {
+        self.define(batch)?;
+        let mut alerts = Vec::new();
+        for event in &batch.events {
+            self.last_ns = self.last_ns.max(Some(event.at_ns()));
+            self.profile.absorb(batch.source, event, self.tables.of(batch.source));
+            let first = alerts.len();
+            match event {
+                Event::Loop(sample) => alerts.extend(self.detector.sample(sample, &self.tables.loops)),
+                Event::Note(note) => {
+                    alerts.extend(self.detector.note(note, &self.tables.loops));
+                    self.keep_note(note);
+                }
+                Event::Health(health) => self.keep_health(health),
+                Event::Findings { findings, .. } => {
+                    let tables = self.tables.of(batch.source);
+                    self.findings = findings.iter().map(|finding| Found::new(finding, tables)).collect();
+                }
+                Event::Tasks(_) => {}
+            }
+            for alert in &alerts[first..] {
+                if let Alert::Ended(stall) = alert {
+                    self.stalls.add(stall.clone());
+                }
+            }
+        }
+        for (event_loop, iteration) in self.detector.take_iterations() {
+            let seen = profile::Iteration { at_least_ns: iteration.at_least_ns, at_most_ns: iteration.at_most_ns };
+            self.profile.iteration(&event_loop, seen);
+        }
+        Ok(alerts)
+    }
+
+    /// No more batches will come: stalls that last are kept as ongoing. Answers with them.
+    pub fn finish(&mut self) -> Vec<Stall> {
+        let ongoing = self.detector.finish(&self.tables.loops);
+        for stall in &ongoing {
+            self.stalls.add(stall.clone());
+            let lasts = profile::Iteration { at_least_ns: stall.at_least_ns, at_most_ns: None };
+            self.profile.iteration(&stall.event_loop, lasts);
+        }
+        if let Some(last_ns) = self.last_ns {
+            self.profile.settle(last_ns);
+        }
+        ongoing
+    }
+
+    fn define(&mut self, batch: &Batch) -> Result<(), UndefinedError> {
+        if !batch.begins_anew {
+            return self.tables.of_mut(batch.source).define(&batch.definitions);
+        }
+        let mut tables = Tables::default();
+        tables.define(&batch.definitions)?;
+        let old = std::mem::replace(self.tables.of_mut(batch.source), tables);
+        self.profile.begins_anew(batch.source);
+        if batch.source == Source::Loops {
+            self.detector.tables_begin_anew(&old);
+        }
+        Ok(())
+    }
+
+    fn keep_note(&mut self, note: &Note) {
+        if self.notes.len() < NOTES {
+            self.notes.push(note.clone());
+        } else {
+            self.notes_left_out += 1;
+        }
+    }
+
+    fn keep_health(&mut self, health: &Health) {
+        self.longest_gap_ns = self.longest_gap_ns.max(health.longest_gap_ns);
+        self.detector.set_rate(health.loop_rate_hz);
+        self.health = Some(*health);
+    }
+
+    /// What was known at the beginning.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// What it adds up to. What lasts is counted up to the last [`finish`](Self::finish).
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// All stalls.
+    pub fn stalls(&self) -> &Stalls {
+        &self.stalls
+    }
+
+    /// What the last look at everything showed, with the names of the tasks.
+    pub fn findings(&self) -> &[Found] {
+        &self.findings
+    }
+
+    /// Totals since the beginning, and the rates of last; `None` before the first word about it.
+    pub fn health(&self) -> Option<&Health> {
+        self.health.as_ref()
+    }
+
+    /// What happened to the target and to the watch, the first thousand.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    /// How many notes there were beyond those.
+    pub fn notes_left_out(&self) -> u64 {
+        self.notes_left_out
+    }
+
+    /// Nanoseconds from the beginning to the last event.
+    pub fn duration_ns(&self) -> u64 {
+        self.last_ns.map_or(0, |last| last.saturating_sub(self.header.started_ns))
+    }
+
+    /// From this length on a stall was sure to be reported, nanoseconds: [`shortest_sure_stall_ns`] of the longest time
+    /// between two samples so far. `None` before the first word about the watch's health.
+    pub fn shortest_sure_stall_ns(&self) -> Option<u64> {
+        let health = self.health?;
+        Some(shortest_sure_stall_ns(self.header.stall_threshold_ns, self.longest_gap_ns, health.loop_rate_hz))
+    }
+}
+
+/// The shortest stall that is sure to be reported, nanoseconds. A stall is reported when a sample falls into it after the
+/// threshold, so one that is longer than the threshold by the longest time between two samples cannot escape. That time is
+/// at least the period of the rate.
+pub fn shortest_sure_stall_ns(threshold_ns: u64, longest_gap_ns: u64, loop_rate_hz: f64) -> u64 {
+    // A rate of zero gives infinity, and that the largest number: nothing is sure.
+    let period_ns = (1e9 / loop_rate_hz.max(0.0)).ceil() as u64;
+    threshold_ns.saturating_add(longest_gap_ns.max(period_ns))
+}
+
+impl Found {
+    fn new(finding: &KeptFinding, tables: &Tables) -> Self {
+        let name = |number: &TaskNo| {
+            let task = tables.task(*number)?;
+            Some(task.name.as_deref().map_or_else(|| format!("task {:#x}", task.key), str::to_owned))
+        };
+        Self { tasks: finding.tasks.iter().filter_map(name).collect(), finding: finding.clone() }
+    }
+}
+
+/// All stalls: the longest ones whole, of the rest what they add up to.
+#[derive(Clone, Debug, Default)]
+pub struct Stalls {
+    kept: Vec<Stall>,
+    totals: BTreeMap<Cause, Total>,
+}
+
+/// Stalls added up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Total {
+    /// How many.
+    pub count: u64,
+    /// What they lasted together, at least, nanoseconds.
+    pub at_least_ns: u64,
+}
+
+impl Stalls {
+    /// LIMIT: nobody reads more stalls of a program that stalls all the time.
+    pub const KEPT: usize = 10_000;
+
+    fn add(&mut self, stall: Stall) {
+        let total = self.totals.entry(stall.cause).or_default();
+        total.count += 1;
+        total.at_least_ns = total.at_least_ns.saturating_add(stall.at_least_ns);
+        self.kept.push(stall);
+        // Twice as many, so that the shorter half is sought once in so many.
+        if self.kept.len() >= 2 * Self::KEPT {
+            self.kept.select_nth_unstable_by_key(Self::KEPT, rank);
+            self.kept.truncate(Self::KEPT);
+        }
+    }
+
+    /// The longest ones, longest first, at most [`Self::KEPT`].
+    pub fn worst_first(&self) -> Vec<&Stall> {
+        let mut stalls: Vec<&Stall> = self.kept.iter().collect();
+        stalls.sort_by_key(|stall| rank(stall));
+        stalls.truncate(Self::KEPT);
+        stalls
+    }
+
+    /// All of them added up, those that were not kept too.
+    pub fn total(&self) -> Total {
+        self.totals.values().fold(Total::default(), |sum, total| Total {
+            count: sum.count + total.count,
+            at_least_ns: sum.at_least_ns.saturating_add(total.at_least_ns),
+        })
+    }
+
+    /// The same by cause; causes that did not occur are not in it.
+    pub fn totals(&self) -> &BTreeMap<Cause, Total> {
+        &self.totals
+    }
+}
+
+fn rank(stall: &Stall) -> (Reverse<u64>, u64) {
+    (Reverse(stall.at_least_ns), stall.start_ns)
+}

@@ -1,0 +1,307 @@
+//! Follows each loop from sample to sample: when an iteration begins, when it is over, when it is a stall, when to say so.
+//! It must not know what caused it.
+
+use super::iteration::{CallbackKey, Open, Start};
+use super::tally::{Clocks, State};
+use super::{Alert, Iteration, Stall, judge};
+use crate::snapshot::event::{LoopSample, Note, NoteKind, Phase};
+use crate::snapshot::tables::{LoopInfo, LoopNo, Tables};
+
+/// LIMIT: loops that are followed at once. A program that makes a loop a call leaves dead ones behind; the one that was
+/// not seen for longest is forgotten.
+const LOOPS: usize = 1_024;
+
+/// Where a loop does not say since when it is away, samples further apart than this many periods show two stretches of
+/// time, not one.
+const PERIODS: u64 = 3;
+
+/// A thread that waits for the GIL wakes up every 5 ms to ask for it, which took 0.4 % to 0.8 % of a processor when it was
+/// measured (3.8, 3.11, 3.14; a busy machine). The lightest loop that there can be, which gets the GIL every 5 ms and goes
+/// back to its selector, took 1.2 %, one with twenty timers 2 % to 3 %.
+const WAITING_RUN_SHARE: u64 = 100;
+
+/// What it runs for besides, before it waits and at some of the wake-ups of a busy machine.
+const WAITING_RUN_NS: u64 = 250_000;
+
+/// Too short a time to judge a share by.
+const SHORTEST_WINDOW_NS: u64 = 10_000_000;
+
+/// However little it ran.
+const LONGEST_UNSEEN_WAIT_NS: u64 = 20_000_000;
+
+/// Finds the stalls of all loops of a process in their samples. One for each watch.
+///
+/// What it says of one stall: [`Alert::Began`] at the first sample that shows it as long as the threshold,
+/// [`Alert::Continues`] at the first that shows twice the threshold, four times, eight times, and so on, [`Alert::Ended`]
+/// when it is over; so a stall of any length has few alerts, and each comes while it is worth knowing.
+#[derive(Debug)]
+pub struct StallDetector {
+    threshold_ns: u64,
+    period_ns: Option<u64>,
+    loops: Vec<FollowedLoop>,
+    /// Notes say that the process is stopped.
+    stopped: bool,
+    ended: Vec<(LoopInfo, Iteration)>,
+}
+
+#[derive(Debug)]
+struct FollowedLoop {
+    info: LoopInfo,
+    last_ns: Option<u64>,
+    open: Option<Open>,
+    /// The last readings of its thread's clocks.
+    clocks: Clocks,
+    /// The process was stopped, or the machine suspended, since the last sample.
+    suspended: bool,
+}
+
+/// How a sample goes on from what is known of its loop.
+enum Next {
+    /// The loop is in its selector, or does not run.
+    Idle,
+    /// The same iteration, which may be known better now.
+    Same(Start),
+    /// Another iteration.
+    Other(Start),
+    /// Says nothing.
+    Nothing,
+}
+
+impl StallDetector {
+    /// `threshold_ns`: from how long on an iteration is a stall.
+    pub fn new(threshold_ns: u64) -> Self {
+        // At zero every iteration would be told of for ever.
+        let threshold_ns = threshold_ns.max(1);
+        Self { threshold_ns, period_ns: None, loops: Vec::new(), stopped: false, ended: Vec::new() }
+    }
+
+    /// Samples of a loop come so often now. Needed for loops that do not say since when they are away; without it any
+    /// time between two samples shows one stretch of time.
+    pub fn set_rate(&mut self, loop_rate_hz: f64) {
+        let period_ns = 1e9 / loop_rate_hz;
+        self.period_ns = (period_ns.is_finite() && period_ns >= 1.0).then_some(period_ns as u64);
+    }
+
+    /// Takes the next sample of a loop, and says what is to be told at once: that a stall is over, that one began or goes
+    /// on. Samples of one loop come in the order of time; one that does not, or of a loop that `tables` do not have, is
+    /// passed over.
+    pub fn sample(&mut self, sample: &LoopSample, tables: &Tables) -> Vec<Alert> {
+        let mut alerts = Vec::new();
+        let stopped = self.stopped;
+        let Some(index) = self.find_loop(sample.event_loop, tables) else { return alerts };
+        let followed = &mut self.loops[index];
+        if followed.last_ns.is_some_and(|last| sample.at_ns < last) {
+            return alerts;
+        }
+        let suspended = std::mem::take(&mut followed.suspended) || stopped;
+        let next = next(followed, sample, self.period_ns, tables);
+        match (&mut followed.open, next) {
+            (_, Next::Nothing) => {
+                followed.suspended = suspended;
+                return alerts;
+            }
+            (Some(open), Next::Same(start)) => {
+                open.start = start;
+                let state = State::of(sample, stopped, Some(open.before));
+                open.continue_with(sample, state, suspended, tables);
+            }
+            (_, Next::Idle) => alerts.extend(close(followed, sample.at_ns, self.threshold_ns, tables, &mut self.ended)),
+            (_, Next::Same(start) | Next::Other(start)) => {
+                // Its start is where the one before was over at the latest.
+                let end_ns = start.latest_ns.min(sample.at_ns);
+                alerts.extend(close(followed, end_ns, self.threshold_ns, tables, &mut self.ended));
+                let state = State::of(sample, stopped, None);
+                let mut open = Open::new(start, sample, state, suspended, tables);
+                open.clocks_before = followed.clocks.clone();
+                followed.open = Some(open);
+            }
+        }
+        followed.last_ns = Some(sample.at_ns);
+        alerts.extend(alert(followed, self.threshold_ns, tables));
+        alerts
+    }
+
+    /// Something happened to the target. Says which stalls it ended.
+    pub fn note(&mut self, note: &Note, tables: &Tables) -> Vec<Alert> {
+        match note.kind {
+            NoteKind::Stopped => self.stopped = true,
+            NoteKind::Continued => self.stopped = false,
+            NoteKind::Suspended => {}
+            NoteKind::Exited | NoteKind::Executed => return self.end_all(note.at_ns, tables),
+            NoteKind::Ended | NoteKind::Gap | NoteKind::Adjusted => return Vec::new(),
+        }
+        // What the samples around it say does not stand for the time between them.
+        for followed in &mut self.loops {
+            followed.suspended = true;
+        }
+        Vec::new()
+    }
+
+    /// No loop there was is there any more.
+    fn end_all(&mut self, at_ns: u64, tables: &Tables) -> Vec<Alert> {
+        let (threshold_ns, ended) = (self.threshold_ns, &mut self.ended);
+        let loops = std::mem::take(&mut self.loops);
+        loops.into_iter().filter_map(|mut followed| close(&mut followed, at_ns, threshold_ns, tables, ended)).collect()
+    }
+
+    /// The numbers of `tables` will mean nothing from now on. What is under way goes on.
+    pub fn tables_begin_anew(&mut self, tables: &Tables) {
+        for open in self.loops.iter_mut().filter_map(|followed| followed.open.as_mut()) {
+            open.keep(tables);
+        }
+    }
+
+    /// The iterations that were over since this was asked last, each with its loop, stalls among them.
+    pub fn take_iterations(&mut self) -> impl Iterator<Item = (LoopInfo, Iteration)> + '_ {
+        self.ended.drain(..)
+    }
+
+    /// No more samples will come: answers with the stalls that nobody saw the end of.
+    pub fn finish(&mut self, tables: &Tables) -> Vec<Stall> {
+        let threshold_ns = self.threshold_ns;
+        (self.loops.drain(..))
+            .filter_map(|followed| {
+                let open = followed.open.filter(|open| open.at_least_ns() >= threshold_ns)?;
+                Some(judge::stall(&open, &followed.info, None, threshold_ns, tables))
+            })
+            .collect()
+    }
+
+    fn find_loop(&mut self, number: LoopNo, tables: &Tables) -> Option<usize> {
+        let info = tables.event_loop(number)?;
+        if let Some(index) = self.loops.iter().position(|followed| followed.info == *info) {
+            return Some(index);
+        }
+        if self.loops.len() >= LOOPS {
+            let oldest = (0..self.loops.len()).min_by_key(|&index| self.loops[index].last_ns)?;
+            self.loops.swap_remove(oldest);
+        }
+        let info = info.clone();
+        self.loops.push(FollowedLoop { info, last_ns: None, open: None, clocks: Clocks::default(), suspended: false });
+        Some(self.loops.len() - 1)
+    }
+}
+
+fn next(followed: &FollowedLoop, sample: &LoopSample, period_ns: Option<u64>, tables: &Tables) -> Next {
+    let seen = Start::seen(followed.last_ns, sample.at_ns);
+    match (sample.phase, sample.away_since_ns) {
+        (Phase::Unknown, _) => Next::Nothing,
+        (Phase::Selecting | Phase::NotRunning, _) => Next::Idle,
+        (Phase::LeavingSelector, _) => match &followed.open {
+            Some(open)
+                if open.only_leaving
+                    && !sample.moved
+                    && open.current.number() == sample.callback
+                    && is_same_wait(open, sample, period_ns) =>
+            {
+                Next::Same(open.start)
+            }
+            _ => Next::Other(seen),
+        },
+        (Phase::Away, Some(since)) => {
+            let exact = Start::exact(since, sample.away_precision_ns);
+            // Whatever it says: it was not away since before a sample that shows it elsewhere.
+            let is_believed = |elsewhere_ns: Option<u64>| elsewhere_ns.is_none_or(|at| at <= exact.latest_ns);
+            match &followed.open {
+                Some(open) if open.start.since_ns == Some(since) => Next::Same(open.start),
+                // All of the samples so far were of this iteration.
+                Some(open)
+                    if open.start.since_ns.is_none()
+                        && exact.latest_ns <= open.first_ns
+                        && is_believed(open.start.earliest_ns) =>
+                {
+                    Next::Same(exact)
+                }
+                // The events had come before: the time it took to leave the selector is part of it.
+                Some(open) if open.only_leaving && is_same_wait(open, sample, period_ns) => {
+                    Next::Same(Start { since_ns: Some(since), ..open.start })
+                }
+                _ if is_believed(followed.last_ns) => Next::Other(exact),
+                _ => Next::Other(Start { since_ns: Some(since), ..seen }),
+            }
+        }
+        // A loop that says it at other times: only a number tells that it is the same iteration still.
+        (Phase::Away, None) if followed.open.as_ref().is_some_and(|open| open.start.since_ns.is_some()) => {
+            match &followed.open {
+                Some(open) if sample.callback.is_some() && sample.callback == open.current.number() => {
+                    Next::Same(open.start)
+                }
+                _ => Next::Nothing,
+            }
+        }
+        (Phase::Away, None) => match &followed.open {
+            Some(open) if !open.only_leaving && follows(open, sample, period_ns, tables) => Next::Same(open.start),
+            _ => Next::Other(seen),
+        },
+    }
+}
+
+/// A sample of the same callback, near enough to the last one that nothing was between them.
+fn follows(open: &Open, sample: &LoopSample, period_ns: Option<u64>, tables: &Tables) -> bool {
+    let key = CallbackKey::of(sample, tables);
+    let same = key == open.current.key && key.is_known() && open.taken_from_queue(sample) == 0;
+    same && is_near(open, sample, period_ns)
+}
+
+/// The thread has waited for the GIL from the last sample to this one. One that gets it, and comes back to wait for it
+/// again before the next sample, looks the same, but has run meanwhile.
+fn is_same_wait(open: &Open, sample: &LoopSample, period_ns: Option<u64>) -> bool {
+    let between = sample.at_ns.saturating_sub(open.last_ns);
+    let mut clocks = open.clocks.clone();
+    if let Some(look) = &sample.kernel {
+        clocks.look(sample.at_ns, look, State::Unclear);
+    }
+    match clocks.run_ns().filter(|_| clocks.window_ns() >= SHORTEST_WINDOW_NS) {
+        Some(ran) => {
+            let most = clocks.window_ns() / WAITING_RUN_SHARE + WAITING_RUN_NS;
+            between <= LONGEST_UNSEEN_WAIT_NS.max(period_ns.unwrap_or(0)) && ran <= most
+        }
+        None => is_near(open, sample, period_ns),
+    }
+}
+
+fn is_near(open: &Open, sample: &LoopSample, period_ns: Option<u64>) -> bool {
+    let between = sample.at_ns.saturating_sub(open.last_ns);
+    period_ns.is_none_or(|period| between <= period.saturating_mul(PERIODS))
+}
+
+/// The iteration that was under way is over. Says so if it was a stall.
+fn close(
+    followed: &mut FollowedLoop,
+    end_ns: u64,
+    threshold_ns: u64,
+    tables: &Tables,
+    ended: &mut Vec<(LoopInfo, Iteration)>,
+) -> Option<Alert> {
+    let open = followed.open.take()?;
+    if !open.clocks.is_empty() {
+        followed.clocks = open.clocks.afterwards();
+    }
+    let iteration = Iteration {
+        start_ns: open.start.ns(),
+        at_least_ns: open.at_least_ns(),
+        at_most_ns: open.at_most_ns(end_ns),
+        exact_start: open.start.is_exact,
+    };
+    ended.push((followed.info.clone(), iteration));
+    (open.at_least_ns() >= threshold_ns)
+        .then(|| Alert::Ended(judge::stall(&open, &followed.info, Some(end_ns), threshold_ns, tables)))
+}
+
+fn alert(followed: &mut FollowedLoop, threshold_ns: u64, tables: &Tables) -> Option<Alert> {
+    let open = followed.open.as_mut()?;
+    let at_least_ns = open.at_least_ns();
+    if at_least_ns < open.next_alert_ns.max(threshold_ns) {
+        return None;
+    }
+    let first = open.next_alert_ns == 0;
+    open.next_alert_ns = next_alert_ns(at_least_ns, threshold_ns);
+    let stall = judge::stall(open, &followed.info, None, threshold_ns, tables);
+    Some(if first { Alert::Began(stall) } else { Alert::Continues(stall) })
+}
+
+/// The first of twice the threshold, four times, and so on that is still to come.
+fn next_alert_ns(at_least_ns: u64, threshold_ns: u64) -> u64 {
+    let doublings = (at_least_ns / threshold_ns).ilog2() + 1;
+    1u64.checked_shl(doublings).and_then(|times| threshold_ns.checked_mul(times)).unwrap_or(u64::MAX)
+}

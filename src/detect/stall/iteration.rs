@@ -1,0 +1,207 @@
+//! An iteration that is under way: since when, what its samples say, and which callback takes the time.
+//! It must not know when an iteration is over, nor what is too long.
+
+use super::Evidence;
+use super::tally::{Before, CallNames, Clocks, Place, State, Tally};
+use crate::snapshot::event::{LoopSample, Phase};
+use crate::snapshot::tables::{Tables, TaskInfo};
+
+/// When an iteration began: somewhere between two moments.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Start {
+    /// Not before; `None` when no sample came before it.
+    pub(super) earliest_ns: Option<u64>,
+    /// Not after.
+    pub(super) latest_ns: u64,
+    /// The loop's own word for it, by which its samples are known to be of one iteration.
+    pub(super) since_ns: Option<u64>,
+    /// `since_ns` is the start, not a moment after the first sample.
+    pub(super) is_exact: bool,
+}
+
+impl Start {
+    /// By the loop's own clock.
+    pub(super) fn exact(since_ns: u64, precision_ns: u32) -> Self {
+        let latest_ns = since_ns.saturating_add(u64::from(precision_ns));
+        Self { earliest_ns: Some(since_ns), latest_ns, since_ns: Some(since_ns), is_exact: true }
+    }
+
+    /// By the first sample that shows it, and the one before.
+    pub(super) fn seen(before_ns: Option<u64>, at_ns: u64) -> Self {
+        Self { earliest_ns: before_ns, latest_ns: at_ns, since_ns: None, is_exact: false }
+    }
+
+    /// To be shown.
+    pub(super) fn ns(&self) -> u64 {
+        self.since_ns.filter(|_| self.is_exact).unwrap_or(self.latest_ns)
+    }
+}
+
+/// One callback or step.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Callback {
+    pub(super) key: CallbackKey,
+    pub(super) task: Option<TaskInfo>,
+    pub(super) tally: Tally,
+}
+
+impl Callback {
+    /// Its number, where callbacks are numbered.
+    pub(super) fn number(&self) -> Option<u64> {
+        self.key.number
+    }
+}
+
+/// Tells callbacks apart as well as the samples do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct CallbackKey {
+    number: Option<u64>,
+    task: Option<u64>,
+}
+
+impl CallbackKey {
+    pub(super) fn of(sample: &LoopSample, tables: &Tables) -> Self {
+        let task = sample.task.and_then(|task| tables.task(task));
+        Self { number: sample.callback, task: task.map(|task| task.key).filter(|_| sample.callback.is_none()) }
+    }
+
+    pub(super) fn is_known(self) -> bool {
+        self.number.is_some() || self.task.is_some()
+    }
+}
+
+/// An iteration that is under way.
+#[derive(Clone, Debug)]
+pub(super) struct Open {
+    pub(super) start: Start,
+    pub(super) first_ns: u64,
+    pub(super) last_ns: u64,
+    /// All samples so far showed the thread waiting to leave the selector.
+    pub(super) only_leaving: bool,
+    pub(super) all: Tally,
+    pub(super) current: Callback,
+    heaviest: Option<Callback>,
+    /// Callbacks that began, as far as was seen; `None` where nothing tells one from the next.
+    pub(super) callbacks: Option<u32>,
+    pub(super) ready: Option<u32>,
+    pub(super) evidence: Evidence,
+    pub(super) clocks: Clocks,
+    /// The last readings before the iteration.
+    pub(super) clocks_before: Clocks,
+    pub(super) call_names: CallNames,
+    /// Told again when it has lasted so long; zero before it was told.
+    pub(super) next_alert_ns: u64,
+    last: (Place, State),
+    pub(super) before: Before,
+    /// Callbacks in the ready queue at the last sample: only the loop takes them out, so that there are fewer of them when
+    /// another one has begun.
+    last_ready: Option<u32>,
+}
+
+impl Open {
+    /// Begins with its first sample.
+    pub(super) fn new(start: Start, sample: &LoopSample, state: State, suspended: bool, tables: &Tables) -> Self {
+        let place = Place::of(sample, state);
+        let mut open = Self {
+            start,
+            first_ns: sample.at_ns,
+            last_ns: sample.at_ns,
+            only_leaving: sample.phase == Phase::LeavingSelector,
+            all: Tally::default(),
+            current: Callback::default(),
+            heaviest: None,
+            callbacks: None,
+            ready: None,
+            evidence: Evidence::default(),
+            clocks: Clocks::default(),
+            clocks_before: Clocks::default(),
+            call_names: CallNames::default(),
+            next_alert_ns: 0,
+            last: (place, state),
+            before: Before::of(sample, state),
+            last_ready: sample.ready,
+        };
+        open.begin_callback(sample, tables, 1);
+        let before = if suspended { State::Stopped } else { state };
+        open.add(place, before, sample.at_ns.saturating_sub(start.latest_ns));
+        open.note(sample, state);
+        open
+    }
+
+    /// Takes the next sample of the same iteration. It and the one before stand for half of the time between them each.
+    /// `suspended`: all of that time the process was stopped.
+    pub(super) fn continue_with(&mut self, sample: &LoopSample, state: State, suspended: bool, tables: &Tables) {
+        let between = sample.at_ns.saturating_sub(self.last_ns);
+        let (place, last_state) = self.last;
+        self.add(place, if suspended { State::Stopped } else { last_state }, between / 2);
+        let begun = self.taken_from_queue(sample);
+        if begun > 0 || CallbackKey::of(sample, tables) != self.current.key {
+            self.begin_callback(sample, tables, begun.max(1));
+        }
+        let place = Place::of(sample, state);
+        self.add(place, if suspended { State::Stopped } else { state }, between - between / 2);
+        self.last = (place, state);
+        self.before = Before::of(sample, state);
+        self.last_ready = sample.ready;
+        self.last_ns = sample.at_ns;
+        self.only_leaving &= sample.phase == Phase::LeavingSelector;
+        self.note(sample, state);
+    }
+
+    fn add(&mut self, place: Place, state: State, ns: u64) {
+        self.all.add(place, state, ns);
+        self.current.tally.add(place, state, ns);
+    }
+
+    /// How many callbacks fewer wait than at the last sample.
+    pub(super) fn taken_from_queue(&self, sample: &LoopSample) -> u32 {
+        self.last_ready.zip(sample.ready).map_or(0, |(before, now)| before.saturating_sub(now))
+    }
+
+    fn begin_callback(&mut self, sample: &LoopSample, tables: &Tables, begun: u32) {
+        let key = CallbackKey::of(sample, tables);
+        let task = sample.task.and_then(|task| tables.task(task)).cloned();
+        if key.number.is_some() || sample.ready.is_some() {
+            self.callbacks = Some(self.callbacks.unwrap_or(0).saturating_add(begun));
+        }
+        let over = std::mem::replace(&mut self.current, Callback { key, task, tally: Tally::default() });
+        if over.tally.ns > self.heaviest.as_ref().map_or(0, |callback| callback.tally.ns) {
+            self.heaviest = Some(over);
+        }
+    }
+
+    fn note(&mut self, sample: &LoopSample, state: State) {
+        self.evidence.count(state, sample.torn);
+        self.ready = self.ready.max(sample.ready);
+        self.call_names.learn(sample);
+        if let Some(look) = &sample.kernel {
+            self.clocks.look(sample.at_ns, look, state);
+        }
+    }
+
+    /// How long it lasted at the last sample, at least.
+    pub(super) fn at_least_ns(&self) -> u64 {
+        self.last_ns.saturating_sub(self.start.latest_ns)
+    }
+
+    /// How long it lasted at most if it was over at `end_ns`.
+    pub(super) fn at_most_ns(&self, end_ns: u64) -> Option<u64> {
+        Some(end_ns.saturating_sub(self.start.earliest_ns?).max(self.at_least_ns()))
+    }
+
+    /// The callback that takes the most time.
+    pub(super) fn heaviest(&self) -> &Callback {
+        (self.heaviest.as_ref()).filter(|over| over.tally.ns > self.current.tally.ns).unwrap_or(&self.current)
+    }
+
+    /// Makes it outlive `tables`.
+    pub(super) fn keep(&mut self, tables: &Tables) {
+        // The last place can be counted once more, under a number that means nothing any more: it goes without a stack.
+        self.all.keep(tables);
+        self.current.tally.keep(tables);
+        if let Some(callback) = &mut self.heaviest {
+            callback.tally.keep(tables);
+        }
+        self.last.0 = self.last.0.without_stack();
+    }
+}

@@ -1,0 +1,302 @@
+//! Why an iteration took so long: from what its samples add up to, to a cause, a site and an advice.
+//! It must not know when samples came, only what they weigh.
+
+use super::advice;
+use super::iteration::Open;
+use super::site::{self, Site, Whose};
+use super::tally::{Share, State, Tally};
+use super::{Cause, Evidence, Stall};
+use crate::detect::blocked::Blocked;
+use crate::detect::origin;
+use crate::snapshot::model::Frame;
+use crate::snapshot::tables::{LoopInfo, Tables};
+
+/// Nanoseconds of an iteration by what was done.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    stopped: u64,
+    collecting: u64,
+    waiting_for_gil: u64,
+    in_call: u64,
+    moved: u64,
+    still: u64,
+    unclear: u64,
+}
+
+impl Sums {
+    fn of(tally: &Tally) -> Self {
+        let mut sums = Self::default();
+        for Share { state, ns, .. } in tally.shares() {
+            let sum = match state {
+                State::Stopped => &mut sums.stopped,
+                State::Collecting { .. } => &mut sums.collecting,
+                State::WaitingForGil => &mut sums.waiting_for_gil,
+                // What sleeps with the GIL is native code that should have released it.
+                State::InCall { has_gil: true, .. } => &mut sums.still,
+                State::InCall { .. } | State::Fault => &mut sums.in_call,
+                State::Running { moved: true, .. } => &mut sums.moved,
+                State::Running { moved: false, .. } => &mut sums.still,
+                State::Unclear => &mut sums.unclear,
+            };
+            *sum = sum.saturating_add(ns);
+        }
+        sums
+    }
+
+    fn total(&self) -> u64 {
+        let sums =
+            [self.stopped, self.collecting, self.waiting_for_gil, self.in_call, self.moved, self.still, self.unclear];
+        sums.into_iter().fold(0, u64::saturating_add)
+    }
+
+    /// The cause that most of the time speaks for. A thread that is ready to run and gets no processor looks as if it
+    /// ran, at one instruction.
+    fn cause(mut self, starved: u64) -> Cause {
+        let total = self.total();
+        // Where only a small part can be understood, that part says little about the rest.
+        if total == 0 || total - self.unclear < total / 4 {
+            return Cause::Unknown;
+        }
+        let mut looked_as_if_it_ran = starved;
+        for ran in [&mut self.still, &mut self.moved, &mut self.collecting] {
+            let part = looked_as_if_it_ran.min(*ran);
+            *ran -= part;
+            looked_as_if_it_ran -= part;
+        }
+        let running = if self.still > self.moved { Cause::Native } else { Cause::Cpu };
+        let causes = [
+            (running, self.moved.saturating_add(self.still)),
+            (Cause::BlockingCall, self.in_call),
+            (Cause::GilWait, self.waiting_for_gil),
+            (Cause::Gc, self.collecting),
+            (Cause::CpuStarved, starved),
+            (Cause::Suspended, self.stopped),
+        ];
+        // The last of equals.
+        causes.into_iter().max_by_key(|(_, ns)| *ns).map_or(Cause::Unknown, |(cause, _)| cause)
+    }
+}
+
+/// Judges an iteration. `end_ns`: when it was over at the latest; `None` when it was not.
+pub(super) fn stall(
+    open: &Open,
+    event_loop: &LoopInfo,
+    end_ns: Option<u64>,
+    threshold_ns: u64,
+    tables: &Tables,
+) -> Stall {
+    let evidence = Evidence {
+        run_ns: open.clocks.run_ns(),
+        starved_ns: open.clocks.starved_ns(),
+        throttled_ns: open.clocks.throttled_ns(),
+        ..open.evidence
+    };
+    let cause = cause_of(open, threshold_ns);
+    let one_callback = !matches!(cause, Cause::ManyCallbacks);
+    let tally = if one_callback { &open.heaviest().tally } else { &open.all };
+    let site = find_site(cause, tally, tables).or_else(|| find_site(cause, &open.all, tables));
+    let holder = (cause == Cause::GilWait).then(|| find_holder(&open.all, tables)).flatten();
+    let verdict = Verdict { open, cause, evidence: &evidence, site: site.as_ref(), holder: holder.as_ref() };
+    let frames = site.as_ref().map(|site| site.frames.as_slice()).unwrap_or_default();
+    Stall {
+        event_loop: event_loop.clone(),
+        start_ns: open.start.ns(),
+        at_least_ns: open.at_least_ns(),
+        at_most_ns: end_ns.and_then(|end| open.at_most_ns(end)),
+        ongoing: end_ns.is_none(),
+        task: open.heaviest().task.clone().filter(|_| one_callback),
+        cause,
+        detail: verdict.detail(),
+        stack: frames.iter().map(|&frame| frame.clone()).collect(),
+        coroutines: site.as_ref().map_or(0, Site::coroutines),
+        torn: site.as_ref().is_some_and(|site| site.share.place.torn),
+        site: verdict.frame_to_change().cloned(),
+        ready_waiting: open.ready,
+        evidence,
+        advice: verdict.advice(),
+        callbacks: open.callbacks,
+    }
+}
+
+fn cause_of(open: &Open, threshold_ns: u64) -> Cause {
+    let sums = Sums::of(&open.all);
+    let starved = starved_ns(open, sums.total());
+    let cause = sums.cause(starved.unwrap_or(0));
+    if !matches!(cause, Cause::BlockingCall | Cause::Cpu | Cause::Native | Cause::Unknown) {
+        return cause;
+    }
+    let heaviest = &open.heaviest().tally;
+    // One that is a stall by itself is to blame, however many others ran.
+    if heaviest.ns <= open.all.ns / 2 && heaviest.ns < threshold_ns {
+        return Cause::ManyCallbacks;
+    }
+    // Nobody knows in which callback it starved: in each for its part.
+    let part = heaviest.ns as f64 / open.all.ns.max(1) as f64;
+    let cause = Sums::of(heaviest).cause((starved.unwrap_or(0) as f64 * part) as u64);
+    let ran = matches!(cause, Cause::Cpu | Cause::Native);
+    // A few samples show it ready to run, its clocks say that it hardly ran, and nothing says why.
+    if ran && starved.is_none() && ran_at_most_ns(open).is_some_and(|ns| ns < open.all.ns / 4) {
+        return Cause::Unknown;
+    }
+    cause
+}
+
+/// Samples of an iteration are too few, or too close together, to speak for all of it.
+fn is_thin(open: &Open) -> bool {
+    open.clocks.window_ns() < open.all.ns / 4
+}
+
+/// Nanoseconds of the iteration without a processor; `None` when that cannot be known.
+fn starved_ns(open: &Open, total: u64) -> Option<u64> {
+    if is_thin(open) {
+        let (ran, starved) = open.clocks.since(&open.clocks_before);
+        let starved = starved?.min(total - ran?.min(total));
+        return (starved >= total / 2).then_some(starved);
+    }
+    let window = open.clocks.window_ns();
+    let starved = match (open.clocks.starved_ns(), open.clocks.throttled_ns(), open.clocks.run_ns()) {
+        (Some(starved), ..) => starved,
+        (None, Some(throttled), Some(ran)) => throttled.min(window.saturating_sub(ran)),
+        _ => return None,
+    };
+    // The kernel was looked at for a part of the time: that part speaks for the whole.
+    Some((starved as f64 * total as f64 / window as f64) as u64)
+}
+
+/// Nanoseconds on a processor since the last look before the iteration, which may have been long before it.
+fn ran_at_most_ns(open: &Open) -> Option<u64> {
+    open.clocks.since(&open.clocks_before).0
+}
+
+fn find_site<'f>(cause: Cause, tally: &'f Tally, tables: &'f Tables) -> Option<Site<'f>> {
+    let speaks_for_it = |share: &Share| match cause {
+        Cause::BlockingCall => matches!(share.state, State::InCall { has_gil: false, .. } | State::Fault),
+        Cause::Cpu => matches!(share.state, State::Running { .. }),
+        Cause::Native => {
+            matches!(share.state, State::Running { moved: false, .. } | State::InCall { has_gil: true, .. })
+        }
+        Cause::Gc => matches!(share.state, State::Collecting { .. }),
+        Cause::GilWait => share.state == State::WaitingForGil,
+        Cause::CpuStarved | Cause::Suspended | Cause::ManyCallbacks | Cause::Unknown => true,
+    };
+    site::heaviest(tally, tables, Whose::Own, tally.shares().filter(speaks_for_it))
+}
+
+fn find_holder<'f>(tally: &'f Tally, tables: &'f Tables) -> Option<Site<'f>> {
+    let waits = tally.shares().filter(|share| share.state == State::WaitingForGil);
+    site::heaviest(tally, tables, Whose::Holder, waits)
+}
+
+/// A cause and what belongs to it, to be put into words.
+struct Verdict<'v> {
+    open: &'v Open,
+    cause: Cause,
+    evidence: &'v Evidence,
+    site: Option<&'v Site<'v>>,
+    holder: Option<&'v Site<'v>>,
+}
+
+impl Verdict<'_> {
+    fn frame_to_change(&self) -> Option<&Frame> {
+        let own = self.site.and_then(|site| site.frame);
+        self.holder.and_then(|holder| holder.frame).or(own)
+    }
+
+    fn synchronous(&self) -> &[&Frame] {
+        self.site.map(Site::synchronous).unwrap_or_default()
+    }
+
+    /// The system call of the site's heaviest stack; `None` for a page fault.
+    fn call(&self) -> Option<(String, Option<i32>)> {
+        let State::InCall { number, fd, .. } = self.site?.share.state else { return None };
+        let name = self.open.call_names.get(number).map_or_else(|| format!("system call {number}"), str::to_owned);
+        Some((name, fd))
+    }
+
+    fn detail(&self) -> Option<String> {
+        let total = self.open.all.ns;
+        match self.cause {
+            Cause::BlockingCall => Some(match self.call() {
+                None => "page fault: waits for memory to be read in".to_owned(),
+                Some((call, fd)) => {
+                    let on = fd.map(|fd| format!(" on fd {fd}")).unwrap_or_default();
+                    format!("{call}{on}: {}", Blocked::from_call(&call, self.synchronous()).doing())
+                }
+            }),
+            Cause::Cpu => None,
+            Cause::Native => match self.site?.share.state {
+                State::Running { has_gil: Some(true), .. } => Some("keeps the GIL".to_owned()),
+                State::InCall { has_gil: true, .. } => {
+                    Some(format!("keeps the GIL while it sleeps in {}", self.call()?.0))
+                }
+                State::Running { has_gil: Some(false), .. } => Some("without the GIL".to_owned()),
+                _ => None,
+            },
+            Cause::GilWait => {
+                let holder = self.holder?;
+                let who = holder.share.place.holder;
+                let who = who.map_or_else(|| "another thread".to_owned(), |thread| format!("thread {thread}"));
+                let place = holder.frame.map(|frame| format!(", in {}", origin::describe(frame))).unwrap_or_default();
+                Some(format!("{who} keeps the GIL{place}"))
+            }
+            Cause::Gc => match self.site?.share.state {
+                State::Collecting { generation: Some(generation) } => Some(format!("generation {generation}")),
+                _ => None,
+            },
+            Cause::ManyCallbacks => {
+                let often = self.site.and_then(|site| site.frame).map(origin::describe);
+                let often = often.map(|frame| format!("mostly {frame}"));
+                let count = self.open.callbacks.map(|count| format!("{count} seen to run"));
+                let parts: Vec<String> = count.into_iter().chain(often).collect();
+                (!parts.is_empty()).then(|| parts.join(", "))
+            }
+            Cause::CpuStarved => {
+                let (starved, window) = (self.evidence.starved_ns?, self.open.clocks.window_ns());
+                let by = if self.is_throttled() { ", throttled for the CPU quota of its control group" } else { "" };
+                Some(format!("no processor for {} of {}{by}", in_ms(starved), in_ms(window)))
+            }
+            Cause::Suspended => Some("stopped by job control, a debugger, or with the machine".to_owned()),
+            Cause::Unknown => Some(match self.evidence.samples {
+                1 => format!("one sample in {}", in_ms(total)),
+                samples if self.evidence.unclear > 0 => {
+                    format!("{} of {samples} samples do not show what the thread does", self.evidence.unclear)
+                }
+                samples => format!("{samples} samples in {}, and it hardly ran", in_ms(total)),
+            }),
+        }
+    }
+
+    fn is_throttled(&self) -> bool {
+        self.evidence.throttled_ns.is_some_and(|ns| ns > 0 && ns >= self.evidence.starved_ns.unwrap_or(0) / 2)
+    }
+
+    fn advice(&self) -> String {
+        let call = self.call();
+        match (self.cause, &call) {
+            (Cause::BlockingCall, Some((call, _))) => {
+                Blocked::from_call(call, self.synchronous()).advice(self.synchronous())
+            }
+            (Cause::BlockingCall, None) => advice::PAGE_FAULT,
+            (Cause::Cpu, _) => advice::for_cpu(self.synchronous()),
+            (Cause::Native, _) => {
+                let has_gil = self.site.and_then(|site| match site.share.state {
+                    State::Running { has_gil, .. } => has_gil,
+                    _ => None,
+                });
+                advice::for_native(has_gil, self.synchronous())
+            }
+            (Cause::GilWait, _) => advice::GIL_WAIT,
+            (Cause::Gc, _) => advice::GC,
+            (Cause::ManyCallbacks, _) => advice::MANY_CALLBACKS,
+            (Cause::CpuStarved, _) if self.is_throttled() => advice::THROTTLED,
+            (Cause::CpuStarved, _) => advice::STARVED,
+            (Cause::Suspended, _) => advice::SUSPENDED,
+            (Cause::Unknown, _) => advice::UNKNOWN,
+        }
+        .to_owned()
+    }
+}
+
+fn in_ms(ns: u64) -> String {
+    format!("{} ms", ns / 1_000_000)
+}

@@ -1,0 +1,366 @@
+//! What samples say, added up by the time they stand for, so that a stall of hours needs no more room than a short one.
+//! It must not know when a stall begins or ends, nor what to make of the sums.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::Evidence;
+use crate::snapshot::event::{Doing, Gil, KernelLook, LoopSample, Phase};
+use crate::snapshot::model::Frame;
+use crate::snapshot::tables::{StackId, Tables};
+
+/// LIMIT: stacks of one iteration that are told apart. Code that runs through more places than this is not better known
+/// by more of them; the lightest are forgotten.
+const PLACES: usize = 512;
+
+/// LIMIT: stacks that outlive their tables, by iteration.
+const KEPT_PLACES: usize = 64;
+
+/// LIMIT: names of system calls in one iteration; a program that uses more in one stall gets numbers.
+const CALL_NAMES: usize = 64;
+
+/// A thread that is ready to run, and whose time on a processor stands still for longer than this, waits for one: the
+/// kernel adds to the time of a running thread at every tick, which comes at least 100 times a second.
+pub(super) const TICKS_NS: u64 = 20_000_000;
+
+/// What a sample says that the thread does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum State {
+    Stopped,
+    Collecting { generation: Option<u8> },
+    WaitingForGil,
+    InCall { number: u32, fd: Option<i32>, has_gil: bool },
+    Fault,
+    Running { moved: bool, has_gil: Option<bool> },
+    Unclear,
+}
+
+impl State {
+    /// Reads one sample. `stopped` is what notes say of the whole process; `before` is the sample before, if it was of the
+    /// same iteration.
+    pub(super) fn of(sample: &LoopSample, stopped: bool, before: Option<Before>) -> Self {
+        let state = if stopped { Self::Stopped } else { Self::of_alone(sample) };
+        let Some(before) = before.filter(|before| !sample.moved && before.has_gil == has_gil(sample.gil)) else {
+            return state;
+        };
+        // The kernel is not asked at every sample, and not everything each time that it is: where nothing moved, what was
+        // so is so still.
+        let asked_all =
+            sample.kernel.as_ref().is_some_and(|look| look.run_ns.is_some() || look.doing == Doing::Running);
+        match (state, before.state) {
+            (Self::Unclear, Self::Running { has_gil, .. }) if sample.kernel.is_none() => {
+                Self::Running { moved: false, has_gil }
+            }
+            (Self::Unclear, known) | (Self::Running { .. }, known @ Self::Stopped) if sample.kernel.is_none() => known,
+            (Self::Unclear | Self::Fault | Self::InCall { .. }, Self::Stopped) if !asked_all => Self::Stopped,
+            (state, _) => state,
+        }
+    }
+
+    fn of_alone(sample: &LoopSample) -> Self {
+        let doing = sample.kernel.as_ref().map(|look| &look.doing);
+        if doing == Some(&Doing::Stopped) {
+            return Self::Stopped;
+        }
+        // While another thread collects, this one waits for the GIL; then the holder is what is to be named.
+        if sample.collecting && matches!(sample.gil, Gil::Own | Gil::None | Gil::Unknown) {
+            return Self::Collecting { generation: sample.generation };
+        }
+        let leaving = sample.phase == Phase::LeavingSelector && matches!(sample.gil, Gil::Other(_));
+        let running = Self::Running { moved: sample.moved || sample.torn, has_gil: has_gil(sample.gil) };
+        match doing {
+            _ if leaving => Self::WaitingForGil,
+            Some(Doing::WaitingForGil) => Self::WaitingForGil,
+            Some(Doing::Call { number, fd, .. }) => {
+                Self::InCall { number: *number, fd: *fd, has_gil: sample.gil == Gil::Own }
+            }
+            Some(Doing::Fault) => Self::Fault,
+            Some(Doing::Running) => running,
+            // Without a word of the kernel: who holds the GIL may sleep with it, but hardly ever does.
+            Some(Doing::Unknown) | None if sample.gil == Gil::Own => running,
+            Some(Doing::Unknown) | None if sample.gil == Gil::None && sample.moved => running,
+            Some(Doing::Unknown | Doing::Stopped) | None => Self::Unclear,
+        }
+    }
+}
+
+/// What the sample before says, for the next to be understood by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    pub(super) state: State,
+    pub(super) has_gil: Option<bool>,
+}
+
+impl Before {
+    pub(super) fn of(sample: &LoopSample, state: State) -> Self {
+        Self { state, has_gil: has_gil(sample.gil) }
+    }
+}
+
+fn has_gil(gil: Gil) -> Option<bool> {
+    match gil {
+        Gil::Own => Some(true),
+        Gil::Free | Gil::Other(_) => Some(false),
+        Gil::None | Gil::Unknown => None,
+    }
+}
+
+/// A stack that is still in its tables, or that outlived them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum StackRef {
+    Numbered(StackId),
+    Kept(usize),
+}
+
+/// Where the thread was, and who kept it waiting there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    stack: Option<StackRef>,
+    outer: u16,
+    pub(super) coroutines: u16,
+    pub(super) torn: bool,
+    /// Holder of the GIL while this thread waits for it.
+    pub(super) holder: Option<i32>,
+    holder_stack: Option<StackRef>,
+}
+
+impl Place {
+    pub(super) fn of(sample: &LoopSample, state: State) -> Self {
+        let waits = state == State::WaitingForGil;
+        Self {
+            stack: sample.stack.map(StackRef::Numbered),
+            outer: sample.outer,
+            coroutines: sample.coroutines,
+            torn: sample.torn,
+            holder: match sample.gil {
+                Gil::Other(thread) if waits => thread,
+                _ => None,
+            },
+            holder_stack: sample.holder_stack.filter(|_| waits).map(StackRef::Numbered),
+        }
+    }
+
+    pub(super) fn without_stack(self) -> Self {
+        Self { stack: None, holder_stack: None, ..self }
+    }
+}
+
+/// Time and samples by what the thread did and where.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    /// All time that samples stand for, nanoseconds.
+    pub(super) ns: u64,
+    places: FxHashMap<(Place, State), u64>,
+    kept: Vec<Vec<Frame>>,
+}
+
+/// A place, what was done there, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Share {
+    pub(super) place: Place,
+    pub(super) state: State,
+    pub(super) ns: u64,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, place: Place, state: State, ns: u64) {
+        self.ns = self.ns.saturating_add(ns);
+        if self.places.len() >= PLACES && !self.places.contains_key(&(place, state)) {
+            self.keep_heaviest(PLACES / 2);
+        }
+        let sum = self.places.entry((place, state)).or_default();
+        *sum = sum.saturating_add(ns);
+    }
+
+    /// What there is, in no order.
+    pub(super) fn shares(&self) -> impl Iterator<Item = Share> {
+        self.places.iter().map(|(&(place, state), &ns)| Share { place, state, ns })
+    }
+
+    fn keep_heaviest(&mut self, count: usize) {
+        let mut sums: Vec<u64> = self.places.values().copied().collect();
+        if sums.len() <= count {
+            return;
+        }
+        let (_, &mut bound, _) = sums.select_nth_unstable_by(count, |a, b| b.cmp(a));
+        self.places.retain(|_, ns| *ns > bound);
+    }
+
+    /// The thread's frames at a place, outermost first, without the loop's machinery.
+    pub(super) fn frames<'f>(&'f self, place: &Place, tables: &'f Tables) -> Vec<&'f Frame> {
+        let mut frames = self.resolve(place.stack, tables);
+        frames.drain(..frames.len().min(usize::from(place.outer)));
+        frames
+    }
+
+    /// The frames of the thread that kept the GIL, outermost first.
+    pub(super) fn holder_frames<'f>(&'f self, place: &Place, tables: &'f Tables) -> Vec<&'f Frame> {
+        self.resolve(place.holder_stack, tables)
+    }
+
+    fn resolve<'f>(&'f self, stack: Option<StackRef>, tables: &'f Tables) -> Vec<&'f Frame> {
+        match stack {
+            None => Vec::new(),
+            Some(StackRef::Numbered(number)) => tables.frames_outermost_first(number),
+            Some(StackRef::Kept(index)) => self.kept.get(index).map_or_else(Vec::new, |frames| frames.iter().collect()),
+        }
+    }
+
+    /// Makes it outlive `tables`.
+    pub(super) fn keep(&mut self, tables: &Tables) {
+        self.keep_heaviest(KEPT_PLACES);
+        let mut kept = Vec::new();
+        let mut keep = |tally: &Self, stack: Option<StackRef>| {
+            stack.map(|stack| {
+                kept.push(tally.resolve(Some(stack), tables).into_iter().cloned().collect());
+                StackRef::Kept(kept.len() - 1)
+            })
+        };
+        let places = (self.places.iter())
+            .map(|(&(place, state), &ns)| {
+                let stack = keep(self, place.stack);
+                let holder_stack = keep(self, place.holder_stack);
+                ((Place { stack, holder_stack, ..place }, state), ns)
+            })
+            .collect();
+        self.places = places;
+        self.kept = kept;
+    }
+}
+
+/// Names of the system calls that were seen.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CallNames(Vec<(u32, Arc<str>)>);
+
+impl CallNames {
+    pub(super) fn learn(&mut self, sample: &LoopSample) {
+        if let Some(Doing::Call { name: Some(name), number, .. }) = sample.kernel.as_ref().map(|look| &look.doing)
+            && self.0.len() < CALL_NAMES
+            && self.get(*number).is_none()
+        {
+            self.0.push((*number, Arc::clone(name)));
+        }
+    }
+
+    pub(super) fn get(&self, number: u32) -> Option<&str> {
+        self.0.iter().find(|(known, _)| *known == number).map(|(_, name)| &**name)
+    }
+}
+
+/// A clock of the kernel when it was read.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    at_ns: u64,
+    value: u64,
+}
+
+/// The first and the last reading of a clock.
+#[derive(Clone, Copy, Debug)]
+struct Readings {
+    first: Reading,
+    last: Reading,
+}
+
+impl Readings {
+    fn add(readings: &mut Option<Self>, at_ns: u64, value: Option<u64>) {
+        let Some(value) = value else { return };
+        let last = Reading { at_ns, value };
+        readings.get_or_insert(Self { first: last, last }).last = last;
+    }
+
+    fn difference(&self) -> Option<u64> {
+        self.last.value.checked_sub(self.first.value)
+    }
+
+    fn window_ns(&self) -> u64 {
+        self.last.at_ns.saturating_sub(self.first.at_ns)
+    }
+}
+
+/// What the kernel's clocks of the thread say. Not every look reads them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Clocks {
+    run: Option<Readings>,
+    starved: Option<Readings>,
+    throttled: Option<Readings>,
+    /// Since when the thread is ready to run and its clocks stand still.
+    standing_since: Option<u64>,
+}
+
+impl Clocks {
+    /// A look by a sample that says `state`.
+    pub(super) fn look(&mut self, at_ns: u64, look: &KernelLook, state: State) {
+        let ready = look.doing == Doing::Running && state != State::Stopped;
+        if !ready {
+            self.standing_since = None;
+        } else if look.run_ns.is_some() {
+            let stand = |readings: Option<Readings>, now| readings.map(|readings| readings.last.value) == now;
+            let stands = stand(self.run, look.run_ns) && stand(self.starved, look.starved_ns);
+            self.standing_since = self.standing_since.filter(|_| stands).or(Some(at_ns));
+        }
+        Readings::add(&mut self.run, at_ns, look.run_ns);
+        Readings::add(&mut self.starved, at_ns, look.starved_ns);
+        Readings::add(&mut self.throttled, at_ns, look.throttled_us);
+    }
+
+    /// The last readings as the first ones, for the next iteration to be compared with.
+    pub(super) fn afterwards(&self) -> Self {
+        let last = |readings: Option<Readings>| readings.map(|Readings { last, .. }| Readings { first: last, last });
+        Self { run: last(self.run), starved: last(self.starved), throttled: None, standing_since: None }
+    }
+
+    /// Whether any clock was read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.run.is_none() && self.starved.is_none()
+    }
+
+    /// Time from the first to the last reading, nanoseconds.
+    pub(super) fn window_ns(&self) -> u64 {
+        self.starved.or(self.run).map_or(0, |readings| readings.window_ns())
+    }
+
+    /// Nanoseconds on a processor.
+    pub(super) fn run_ns(&self) -> Option<u64> {
+        self.run?.difference()
+    }
+
+    /// Nanoseconds ready to run without a processor. The kernel counts a wait when it is over; one that lasts shows in
+    /// clocks that stand still.
+    pub(super) fn starved_ns(&self) -> Option<u64> {
+        let readings = self.starved?;
+        let lasting = self.standing_since.map_or(0, |since| readings.last.at_ns.saturating_sub(since));
+        let lasting = if lasting >= TICKS_NS { lasting } else { 0 };
+        Some(readings.difference()?.saturating_add(lasting).min(readings.window_ns()))
+    }
+
+    /// Nanoseconds that the control group was throttled.
+    pub(super) fn throttled_ns(&self) -> Option<u64> {
+        let readings = self.throttled?;
+        // The kernel adds up the processors of the group.
+        Some(readings.difference()?.saturating_mul(1_000).min(readings.window_ns()))
+    }
+
+    /// Nanoseconds on a processor, and ready to run without one, since readings that may have been long before.
+    pub(super) fn since(&self, before: &Self) -> (Option<u64>, Option<u64>) {
+        let since = |now: Option<Readings>, then: Option<Readings>| now?.last.value.checked_sub(then?.last.value);
+        (since(self.run, before.run), since(self.starved, before.starved))
+    }
+}
+
+impl Evidence {
+    pub(super) fn count(&mut self, state: State, torn: bool) {
+        self.samples += 1;
+        self.torn += u64::from(torn);
+        *match state {
+            State::Stopped => &mut self.stopped,
+            State::Collecting { .. } => &mut self.collecting,
+            State::WaitingForGil => &mut self.waiting_for_gil,
+            State::InCall { .. } => &mut self.in_call,
+            State::Fault => &mut self.faults,
+            State::Running { moved: true, .. } => &mut self.running_moved,
+            State::Running { moved: false, .. } => &mut self.running_still,
+            State::Unclear => &mut self.unclear,
+        } += 1;
+    }
+}

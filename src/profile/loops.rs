@@ -1,0 +1,125 @@
+//! How busy each event loop is, and how long its iterations take. It must not know tasks.
+
+use hdrhistogram::Histogram;
+
+use crate::snapshot::event::Phase;
+use crate::snapshot::tables::LoopInfo;
+
+/// One iteration of a loop: from leaving its selector to reaching it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Iteration {
+    /// It lasted at least so long, nanoseconds.
+    pub at_least_ns: u64,
+    /// And at most so long; `None` while it lasts and where its end was not seen.
+    pub at_most_ns: Option<u64>,
+}
+
+/// Lengths of iterations, nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lag {
+    /// Half are shorter.
+    pub p50_ns: u64,
+    /// Nine of ten are shorter.
+    pub p90_ns: u64,
+    /// 99 of 100 are shorter.
+    pub p99_ns: u64,
+    /// The longest lasted at least so long.
+    pub max_ns: u64,
+}
+
+/// What became of an event loop's time.
+#[derive(Clone, Debug)]
+pub struct LoopProfile {
+    /// Which.
+    pub info: LoopInfo,
+    /// Samples of it.
+    pub samples: u64,
+    /// Time away from its selector, nanoseconds.
+    pub busy_ns: u64,
+    /// Time in its selector, nanoseconds.
+    pub selecting_ns: u64,
+    /// Time in which events had come but the thread waited for the GIL to leave its selector, nanoseconds.
+    pub leaving_ns: u64,
+    /// Time in which no loop ran in the thread, or nobody knows, nanoseconds.
+    pub unknown_ns: u64,
+    /// Time without samples, nanoseconds; in none of the others.
+    pub gap_ns: u64,
+    /// The longest time between two samples, nanoseconds.
+    pub longest_between_ns: u64,
+    /// Iterations that were seen. Those that fall between two samples are not.
+    pub iterations: u64,
+    /// The longest of them lasted at least so long, nanoseconds.
+    pub longest_ns: u64,
+    /// Most callbacks that were seen in its ready queue.
+    pub most_ready: Option<u32>,
+    /// Lengths of iterations, nanoseconds, each weighted by how many of its length there must have been.
+    lengths: Histogram<u64>,
+}
+
+impl LoopProfile {
+    /// Longer iterations count as this long in the percentiles: an hour.
+    const LONGEST_NS: u64 = 3_600_000_000_000;
+
+    pub(super) fn new(info: LoopInfo) -> Self {
+        let lengths = Histogram::new_with_bounds(1_000, Self::LONGEST_NS, 2).expect("the bounds are fixed and valid");
+        Self {
+            info,
+            samples: 0,
+            busy_ns: 0,
+            selecting_ns: 0,
+            leaving_ns: 0,
+            unknown_ns: 0,
+            gap_ns: 0,
+            longest_between_ns: 0,
+            iterations: 0,
+            longest_ns: 0,
+            most_ready: None,
+            lengths,
+        }
+    }
+
+    /// Share of the known time outside the selector; `None` where there is none.
+    pub fn busy_share(&self) -> Option<f64> {
+        let busy = self.busy_ns + self.leaving_ns;
+        let known = busy + self.selecting_ns;
+        (known > 0).then(|| busy as f64 / known as f64)
+    }
+
+    /// From the first sample to the last, nanoseconds.
+    pub fn watched_ns(&self) -> u64 {
+        self.busy_ns + self.selecting_ns + self.leaving_ns + self.unknown_ns + self.gap_ns
+    }
+
+    /// How long its iterations took; `None` where none was seen.
+    pub fn lag(&self) -> Option<Lag> {
+        let at = |share| self.lengths.value_at_quantile(share).min(self.longest_ns);
+        (self.iterations > 0).then(|| Lag {
+            p50_ns: at(0.5),
+            p90_ns: at(0.9),
+            p99_ns: at(0.99),
+            max_ns: self.longest_ns,
+        })
+    }
+
+    pub(super) fn spend(&mut self, phase: Phase, time_ns: u64) {
+        match phase {
+            Phase::Away => self.busy_ns += time_ns,
+            Phase::Selecting => self.selecting_ns += time_ns,
+            Phase::LeavingSelector => self.leaving_ns += time_ns,
+            Phase::NotRunning | Phase::Unknown => self.unknown_ns += time_ns,
+        }
+    }
+
+    /// `period_ns` is the time between two samples. An iteration shorter than that is seen only by luck: for each that is,
+    /// there were as many as fit into the period. Without this, percentiles would be those of the long ones.
+    pub(super) fn count(&mut self, iteration: Iteration, period_ns: u64) {
+        /// One lucky look at a very short iteration is no proof of a million.
+        const MOST: u64 = 1_000;
+        let most = iteration.at_most_ns.unwrap_or(iteration.at_least_ns).max(iteration.at_least_ns);
+        let length = (iteration.at_least_ns + (most - iteration.at_least_ns) / 2).max(1);
+        let times = (period_ns / length).clamp(1, MOST);
+        self.lengths.saturating_record_n(length, times);
+        self.iterations += 1;
+        self.longest_ns = self.longest_ns.max(iteration.at_least_ns);
+    }
+}

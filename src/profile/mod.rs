@@ -1,0 +1,21 @@
+//! Layer 5: many instants. What a stretch of time adds up to.
+//!
+//! Nothing here knows the target, what is good or bad, or how anything is shown: it counts.
+
+mod chains;
+mod coroutines;
+mod live;
+mod loops;
+pub mod names;
+pub mod recording;
+mod stacks;
+mod tasks;
+mod totals;
+mod waits;
+mod weights;
+
+pub use coroutines::CoroutineProfile;
+pub use loops::{Iteration, Lag, LoopProfile};
+pub use totals::{Naming, Profile};
+pub use waits::WaitProfile;
+pub use weights::{By, Label, Weighted};

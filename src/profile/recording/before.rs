@@ -1,0 +1,75 @@
+//! What the next event of a block is told against: writer and reader keep the same, event by event. It must not know bytes.
+
+use crate::snapshot::event::{Doing, Event, Gil, KernelLook, LoopSample, Phase};
+use crate::snapshot::tables::LoopNo;
+
+/// The events so far, as far as later ones refer to them.
+#[derive(Debug, Default)]
+pub(super) struct Before {
+    /// Time of the last event.
+    pub(super) at_ns: u64,
+    /// The loop of the last sample.
+    pub(super) event_loop: u32,
+    /// By loop: its last sample.
+    samples: Vec<LastSample>,
+}
+
+/// The last that was said of a loop.
+#[derive(Clone, Debug)]
+pub(super) struct LastSample {
+    pub(super) sample: LoopSample,
+    /// Of the last sample that had one.
+    pub(super) kernel: KernelLook,
+}
+
+impl LastSample {
+    /// What the first sample of a loop is told against.
+    fn unseen() -> Self {
+        let kernel = KernelLook { doing: Doing::Running, run_ns: None, starved_ns: None, throttled_us: None };
+        let sample = LoopSample {
+            at_ns: 0,
+            event_loop: LoopNo(0),
+            phase: Phase::Selecting,
+            away_since_ns: None,
+            away_precision_ns: 0,
+            callback: None,
+            task: None,
+            stack: None,
+            outer: 0,
+            coroutines: 0,
+            torn: false,
+            moved: false,
+            ready: None,
+            gil: Gil::Free,
+            collecting: false,
+            generation: None,
+            kernel: None,
+            holder_stack: None,
+        };
+        Self { sample, kernel }
+    }
+}
+
+impl Before {
+    /// The last that was said of a loop. INVARIANT: the number is one of the block's table, so memory is bounded by that.
+    pub(super) fn of_loop(&mut self, number: u32) -> &mut LastSample {
+        let index = number as usize;
+        if index >= self.samples.len() {
+            self.samples.resize_with(index + 1, LastSample::unseen);
+        }
+        &mut self.samples[index]
+    }
+
+    /// Moves on behind an event.
+    pub(super) fn pass(&mut self, event: &Event) {
+        self.at_ns = event.at_ns();
+        if let Event::Loop(sample) = event {
+            self.event_loop = sample.event_loop.0;
+            let last = self.of_loop(sample.event_loop.0);
+            if let Some(kernel) = &sample.kernel {
+                last.kernel = kernel.clone();
+            }
+            last.sample = LoopSample { kernel: None, ..sample.clone() };
+        }
+    }
+}

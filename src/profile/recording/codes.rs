@@ -1,0 +1,142 @@
+//! What the words of events are called in a file. A code keeps its meaning for ever; a new word takes a new code and raises the
+//! version of the format. It must not know where the codes stand.
+
+use super::wire::Malformed;
+use crate::snapshot::event::{NoteKind, Phase, Source};
+use crate::snapshot::model::{Severity, TaskState, WaitKind};
+
+/// A word with a code.
+pub(super) trait Coded: Sized {
+    fn code(self) -> u8;
+
+    /// `None` for a code that no word has.
+    fn from_code(code: u8) -> Option<Self>;
+
+    /// # Errors
+    /// When no word has the code.
+    fn decode(code: u8) -> Result<Self, Malformed> {
+        Self::from_code(code).ok_or(Malformed("a code has no meaning"))
+    }
+}
+
+/// Both ways from one table; a word that has no code does not compile.
+macro_rules! codes {
+    ($type:ident { $($code:literal => $word:ident),+ $(,)? }) => {
+        impl Coded for $type {
+            fn code(self) -> u8 {
+                match self {
+                    $(Self::$word => $code,)+
+                }
+            }
+
+            fn from_code(code: u8) -> Option<Self> {
+                match code {
+                    $($code => Some(Self::$word),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+codes!(Source { 0 => Loops, 1 => Tasks });
+
+codes!(Phase { 0 => Selecting, 1 => Away, 2 => LeavingSelector, 3 => NotRunning, 4 => Unknown });
+
+codes!(TaskState { 0 => Running, 1 => Ready, 2 => Waiting, 3 => Done, 4 => Cancelling, 5 => Unknown });
+
+codes!(Severity { 0 => Info, 1 => Warning, 2 => Error });
+
+codes!(NoteKind {
+    0 => Exited,
+    1 => Executed,
+    2 => Stopped,
+    3 => Continued,
+    4 => Suspended,
+    5 => Ended,
+    6 => Gap,
+    7 => Adjusted,
+});
+
+codes!(WaitKind {
+    0 => Sleep,
+    1 => Future,
+    2 => Task,
+    3 => Gather,
+    4 => TaskGroup,
+    5 => Wait,
+    6 => Shield,
+    7 => Lock,
+    8 => Semaphore,
+    9 => Event,
+    10 => Condition,
+    11 => QueueGet,
+    12 => QueuePut,
+    13 => Executor,
+    14 => Socket,
+    15 => Subprocess,
+    16 => Other,
+});
+
+/// Codes of the kinds of events.
+pub(super) mod event {
+    pub(crate) const LOOP: u8 = 0;
+    pub(crate) const TASKS: u8 = 1;
+    pub(crate) const FINDINGS: u8 = 2;
+    pub(crate) const HEALTH: u8 = 3;
+    pub(crate) const NOTE: u8 = 4;
+    /// No event: what follows is of the source whose code follows.
+    pub(crate) const BATCH: u8 = 5;
+}
+
+/// Codes of who holds the GIL.
+pub(super) mod gil {
+    pub(crate) const FREE: u8 = 0;
+    pub(crate) const OWN: u8 = 1;
+    /// The kernel id of the holder follows.
+    pub(crate) const OTHER_KNOWN: u8 = 2;
+    pub(crate) const OTHER: u8 = 3;
+    pub(crate) const NONE: u8 = 4;
+    pub(crate) const UNKNOWN: u8 = 5;
+}
+
+/// Codes of what a thread does.
+pub(super) mod doing {
+    pub(crate) const RUNNING: u8 = 0;
+    /// Name, number and descriptor follow.
+    pub(crate) const CALL: u8 = 1;
+    pub(crate) const WAITING_FOR_GIL: u8 = 2;
+    pub(crate) const FAULT: u8 = 3;
+    pub(crate) const STOPPED: u8 = 4;
+    pub(crate) const UNKNOWN: u8 = 5;
+}
+
+/// Bits of a loop sample: `…_CHANGED` says that the field follows, because it is not as in the loop's sample before; the others
+/// are the value itself.
+pub(super) mod sample {
+    pub(crate) const OTHER_LOOP: u16 = 1;
+    pub(crate) const PHASE_CHANGED: u16 = 1 << 1;
+    pub(crate) const AWAY_CHANGED: u16 = 1 << 2;
+    pub(crate) const PRECISION_CHANGED: u16 = 1 << 3;
+    pub(crate) const CALLBACK_CHANGED: u16 = 1 << 4;
+    pub(crate) const TASK_CHANGED: u16 = 1 << 5;
+    pub(crate) const STACK_CHANGED: u16 = 1 << 6;
+    pub(crate) const PARTS_CHANGED: u16 = 1 << 7;
+    pub(crate) const TORN: u16 = 1 << 8;
+    pub(crate) const MOVED: u16 = 1 << 9;
+    pub(crate) const READY_CHANGED: u16 = 1 << 10;
+    pub(crate) const GIL_CHANGED: u16 = 1 << 11;
+    pub(crate) const COLLECTING: u16 = 1 << 12;
+    pub(crate) const GENERATION_CHANGED: u16 = 1 << 13;
+    pub(crate) const KERNEL: u16 = 1 << 14;
+    pub(crate) const HOLDER_CHANGED: u16 = 1 << 15;
+}
+
+/// Bits of what the kernel says of a thread: which numbers follow.
+pub(super) mod kernel {
+    pub(crate) const DOING_CHANGED: u8 = 1;
+    pub(crate) const RUN: u8 = 1 << 1;
+    pub(crate) const STARVED: u8 = 1 << 2;
+    pub(crate) const THROTTLED: u8 = 1 << 3;
+    pub(crate) const ALL: u8 = DOING_CHANGED | RUN | STARVED | THROTTLED;
+}

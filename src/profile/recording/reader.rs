@@ -1,0 +1,328 @@
+//! Reads a recording, block by block: what cannot be read is passed over and said. It must not know what is made of the events.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use rustc_hash::FxHashSet;
+use zstd::bulk::Decompressor;
+
+use super::block::{HEAD, Head, Kind};
+use super::error::RecordingError;
+use super::input::Input;
+use super::living::MAX_LIVING;
+use super::{MAGIC, OLDEST_VERSION, VERSION, decode};
+use crate::snapshot::event::{Batch, Event, Header, Note, NoteKind, Source, TaskChanges};
+use crate::snapshot::tables::{Definitions, TaskInfo, TaskNo};
+
+/// LIMIT: blocks of which the head holds and the content does not, and behind whose head the next block is looked for. A block
+/// that was written in part is followed by the next one before its own end; but a file of nothing but heads could make us
+/// read it many thousand times. Above the limit the length in the head is believed.
+const MAX_LOOKED_INTO: u32 = 128;
+
+/// How a recording ends, and what could not be read. Known when all batches were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All of it was read.
+    Complete {
+        /// Why the recording ended.
+        how: NoteKind,
+        /// When.
+        at_ns: u64,
+    },
+    /// It has no end mark: asyncprof was killed, the disk was full, it is still being written, or the file was cut off.
+    Truncated {
+        /// Bytes of the file up to the end of the last whole block.
+        at_byte: u64,
+        /// Time of the last event in it; `None` when it has none.
+        after_ns: Option<u64>,
+    },
+    /// Something within it could not be read.
+    Damaged {
+        /// How many stretches.
+        places: u32,
+        /// How many bytes.
+        bytes: u64,
+        /// It has its end mark.
+        complete: bool,
+        /// Time of the last event that was read; `None` when there was none.
+        after_ns: Option<u64>,
+    },
+}
+
+/// Reads a recording. Memory is bounded by the largest block and by how many tasks live at a time.
+pub struct Reader<R> {
+    input: Input<R>,
+    header: Header,
+    unpack: Decompressor<'static>,
+    /// Number of the next block.
+    expected: u64,
+    /// Read, and not yet asked for.
+    batches: VecDeque<Batch>,
+    living: FxHashSet<TaskInfo>,
+    /// Blocks were lost, so that `living` can hold tasks that are no more.
+    lost: bool,
+    looked_into: u32,
+    /// Where the last whole block ends.
+    whole_to: u64,
+    places: u32,
+    damaged_bytes: u64,
+    last_ns: Option<u64>,
+    end: Option<(NoteKind, u64)>,
+    at_end: bool,
+}
+
+impl Reader<File> {
+    /// Opens a recording.
+    ///
+    /// # Errors
+    /// When it is none, or has not even a beginning that can be read.
+    pub fn open(path: &Path) -> Result<Self, RecordingError> {
+        Self::new(File::open(path).map_err(RecordingError::Unreadable)?)
+    }
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads a recording from its first byte on.
+    ///
+    /// # Errors
+    /// When it is none, or has not even a beginning that can be read.
+    pub fn new(file: R) -> Result<Self, RecordingError> {
+        let mut input = Input::new(file);
+        let start = MAGIC.len() + size_of_val(&VERSION);
+        let found = input.peek(start).map_err(RecordingError::Unreadable)?;
+        if found.len() < MAGIC.len() {
+            return Err(if MAGIC.starts_with(found) { RecordingError::Empty } else { RecordingError::Foreign });
+        }
+        let Some(version) = found.strip_prefix(&MAGIC) else { return Err(RecordingError::Foreign) };
+        let version = version.first_chunk().map(|bytes| u32::from_le_bytes(*bytes)).ok_or(RecordingError::Empty)?;
+        match version {
+            OLDEST_VERSION..=VERSION => {}
+            older if older < OLDEST_VERSION => return Err(RecordingError::Older(older)),
+            newer => return Err(RecordingError::Newer(newer)),
+        }
+        input.pass(start);
+        let mut unpack = Decompressor::new().map_err(RecordingError::Unreadable)?;
+        let header = read_header(&mut input, &mut unpack)?;
+        Ok(Self {
+            whole_to: input.at(),
+            input,
+            header,
+            unpack,
+            expected: 1,
+            batches: VecDeque::new(),
+            living: FxHashSet::default(),
+            lost: false,
+            looked_into: 0,
+            places: 0,
+            damaged_bytes: 0,
+            last_ns: None,
+            end: None,
+            at_end: false,
+        })
+    }
+
+    /// What was known when the watch began.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The next batch; `None` at the end. The first batch of each source in a block begins anew. Where something could not be
+    /// read there is a note of a gap, and at the next state of all tasks in the file those that ended meanwhile are said to
+    /// have ended.
+    ///
+    /// # Errors
+    /// When the file cannot be read any further. What is damaged is no error, but see [`Reader::ending`].
+    pub fn next_batch(&mut self) -> Option<Result<Batch, RecordingError>> {
+        while self.batches.is_empty() && !self.at_end {
+            if let Err(error) = self.read_block() {
+                self.at_end = true;
+                return Some(Err(RecordingError::Unreadable(error)));
+            }
+        }
+        self.batches.pop_front().map(Ok)
+    }
+
+    /// How the recording ends, as far as it was read.
+    pub fn ending(&self) -> Ending {
+        match self.end {
+            _ if self.places > 0 => Ending::Damaged {
+                places: self.places,
+                bytes: self.damaged_bytes,
+                complete: self.end.is_some(),
+                after_ns: self.last_ns,
+            },
+            Some((how, at_ns)) => Ending::Complete { how, at_ns },
+            None => Ending::Truncated { at_byte: self.whole_to, after_ns: self.last_ns },
+        }
+    }
+
+    /// Goes on to the next whole block and takes it in, or to the end.
+    fn read_block(&mut self) -> io::Result<()> {
+        let mut head = self.input.head()?;
+        loop {
+            let Some(found) = head else {
+                head = self.input.pass_to_head()?;
+                self.at_end = head.is_none();
+                if self.at_end {
+                    return Ok(());
+                }
+                continue;
+            };
+            if self.take_in(found)? {
+                return Ok(());
+            }
+            head = if self.looked_into < MAX_LOOKED_INTO {
+                self.looked_into += 1;
+                None
+            } else {
+                let len = self.input.peek(HEAD + found.packed)?.len();
+                self.input.pass(len);
+                self.input.head()?
+            };
+        }
+    }
+
+    /// Takes in the block that stands here; says whether it is whole and belongs here.
+    fn take_in(&mut self, head: Head) -> io::Result<bool> {
+        if u64::from(head.number) < self.expected || head.kind == Kind::Header {
+            return Ok(false);
+        }
+        // Missed are blocks that were lost before this one, not this one itself.
+        let missed = self.whole_to != self.input.at() || u64::from(head.number) != self.expected;
+        let block = self.input.peek(HEAD + head.packed)?;
+        let Some(packed) = block.get(HEAD..).filter(|packed| packed.len() == head.packed) else { return Ok(false) };
+        let mut batches = Vec::new();
+        if head.kind != Kind::State || self.lost || missed {
+            let Some(content) = content(&mut self.unpack, head, packed) else { return Ok(false) };
+            if head.kind == Kind::End {
+                let Ok(how) = decode::end(&content) else { return Ok(false) };
+                self.end = Some((how, head.last_ns));
+                self.at_end = true;
+            } else {
+                let Ok(found) = decode::batches(&content) else { return Ok(false) };
+                let is_state = matches!(&found[..], [Batch { source: Source::Tasks, events, .. }] if events.len() == 1);
+                if head.kind == Kind::State && !is_state {
+                    return Ok(false);
+                }
+                batches = found;
+            }
+        }
+        if missed {
+            self.note_gap(head);
+        }
+        self.input.pass(HEAD + head.packed);
+        self.whole_to = self.input.at();
+        self.expected = u64::from(head.number) + 1;
+        match head.kind {
+            Kind::State => batches.iter_mut().for_each(|batch| self.reconcile(batch)),
+            _ => self.last_ns = self.last_ns.max(Some(head.last_ns)),
+        }
+        self.follow(&batches);
+        self.batches.extend(batches);
+        Ok(true)
+    }
+
+    /// Says in the events that something before this block could not be read.
+    fn note_gap(&mut self, head: Head) {
+        let bytes = self.input.at() - self.whole_to;
+        self.places += 1;
+        self.damaged_bytes += bytes;
+        self.lost = true;
+        let at_ns = self.last_ns.unwrap_or(self.header.started_ns);
+        let ms = head.first_ns.saturating_sub(at_ns) / 1_000_000;
+        let text = format!("{bytes} bytes of the recording are damaged or were not written: about {ms} ms are missing");
+        self.batches.push_back(Batch {
+            source: Source::Tasks,
+            begins_anew: true,
+            definitions: Definitions::default(),
+            events: vec![Event::Note(Note { at_ns, kind: NoteKind::Gap, text })],
+        });
+    }
+
+    /// Keeps up with which tasks live.
+    fn follow(&mut self, batches: &[Batch]) {
+        let mut tasks: &[TaskInfo] = &[];
+        // Most tasks of a block change often in it.
+        let mut inserted = Vec::new();
+        for batch in batches.iter().filter(|batch| batch.source == Source::Tasks) {
+            if batch.begins_anew {
+                tasks = &batch.definitions.tasks;
+                inserted = vec![false; tasks.len()];
+            }
+            for changes in batch.events.iter().filter_map(changes_of) {
+                for ended in &changes.ended {
+                    inserted[ended.0 as usize] = false;
+                    self.living.remove(&tasks[ended.0 as usize]);
+                }
+                for look in &changes.changed {
+                    let index = look.task.0 as usize;
+                    if !inserted[index] && self.living.len() < MAX_LIVING {
+                        inserted[index] = true;
+                        self.living.insert(tasks[index].clone());
+                    }
+                }
+            }
+        }
+    }
+
+    /// After a loss: the state of all tasks, and that the others which were there have ended.
+    fn reconcile(&mut self, batch: &mut Batch) {
+        let Batch { definitions: Definitions { tasks, .. }, events, .. } = batch;
+        let looks = events.iter().filter_map(changes_of).flat_map(|changes| &changes.changed);
+        let stays: FxHashSet<&TaskInfo> = looks.map(|look| &tasks[look.task.0 as usize]).collect();
+        let mut gone: Vec<TaskInfo> = self.living.iter().filter(|task| !stays.contains(task)).cloned().collect();
+        gone.sort_unstable_by(|a, b| (a.key, &a.name).cmp(&(b.key, &b.name)));
+        let first = tasks.len();
+        tasks.append(&mut gone);
+        for event in events {
+            if let Event::Tasks(changes) = event {
+                changes.ended = (first..tasks.len()).map(|index| TaskNo(index as u32)).collect();
+            }
+        }
+        self.lost = false;
+    }
+}
+
+impl<R: Read> Iterator for Reader<R> {
+    type Item = Result<Batch, RecordingError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_batch()
+    }
+}
+
+fn changes_of(event: &Event) -> Option<&TaskChanges> {
+    match event {
+        Event::Tasks(changes) => Some(changes),
+        _ => None,
+    }
+}
+
+/// What a block holds; `None` when its checksum says that this is not what was written.
+fn content(unpack: &mut Decompressor<'_>, head: Head, packed: &[u8]) -> Option<Vec<u8>> {
+    if crc32fast::hash(packed) != head.checksum {
+        return None;
+    }
+    unpack.decompress(packed, head.unpacked).ok().filter(|content| content.len() == head.unpacked)
+}
+
+fn read_header(input: &mut Input<impl Read>, unpack: &mut Decompressor<'_>) -> Result<Header, RecordingError> {
+    let damaged = || RecordingError::Damaged("its header does not hold");
+    let start = input.peek(HEAD).map_err(RecordingError::Unreadable)?;
+    if start.len() < HEAD {
+        return Err(RecordingError::Empty);
+    }
+    let Some(head) = Head::parse(start).filter(|head| head.kind == Kind::Header && head.number == 0) else {
+        return Err(damaged());
+    };
+    let block = input.peek(HEAD + head.packed).map_err(RecordingError::Unreadable)?;
+    if block.len() < HEAD + head.packed {
+        return Err(RecordingError::Empty);
+    }
+    let content = content(unpack, head, &block[HEAD..]).ok_or_else(damaged)?;
+    let header = decode::header(&content).map_err(|why| RecordingError::Damaged(why.0))?;
+    input.pass(HEAD + head.packed);
+    Ok(header)
+}

@@ -1,0 +1,224 @@
+//! Numbers and texts as bytes: the smallest pieces of a recording. It must not know what they mean.
+//!
+//! Numbers are LEB128 varints: seven bits a byte, the lowest first, the top bit set on all bytes but the last. Signed numbers
+//! are zigzag-coded first (0, -1, 1, -2, ... become 0, 1, 2, 3, ...).
+
+/// LIMIT: bytes of one text. Longer ones are cut when they are written.
+pub(super) const MAX_TEXT: usize = 1 << 20;
+
+/// Bytes that cannot be what a writer wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Malformed(pub(super) &'static str);
+
+pub(super) fn put_varint(out: &mut Vec<u8>, value: impl Into<u64>) {
+    let mut value = value.into();
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+pub(super) fn put_signed(out: &mut Vec<u8>, value: i64) {
+    put_varint(out, (value.cast_unsigned() << 1) ^ (value >> 63).cast_unsigned());
+}
+
+/// How far `value` is from `before`, either way round the circle of 64 bits.
+pub(super) fn put_difference(out: &mut Vec<u8>, before: u64, value: u64) {
+    put_signed(out, value.wrapping_sub(before).cast_signed());
+}
+
+pub(super) fn put_f64(out: &mut Vec<u8>, value: f64) {
+    out.extend(value.to_bits().to_le_bytes());
+}
+
+/// A length and the bytes.
+pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
+    let text = shortened(text);
+    put_varint(out, text.len() as u64);
+    out.extend(text.as_bytes());
+}
+
+/// As much of a text as a recording takes.
+pub(super) fn shortened(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_TEXT)]
+}
+
+/// Reads what was put, and believes none of it.
+pub(super) struct Cursor<'b> {
+    rest: &'b [u8],
+    /// How many more things may be made of these bytes. Without it a short text that is named a million times, or a packed
+    /// file, could take all memory.
+    budget: usize,
+}
+
+impl<'b> Cursor<'b> {
+    pub(super) fn new(bytes: &'b [u8], budget: usize) -> Self {
+        Self { rest: bytes, budget }
+    }
+
+    pub(super) fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// Takes `things` off the budget.
+    pub(super) fn charge(&mut self, things: usize) -> Result<(), Malformed> {
+        self.budget = self.budget.checked_sub(things).ok_or(Malformed("it holds more than the limit"))?;
+        Ok(())
+    }
+
+    pub(super) fn byte(&mut self) -> Result<u8, Malformed> {
+        let (&first, rest) = self.rest.split_first().ok_or(Malformed("it ends in a number"))?;
+        self.rest = rest;
+        Ok(first)
+    }
+
+    pub(super) fn flag(&mut self) -> Result<bool, Malformed> {
+        match self.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Malformed("a flag is neither set nor unset")),
+        }
+    }
+
+    pub(super) fn u16_le(&mut self) -> Result<u16, Malformed> {
+        Ok(u16::from_le_bytes([self.byte()?, self.byte()?]))
+    }
+
+    pub(super) fn varint(&mut self) -> Result<u64, Malformed> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            if shift == 63 && byte > 1 {
+                break;
+            }
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(Malformed("a number is longer than 64 bits"))
+    }
+
+    pub(super) fn small<T: TryFrom<u64>>(&mut self) -> Result<T, Malformed> {
+        T::try_from(self.varint()?).map_err(|_| Malformed("a number is too large for its place"))
+    }
+
+    pub(super) fn signed(&mut self) -> Result<i64, Malformed> {
+        let value = self.varint()?;
+        Ok((value >> 1).cast_signed() ^ -((value & 1).cast_signed()))
+    }
+
+    pub(super) fn signed_small<T: TryFrom<i64>>(&mut self) -> Result<T, Malformed> {
+        T::try_from(self.signed()?).map_err(|_| Malformed("a number is too large for its place"))
+    }
+
+    /// A number by how far it is from `before`.
+    pub(super) fn difference(&mut self, before: u64) -> Result<u64, Malformed> {
+        Ok(before.wrapping_add_signed(self.signed()?))
+    }
+
+    pub(super) fn f64(&mut self) -> Result<f64, Malformed> {
+        let (bytes, rest) = self.rest.split_first_chunk().ok_or(Malformed("it ends in a number"))?;
+        self.rest = rest;
+        Ok(f64::from_bits(u64::from_le_bytes(*bytes)))
+    }
+
+    /// How many things follow, of which each takes at least a byte. They are taken off the budget.
+    pub(super) fn count(&mut self) -> Result<usize, Malformed> {
+        let count = self.small::<usize>()?;
+        if count > self.rest.len() {
+            return Err(Malformed("it ends before the last of its things"));
+        }
+        self.charge(count)?;
+        Ok(count)
+    }
+
+    /// The number of an entry of a table of this length.
+    pub(super) fn index(&mut self, len: usize) -> Result<usize, Malformed> {
+        inside(self.varint()?, len)
+    }
+
+    /// Zero for none, or one more than the number of an entry.
+    pub(super) fn optional_index(&mut self, len: usize) -> Result<Option<usize>, Malformed> {
+        match self.varint()? {
+            0 => Ok(None),
+            above => inside(above - 1, len).map(Some),
+        }
+    }
+
+    pub(super) fn text(&mut self) -> Result<&'b str, Malformed> {
+        let len = self.small::<usize>()?;
+        if len > MAX_TEXT {
+            return Err(Malformed("a text is longer than the limit"));
+        }
+        let (text, rest) = self.rest.split_at_checked(len).ok_or(Malformed("it ends in a text"))?;
+        self.rest = rest;
+        str::from_utf8(text).map_err(|_| Malformed("a text is not UTF-8"))
+    }
+}
+
+pub(super) fn inside(number: u64, len: usize) -> Result<usize, Malformed> {
+    usize::try_from(number).ok().filter(|&index| index < len).ok_or(Malformed("a number is outside of its table"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn cursor(bytes: &[u8]) -> Cursor<'_> {
+        Cursor::new(bytes, 100)
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_and_texts_are_what_was_put(a: u64, b: i64, c: u64, d: f64, text: String) {
+            let mut out = Vec::new();
+            put_varint(&mut out, a);
+            put_signed(&mut out, b);
+            put_difference(&mut out, a, c);
+            put_f64(&mut out, d);
+            put_text(&mut out, &text);
+            let mut cursor = cursor(&out);
+            prop_assert_eq!(cursor.varint(), Ok(a));
+            prop_assert_eq!(cursor.signed(), Ok(b));
+            prop_assert_eq!(cursor.difference(a), Ok(c));
+            prop_assert_eq!(cursor.f64().unwrap().to_bits(), d.to_bits());
+            prop_assert_eq!(cursor.text(), Ok(&text[..]));
+            prop_assert!(cursor.is_at_end());
+        }
+    }
+
+    #[test]
+    fn near_numbers_are_short() {
+        for (value, len) in [(0, 1), (-64, 1), (63, 1), (64, 2), (-65, 2), (1_000_000, 3), (i64::MIN, 10)] {
+            let mut out = Vec::new();
+            put_signed(&mut out, value);
+            assert_eq!(out.len(), len, "{value}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_more_than_64_bits_are_refused() {
+        assert_eq!(cursor(&[[0xff; 9].as_slice(), &[1]].concat()).varint(), Ok(u64::MAX));
+        assert!(cursor(&[[0xff; 9].as_slice(), &[2]].concat()).varint().is_err());
+        assert!(cursor(&[0xff; 20]).varint().is_err());
+        assert!(cursor(&[0x80]).varint().is_err());
+    }
+
+    #[test]
+    fn counts_are_held_against_what_follows_and_against_the_budget() {
+        assert!(cursor(&[3, 0, 0]).count().is_err());
+        assert_eq!(cursor(&[2, 0, 0]).count(), Ok(2));
+        assert!(Cursor::new(&[2, 0, 0], 1).count().is_err());
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_is_cut_between_characters() {
+        let text = "é".repeat(MAX_TEXT / 2) + "é";
+        assert_eq!(shortened(&text).len(), MAX_TEXT);
+        assert_eq!(shortened(&("x".to_owned() + &text)).len(), MAX_TEXT - 1);
+    }
+}

@@ -1,0 +1,278 @@
+//! Writes a recording while it is made: collects events to blocks, and hands each block whole to the kernel. It must not know
+//! the clock: time is what the events say.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use zstd::bulk::Compressor;
+
+use super::block::{Head, Kind, MAX_UNPACKED};
+use super::callbacks::Callbacks;
+use super::codes::Coded as _;
+use super::encode::{self, Payload};
+use super::living::Living;
+use super::{MAGIC, VERSION};
+use crate::snapshot::event::{Batch, Event, Header, LoopSample, NoteKind, Source, TaskChanges, TaskLook};
+use crate::snapshot::tables::{Tables, UndefinedError};
+
+/// A block is written when its events span this much time. What is not written yet is lost when asyncprof is killed.
+const BLOCK_NS: u64 = 2_000_000_000;
+/// A block is written when it has collected about this many bytes.
+const BLOCK_BYTES: usize = 256 << 10;
+/// The state of all living tasks is repeated when this much time has gone by.
+const STATE_NS: u64 = 30_000_000_000;
+/// Tasks in one event, those that they wait for included; events with more are written as several of the same time, so that
+/// none becomes larger than a block may be.
+const TASKS_AN_EVENT: usize = 1 << 16;
+/// How hard zstd tries: a few milliseconds of every two seconds, beside the program that is watched.
+const COMPRESSION: i32 = 6;
+/// Who reads a recording learns names, paths and texts of the target.
+const MODE: u32 = 0o600;
+
+/// Writes a recording.
+///
+/// What is collected is written when the writer is dropped too, but only [`Writer::finish`] says whether that went well, and
+/// marks the recording as complete.
+pub struct Writer<W: Write> {
+    /// `None` when it is finished.
+    out: Option<W>,
+    compressor: Compressor<'static>,
+    /// Number of the next block.
+    number: u32,
+    /// What the numbers in batches mean, by source.
+    tables: [Tables; 2],
+    payload: Payload,
+    callbacks: Callbacks,
+    living: Living,
+    /// Time of the latest event.
+    last_ns: u64,
+    /// When the state of the tasks was written last.
+    state_ns: u64,
+    /// Bytes that it took, and that were written since.
+    state_len: usize,
+    since_state: usize,
+    /// A block could not be written: the next one that can has to be the state.
+    lost: bool,
+}
+
+impl Writer<File> {
+    /// Creates the file, readable for its owner only, and writes what is known at the beginning. With `overwrite` a file that is
+    /// there is replaced.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] without `overwrite`, and whatever the file system says.
+    pub fn create(path: &Path, overwrite: bool, header: &Header) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.write(true).mode(MODE);
+        if !overwrite {
+            return Self::new(options.create_new(true).open(path)?, header);
+        }
+        if fs::symlink_metadata(path).is_ok_and(|found| found.is_file()) {
+            // Another file under the same name: who has opened the old one does not see the new one, whatever its mode was.
+            fs::remove_file(path)?;
+        }
+        let file = options.create(true).truncate(true).open(path)?;
+        if file.metadata()?.is_file() {
+            file.set_permissions(Permissions::from_mode(MODE))?;
+        }
+        Self::new(file, header)
+    }
+}
+
+impl<W: Write> Writer<W> {
+    /// Writes what is known at the beginning.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn new(out: W, header: &Header) -> io::Result<Self> {
+        let mut writer = Self {
+            out: Some(out),
+            compressor: Compressor::new(COMPRESSION)?,
+            number: 0,
+            tables: Default::default(),
+            payload: Payload::default(),
+            callbacks: Callbacks::default(),
+            living: Living::default(),
+            last_ns: header.started_ns,
+            state_ns: header.started_ns,
+            state_len: 0,
+            since_state: 0,
+            lost: false,
+        };
+        let start = [&MAGIC[..], &VERSION.to_le_bytes()].concat();
+        writer.put_block(&start, Kind::Header, &encode::header(header), (header.started_ns, header.started_ns))?;
+        Ok(writer)
+    }
+
+    /// Adds what was seen. It is in the file when two seconds of events or some hundred kilobytes have come together, or after
+    /// [`Writer::flush`].
+    ///
+    /// # Errors
+    /// When a block cannot be written: its events are lost, the file can be read up to there, and one may go on. With
+    /// [`io::ErrorKind::InvalidInput`] when the batch names what was not defined.
+    pub fn append(&mut self, batch: &Batch) -> io::Result<()> {
+        let index = usize::from(batch.source.code());
+        if batch.begins_anew {
+            self.tables[index] = Tables::default();
+            self.payload.forget_numbers(batch.source);
+            if batch.source == Source::Tasks {
+                self.living.forget_numbers();
+            }
+        }
+        self.tables[index].define(&batch.definitions).map_err(invalid)?;
+        self.payload.begin_batch();
+        let mut outcome = Ok(());
+        for event in &batch.events {
+            for piece in pieces(event).as_deref().unwrap_or(std::slice::from_ref(event)) {
+                // The rest of a batch is taken also when a block was lost.
+                outcome = outcome.and(self.add(batch.source, piece));
+            }
+        }
+        outcome
+    }
+
+    /// Writes what was collected.
+    ///
+    /// # Errors
+    /// When it cannot be written: it is lost then.
+    pub fn flush(&mut self) -> io::Result<()> {
+        let payload = std::mem::take(&mut self.payload);
+        let Some(span_ns) = payload.span_ns else { return Ok(()) };
+        self.put_block(&[], Kind::Events, &payload.finish(), span_ns)?;
+        if self.lost || self.state_is_due() { self.put_state() } else { Ok(()) }
+    }
+
+    /// Writes what was collected and marks the recording as complete. `how` is the reason why it ends: the target exited, the
+    /// user ended it. `at_ns` is the time, on the clock of the events.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn finish(mut self, how: NoteKind, at_ns: u64) -> io::Result<W> {
+        self.flush()?;
+        self.put_block(&[], Kind::End, &[how.code()], (at_ns, at_ns))?;
+        let mut out = self.out.take().expect("only this takes it, and it takes the writer too");
+        out.flush()?;
+        Ok(out)
+    }
+
+    fn add(&mut self, source: Source, event: &Event) -> io::Result<()> {
+        let at_ns = event.at_ns();
+        let is_long = |(first, last): (u64, u64)| last.max(at_ns) - first.min(at_ns) >= BLOCK_NS;
+        let is_full = self.payload.size() >= BLOCK_BYTES || self.payload.span_ns.is_some_and(is_long);
+        let flushed = if is_full { self.flush() } else { Ok(()) };
+        let tables = &self.tables[usize::from(source.code())];
+        let short = match event {
+            Event::Loop(sample) => short_callback(&mut self.callbacks, tables, sample).map(Event::Loop),
+            _ => None,
+        };
+        self.payload.add(source, tables, short.as_ref().unwrap_or(event)).map_err(invalid)?;
+        // Blocks are told against what was living before their first event, so this comes after the flush.
+        if let (Source::Tasks, Event::Tasks(changes)) = (source, event) {
+            self.living.apply(tables, changes).map_err(invalid)?;
+        }
+        self.last_ns = self.last_ns.max(at_ns);
+        flushed
+    }
+
+    fn state_is_due(&self) -> bool {
+        // Of very many tasks it is large; it should not become most of the file.
+        self.last_ns.saturating_sub(self.state_ns) >= STATE_NS && self.since_state >= self.state_len
+    }
+
+    /// Writes what all living tasks are after the events so far.
+    fn put_state(&mut self) -> io::Result<()> {
+        let (changes, names) = self.living.as_changes(self.last_ns);
+        let mut payload = Payload::default();
+        payload.add(Source::Tasks, names, &Event::Tasks(changes)).map_err(invalid)?;
+        self.state_len = self.put_block(&[], Kind::State, &payload.finish(), (self.last_ns, self.last_ns))?;
+        (self.state_ns, self.since_state, self.lost) = (self.last_ns, 0, false);
+        Ok(())
+    }
+
+    /// Writes a block, and `before` in front of it; returns how many bytes it takes.
+    fn put_block(&mut self, before: &[u8], kind: Kind, content: &[u8], span_ns: (u64, u64)) -> io::Result<usize> {
+        let number = self.number;
+        // Also of a block that cannot be written: that its number is missing tells the reader.
+        self.number += 1;
+        let written = self.try_put_block(before, kind, number, content, span_ns);
+        match &written {
+            Ok(len) => self.since_state += len,
+            Err(_) => self.lost = true,
+        }
+        written
+    }
+
+    fn try_put_block(
+        &mut self,
+        before: &[u8],
+        kind: Kind,
+        number: u32,
+        content: &[u8],
+        (first_ns, last_ns): (u64, u64),
+    ) -> io::Result<usize> {
+        if content.len() > MAX_UNPACKED {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "what was seen at once is too much for a recording",
+            ));
+        }
+        let packed = self.compressor.compress(content)?;
+        let checksum = crc32fast::hash(&packed);
+        let head = Head { kind, number, packed: packed.len(), unpacked: content.len(), checksum, first_ns, last_ns };
+        let block = [before, &head.to_bytes(), &packed].concat();
+        let out = self.out.as_mut().expect("only finish takes it, and that takes the writer too");
+        out.write_all(&block)?;
+        out.flush()?;
+        Ok(block.len())
+    }
+}
+
+impl<W: Write> Drop for Writer<W> {
+    fn drop(&mut self) {
+        if self.out.is_some() {
+            // Nobody is there to be told of an error; without an end mark the recording does not claim to be complete.
+            let _ = self.flush();
+        }
+    }
+}
+
+/// The sample with a short name for its callback, if it has one.
+fn short_callback(callbacks: &mut Callbacks, tables: &Tables, sample: &LoopSample) -> Option<LoopSample> {
+    let key = tables.event_loop(sample.event_loop)?.key;
+    let number = callbacks.number(key, sample.callback?);
+    Some(LoopSample { callback: Some(number), ..sample.clone() })
+}
+
+fn invalid(error: UndefinedError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, error)
+}
+
+/// An event of very many tasks as several of the same time; `None` for one that can stay as it is.
+fn pieces(event: &Event) -> Option<Vec<Event>> {
+    let Event::Tasks(changes) = event else { return None };
+    let weight = |look: &TaskLook| 1 + look.wait.as_ref().map_or(0, |wait| wait.tasks.len() + wait.held_by.len());
+    let total: usize = changes.changed.iter().map(weight).sum();
+    if total + changes.ended.len() <= TASKS_AN_EVENT {
+        return None;
+    }
+    let none = TaskChanges { took_ns: 0, changed: Vec::new(), ended: Vec::new(), ..*changes };
+    let mut pieces: Vec<TaskChanges> = changes
+        .ended
+        .chunks(TASKS_AN_EVENT)
+        .map(|ended| TaskChanges { ended: ended.to_vec(), ..none.clone() })
+        .collect();
+    let mut room = 0;
+    for look in &changes.changed {
+        let weight = weight(look);
+        if room < weight {
+            pieces.push(none.clone());
+            room = TASKS_AN_EVENT.max(weight);
+        }
+        room -= weight;
+        pieces.last_mut().expect("one was just added").changed.push(look.clone());
+    }
+    pieces.first_mut()?.took_ns = changes.took_ns;
+    Some(pieces.into_iter().map(Event::Tasks).collect())
+}

@@ -1,0 +1,392 @@
+//! From looks at tasks, and samples of what loops run, to time by place and by coroutine. It must not know loops.
+//!
+//! A look says how a task is at that moment. Between two looks that differ, a task is taken to have changed in the middle,
+//! which is right on average; the least that something lasted is from the first look to the last that showed it.
+
+use std::collections::BTreeSet;
+
+use rustc_hash::FxHashMap;
+
+use super::chains::{Chains, Link};
+use super::coroutines::{CoroutineId, Coroutines};
+use super::live::{Doing, Live, LiveTasks};
+use super::names::{NameId, Names, fold_digits};
+use super::stacks::{KeptStack, Stacks};
+use super::totals::Naming;
+use super::waits::{WaitKey, Waits};
+use super::weights::{By, Leaf, Place, Weighted, Weights};
+use crate::snapshot::event::{Source, TaskChanges, TaskLook, TaskWait};
+use crate::snapshot::model::{TaskState, WaitKind};
+use crate::snapshot::tables::{Tables, TaskInfo, TaskNo};
+
+/// What a loop runs, at one sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Running {
+    /// `None` for what is no task's step.
+    pub(super) task: Option<Stepping>,
+    pub(super) stack: Option<KeptStack>,
+    pub(super) torn: bool,
+}
+
+/// A task whose step runs. It may be gone by the time that is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stepping {
+    key: u64,
+    coroutine: CoroutineId,
+    label: Option<NameId>,
+}
+
+/// A task that is no more.
+#[derive(Debug)]
+struct Gone {
+    live: Live,
+    /// The look that no longer showed it.
+    missed_ns: u64,
+}
+
+/// All tasks, and what their time is spent with.
+#[derive(Debug, Default)]
+pub(super) struct Tasks {
+    naming: Naming,
+    pub(super) stacks: Stacks,
+    pub(super) names: Names,
+    chains: Chains,
+    pub(super) coroutines: Coroutines,
+    pub(super) weights: Weights,
+    pub(super) waits: Waits,
+    live: LiveTasks,
+    /// Tasks that were seen to run since the last look.
+    ran: BTreeSet<u64>,
+    /// Tasks that only samples of loops have seen so far.
+    unlooked: BTreeSet<u64>,
+    /// Tasks that the last two looks no longer showed: of the loops, one may be told later what they did before.
+    gone: [FxHashMap<u64, Gone>; 2],
+    first_look_ns: Option<u64>,
+    last_look_ns: Option<u64>,
+    look_before_ns: Option<u64>,
+    /// The next look names all tasks, and those that it does not name are no more.
+    lists_all: bool,
+}
+
+impl Tasks {
+    pub(super) fn new(naming: Naming) -> Self {
+        Self { naming, ..Self::default() }
+    }
+
+    pub(super) fn next_look_lists_all(&mut self) {
+        self.lists_all = true;
+    }
+
+    /// From the first look at all tasks to the last.
+    pub(super) fn looked_for_ns(&self) -> u64 {
+        match (self.first_look_ns, self.last_look_ns) {
+            (Some(first), Some(last)) => last.saturating_sub(first),
+            _ => 0,
+        }
+    }
+
+    /// A loop was seen to run this task.
+    pub(super) fn ran(&mut self, task: TaskNo, at_ns: u64, tables: &Tables) -> Option<Stepping> {
+        let info = tables.task(task)?;
+        let key = info.key;
+        let stepping = |live: &Live| Stepping { key, coroutine: live.coroutine, label: live.label };
+        let gone = self.gone.iter().filter_map(|gone| gone.get(&key));
+        if let Some(gone) = gone.clone().find(|gone| at_ns < gone.missed_ns && gone.live.is(info)) {
+            let stepping = stepping(&gone.live);
+            self.coroutines.get(stepping.coroutine).run_samples += 1;
+            return Some(stepping);
+        }
+        if !self.live.get(key).is_some_and(|live| live.is(info)) {
+            self.end(key, at_ns, at_ns, at_ns);
+            self.meet(info, at_ns);
+            self.unlooked.insert(key);
+        }
+        self.stay_ends(key, at_ns);
+        let live = self.live.get_mut(key)?;
+        live.last_run_ns = live.last_run_ns.max(at_ns);
+        self.coroutines.get(live.coroutine).run_samples += 1;
+        Some(stepping(live))
+    }
+
+    /// A task that ran did not stay where looks before and after that show it: the stay begins anew with the next look.
+    fn stay_ends(&mut self, key: u64, at_ns: u64) {
+        let looks = [self.last_look_ns, self.look_before_ns];
+        let Some(live) = self.live.get(key).filter(|live| live.first_look_ns.is_some()) else { return };
+        if live.since_ns > at_ns || !self.ran.insert(key) {
+            return;
+        }
+        if let Some(seen_ns) = looks.into_iter().flatten().find(|look_ns| *look_ns <= at_ns) {
+            self.note_longest(key, seen_ns);
+        }
+        // Of the loops, one may be told later than the look that came after.
+        if let (Some(live), Some(look_ns)) = (self.live.get_mut(key), self.last_look_ns) {
+            live.since_ns = live.since_ns.max(look_ns);
+        }
+    }
+
+    /// A loop ran this for so long.
+    pub(super) fn run(&mut self, running: Running, time_ns: u64, samples: u64) {
+        let leaf = Leaf::Run { torn: running.torn };
+        let Some(task) = running.task else {
+            return self.weights.add(Place { above: None, stack: running.stack, leaf }, time_ns, samples);
+        };
+        self.coroutines.get(task.coroutine).run_ns += time_ns;
+        match self.live.get_mut(task.key).filter(|live| (live.coroutine, live.label) == (task.coroutine, task.label)) {
+            Some(live) => {
+                live.owed_ns += time_ns;
+                self.spread(task.key, running.stack, leaf, time_ns, samples);
+            }
+            None => {
+                let above = Some(self.chains.add(Link::Root(task.label)));
+                self.weights.add(Place { above, stack: running.stack, leaf }, time_ns, samples);
+            }
+        }
+    }
+
+    /// Counts time at a place under all that wait for the task.
+    fn spread(&mut self, key: u64, stack: Option<KeptStack>, leaf: Leaf, time_ns: u64, count: u64) {
+        let shares = self.live.chains_above(key, time_ns, &mut self.chains);
+        for (position, (chain, part_ns)) in shares.into_iter().enumerate() {
+            let count = if position == 0 { count } else { 0 };
+            self.weights.add(Place { above: Some(chain), stack, leaf }, part_ns, count);
+        }
+    }
+
+    /// What a look at all tasks showed.
+    pub(super) fn look(&mut self, changes: &TaskChanges, tables: &Tables) {
+        let at_ns = changes.at_ns;
+        let before_ns = self.last_look_ns.unwrap_or(at_ns);
+        let middle_ns = before_ns + at_ns.saturating_sub(before_ns) / 2;
+        self.gone.swap(0, 1);
+        self.gone[0].clear();
+        // All that is over is counted under those that waited for it while it lasted, so before anything changes.
+        let ended: Vec<u64> = (changes.ended.iter())
+            .filter_map(|&task| tables.task(task))
+            .filter(|info| self.live.get(info.key).is_some_and(|live| live.is(info)))
+            .map(|info| info.key)
+            .collect();
+        let looks: Vec<(&TaskInfo, &TaskLook)> =
+            changes.changed.iter().filter_map(|look| Some((tables.task(look.task)?, look))).collect();
+        let unlisted = self.unlisted(&looks, changes.complete);
+        let changed = looks.iter().map(|(info, _)| info.key);
+        for key in ended.iter().copied().chain(unlisted.iter().copied()).chain(changed) {
+            self.count_up_to(key, middle_ns);
+            self.note_longest(key, before_ns);
+        }
+        for key in ended.into_iter().chain(unlisted) {
+            self.end(key, middle_ns, before_ns, at_ns);
+        }
+        for (info, look) in looks {
+            self.apply(info, look, at_ns, middle_ns, tables);
+        }
+        self.forget_unlooked(before_ns, changes.complete);
+        if self.first_look_ns.is_none() {
+            self.first_look_ns = Some(at_ns);
+            self.coroutines.first_look_is_over();
+        }
+        self.look_before_ns = self.last_look_ns.replace(at_ns);
+        for key in std::mem::take(&mut self.ran) {
+            if let Some(live) = self.live.get_mut(key).filter(|live| live.last_run_ns <= at_ns) {
+                live.since_ns = at_ns;
+            }
+        }
+    }
+
+    /// Tasks that are no more, at a look that names all there are.
+    fn unlisted(&mut self, looks: &[(&TaskInfo, &TaskLook)], complete: bool) -> Vec<u64> {
+        if !self.lists_all {
+            return Vec::new();
+        }
+        self.lists_all = false;
+        let mut keys = self.live.keys();
+        if !complete {
+            keys.clear();
+        }
+        let listed: FxHashMap<u64, ()> = looks.iter().map(|(info, _)| (info.key, ())).collect();
+        keys.retain(|key| {
+            !listed.contains_key(key) && self.live.get(*key).is_some_and(|live| live.first_look_ns.is_some())
+        });
+        keys
+    }
+
+    fn apply(&mut self, info: &TaskInfo, look: &TaskLook, at_ns: u64, middle_ns: u64, tables: &Tables) {
+        let key = info.key;
+        let is_same = |live: &Live| live.is(info) && !(look.born && live.first_look_ns.is_some());
+        if !self.live.get(key).is_some_and(is_same) {
+            self.end(key, middle_ns, self.last_look_ns.unwrap_or(at_ns), at_ns);
+            let began_ns = if look.born { middle_ns } else { at_ns };
+            self.meet(info, began_ns);
+        }
+        let stack = look.stack.and_then(|stack| self.stacks.keep(Source::Tasks, stack, 0, tables));
+        let coroutine = self.coroutines.add(&info.coroutine);
+        let doing = match look.state {
+            TaskState::Waiting | TaskState::Cancelling => {
+                Doing::Waiting(self.wait_key(coroutine, stack, look.wait.as_ref(), tables))
+            }
+            TaskState::Ready => Doing::Ready,
+            TaskState::Running | TaskState::Done | TaskState::Unknown => Doing::Unknown,
+        };
+        let keys = |tasks: &[TaskNo]| tasks.iter().filter_map(|&task| Some(tables.task(task)?.key)).collect();
+        let awaits: Vec<u64> = look.wait.as_ref().map_or_else(Vec::new, |wait| keys(&wait.tasks));
+        self.live.set_awaits(key, awaits);
+        let Some(live) = self.live.get_mut(key) else { return };
+        (live.doing, live.stack, live.torn, live.since_ns, live.stay_counted) = (doing, stack, look.torn, at_ns, false);
+        if live.first_look_ns.is_none() {
+            live.first_look_ns = Some(at_ns);
+            let first_look = self.first_look_ns.is_none();
+            let coroutine = self.coroutines.get(live.coroutine);
+            coroutine.born += u64::from(look.born && !first_look);
+            coroutine.alive += 1;
+            coroutine.most_alive = coroutine.most_alive.max(coroutine.alive);
+        }
+    }
+
+    fn wait_key(
+        &mut self,
+        coroutine: CoroutineId,
+        stack: Option<KeptStack>,
+        wait: Option<&TaskWait>,
+        tables: &Tables,
+    ) -> WaitKey {
+        // How long a sleep is differs from call to call; its place does not.
+        let detail = wait.filter(|wait| wait.kind != WaitKind::Sleep).and_then(|wait| wait.detail.as_deref());
+        let detail = detail.map(|detail| self.names.add(&fold_digits(detail)));
+        let key = WaitKey { coroutine, stack, kind: wait.map(|wait| wait.kind), detail };
+        let holders = wait.map_or(&[][..], |wait| &wait.held_by);
+        let holders: Vec<NameId> = (holders.iter())
+            .filter_map(|&task| tables.task(task)?.name.as_deref())
+            .map(|name| label(name, self.naming, &mut self.names))
+            .collect();
+        let total = self.waits.get(key);
+        total.waits += 1;
+        holders.into_iter().for_each(|holder| total.held_by(holder));
+        key
+    }
+
+    /// A task that was not there.
+    fn meet(&mut self, info: &TaskInfo, began_ns: u64) {
+        let coroutine = self.coroutines.add(&info.coroutine);
+        self.coroutines.get(coroutine).seen += 1;
+        let name = info.name.as_deref().filter(|name| !name.is_empty());
+        let label = name.map(|name| label(name, self.naming, &mut self.names));
+        let live = Live {
+            name: info.name.clone(),
+            coroutine_frame: info.coroutine.clone(),
+            coroutine,
+            label,
+            doing: Doing::Unknown,
+            stack: None,
+            torn: false,
+            awaits: Vec::new(),
+            first_look_ns: None,
+            since_ns: began_ns,
+            counted_ns: began_ns,
+            stay_counted: false,
+            owed_ns: 0,
+            last_run_ns: 0,
+        };
+        self.live.insert(info.key, live);
+    }
+
+    /// A task is no more: since `at_ns`; a look at `seen_ns` still showed it, and at `missed_ns` it did not.
+    fn end(&mut self, key: u64, at_ns: u64, seen_ns: u64, missed_ns: u64) {
+        self.count_up_to(key, at_ns);
+        self.note_longest(key, seen_ns);
+        let Some(live) = self.live.remove(key) else { return };
+        let coroutine = self.coroutines.get(live.coroutine);
+        coroutine.ended += 1;
+        coroutine.alive -= u64::from(live.first_look_ns.is_some());
+        self.gone[0].insert(key, Gone { live, missed_ns });
+    }
+
+    /// Tasks that came and went between two looks.
+    fn forget_unlooked(&mut self, before_ns: u64, complete: bool) {
+        /// A task whose end was not seen, because looks are incomplete, is kept so long.
+        const PATIENCE_NS: u64 = 10_000_000_000;
+        let patience = if complete { 0 } else { PATIENCE_NS };
+        for key in std::mem::take(&mut self.unlooked) {
+            match self.live.get(key) {
+                Some(live) if live.first_look_ns.is_some() => {}
+                Some(live) if live.last_run_ns.saturating_add(patience) < before_ns => {
+                    let last_ns = live.last_run_ns;
+                    self.end(key, last_ns, last_ns, last_ns);
+                }
+                Some(_) => {
+                    self.unlooked.insert(key);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// What a task did up to a moment.
+    fn count_up_to(&mut self, key: u64, at_ns: u64) {
+        let Some(live) = self.live.get_mut(key) else { return };
+        // Only a look says what a task does when it does not run.
+        let looked = live.first_look_ns.is_some();
+        let passed_ns = if looked { at_ns.saturating_sub(live.counted_ns) } else { 0 };
+        let rest_ns = passed_ns.saturating_sub(live.owed_ns);
+        // A run that is longer than what has passed is known more exactly than when the task changed.
+        live.counted_ns += passed_ns.max(live.owed_ns);
+        live.owed_ns = 0;
+        if rest_ns == 0 {
+            return;
+        }
+        let (doing, stack, torn) = (live.doing, live.stack, live.torn);
+        let stays = u64::from(!std::mem::replace(&mut live.stay_counted, true));
+        let coroutine = self.coroutines.get(live.coroutine);
+        let leaf = match doing {
+            Doing::Waiting(wait) => {
+                coroutine.wait_ns += rest_ns;
+                self.waits.get(wait).wait_ns += rest_ns;
+                Leaf::Wait { kind: wait.kind, torn }
+            }
+            Doing::Ready => {
+                coroutine.ready_ns += rest_ns;
+                Leaf::Ready
+            }
+            Doing::Unknown => {
+                coroutine.unknown_ns += rest_ns;
+                Leaf::Unknown
+            }
+        };
+        self.spread(key, stack, leaf, rest_ns, stays);
+    }
+
+    /// How long a task was seen to stay as it was: up to a look at `seen_ns`.
+    fn note_longest(&mut self, key: u64, seen_ns: u64) {
+        let Some(live) = self.live.get(key) else { return };
+        let Some(first_look_ns) = live.first_look_ns else { return };
+        let coroutine = self.coroutines.get(live.coroutine);
+        coroutine.oldest_ns = coroutine.oldest_ns.max(seen_ns.saturating_sub(first_look_ns));
+        let Doing::Waiting(wait) = live.doing else { return };
+        let lasted_ns = seen_ns.saturating_sub(live.since_ns);
+        let total = self.waits.get(wait);
+        if lasted_ns > total.longest_ns {
+            (total.longest_ns, total.longest_task) = (lasted_ns, live.name.clone());
+        }
+        if lasted_ns > coroutine.longest_wait_ns {
+            (coroutine.longest_wait_ns, coroutine.longest_wait_task) = (lasted_ns, live.name.clone());
+        }
+    }
+
+    pub(super) fn list_weights(&self, by: By) -> Vec<Weighted<'_>> {
+        self.weights.list(by, &self.chains, &self.stacks, &self.names)
+    }
+
+    /// Counts what lasts.
+    pub(super) fn settle(&mut self, at_ns: u64) {
+        let seen_ns = self.last_look_ns.unwrap_or(at_ns);
+        for key in self.live.keys() {
+            self.count_up_to(key, at_ns);
+            self.note_longest(key, seen_ns);
+        }
+    }
+}
+
+fn label(name: &str, naming: Naming, names: &mut Names) -> NameId {
+    match naming {
+        Naming::Folded => names.add(&fold_digits(name)),
+        Naming::Full => names.add(name),
+    }
+}

@@ -1,0 +1,180 @@
+//! What a stretch of time adds up to: loops, what they ran, what tasks waited for. It takes events in the order of time,
+//! live or from a recording, and can be asked at any moment. It must not know what is good or bad.
+//!
+//! INVARIANT: it keeps no number of the tables that it is given, except such as it forgets when told that they begin anew.
+//! Its memory grows with the number of distinct stacks and of tasks alive, not with the length of the watch; and for distinct
+//! stacks, names and coroutines there are limits, beyond which all others are one, `<other>`.
+
+use rustc_hash::FxHashMap;
+
+use super::loops::{Iteration, LoopProfile};
+use super::tasks::{Running, Tasks};
+use super::weights::{By, Weighted};
+use super::{CoroutineProfile, WaitProfile};
+use crate::snapshot::event::{Doing, Event, Header, LoopSample, Phase, Source};
+use crate::snapshot::tables::{LoopInfo, Tables};
+
+/// What becomes of the counters in names of tasks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Naming {
+    /// `Task-17` and `Task-18` are `Task-*`, because where time goes does not depend on a counter.
+    #[default]
+    Folded,
+    /// Names as they are; a program that names each task otherwise soon reaches the limit of distinct stacks.
+    Full,
+}
+
+/// The totals of a watch.
+#[derive(Debug)]
+pub struct Profile {
+    loops: Vec<LoopProfile>,
+    loop_numbers: FxHashMap<LoopInfo, usize>,
+    /// What each loop's last sample said, by position in `loops`.
+    last: Vec<Option<Last>>,
+    tasks: Tasks,
+    /// Time between two samples of a loop, as far as the watch says.
+    period_ns: u64,
+}
+
+/// The last sample of a loop.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    at_ns: u64,
+    phase: Phase,
+    /// What it ran, while it was away.
+    running: Option<Running>,
+}
+
+impl Profile {
+    /// Nothing seen yet.
+    pub fn new(header: &Header, naming: Naming) -> Self {
+        Self {
+            loops: Vec::new(),
+            loop_numbers: FxHashMap::default(),
+            last: Vec::new(),
+            tasks: Tasks::new(naming),
+            period_ns: period(header.loop_rate_hz).unwrap_or(1_000_000),
+        }
+    }
+
+    /// Adds an event. The events of a source come in the order of time; `tables` are those its numbers belong to.
+    pub fn absorb(&mut self, source: Source, event: &Event, tables: &Tables) {
+        match event {
+            Event::Loop(sample) => self.absorb_sample(source, sample, tables),
+            Event::Tasks(changes) => self.tasks.look(changes, tables),
+            Event::Health(health) => self.period_ns = period(health.loop_rate_hz).unwrap_or(self.period_ns),
+            Event::Findings { .. } | Event::Note(_) => {}
+        }
+    }
+
+    /// Adds one iteration of a loop that was seen. Whoever follows the iterations says each once.
+    pub fn iteration(&mut self, event_loop: &LoopInfo, iteration: Iteration) {
+        let (number, period_ns) = (self.loop_number(event_loop), self.period_ns);
+        self.loops[number].count(iteration, period_ns);
+    }
+
+    /// The tables of a source begin anew: its numbers from before mean something else from now on, and the next look at the
+    /// tasks names all of them.
+    pub fn begins_anew(&mut self, source: Source) {
+        self.tasks.stacks.forget(source);
+        if source == Source::Tasks {
+            self.tasks.next_look_lists_all();
+        }
+    }
+
+    /// Counts what still lasts up to this moment. Call it before asking; the watch may go on afterwards.
+    pub fn settle(&mut self, at_ns: u64) {
+        self.tasks.settle(at_ns);
+    }
+
+    /// Event loops, in the order in which they were met.
+    pub fn loops(&self) -> &[LoopProfile] {
+        &self.loops
+    }
+
+    /// Tasks by their coroutine, in the order in which they were met.
+    pub fn coroutines(&self) -> Vec<CoroutineProfile> {
+        self.tasks.coroutines.list(self.tasks.looked_for_ns())
+    }
+
+    /// Waits by await stack, kind and detail, most time first.
+    pub fn waits(&self) -> Vec<WaitProfile<'_>> {
+        self.tasks.waits.list(&self.tasks.coroutines, &self.tasks.stacks, &self.tasks.names)
+    }
+
+    /// Stitched stacks with their time, heaviest first: a task stands under the tasks that wait for it.
+    pub fn weights(&self, by: By) -> Vec<Weighted<'_>> {
+        self.tasks.list_weights(by)
+    }
+
+    /// What loops executed, by stack alone, without the task or what waits for it, most time first.
+    pub fn runs(&self) -> Vec<Weighted<'_>> {
+        self.tasks.weights.list_runs(&self.tasks.stacks)
+    }
+
+    fn loop_number(&mut self, info: &LoopInfo) -> usize {
+        /// LIMIT: distinct loops; a program that makes ever new ones is told of these only, and of all others as one.
+        const LOOPS: usize = 1 << 10;
+        if let Some(number) = self.loop_numbers.get(info) {
+            return *number;
+        }
+        let number = self.loops.len().min(LOOPS);
+        if number == self.loops.len() {
+            let info = match number {
+                LOOPS => LoopInfo { key: 0, class: "<other>".into(), thread: None, thread_name: None },
+                _ => info.clone(),
+            };
+            self.loop_numbers.insert(info.clone(), number);
+            self.loops.push(LoopProfile::new(info));
+            self.last.push(None);
+        }
+        number
+    }
+
+    fn absorb_sample(&mut self, source: Source, sample: &LoopSample, tables: &Tables) {
+        let Some(info) = tables.event_loop(sample.event_loop) else { return };
+        let number = self.loop_number(info);
+        // A process that is stopped is neither busy nor idle.
+        let stopped = sample.kernel.as_ref().is_some_and(|look| look.doing == Doing::Stopped);
+        let phase = if stopped { Phase::Unknown } else { sample.phase };
+        let running = (phase == Phase::Away).then(|| Running {
+            task: sample.task.and_then(|task| self.tasks.ran(task, sample.at_ns, tables)),
+            stack: sample.stack.and_then(|stack| self.tasks.stacks.keep(source, stack, sample.outer, tables)),
+            torn: sample.torn,
+        });
+        let event_loop = &mut self.loops[number];
+        event_loop.samples += 1;
+        event_loop.most_ready = event_loop.most_ready.max(sample.ready);
+        let now = Last { at_ns: sample.at_ns, phase, running };
+        let before = self.last[number].replace(now);
+        let passed_ns = before.map_or(0, |before| sample.at_ns.saturating_sub(before.at_ns));
+        event_loop.longest_between_ns = event_loop.longest_between_ns.max(passed_ns);
+        if passed_ns > longest_period(self.period_ns) {
+            event_loop.gap_ns += passed_ns;
+            return self.spend(number, now, 0, 1);
+        }
+        // Each sample stands for half of the time to its neighbours.
+        if let Some(before) = before {
+            self.spend(number, before, passed_ns / 2, 0);
+        }
+        self.spend(number, now, passed_ns - passed_ns / 2, 1);
+    }
+
+    fn spend(&mut self, number: usize, what: Last, time_ns: u64, samples: u64) {
+        self.loops[number].spend(what.phase, time_ns);
+        if let Some(running) = what.running {
+            self.tasks.run(running, time_ns, samples);
+        }
+    }
+}
+
+fn period(rate_hz: f64) -> Option<u64> {
+    (rate_hz.is_finite() && rate_hz > 0.0).then(|| (1e9 / rate_hz) as u64)
+}
+
+/// After a longer time without a sample nobody knows what happened meanwhile.
+fn longest_period(period_ns: u64) -> u64 {
+    /// Samplers are late by some milliseconds on a busy machine.
+    const PATIENCE_NS: u64 = 50_000_000;
+    period_ns.saturating_mul(20).max(PATIENCE_NS)
+}

@@ -1,0 +1,521 @@
+//! A thread's stack read again and again, as fast as the kernel allows: what the last sample touched is read ahead in one
+//! call, so that a sample in which nothing moved is one system call. It must not know tasks or event loops; who needs other
+//! memory of the same moment gives its pieces along.
+//!
+//! # What a sample proves
+//!
+//! The target runs while it is read, so frames read one after the other need not belong together. Every call reads the
+//! frames twice, around the pointer to the current frame: from the outermost frame inwards, then that pointer, then
+//! outwards again. For each pair of neighbours the caller is so read before and after its callee. To show a pair
+//! that never was, the caller would have to leave its call, make another one, and be back in the first one in the meantime;
+//! that needs the more steps the further out the pair is, and the time between its two readings grows no faster. A stack
+//! that has never been seen before is believed only when a second call shows it again.
+//!
+//! The instruction of the innermost frame is not part of the proof: it moves all the time and only gives the line. Asking
+//! it to stand still would keep idle moments only.
+
+use std::hash::Hasher as _;
+
+use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
+
+mod plan;
+
+use super::frame::{FRAME_OBJECT_HEADER, RawFrame};
+use super::layout::{FrameHead, Frames, Layout, Offset};
+use crate::target::{Addr, Memory, ReadError, Span};
+use plan::{Link, Plan, decode, header_len, notes_of, pieces_of, word};
+
+/// LIMIT: calls of one sample that read the whole stack.
+const ATTEMPTS: u32 = 12;
+
+/// LIMIT: places of the current frame that are remembered.
+const C_FRAMES: usize = 8;
+
+/// LIMIT: frames of one thread, see `python::stack`.
+const MAX_FRAMES: usize = 50_000;
+
+/// LIMIT: stacks that are known to be possible; then they are shown again to be.
+const MAX_KNOWN: usize = 16_384;
+
+/// Samples for which a frame that is no longer in the stack is read on.
+const REMEMBERED: u64 = 8;
+
+/// LIMIT: frames that are remembered beside those of the last stack.
+const MAX_REMEMBERED: usize = 32;
+
+/// A frame of a sampled stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WatchedFrame {
+    /// Where it is.
+    pub addr: Addr,
+    /// What it runs; `None` for a shim of the interpreter.
+    pub frame: Option<RawFrame>,
+}
+
+/// How a sample went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sampled {
+    /// The whole stack was one moment. `same`: it is the one of the sample before, but for the innermost instruction.
+    Complete {
+        /// Nothing but the innermost instruction can have changed.
+        same: bool,
+    },
+    /// The outer frames held; what was inside of them moved in every attempt.
+    Partial,
+    /// Nothing held.
+    Lost,
+}
+
+/// Watches one thread.
+pub struct StackWatch {
+    tstate: Addr,
+    /// The part of the thread state that is read in the middle of a call.
+    head: Span,
+    base: Option<u64>,
+    plan: Plan,
+    /// The stack of the last sample that was complete, innermost first, and what proves it.
+    last: Vec<Link>,
+    /// The stack of the attempt under way.
+    links: Vec<Link>,
+    best: Vec<Link>,
+    /// What held of the last attempt that did not hold together as a whole.
+    outer: Vec<Link>,
+    frames: Vec<WatchedFrame>,
+    /// Fingerprint of `frames`.
+    fingerprint: u64,
+    known: FxHashSet<u64>,
+    /// Frames that are read with each call, and the sample that used them last.
+    remembered: Vec<(Link, u64)>,
+    /// The current frame of the last call, from which the order of the frames follows.
+    current: Option<Addr>,
+    samples: u64,
+    /// For the frames of this code object, so many locals are read with the header.
+    wanted_locals: Option<(Addr, u32)>,
+    torn: u64,
+    calls: u64,
+    /// Where the current frame was noted lately, for versions that note it on the stack of C, a place a level of calls
+    /// from C to Python.
+    c_frames: Vec<Addr>,
+}
+
+impl StackWatch {
+    /// Watches the thread whose state is at `tstate`. `fields` are offsets of words of the thread state that the caller
+    /// wants to know at the moment of the stack, see [`StackWatch::thread_word`].
+    ///
+    /// # Errors
+    /// When the thread state cannot be read.
+    pub fn new(memory: &dyn Memory, layout: &Layout, tstate: Addr, fields: &[Offset]) -> Result<Self, ReadError> {
+        let head_at = match &layout.frames {
+            Frames::Objects(frames) => frames.head,
+            Frames::Embedded(frames) => match frames.head {
+                FrameHead::ThreadState(at) => at,
+                FrameHead::CFrame { cframe, .. } => cframe,
+            },
+        };
+        let first = fields.iter().copied().chain([head_at]).min().unwrap_or(head_at);
+        let end = fields.iter().copied().chain([head_at]).max().unwrap_or(head_at) + 8;
+        let start = tstate.add(first).ok_or(ReadError::BadPointer(tstate.raw()))?;
+        let base = match layout.thread.base_frame {
+            Some(at) => Some(memory.read_u64(tstate.add(at).ok_or(ReadError::BadPointer(tstate.raw()))?)?),
+            None => None,
+        };
+        Ok(Self {
+            tstate,
+            head: Span::new(start, (end - first) as usize),
+            base,
+            plan: Plan { stale: true, ..Plan::default() },
+            last: Vec::new(),
+            links: Vec::new(),
+            best: Vec::new(),
+            outer: Vec::new(),
+            frames: Vec::new(),
+            fingerprint: 0,
+            known: FxHashSet::default(),
+            remembered: Vec::new(),
+            current: None,
+            samples: 0,
+            wanted_locals: None,
+            torn: 0,
+            calls: 0,
+            c_frames: Vec::new(),
+        })
+    }
+
+    /// The thread state.
+    pub fn tstate(&self) -> Addr {
+        self.tstate
+    }
+
+    /// Reads so many locals of frames of this code object along.
+    pub fn want_locals(&mut self, code: Addr, count: u32) {
+        self.plan.stale |= self.wanted_locals != Some((code, count));
+        self.wanted_locals = Some((code, count));
+    }
+
+    /// Forgets which stacks were seen before, so that each has to be shown again to be possible.
+    pub fn forget(&mut self) {
+        self.known.clear();
+        self.last.clear();
+    }
+
+    /// The frames of the last sample, innermost first.
+    pub fn frames(&self) -> &[WatchedFrame] {
+        &self.frames
+    }
+
+    /// Equal for two complete samples with the same frames at the same instructions, but for the innermost instruction.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    /// Attempts that did not hold together, since the beginning.
+    pub fn torn(&self) -> u64 {
+        self.torn
+    }
+
+    /// Calls that read a whole stack, since the beginning.
+    pub fn calls(&self) -> u64 {
+        self.calls
+    }
+
+    /// Takes a sample. `beside` is read in front of it, `amid` in its middle, between the two readings of each frame.
+    ///
+    /// # Errors
+    /// Only when no more reads can succeed: the process is gone, or forbidden.
+    pub fn sample(
+        &mut self,
+        memory: &dyn Memory,
+        layout: &Layout,
+        beside: &[Span],
+        amid: &[Span],
+    ) -> Result<Sampled, ReadError> {
+        self.samples += 1;
+        self.best.clear();
+        self.outer.clear();
+        if self.plan.given.0 != beside || self.plan.given.1 != amid {
+            self.plan.given = (beside.to_vec(), amid.to_vec());
+            self.plan.stale = true;
+        }
+        let mut doubtful = None;
+        for _ in 0..ATTEMPTS {
+            match self.attempt(memory, layout)? {
+                Attempt::Whole { same: true } => return Ok(Sampled::Complete { same: true }),
+                Attempt::Whole { same: false } => {
+                    let fingerprint = fingerprint(&self.links);
+                    if self.known.contains(&fingerprint) || doubtful == Some(fingerprint) {
+                        self.accept(fingerprint);
+                        return Ok(Sampled::Complete { same: false });
+                    }
+                    doubtful = Some(fingerprint);
+                    self.keep_outer(0);
+                }
+                Attempt::Torn => self.torn += 1,
+                Attempt::Unknown(addr) => self.probe(memory, layout, addr)?,
+            }
+        }
+        if self.best.is_empty() {
+            return Ok(Sampled::Lost);
+        }
+        self.frames.clear();
+        self.frames.extend(self.best.iter().map(Link::watched));
+        self.last.clear();
+        Ok(Sampled::Partial)
+    }
+
+    fn accept(&mut self, fingerprint: u64) {
+        if self.known.len() >= MAX_KNOWN {
+            self.known.clear();
+        }
+        self.known.insert(fingerprint);
+        self.fingerprint = fingerprint;
+        self.frames.clear();
+        self.frames.extend(self.links.iter().map(Link::watched));
+        std::mem::swap(&mut self.last, &mut self.links);
+        for link in &self.last {
+            match self.remembered.iter_mut().find(|(known, _)| known.addr == link.addr) {
+                Some(entry) => *entry = (*link, self.samples),
+                None => self.remembered.push((*link, self.samples)),
+            }
+        }
+        let now = self.samples;
+        let limit = self.last.len() + MAX_REMEMBERED;
+        let before = self.remembered.len();
+        self.remembered.retain(|(_, used)| used + REMEMBERED >= now);
+        if self.remembered.len() > limit {
+            self.remembered.sort_by_key(|(_, used)| std::cmp::Reverse(*used));
+            self.remembered.truncate(limit);
+        }
+        self.plan.stale |= self.remembered.len() != before;
+    }
+
+    fn attempt(&mut self, memory: &dyn Memory, layout: &Layout) -> Result<Attempt, ReadError> {
+        if self.plan.stale {
+            self.make_plan(layout);
+        }
+        let plan = &mut self.plan;
+        memory.read_batch(&plan.spans, &mut plan.out, &mut plan.results);
+        self.calls += 1;
+        plan.all_read = plan.results.iter().all(Result::is_ok);
+        if let Some(Err(error)) = plan.results.iter().find(|result| result.is_err_and(ReadError::is_fatal)) {
+            return Err(*error);
+        }
+        let Some(head) = self.current_frame(layout) else { return Ok(Attempt::Torn) };
+        let head = match head {
+            Head::At(addr) => addr,
+            Head::NoFrame => {
+                self.links.clear();
+                return Ok(Attempt::Whole { same: self.last.is_empty() && self.frames.is_empty() });
+            }
+            Head::CFrame(addr) => {
+                self.c_frames.insert(0, addr);
+                self.c_frames.truncate(C_FRAMES);
+                self.plan.stale = true;
+                return Ok(Attempt::Torn);
+            }
+        };
+        self.current = Some(head);
+        if self.is_last(layout, head) {
+            return Ok(Attempt::Whole { same: true });
+        }
+        Ok(self.walk(layout, head))
+    }
+
+    /// Whether the call shows the stack of the last sample, both times.
+    fn is_last(&mut self, layout: &Layout, head: Addr) -> bool {
+        if self.last.first().is_none_or(|link| link.addr != head) {
+            return false;
+        }
+        for (position, link) in self.last.iter().enumerate() {
+            let Some(now) = self.plan.link(layout, link.addr) else { return false };
+            let same_frame = match (position, now.frame, link.frame) {
+                // The innermost: its instruction may move.
+                (0, Some(now), Some(then)) => now.code == then.code && now.generator == then.generator,
+                _ => now.frame == link.frame,
+            };
+            if !same_frame || now.previous != link.previous || !self.plan.held(layout, &now, position == 0) {
+                return false;
+            }
+            if position == 0 {
+                self.frames[0].frame = now.frame;
+            }
+        }
+        true
+    }
+
+    /// Follows the links from the current frame through what was read.
+    fn walk(&mut self, layout: &Layout, head: Addr) -> Attempt {
+        self.links.clear();
+        let mut next = Some(head);
+        while let Some(addr) = next {
+            if self.links.len() >= MAX_FRAMES {
+                return Attempt::Torn;
+            }
+            let Some(link) = self.plan.link(layout, addr) else {
+                // Of a piece that was read and is no frame there is nothing more to be learnt.
+                return if self.plan.has(addr) { Attempt::Torn } else { Attempt::Unknown(addr) };
+            };
+            // A circle can only be what was torn: no frame is its own caller.
+            if self.links.len() > 64 && self.links.len().is_power_of_two() && self.links.iter().any(|l| l.addr == addr)
+            {
+                return Attempt::Torn;
+            }
+            self.links.push(link);
+            next = Addr::aligned(link.previous);
+            if next.is_none() && link.previous != 0 {
+                return Attempt::Torn;
+            }
+        }
+        let Some(outermost) = self.links.last() else { return Attempt::Torn };
+        // A generator that is being resumed or left has no caller for a moment; a thread never begins with one.
+        let begins = outermost.frame.is_none_or(|frame| frame.generator.is_none());
+        if !begins || self.base.is_some_and(|base| base != outermost.addr.raw()) {
+            return Attempt::Torn;
+        }
+        let held = |(position, link): (usize, &Link)| self.plan.held(layout, link, position == 0);
+        let moved = self.links.iter().enumerate().rposition(|(position, link)| !held((position, link)));
+        let Some(moved) = moved else { return Attempt::Whole { same: false } };
+        self.keep_outer(moved + 1);
+        Attempt::Torn
+    }
+
+    /// Of the attempt under way the frames from position `first` outwards have held. What two attempts agree on can be
+    /// kept: one of them alone may have read a caller that had been left and was back in another call.
+    fn keep_outer(&mut self, first: usize) {
+        let now = &self.links[first..];
+        let mut agreed = 0;
+        for (now, then) in now.iter().rev().zip(self.outer.iter().rev()) {
+            let same_place = now.addr == then.addr && now.previous == then.previous;
+            let same_code = now.frame.map(|frame| (frame.code, frame.generator))
+                == then.frame.map(|frame| (frame.code, frame.generator));
+            if !same_place || !same_code {
+                break;
+            }
+            // A frame that goes on in the meantime is the last of which the two agree that it is there.
+            agreed += 1;
+            if now.frame != then.frame {
+                break;
+            }
+        }
+        if agreed > self.best.len() {
+            self.best.clear();
+            self.best.extend_from_slice(&now[now.len() - agreed..]);
+        }
+        self.outer.clear();
+        self.outer.extend_from_slice(now);
+    }
+
+    /// Looks at frames that no piece holds, until the links lead to one that does, and reads them from now on.
+    fn probe(&mut self, memory: &dyn Memory, layout: &Layout, addr: Addr) -> Result<(), ReadError> {
+        let mut next = Some(addr);
+        let mut bytes = [0; FRAME_OBJECT_HEADER];
+        let len = header_len(layout);
+        for _ in 0..MAX_FRAMES {
+            let Some(addr) = next.filter(|addr| !self.plan.has(*addr)) else { break };
+            if self.remembered.iter().any(|(known, _)| known.addr == addr) {
+                break;
+            }
+            match memory.read(addr, &mut bytes[..len]) {
+                Ok(()) => {}
+                Err(error) if error.is_fatal() => return Err(error),
+                Err(_) => break,
+            }
+            let Some(link) = decode(layout, addr, &bytes[..len]) else { break };
+            self.remembered.push((link, self.samples));
+            self.plan.stale = true;
+            next = Addr::aligned(link.previous);
+        }
+        Ok(())
+    }
+
+    fn make_plan(&mut self, layout: &Layout) {
+        let depths = self.depths();
+        // Frames that are not in the stack any more may be the next to be called.
+        let depth = |link: &Link| depths.get(&link.addr).copied().unwrap_or(0);
+        let frames: Vec<(usize, Link)> = self.remembered.iter().map(|(link, _)| (depth(link), *link)).collect();
+        let pieces = pieces_of(layout, frames, self.wanted_locals);
+        let plan = &mut self.plan;
+        let mut at = 0;
+        plan.spans.clear();
+        plan.pieces.clear();
+        let mut add = |spans: &mut Vec<Span>, span: Span| {
+            spans.push(span);
+            at += span.len;
+            at - span.len
+        };
+        plan.beside = plan.given.0.iter().map(|span| (add(&mut plan.spans, *span), span.len)).collect();
+        plan.pieces = pieces.iter().map(|span| (*span, add(&mut plan.spans, *span), 0)).collect();
+        let notes = notes_of(&self.c_frames);
+        let first: Vec<usize> = notes.iter().map(|span| add(&mut plan.spans, *span)).collect();
+        plan.head_at = add(&mut plan.spans, self.head);
+        let second = notes.iter().map(|span| add(&mut plan.spans, *span));
+        plan.c_frames =
+            notes.iter().zip(first).zip(second).map(|((span, first), second)| (*span, first, second)).collect();
+        plan.amid = plan.given.1.iter().map(|span| (add(&mut plan.spans, *span), span.len)).collect();
+        for (span, _, second) in plan.pieces.iter_mut().rev() {
+            *second = add(&mut plan.spans, *span);
+        }
+        plan.pieces.sort_by_key(|(span, _, _)| span.addr);
+        plan.out.resize(at, 0);
+        plan.stale = false;
+    }
+
+    /// How far from the current frame each of the remembered frames is.
+    fn depths(&self) -> FxHashMap<Addr, usize> {
+        let mut depths = FxHashMap::default();
+        let mut next = self.current;
+        while let Some((link, _)) = next.and_then(|addr| self.remembered.iter().find(|(link, _)| link.addr == addr)) {
+            if depths.insert(link.addr, depths.len()).is_some() {
+                break;
+            }
+            next = Addr::aligned(link.previous);
+        }
+        depths
+    }
+
+    /// The current frame as the middle of the call shows it; `None` when that could not be read.
+    fn current_frame(&self, layout: &Layout) -> Option<Head> {
+        let head = |at: Offset| self.thread_word(at);
+        match &layout.frames {
+            Frames::Objects(frames) => Some(Head::of(head(frames.head)?)),
+            Frames::Embedded(frames) => match frames.head {
+                FrameHead::ThreadState(at) => Some(Head::of(head(at)?)),
+                FrameHead::CFrame { cframe, current_frame } => {
+                    let noted = Addr::aligned(head(cframe)?)?.add(current_frame)?;
+                    let Some((first, second)) = self.plan.note(noted) else { return Some(Head::CFrame(noted)) };
+                    let current = word(&self.plan.out, first)?;
+                    (word(&self.plan.out, second)? == current).then(|| Head::of(current))
+                }
+            },
+        }
+    }
+
+    /// The word of the thread state at this offset, one of those asked for when the watch began, as it was in the middle of
+    /// the last call.
+    pub fn thread_word(&self, offset: Offset) -> Option<u64> {
+        let plan = &self.plan;
+        if !plan.is_read(plan.head_at) {
+            return None;
+        }
+        let within = (self.tstate.raw() + offset).checked_sub(self.head.addr.raw())? as usize;
+        if within + 8 > self.head.len {
+            return None;
+        }
+        word(&plan.out, plan.head_at + within)
+    }
+
+    /// The bytes of the piece `number` of those read in front of the last call.
+    pub fn beside(&self, number: usize) -> Option<&[u8]> {
+        self.plan.given_bytes(*self.plan.beside.get(number)?)
+    }
+
+    /// The bytes of the piece `number` of those read in the middle of the last call.
+    pub fn amid(&self, number: usize) -> Option<&[u8]> {
+        self.plan.given_bytes(*self.plan.amid.get(number)?)
+    }
+
+    /// The word in a local's slot of a frame, if both readings of the last call agree on it.
+    pub fn slot(&self, frame: &WatchedFrame, slot: u32) -> Option<u64> {
+        let addr = frame.frame?.locals.add(8 * u64::from(slot))?;
+        let (first, second) = self.plan.places(addr, 8)?;
+        let value = word(&self.plan.out, first)?;
+        (word(&self.plan.out, second)? == value).then_some(value)
+    }
+}
+
+enum Attempt {
+    /// The chain is whole and both readings agree on it.
+    Whole { same: bool },
+    /// Something did not fit together.
+    Torn,
+    /// The chain leads to a frame that is in no piece.
+    Unknown(Addr),
+}
+
+enum Head {
+    At(Addr),
+    NoFrame,
+    /// The current frame is noted elsewhere than it was.
+    CFrame(Addr),
+}
+
+impl Head {
+    fn of(raw: u64) -> Self {
+        Addr::aligned(raw).map_or(Self::NoFrame, Self::At)
+    }
+}
+
+fn fingerprint(links: &[Link]) -> u64 {
+    let mut hasher = FxHasher::default();
+    for (position, link) in links.iter().enumerate() {
+        hasher.write_u64(link.addr.raw());
+        hasher.write_u64(link.previous);
+        if let Some(frame) = link.frame {
+            hasher.write_u64(frame.code.raw());
+            hasher.write_u64(frame.generator.map_or(0, Addr::raw));
+            if position > 0 {
+                std::hash::Hash::hash(&frame.instruction, &mut hasher);
+            }
+        }
+    }
+    hasher.finish()
+}

@@ -1,0 +1,209 @@
+//! The pieces of one call that reads a whole stack, where they end up, and what they say of a frame. It must not know why
+//! a frame is read.
+
+use super::WatchedFrame;
+use crate::python::block::Block;
+use crate::python::frame::{
+    EMBEDDED_HEADER, FRAME_OBJECT_HEADER, OWNED_BY_GENERATOR, RawFrame, decode_embedded, decode_frame_object,
+};
+use crate::python::layout::{Frames, GeneratorFrame, Layout};
+use crate::target::{Addr, ReadError, Span};
+
+/// Bytes between two frames up to which they are read as one piece: what a further piece costs.
+const GAP: u64 = 1024;
+
+const PAGE: u64 = 4096;
+
+/// A frame of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    pub(super) addr: Addr,
+    pub(super) frame: Option<RawFrame>,
+    pub(super) previous: u64,
+    /// Where its header is in the buffer, first and second reading.
+    pub(super) at: (usize, usize),
+}
+
+/// The pieces of a call and where they end up in the buffer.
+#[derive(Default)]
+pub(super) struct Plan {
+    pub(super) spans: Vec<Span>,
+    /// Frames' pieces by address: (piece, offset of the first reading, of the second).
+    pub(super) pieces: Vec<(Span, usize, usize)>,
+    /// Offset and length of each piece that the caller gave: those read first, those read in the middle.
+    pub(super) beside: Vec<(usize, usize)>,
+    pub(super) amid: Vec<(usize, usize)>,
+    pub(super) head_at: usize,
+    /// Pieces in which the current frame is noted, with the offsets of the first and second reading.
+    pub(super) c_frames: Vec<(Span, usize, usize)>,
+    pub(super) out: Vec<u8>,
+    pub(super) results: Vec<Result<(), ReadError>>,
+    /// No piece of the last call failed.
+    pub(super) all_read: bool,
+    /// Somebody's wishes changed: to be made again.
+    pub(super) stale: bool,
+    /// What the caller gave, to notice changes.
+    pub(super) given: (Vec<Span>, Vec<Span>),
+}
+
+impl Link {
+    pub(super) fn watched(&self) -> WatchedFrame {
+        WatchedFrame { addr: self.addr, frame: self.frame }
+    }
+}
+
+impl Plan {
+    /// Where the `len` bytes at `addr` are in the buffer, first and second reading; `None` when they were not read.
+    pub(super) fn places(&self, addr: Addr, len: usize) -> Option<(usize, usize)> {
+        let behind = self.pieces.partition_point(|(span, _, _)| span.addr <= addr);
+        // Pieces of frames that are gone can overlap with others.
+        self.pieces[..behind].iter().rev().take(4).find_map(|&(span, first, second)| {
+            let within = (addr.raw() - span.addr.raw()) as usize;
+            let fits = within + len <= span.len && self.is_read(first) && self.is_read(second);
+            fits.then_some((first + within, second + within))
+        })
+    }
+
+    /// Where the word at `addr`, one in which the current frame is noted, is in the buffer.
+    pub(super) fn note(&self, addr: Addr) -> Option<(usize, usize)> {
+        self.c_frames.iter().find_map(|&(span, first, second)| {
+            let within = addr.raw().checked_sub(span.addr.raw())? as usize;
+            let fits = within + 8 <= span.len && self.is_read(first) && self.is_read(second);
+            fits.then_some((first + within, second + within))
+        })
+    }
+
+    /// Whether the piece whose bytes begin at `at` was read.
+    pub(super) fn is_read(&self, at: usize) -> bool {
+        if self.all_read {
+            return true;
+        }
+        let mut start = 0;
+        let position = self.spans.iter().position(|span| {
+            start += span.len;
+            start - span.len == at
+        });
+        position.and_then(|position| self.results.get(position)).is_some_and(Result::is_ok)
+    }
+
+    pub(super) fn given_bytes(&self, (at, len): (usize, usize)) -> Option<&[u8]> {
+        self.out.get(at..at + len).filter(|_| self.is_read(at))
+    }
+
+    pub(super) fn has(&self, addr: Addr) -> bool {
+        self.pieces.iter().any(|(span, _, _)| span.addr <= addr && addr.raw() + 8 <= span.addr.raw() + span.len as u64)
+    }
+
+    pub(super) fn link(&self, layout: &Layout, addr: Addr) -> Option<Link> {
+        let len = header_len(layout);
+        let at = self.places(addr, len)?;
+        let link = decode(layout, addr, self.out.get(at.0..at.0 + len)?)?;
+        Some(Link { at, ..link })
+    }
+
+    /// Whether both readings of a frame agree on what proves it.
+    pub(super) fn held(&self, layout: &Layout, link: &Link, innermost: bool) -> bool {
+        let (start, end) = match &layout.frames {
+            // The innermost frame is proved by its links and code; the others also by their instruction.
+            Frames::Objects(fields) if innermost => (fields.back, fields.code + 8),
+            Frames::Objects(fields) => (fields.back, fields.lasti + 4),
+            Frames::Embedded(fields) if innermost => (0, fields.instr.min(fields.localsplus)),
+            Frames::Embedded(fields) => (0, fields.instr + 8),
+        };
+        let part = |at: usize| self.out.get(at + start as usize..at + end as usize);
+        let (first, second) = link.at;
+        part(first) == part(second) && self.is_executing(layout, first) && self.is_executing(layout, second)
+    }
+
+    fn is_executing(&self, layout: &Layout, at: usize) -> bool {
+        let Frames::Objects(fields) = &layout.frames else { return true };
+        let (offset, executing) = fields.executing;
+        self.out.get(at + offset as usize).is_some_and(|state| state.cast_signed() == executing)
+    }
+}
+
+pub(super) fn word(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes)
+}
+
+pub(super) fn header_len(layout: &Layout) -> usize {
+    match &layout.frames {
+        Frames::Objects(_) => FRAME_OBJECT_HEADER,
+        Frames::Embedded(_) => EMBEDDED_HEADER,
+    }
+}
+
+pub(super) fn decode(layout: &Layout, addr: Addr, header: &[u8]) -> Option<Link> {
+    let (frame, previous) = match &layout.frames {
+        Frames::Objects(fields) => {
+            let header = decode_frame_object(fields, addr, Block(header)).ok()?;
+            (Some(header.frame), header.back.map_or(0, Addr::raw))
+        }
+        Frames::Embedded(fields) => {
+            let header = decode_embedded(layout, fields, addr, Block(header)).ok()?;
+            let generator = match layout.generator.frame {
+                GeneratorFrame::Embedded { iframe, .. } if header.owner == OWNED_BY_GENERATOR => addr.sub(iframe),
+                _ => None,
+            };
+            (header.frame.map(|frame| RawFrame { generator, ..frame }), header.previous)
+        }
+    };
+    Some(Link { addr, frame: frame.map(|frame| RawFrame { live_slots: 0, ..frame }), previous, at: (0, 0) })
+}
+
+/// Joins spans that follow each other in the list and in memory.
+pub(super) fn merge_in_order(spans: &[Span]) -> Vec<Span> {
+    let mut merged: Vec<Span> = Vec::with_capacity(spans.len());
+    for span in spans {
+        if let Some(last) = merged.last_mut() {
+            let (start, end) = (last.addr.raw(), last.addr.raw() + last.len as u64);
+            let (other, other_end) = (span.addr.raw(), span.addr.raw() + span.len as u64);
+            let same_page = (start.min(other) / PAGE) == (end.max(other_end) - 1) / PAGE;
+            if same_page || (other + GAP >= start && other <= end + GAP) {
+                let start = last.addr.min(span.addr);
+                *last = Span::new(start, (end.max(other_end) - start.raw()) as usize);
+                continue;
+            }
+        }
+        merged.push(*span);
+    }
+    merged
+}
+
+/// The pieces that hold these frames, in the order in which they are read: outermost first, by their distance from the
+/// current frame. Of frames of the code object `wanted` so many locals are read too.
+pub(super) fn pieces_of(layout: &Layout, mut frames: Vec<(usize, Link)>, wanted: Option<(Addr, u32)>) -> Vec<Span> {
+    let span = |link: &Link| {
+        let header = header_len(layout);
+        let len = match (link.frame, wanted) {
+            (Some(frame), Some((code, locals))) if frame.code == code => {
+                (frame.locals.raw().saturating_sub(link.addr.raw()) as usize + 8 * locals as usize).max(header)
+            }
+            _ => header,
+        };
+        Span::new(link.addr, len)
+    };
+    // Frames on the thread's own stack lie together and are the first to change, so they are read nearest to the middle;
+    // those of generators lie anywhere.
+    let has_stack = matches!(layout.frames, Frames::Embedded(_));
+    let is_on_stack = |link: &Link| has_stack && link.frame.is_none_or(|frame| frame.generator.is_none());
+    frames.sort_by_key(|(depth, _)| std::cmp::Reverse(*depth));
+    let (on_stack, elsewhere): (Vec<_>, Vec<_>) = frames.iter().partition(|(_, link)| is_on_stack(link));
+    let elsewhere: Vec<Span> = elsewhere.iter().map(|(_, link)| span(link)).collect();
+    let mut on_stack: Vec<Span> = on_stack.iter().map(|(_, link)| span(link)).collect();
+    on_stack.sort_by_key(|span| span.addr);
+    let mut pieces = merge_in_order(&elsewhere);
+    // What is called next will lie behind the last frame, and the rest of the page costs nothing.
+    pieces.extend(merge_in_order(&on_stack).into_iter().map(|window| {
+        let end = window.addr.raw() + window.len as u64;
+        Span::new(window.addr, (end.next_multiple_of(PAGE) - window.addr.raw()) as usize)
+    }));
+    pieces
+}
+
+/// The pieces that hold these places on the stack of C: they lie near each other.
+pub(super) fn notes_of(places: &[Addr]) -> Vec<Span> {
+    let mut spans: Vec<Span> = places.iter().map(|addr| Span::new(*addr, 8)).collect();
+    spans.sort_by_key(|span| span.addr);
+    merge_in_order(&spans)
+}

@@ -1,0 +1,123 @@
+//! Flame graphs of a watch over time, and the folded stacks they are drawn from: `task:NAME;outer (file:line);inner
+//! (file:line) count`, where the count is microseconds. inferno draws them. It must not know how time was counted.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use inferno::flamegraph;
+
+use super::collapsed::without_separator;
+use super::{escape, label};
+use crate::profile::{By, Label, Profile};
+
+/// Writes one line for each distinct stack, sorted; its weight is its time in microseconds.
+///
+/// # Errors
+/// What `out` says.
+pub fn write_collapsed(profile: &Profile, by: By, out: &mut dyn Write) -> io::Result<()> {
+    let mut out = io::BufWriter::new(out);
+    for (stack, time_us) in folded(profile, by) {
+        writeln!(out, "{stack} {time_us}")?;
+    }
+    out.flush()
+}
+
+/// Draws a self-contained SVG. `whose` names the program in its title.
+///
+/// # Errors
+/// What `out` says.
+pub fn write(profile: &Profile, by: By, whose: &str, out: &mut dyn Write) -> io::Result<()> {
+    let lines: Vec<String> =
+        folded(profile, by).into_iter().map(|(stack, time_us)| format!("{stack} {time_us}")).collect();
+    draw(&lines, by, &format!("{}: {}", title(by), escape::brief(whose, 80)), None, out)
+}
+
+/// Draws what has become more (red) or less (blue) against `base`, whose times are scaled by `scale`: the duration of this
+/// watch by that of the other one.
+///
+/// # Errors
+/// What `out` says.
+pub fn write_difference(
+    base: &Profile,
+    profile: &Profile,
+    scale: f64,
+    by: By,
+    whose: &str,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut both: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for (stack, time_us) in folded(base, by) {
+        both.entry(stack).or_default().0 = (time_us as f64 * scale).round() as u64;
+    }
+    for (stack, time_us) in folded(profile, by) {
+        both.entry(stack).or_default().1 = time_us;
+    }
+    let lines: Vec<String> =
+        both.into_iter().map(|(stack, (before, after))| format!("{stack} {before} {after}")).collect();
+    let title = format!("{}, difference: {}", title(by), escape::brief(whose, 80));
+    draw(&lines, by, &title, Some("red: more than before, blue: less; as wide as it is now"), out)
+}
+
+/// Microseconds by stack, as it is written.
+fn folded(profile: &Profile, by: By) -> BTreeMap<String, u64> {
+    let mut times: BTreeMap<String, u64> = BTreeMap::new();
+    for weighted in profile.weights(by) {
+        let frames: Vec<String> = weighted.stack.iter().map(frame).collect();
+        *times.entry(frames.join(";")).or_default() += weighted.time_ns;
+    }
+    let microseconds = |(stack, time_ns): (String, u64)| (stack, (time_ns + 500) / 1_000);
+    times.into_iter().map(microseconds).filter(|(_, time_us)| *time_us > 0).collect()
+}
+
+/// One level of a stack, as every flame graph tool can read it.
+fn frame(level: &Label<'_>) -> String {
+    let text: Cow<'_, str> = match level {
+        Label::Task(None) => "task:?".into(),
+        Label::Task(Some(name)) => format!("task:{}", label::name(name)).into(),
+        Label::Callback => "callback".into(),
+        Label::Frame(frame) => format!("{} ({})", escape::visible(&frame.function), label::place(frame)).into(),
+        Label::Torn => "<torn>".into(),
+        Label::Await(kind) => format!("await:{}", kind.as_str()).into(),
+        Label::Ready => "<ready>".into(),
+        Label::Unknown => "<unknown>".into(),
+        Label::Other => "<other>".into(),
+    };
+    without_separator(&text).into_owned()
+}
+
+fn title(by: By) -> &'static str {
+    match by {
+        By::Run => "What the event loops ran",
+        By::Await => "Where the tasks waited",
+        By::Wall => "What the tasks did with their time",
+    }
+}
+
+fn draw(lines: &[String], by: By, title: &str, subtitle: Option<&str>, out: &mut dyn Write) -> io::Result<()> {
+    if lines.is_empty() {
+        return out.write_all(NOTHING.as_bytes());
+    }
+    let mut drawing = flamegraph::Options::default();
+    drawing.title = title.into();
+    drawing.subtitle = subtitle.map(str::to_owned);
+    drawing.count_name = "ms".into();
+    drawing.factor = 1e-3;
+    drawing.colors = flamegraph::color::Palette::Basic(match by {
+        By::Run => flamegraph::color::BasicPalette::Hot,
+        By::Await => flamegraph::color::BasicPalette::Aqua,
+        By::Wall => flamegraph::color::BasicPalette::Orange,
+    });
+    drawing.hash = true;
+    drawing.deterministic = true;
+    // They come sorted.
+    drawing.no_sort = true;
+    flamegraph::from_lines(&mut drawing, lines.iter().map(String::as_str), out)
+}
+
+/// inferno refuses to draw nothing.
+const NOTHING: &str = concat!(
+    r#"<svg xmlns="http://www.w3.org/2000/svg" width="400" height="60">"#,
+    r#"<text x="20" y="35" font-family="sans-serif">Nothing of this kind was seen</text></svg>"#,
+    "\n"
+);

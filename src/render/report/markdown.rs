@@ -1,0 +1,245 @@
+//! The report for the summary page of a CI job: tables that GitHub and GitLab draw. It must not know what they are for.
+
+use std::io::{self, Write};
+
+use super::text::{evidence, trust};
+use super::{Report, SHOWN, stall_groups, words};
+use crate::render::text::plural;
+use crate::render::{Options, escape, label};
+use crate::snapshot::model::Frame;
+
+/// Writes the report.
+pub(super) fn write(report: &Report<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    let mut page = Page { report, shown: options.limit.unwrap_or(SHOWN), out: io::BufWriter::new(out) };
+    page.header()?;
+    page.stalls()?;
+    page.findings()?;
+    page.loops()?;
+    page.hottest()?;
+    page.waits()?;
+    page.tasks()?;
+    page.trust()?;
+    page.out.flush()
+}
+
+struct Page<'a, 'r, W: Write> {
+    report: &'a Report<'r>,
+    shown: usize,
+    out: W,
+}
+
+impl<W: Write> Page<'_, '_, W> {
+    fn header(&mut self) -> io::Result<()> {
+        let analysis = self.report.analysis;
+        let header = analysis.header();
+        let total = analysis.stalls().total();
+        let verdict = match analysis.stalls().worst_first().first() {
+            None => "no stall".into(),
+            Some(longest) => {
+                format!("{}, longest {}", plural(total.count, "stall"), words::stall_length(longest))
+            }
+        };
+        writeln!(self.out, "## asyncprof: {verdict}\n")?;
+        let command = if header.command.is_empty() { header.executable.clone() } else { header.command.join(" ") };
+        writeln!(
+            self.out,
+            "{} (process {}, CPython {}), watched for {} from {}.",
+            code_text(&escape::brief(&command, 120)),
+            header.pid,
+            plain(&header.python),
+            words::duration(analysis.duration_ns()),
+            plain(&header.started_at),
+        )
+    }
+
+    fn table(&mut self, title: &str, columns: &[&str]) -> io::Result<()> {
+        writeln!(self.out, "\n### {title}\n\n| {} |", columns.join(" | "))?;
+        writeln!(self.out, "|{}", " --- |".repeat(columns.len()))
+    }
+
+    fn row(&mut self, cells: &[String]) -> io::Result<()> {
+        writeln!(self.out, "| {} |", cells.join(" | "))
+    }
+
+    fn rest(&mut self, all: usize, noun: &str) -> io::Result<()> {
+        match all.saturating_sub(self.shown) {
+            0 => Ok(()),
+            more => writeln!(self.out, "\n… {}", label::counted(more, &format!("more {noun}"))),
+        }
+    }
+
+    fn stalls(&mut self) -> io::Result<()> {
+        let stalls = self.report.analysis.stalls().worst_first();
+        if stalls.is_empty() {
+            return Ok(());
+        }
+        self.table("Stalls", &["longest", "times", "together", "cause", "where"])?;
+        let groups = stall_groups(&stalls);
+        for group in groups.iter().take(self.shown) {
+            let detail = group.worst.detail.as_deref().map(|detail| format!(": {}", plain(detail)));
+            self.row(&[
+                words::stall_length(group.worst),
+                label::count(group.count),
+                words::duration(group.total_ns),
+                format!("{}{}", words::cause(group.worst.cause), detail.unwrap_or_default()),
+                group.worst.site.as_ref().map_or("not known".into(), frame),
+            ])?;
+        }
+        self.rest(groups.len(), "place")?;
+        writeln!(self.out)?;
+        for group in groups.iter().take(self.shown) {
+            let place = group.worst.site.as_ref().map_or("At a place that is not known".into(), frame);
+            writeln!(self.out, "- {place}: {} ({})", plain(&group.worst.advice), plain(&evidence(group.worst)))?;
+        }
+        Ok(())
+    }
+
+    fn findings(&mut self) -> io::Result<()> {
+        let findings = self.report.analysis.findings();
+        if findings.is_empty() {
+            return Ok(());
+        }
+        self.table("Findings", &["severity", "rule", "what", "what to do"])?;
+        for found in findings.iter().take(self.shown) {
+            let finding = &found.finding.finding;
+            let site = found.finding.site.as_ref().map(|site| format!(" at {}", frame(site))).unwrap_or_default();
+            self.row(&[
+                finding.severity.as_str().into(),
+                finding.rule.into(),
+                format!("{}{site}", plain(&finding.message)),
+                plain(&finding.advice),
+            ])?;
+        }
+        self.rest(findings.len(), "finding")
+    }
+
+    fn loops(&mut self) -> io::Result<()> {
+        let loops = self.report.profile().loops();
+        if loops.is_empty() {
+            return Ok(());
+        }
+        self.table("Event loops", &["loop", "thread", "busy", "lag p50", "p90", "p99", "longest"])?;
+        for event_loop in loops.iter().take(self.shown) {
+            let lag = event_loop.lag().map(|lag| [lag.p50_ns, lag.p90_ns, lag.p99_ns, lag.max_ns].map(words::duration));
+            let unknown = || ["?"; 4].map(String::from);
+            let mut cells = vec![
+                code_text(&event_loop.info.class),
+                event_loop.info.thread_name.as_deref().map_or("?".into(), plain),
+                event_loop.busy_share().map_or("?".into(), words::percent),
+            ];
+            cells.extend(lag.unwrap_or_else(unknown));
+            self.row(&cells)?;
+        }
+        self.rest(loops.len(), "event loop")
+    }
+
+    fn hottest(&mut self) -> io::Result<()> {
+        let hottest: Vec<_> = self.report.hottest().into_iter().filter(|coroutine| coroutine.run_ns > 0).collect();
+        let busy: u64 = self.report.profile().loops().iter().map(|event_loop| event_loop.busy_ns).sum();
+        if hottest.is_empty() || busy == 0 {
+            return Ok(());
+        }
+        self.table("What the loops ran", &["run", "share", "tasks", "coroutine"])?;
+        for coroutine in hottest.iter().take(self.shown) {
+            self.row(&[
+                words::duration(coroutine.run_ns),
+                words::percent(coroutine.run_ns as f64 / busy as f64),
+                label::count(coroutine.seen),
+                coroutine.coroutine.as_ref().map_or("not known".into(), frame),
+            ])?;
+        }
+        self.rest(hottest.len(), "coroutine")
+    }
+
+    fn waits(&mut self) -> io::Result<()> {
+        let waits = self.report.profile().waits();
+        if waits.is_empty() {
+            return Ok(());
+        }
+        self.table("Longest waits", &["all tasks", "longest, at least", "waits", "for", "where"])?;
+        for wait in waits.iter().take(self.shown) {
+            let detail = wait.detail.map(|detail| format!(" ({})", plain(detail))).unwrap_or_default();
+            self.row(&[
+                words::duration(wait.wait_ns),
+                words::duration(wait.longest_ns),
+                label::count(wait.waits),
+                format!("{}{detail}", plain(wait.kind.map_or("something not known", label::wait))),
+                wait.stack.last().map_or("not known".into(), |innermost| frame(innermost)),
+            ])?;
+        }
+        self.rest(waits.len(), "place")
+    }
+
+    fn tasks(&mut self) -> io::Result<()> {
+        let mut coroutines = self.report.profile().coroutines();
+        if coroutines.is_empty() {
+            return Ok(());
+        }
+        coroutines.sort_by_key(|coroutine| {
+            std::cmp::Reverse((coroutine.growth_per_minute.unwrap_or_default().max(0.0) as u64, coroutine.seen))
+        });
+        self.table("Tasks", &["coroutine", "seen", "born", "ended", "alive", "growth a minute"])?;
+        for coroutine in coroutines.iter().take(self.shown) {
+            let mut cells = vec![coroutine.coroutine.as_ref().map_or("not known".into(), frame)];
+            cells.extend([coroutine.seen, coroutine.born, coroutine.ended, coroutine.alive].map(label::count));
+            cells.push(coroutine.growth_per_minute.map_or("?".into(), |growth| format!("{growth:+.0}")));
+            self.row(&cells)?;
+        }
+        self.rest(coroutines.len(), "coroutine")
+    }
+
+    fn trust(&mut self) -> io::Result<()> {
+        writeln!(self.out, "\n### How far to trust this\n")?;
+        for sentence in trust(self.report) {
+            writeln!(self.out, "- {}", plain(&sentence))?;
+        }
+        Ok(())
+    }
+}
+
+fn frame(frame: &Frame) -> String {
+    code_text(&words::frame(frame))
+}
+
+/// Text as code: nothing in it means anything. A bar would end a cell of a table, also in code.
+fn code_text(text: &str) -> String {
+    let text = escape::visible(text).replace('|', "\\|");
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest + 1);
+    // A space keeps a backquote at the edge from the fence.
+    let pad = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
+    format!("{fence}{pad}{text}{pad}{fence}")
+}
+
+/// Text in which nothing is markup, and nobody is called by name.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len() + 8);
+    for character in escape::visible(text).chars() {
+        match character {
+            '&' => plain.push_str("&amp;"),
+            '<' => plain.push_str("&lt;"),
+            '@' => plain.push_str("&#64;"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '|' | '~' | '!' | '>' => {
+                plain.push('\\');
+                plain.push(character);
+            }
+            character => plain.push(character),
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_never_markup() {
+        assert_eq!(
+            plain("<img> *a* [b](c) | @all"),
+            "&lt;img> \\*a\\* \\[b\\](c) \\| &#64;all".replace("img>", "img\\>")
+        );
+        assert_eq!(code_text("a `b`` | c"), "```a `b`` \\| c```");
+        assert_eq!(code_text("`x"), "`` `x ``");
+    }
+}

@@ -1,0 +1,464 @@
+//! The report for a person who was just woken up: stalls first, worst first, each with the line to change and what to do;
+//! then loops, coroutines, waits and tasks; last, how far to trust all this. It must not know the terminal; its width and
+//! colours are given.
+
+use std::io::{self, Write};
+
+use super::{Report, SHOWN, StallGroup, code, runs_by_coroutine, stall_groups, words};
+use crate::detect::stall::Stall;
+use crate::profile::CoroutineProfile;
+use crate::render::paint::Paint;
+use crate::render::text::{plural, wrap};
+use crate::render::{Options, escape, label};
+use crate::snapshot::event::NoteKind;
+use crate::snapshot::model::Frame;
+
+/// Where what belongs to an entry begins.
+const INDENT: usize = 6;
+
+/// Writes the report.
+pub(super) fn write(report: &Report<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    let shown = options.limit.unwrap_or(SHOWN);
+    let mut page = Page { report, paint: Paint::new(options.color), width: options.width.max(60), shown, out };
+    page.header()?;
+    page.stalls()?;
+    page.findings()?;
+    page.loops()?;
+    page.hottest()?;
+    page.waits()?;
+    page.tasks()?;
+    page.notes()?;
+    page.trust()
+}
+
+struct Page<'a, 'r> {
+    report: &'a Report<'r>,
+    paint: Paint,
+    width: usize,
+    shown: usize,
+    out: &'a mut dyn Write,
+}
+
+impl Page<'_, '_> {
+    fn header(&mut self) -> io::Result<()> {
+        let analysis = self.report.analysis;
+        let header = analysis.header();
+        let build = if header.free_threaded { " free-threaded" } else { "" };
+        let python = escape::visible(&header.python);
+        let line = format!("Process {}: CPython {python}{build}, {}", header.pid, escape::visible(&header.executable));
+        writeln!(self.out, "{}", self.paint.heading(line))?;
+        if !header.command.is_empty() {
+            writeln!(self.out, "{}", escape::brief(&header.command.join(" "), self.width))?;
+        }
+        let total = analysis.stalls().total();
+        let stalls = match analysis.stalls().worst_first().first() {
+            None => "no stall".to_owned(),
+            Some(longest) => {
+                let stalls = plural(total.count, "stall");
+                self.paint.trouble(format!("{stalls}, longest {}", words::stall_length(longest)))
+            }
+        };
+        let tasks: u64 = self.report.profile().coroutines().iter().map(|coroutine| coroutine.seen).sum();
+        let found = match analysis.findings().len() {
+            0 => String::new(),
+            count => format!(", {}", label::counted(count, "finding")),
+        };
+        let watched = words::duration(analysis.duration_ns());
+        let loops = label::counted(self.report.profile().loops().len(), "event loop");
+        let line = format!("{stalls}{found} in {watched}: {loops}, {} seen", plural(tasks, "task"));
+        writeln!(self.out, "{}{}", line[..1].to_uppercase(), &line[1..])
+    }
+
+    fn section(&mut self, title: &str) -> io::Result<()> {
+        writeln!(self.out, "\n{}", self.paint.heading(title))
+    }
+
+    fn paragraph(&mut self, text: &str, faint: bool) -> io::Result<()> {
+        for line in wrap(text, self.width - INDENT) {
+            let line = if faint { self.paint.faint(line) } else { line };
+            writeln!(self.out, "{:INDENT$}{line}", "")?;
+        }
+        Ok(())
+    }
+
+    fn rest(&mut self, all: usize, noun: &str) -> io::Result<()> {
+        match all.saturating_sub(self.shown) {
+            0 => Ok(()),
+            more => writeln!(self.out, "  … {} (see --limit)", label::counted(more, &format!("more {noun}"))),
+        }
+    }
+
+    fn stalls(&mut self) -> io::Result<()> {
+        let analysis = self.report.analysis;
+        let (stalls, total) = (analysis.stalls().worst_first(), analysis.stalls().total());
+        if stalls.is_empty() {
+            return Ok(());
+        }
+        let threshold = words::duration(analysis.header().stall_threshold_ns);
+        let (count, together) = (plural(total.count, "stall"), words::duration(total.at_least_ns));
+        self.section(&format!("{count} of {threshold} or more, {together} together"))?;
+        let groups = stall_groups(&stalls);
+        for group in groups.iter().take(self.shown) {
+            self.stall_group(group)?;
+        }
+        let left_out = total.count.saturating_sub(stalls.len() as u64);
+        if left_out > 0 {
+            writeln!(self.out, "  {} shorter than these are counted only", plural(left_out, "stall"))?;
+        }
+        self.rest(groups.len(), "place")
+    }
+
+    fn stall_group(&mut self, group: &StallGroup<'_>) -> io::Result<()> {
+        let stall = group.worst;
+        let length = words::stall_length(stall);
+        let mut line = match group.count {
+            1 => length,
+            count => {
+                let (count, together) = (label::count(count), words::duration(group.total_ns));
+                format!("{count} times, longest {length}, {together} together")
+            }
+        };
+        if group.ongoing && !stall.ongoing {
+            line.push_str(", one lasts");
+        }
+        let detail = stall.detail.as_deref().map(|detail| format!(", {}", escape::brief(detail, 120)));
+        let cause = format!("{}{}", words::cause(stall.cause), detail.unwrap_or_default());
+        writeln!(self.out, "  {}: {cause}", self.paint.trouble(line))?;
+        match &stall.site {
+            Some(site) => writeln!(self.out, "{:INDENT$}at {}", "", self.paint.name(words::frame(site)))?,
+            None => writeln!(self.out, "{:INDENT$}at a place that is not known", "")?,
+        }
+        self.paragraph(&escape::visible(&stall.advice), false)?;
+        self.paragraph(&circumstances(stall), true)?;
+        self.stack(stall)
+    }
+
+    /// One frame a line, outermost first as in a Python traceback; nothing where the site says it all.
+    fn stack(&mut self, stall: &Stall) -> io::Result<()> {
+        /// Levels that are shown: the outer ones name what the program was about, the inner ones where it stuck.
+        const LEVELS: usize = 12;
+        if stall.stack.len() < 2 && !stall.torn {
+            return Ok(());
+        }
+        let left_out = stall.stack.len().saturating_sub(LEVELS);
+        let outer = if left_out > 0 { LEVELS / 3 } else { stall.stack.len() };
+        for (position, frame) in stall.stack.iter().enumerate() {
+            if (outer..outer + left_out).contains(&position) {
+                if position == outer {
+                    let line = self.paint.faint(format!("… {}", label::counted(left_out, "frame")));
+                    writeln!(self.out, "{:INDENT$}  {line}", "")?;
+                }
+                continue;
+            }
+            let line = self.paint.faint(words::frame(frame));
+            writeln!(self.out, "{:INDENT$}  {line}", "")?;
+        }
+        if stall.torn {
+            let line = self.paint.faint("<torn>: deeper frames moved too fast to be read");
+            writeln!(self.out, "{:INDENT$}  {line}", "")?;
+        }
+        Ok(())
+    }
+
+    fn findings(&mut self) -> io::Result<()> {
+        /// Where the text of a finding begins.
+        const INDENT: usize = 10;
+        let findings = self.report.analysis.findings();
+        if findings.is_empty() {
+            return Ok(());
+        }
+        self.section("Findings of the last look at everything")?;
+        for found in findings.iter().take(self.shown) {
+            let finding = &found.finding.finding;
+            let severity = self.paint.severity(finding.severity);
+            let sentence = format!("{}: {}", finding.rule, escape::visible(&finding.message));
+            for (position, line) in wrap(&sentence, self.width - INDENT).into_iter().enumerate() {
+                match position {
+                    0 => writeln!(self.out, "  {severity} {line}")?,
+                    _ => writeln!(self.out, "{:INDENT$}{line}", "")?,
+                }
+            }
+            if let Some(site) = &found.finding.site {
+                writeln!(self.out, "{:INDENT$}at {}", "", self.paint.name(words::frame(site)))?;
+            }
+            for line in wrap(&escape::visible(&finding.advice), self.width - INDENT) {
+                writeln!(self.out, "{:INDENT$}{}", "", self.paint.faint(line))?;
+            }
+        }
+        self.rest(findings.len(), "finding")
+    }
+
+    fn loops(&mut self) -> io::Result<()> {
+        let loops = self.report.profile().loops();
+        if loops.is_empty() {
+            return Ok(());
+        }
+        self.section("Event loops")?;
+        for event_loop in loops.iter().take(self.shown) {
+            let mut line = format!("  {}", escape::visible(&event_loop.info.class));
+            if let Some(thread) = event_loop.info.thread {
+                line.push_str(&format!(" in thread {thread}"));
+            }
+            if let Some(name) = &event_loop.info.thread_name {
+                line.push_str(&format!(" ({})", escape::brief(name, 40)));
+            }
+            match event_loop.busy_share() {
+                Some(share) => line.push_str(&format!(": {} busy", self.paint.name(words::percent(share)))),
+                None => line.push_str(": nobody knows how busy"),
+            }
+            writeln!(self.out, "{line}")?;
+            let mut facts = match event_loop.lag() {
+                None => "no iteration was seen".to_owned(),
+                Some(lag) => {
+                    let [p50, p90, p99, max] = [lag.p50_ns, lag.p90_ns, lag.p99_ns, lag.max_ns].map(words::duration);
+                    format!("lag: half under {p50}, 90 % under {p90}, 99 % under {p99}, longest {max}")
+                }
+            };
+            if let Some(ready) = event_loop.most_ready {
+                facts.push_str(&format!("; up to {} ready", label::count(ready)));
+            }
+            if event_loop.leaving_ns > 0 {
+                let share = event_loop.leaving_ns as f64 / event_loop.watched_ns().max(1) as f64;
+                facts.push_str(&format!("; waited for the GIL {} of the time", words::percent(share)));
+            }
+            if event_loop.gap_ns > 0 {
+                facts.push_str(&format!("; not sampled for {}", words::duration(event_loop.gap_ns)));
+            }
+            self.paragraph(&facts, false)?;
+        }
+        self.rest(loops.len(), "event loop")
+    }
+
+    fn hottest(&mut self) -> io::Result<()> {
+        let runs = self.report.profile().runs();
+        let all_ns: u64 = runs.iter().map(|run| run.time_ns).sum();
+        let hottest: Vec<CoroutineProfile> =
+            self.report.hottest().into_iter().filter(|coroutine| coroutine.run_ns > 0).collect();
+        let tasks_ns: u64 = hottest.iter().map(|coroutine| coroutine.run_ns).sum();
+        if all_ns == 0 {
+            return Ok(());
+        }
+        self.section("What the loops ran")?;
+        let runs_of = runs_by_coroutine(&runs);
+        for coroutine in hottest.iter().take(self.shown) {
+            let share = words::percent(coroutine.run_ns as f64 / all_ns as f64);
+            let run = words::duration(coroutine.run_ns);
+            let name = self.paint.name(words::coroutine(coroutine.coroutine.as_ref()));
+            writeln!(self.out, "  {run:>10} {share:>7}  {name}, {}", plural(coroutine.seen, "task"))?;
+            let own = coroutine.coroutine.as_ref().and_then(|frame| runs_of.get(&code(frame)));
+            if let Some(heaviest) = own.and_then(|own| own.first())
+                && let Some(inner) = words::innermost(&heaviest.stack)
+                && heaviest.stack.len() > 1
+            {
+                let line = format!("of this {} in {inner}", words::duration(heaviest.time_ns));
+                writeln!(self.out, "{:22}{}", "", self.paint.faint(line))?;
+            }
+        }
+        self.rest(hottest.len(), "coroutine")?;
+        let others_ns = all_ns.saturating_sub(tasks_ns);
+        if others_ns > 0 {
+            let share = words::percent(others_ns as f64 / all_ns as f64);
+            writeln!(self.out, "  {:>10} {share:>7}  callbacks and the loops themselves", words::duration(others_ns))?;
+        }
+        Ok(())
+    }
+
+    fn waits(&mut self) -> io::Result<()> {
+        let waits = self.report.profile().waits();
+        if waits.is_empty() {
+            return Ok(());
+        }
+        self.section("Longest waits, time of all tasks together")?;
+        for wait in waits.iter().take(self.shown) {
+            let mut what = wait.kind.map_or("something not known", label::wait).to_owned();
+            if let Some(detail) = wait.detail {
+                what.push_str(&format!(" ({})", escape::brief(detail, 60)));
+            }
+            let total = words::duration(wait.wait_ns);
+            let many = match wait.waits {
+                0 | 1 => String::new(),
+                many => format!("{} waits, ", label::count(many)),
+            };
+            let mut longest = format!("longest at least {}", words::duration(wait.longest_ns));
+            if let Some(task) = wait.longest_task {
+                longest.push_str(&format!(" ({})", escape::brief(task, 40)));
+            }
+            writeln!(self.out, "  {total:>10}  {}: {many}{longest}", self.paint.name(what))?;
+            if let Some((holder, _)) = wait.holders.first() {
+                let others = match wait.holders.len() - 1 {
+                    0 => String::new(),
+                    others => format!(" and {others} more"),
+                };
+                writeln!(self.out, "{:14}held by {}{others}", "", escape::brief(holder, 60))?;
+            }
+            self.await_stack(&wait.stack)?;
+        }
+        self.rest(waits.len(), "place")
+    }
+
+    fn await_stack(&mut self, stack: &[&Frame]) -> io::Result<()> {
+        /// Levels that are shown of a wait: the outermost and the innermost say most.
+        const LEVELS: usize = 4;
+        let left_out = stack.len().saturating_sub(LEVELS);
+        for (position, frame) in stack.iter().enumerate() {
+            if left_out > 0 && (1..=left_out).contains(&position) {
+                if position == 1 {
+                    let line = self.paint.faint(format!("… {}", label::counted(left_out, "frame")));
+                    writeln!(self.out, "{:14}{line}", "")?;
+                }
+                continue;
+            }
+            writeln!(self.out, "{:14}{}", "", self.paint.faint(words::frame(frame)))?;
+        }
+        Ok(())
+    }
+
+    fn tasks(&mut self) -> io::Result<()> {
+        let mut coroutines = self.report.profile().coroutines();
+        if coroutines.is_empty() {
+            return Ok(());
+        }
+        let growth = |coroutine: &CoroutineProfile| coroutine.growth_per_minute.unwrap_or_default() as i64;
+        coroutines.sort_by_key(|coroutine| std::cmp::Reverse((growth(coroutine).max(0), coroutine.seen)));
+        self.section("Tasks by coroutine, those that grow first")?;
+        let head = format!(
+            "  {:>9} {:>9} {:>9} {:>9} {:>10} {:>12}  coroutine",
+            "seen", "born", "ended", "alive", "growth/min", "oldest ≥"
+        );
+        writeln!(self.out, "{}", self.paint.faint(head))?;
+        for coroutine in coroutines.iter().take(self.shown) {
+            let [seen, born, ended, alive] =
+                [coroutine.seen, coroutine.born, coroutine.ended, coroutine.alive].map(label::count);
+            let growth = coroutine.growth_per_minute.map_or("?".into(), |growth| format!("{growth:+.0}"));
+            let oldest = words::duration(coroutine.oldest_ns);
+            let name = words::coroutine(coroutine.coroutine.as_ref());
+            writeln!(self.out, "  {seen:>9} {born:>9} {ended:>9} {alive:>9} {growth:>10} {oldest:>12}  {name}")?;
+        }
+        self.rest(coroutines.len(), "coroutine")
+    }
+
+    fn notes(&mut self) -> io::Result<()> {
+        let analysis = self.report.analysis;
+        let notes: Vec<_> = analysis.notes().iter().filter(|note| note.kind != NoteKind::Ended).collect();
+        if notes.is_empty() {
+            return Ok(());
+        }
+        self.section("Meanwhile")?;
+        let started_ns = analysis.header().started_ns;
+        for note in notes.iter().take(self.shown) {
+            let at = words::duration(note.at_ns.saturating_sub(started_ns));
+            writeln!(self.out, "  after {at}: {}", escape::visible(&note.text))?;
+        }
+        self.rest(notes.len() + analysis.notes_left_out() as usize, "note")
+    }
+
+    fn trust(&mut self) -> io::Result<()> {
+        self.section("How far to trust this")?;
+        for sentence in trust(self.report) {
+            for line in wrap(&sentence, self.width - 2) {
+                writeln!(self.out, "  {line}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Who ran, what waited meanwhile, and what the cause rests on.
+fn circumstances(stall: &Stall) -> String {
+    let mut parts = Vec::new();
+    match &stall.task {
+        Some(task) => {
+            let name = match task.name.as_deref() {
+                Some(name) if !name.is_empty() => label::name(name).into_owned(),
+                _ => format!("{:#x}", task.key),
+            };
+            let coroutine = task.coroutine.as_ref().map(|coroutine| escape::brief(&coroutine.function, 60));
+            parts.push(match coroutine {
+                Some(coroutine) => format!("in task {name} ({coroutine})"),
+                None => format!("in task {name}"),
+            });
+        }
+        None if stall.coroutines == 0 && !stall.stack.is_empty() => parts.push("in a callback".into()),
+        None => {}
+    }
+    if let Some(callbacks) = stall.callbacks.filter(|callbacks| *callbacks > 1) {
+        parts.push(format!("at least {} callbacks", label::count(callbacks)));
+    }
+    if let Some(ready) = stall.ready_waiting.filter(|ready| *ready > 0) {
+        parts.push(format!("up to {} ready callbacks waited", label::count(ready)));
+    }
+    parts.push(evidence(stall));
+    parts.join("; ")
+}
+
+/// `34 samples: 30 in a system call, 4 unclear`.
+pub(super) fn evidence(stall: &Stall) -> String {
+    let word = |name: &'static str| match name {
+        "in_call" => "in a system call",
+        "collecting" => "collecting garbage",
+        "waiting_for_gil" => "waiting for the GIL",
+        "running_moved" => "running, at other instructions each time",
+        "running_still" => "running, at the same instruction",
+        "faults" => "waiting for a page of memory",
+        name => name,
+    };
+    let parts: Vec<String> = (stall.evidence.entries())
+        .filter(|(name, number)| *name != "samples" && *number > 0)
+        .map(|(name, number)| match name.strip_suffix("_ns") {
+            Some("run") => format!("{} on a processor", words::duration(number)),
+            Some("starved") => format!("{} without a processor", words::duration(number)),
+            Some("throttled") => format!("{} throttled", words::duration(number)),
+            Some(name) => format!("{} {name}", words::duration(number)),
+            None => format!("{} {}", label::count(number), word(name)),
+        })
+        .collect();
+    let samples = plural(stall.evidence.samples, "sample");
+    if parts.is_empty() { samples } else { format!("{samples}: {}", parts.join(", ")) }
+}
+
+/// How the watch went, and what could have escaped it.
+pub(super) fn trust(report: &Report<'_>) -> Vec<String> {
+    let (health, header) = (report.health(), report.analysis.header());
+    let mut sentences = Vec::new();
+    let asked = |rate: f64, wanted: f64| match rate < 0.9 * wanted {
+        true => format!("{} a second, {} asked for", words::rate(rate), words::rate(wanted)),
+        false => format!("{} a second", words::rate(rate)),
+    };
+    sentences.push(format!(
+        "{} ({}), {} ({}).",
+        plural(health.loop_samples, "loop sample"),
+        asked(report.loop_rate_hz(), header.loop_rate_hz),
+        plural(health.task_snapshots, "task snapshot"),
+        asked(report.task_rate_hz(), header.task_rate_hz),
+    ));
+    if report.analysis.health().is_none() {
+        sentences.push("How many samples were lost is not known: the watch broke off before it said so.".into());
+    } else {
+        sentences.push(format!(
+            "{} dropped, {} torn and read again, {} partial, {} late; asyncprof took {} of a core.",
+            label::count(health.dropped + health.lost),
+            label::count(health.torn),
+            label::count(health.partial),
+            label::count(health.late),
+            words::percent(report.cpu_percent() / 100.0),
+        ));
+    }
+    if health.lowered_rate {
+        let budget = words::percent(header.cpu_budget);
+        sentences.push(format!("Rates are lower than asked for, to stay within {budget} of a core (--cpu-budget)."));
+    }
+    sentences.push(match report.shortest_stall_ns() {
+        u64::MAX => "No stall was sure to be seen.".into(),
+        shortest => format!("A stall of {} or more was sure to be seen.", words::duration(shortest)),
+    });
+    if header.blocking {
+        sentences.push("The process was stopped for each sample.".into());
+    }
+    if !report.complete {
+        sentences.push("The recording breaks off: this is what it holds up to its last whole block.".into());
+    }
+    if report.profile().waits().iter().any(|wait| wait.longest_ns > 0) {
+        sentences.push("Waits and ages are at least as long as shown: they may have begun before the watch.".into());
+    }
+    sentences
+}

@@ -1,0 +1,114 @@
+//! The words for durations, causes and places that reports for people share. It must not know any format.
+
+use crate::detect::stall::{Cause, Stall};
+use crate::profile::Label;
+use crate::render::{escape, label};
+use crate::snapshot::model::Frame;
+
+/// `0.31 ms`, `340 ms`, `1.20 s`, `2 min 05 s`: three digits, since more are not known.
+pub(super) fn duration(ns: u64) -> String {
+    let ms = ns as f64 / 1e6;
+    match ns {
+        0..10_000_000 => format!("{ms:.2} ms"),
+        10_000_000..100_000_000 => format!("{ms:.1} ms"),
+        100_000_000..999_500_000 => format!("{ms:.0} ms"),
+        999_500_000..9_995_000_000 => format!("{:.2} s", ms / 1e3),
+        9_995_000_000..120_000_000_000 => format!("{:.1} s", ms / 1e3),
+        _ => {
+            let seconds = ns / 1_000_000_000;
+            match (seconds / 3_600, seconds / 60 % 60, seconds % 60) {
+                (0, minutes, seconds) => format!("{minutes} min {seconds:02} s"),
+                (hours, minutes, _) => format!("{hours} h {minutes:02} min"),
+            }
+        }
+    }
+}
+
+/// `340 ms`, or `340 to 352 ms` where the end is not known as exactly.
+pub(super) fn stall_length(stall: &Stall) -> String {
+    /// What is closer than this is the same to a person.
+    const CLOSE_NS: u64 = 5_000_000;
+    match stall.at_most_ns {
+        _ if stall.ongoing => format!("{} so far", duration(stall.at_least_ns)),
+        None => format!("at least {}", duration(stall.at_least_ns)),
+        Some(most) if most.saturating_sub(stall.at_least_ns) <= CLOSE_NS => duration(stall.at_least_ns),
+        Some(most) => format!("{} to {}", duration(stall.at_least_ns), duration(most)),
+    }
+}
+
+/// A cause in words.
+pub(super) fn cause(cause: Cause) -> &'static str {
+    match cause {
+        Cause::BlockingCall => "blocking call",
+        Cause::Cpu => "CPU work in Python",
+        Cause::GilWait => "waiting for the GIL",
+        Cause::Gc => "garbage collection",
+        Cause::Native => "native code",
+        Cause::ManyCallbacks => "many callbacks",
+        Cause::CpuStarved => "no processor to run on",
+        Cause::Suspended => "suspended",
+        Cause::Unknown => "unknown cause",
+    }
+}
+
+/// `function (file:line)`, safe to print; the place is never cut.
+pub(super) fn frame(frame: &Frame) -> String {
+    /// A longer function name hides the place behind it.
+    const FUNCTION: usize = 60;
+    format!("{} ({})", escape::brief(&frame.function, FUNCTION), label::place(frame))
+}
+
+/// The frame of a coroutine, or that it is not known.
+pub(super) fn coroutine(coroutine: Option<&Frame>) -> String {
+    coroutine.map_or_else(|| "coroutine not known".into(), frame)
+}
+
+/// What runs at the end of a stack.
+pub(super) fn innermost(stack: &[Label<'_>]) -> Option<String> {
+    let inner = stack.iter().rev().find_map(|label| match label {
+        Label::Frame(inner) => Some(frame(inner)),
+        _ => None,
+    })?;
+    Some(if stack.contains(&Label::Torn) { format!("{inner} and deeper") } else { inner })
+}
+
+/// `12.3 %`.
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+/// `998`, `10.0`, `0.50`: a rate in a second.
+pub(super) fn rate(hz: f64) -> String {
+    match hz {
+        100.0.. => label::count(hz.round() as u64),
+        10.0.. => format!("{hz:.1}"),
+        _ => format!("{hz:.2}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_three_digits() {
+        let shown: Vec<String> = [0, 314_159, 9_994_000, 31_415_926, 340_400_000, 999_600_000, 1_204_000_000]
+            .map(duration)
+            .into_iter()
+            .chain([61_234_000_000, 185_000_000_000, 7_980_000_000_000].map(duration))
+            .collect();
+        let wanted = [
+            "0.00 ms",
+            "0.31 ms",
+            "9.99 ms",
+            "31.4 ms",
+            "340 ms",
+            "1.00 s",
+            "1.20 s",
+            "61.2 s",
+            "3 min 05 s",
+            "2 h 13 min",
+        ];
+        assert_eq!(shown, wanted);
+    }
+}

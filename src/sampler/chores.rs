@@ -1,0 +1,168 @@
+//! When the things are due that the loop tier does besides sampling, and what the governor is told. It must not know how they
+//! are done.
+
+use crate::snapshot::event::NoteKind;
+
+use super::governor::{Rates, Spent};
+use super::loop_tier::Parts;
+use super::{BATCHES_EVERY, SECOND};
+
+/// How often the governor is told what was spent.
+const GOVERN_EVERY: u64 = SECOND / 2;
+/// How often a health event is sent.
+const HEALTH_EVERY: u64 = SECOND;
+/// How often it is looked which loops there are: when there are some, and when there is none.
+const DISCOVER_EVERY: u64 = SECOND / 2;
+const SEEK_EVERY: u64 = SECOND / 20;
+/// How often a process without a loop is attached to again.
+const REATTACH_EVERY: u64 = SECOND / 4;
+/// What takes long is done less often: it must not take more than this part of the time.
+const SHARE: u64 = 50;
+/// But a try that took long may only have waited for a processor, and a program that starts must not be missed.
+const SEEK_AT_LATEST: u64 = SECOND / 4;
+const REATTACH_AT_LATEST: u64 = SECOND;
+/// The governor waits until it is known what a task snapshot costs, since the first one costs more than any other, but not
+/// longer than this.
+const BEGINNING: u64 = 5 * SECOND;
+
+/// When what is due, on the clock of the watch.
+#[derive(Clone, Debug)]
+pub(super) struct Chores {
+    next: u64,
+    health_at: u64,
+    discover_at: u64,
+    /// The earliest that it may be.
+    seek_at: u64,
+    reattach_at: u64,
+    govern_at: u64,
+    begun: u64,
+    /// When the governor was told last, and the CPU time of everything but the task tier then.
+    accounted: Option<(u64, u64)>,
+    look_ns: u64,
+    /// The rates of the last note about them.
+    noted: Option<Rates>,
+}
+
+impl Chores {
+    pub(super) fn new(now: u64) -> Self {
+        Self {
+            next: now + BATCHES_EVERY,
+            health_at: now + HEALTH_EVERY,
+            discover_at: now,
+            seek_at: now,
+            reattach_at: now + REATTACH_EVERY,
+            govern_at: now + GOVERN_EVERY,
+            begun: now,
+            accounted: None,
+            look_ns: 0,
+            noted: None,
+        }
+    }
+
+    pub(super) fn next_ns(&self) -> u64 {
+        self.next
+    }
+
+    pub(super) fn are_due(&self, now: u64) -> bool {
+        now >= self.next
+    }
+
+    pub(super) fn did(&mut self, now: u64) {
+        self.next = now + BATCHES_EVERY;
+    }
+
+    /// Whether a health event is due; asked once, it is not due any more.
+    pub(super) fn is_health_due(&mut self, now: u64) -> bool {
+        let due = now >= self.health_at;
+        if due {
+            self.health_at = now + HEALTH_EVERY;
+        }
+        due
+    }
+
+    pub(super) fn is_discovery_due(&self, now: u64) -> bool {
+        now >= self.discover_at
+    }
+
+    /// What was found the last time is no longer right.
+    pub(super) fn rediscover_soon(&mut self) {
+        self.discover_at = self.discover_at.min(self.seek_at);
+    }
+
+    pub(super) fn discovered(&mut self, began: u64, now: u64, has_loops: bool) {
+        let patience = (now - began) * SHARE;
+        self.seek_at = began + patience.clamp(SEEK_EVERY, SEEK_AT_LATEST);
+        self.discover_at = if has_loops { began + patience.max(DISCOVER_EVERY) } else { self.seek_at };
+    }
+
+    pub(super) fn is_reattaching_due(&self, now: u64) -> bool {
+        now >= self.reattach_at
+    }
+
+    pub(super) fn reattached(&mut self, began: u64, now: u64) {
+        self.reattach_at = now + ((now - began) * SHARE).clamp(REATTACH_EVERY, REATTACH_AT_LATEST);
+    }
+
+    /// What was spent until now is nothing the governor should judge.
+    pub(super) fn restart_accounts(&mut self) {
+        self.accounted = None;
+    }
+
+    /// Lets the governor set the rates of the task tier and of `parts`. Answers what there is to say about it.
+    pub(super) fn govern(&mut self, parts: &mut Parts, now: u64) -> Option<(NoteKind, String)> {
+        let tasks = parts.shared.tasks();
+        if tasks.look_ns != self.look_ns {
+            self.look_ns = tasks.look_ns;
+            parts.governor.bound_tasks(tasks.look_ns);
+        }
+        if now >= self.govern_at {
+            self.govern_at = now + GOVERN_EVERY;
+            let task_tier = parts.shared.task_thread().and_then(|tid| parts.clock.cpu_of_thread_ns(tid)).unwrap_or(0);
+            let cpu = parts.clock.process_cpu_ns().saturating_sub(task_tier);
+            let is_beginning = tasks.look_ns == 0 && now < self.begun + BEGINNING;
+            if let Some((then, cpu_then)) = self.accounted.filter(|_| !is_beginning) {
+                let spent = Spent { wall_ns: now - then, cpu_ns: cpu.saturating_sub(cpu_then), look_ns: tasks.look_ns };
+                parts.governor.account(spent, tasks.deep_share());
+            }
+            self.accounted = Some((now, cpu));
+        }
+        parts.shared.set_task_hz(parts.governor.rates().task_hz);
+        self.note_of(parts)
+    }
+
+    /// A note when rates become lower than asked for, when they are as asked for again, and in between when one has doubled
+    /// or halved: who reads should not be told of every step.
+    fn note_of(&mut self, parts: &Parts) -> Option<(NoteKind, String)> {
+        let (rates, is_lowered) = (parts.governor.rates(), parts.governor.is_lowered());
+        let differs = match self.noted {
+            None => is_lowered,
+            Some(noted) => {
+                !is_lowered || doubled(noted.loop_hz, rates.loop_hz) || doubled(noted.task_hz, rates.task_hz)
+            }
+        };
+        if !differs {
+            return None;
+        }
+        self.noted = is_lowered.then_some(rates);
+        let text = if is_lowered {
+            format!(
+                "to stay within {} % of a core, loops are sampled {} times a second and tasks {} times",
+                short(parts.cpu_budget * 100.0),
+                short(rates.loop_hz),
+                short(rates.task_hz)
+            )
+        } else {
+            "loops and tasks are sampled as often as asked for again".to_owned()
+        };
+        Some((NoteKind::Adjusted, text))
+    }
+}
+
+fn doubled(one: f64, other: f64) -> bool {
+    one.max(other) >= 2.0 * one.min(other)
+}
+
+/// Two significant digits, or all before the point.
+fn short(number: f64) -> String {
+    if number >= 10.0 { format!("{number:.0}") } else { format!("{number:.1}") }
+}

@@ -1,0 +1,91 @@
+//! What becomes of events that do not fit into the channel: samples are lost, changes of tasks are merged into one, of what
+//! replaces itself the latest is kept. It must not know the channel.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::snapshot::event::{Event, Health, TaskChanges, TaskLook};
+use crate::snapshot::tables::TaskNo;
+
+/// LIMIT: notes that wait for room in the channel. More of them than a person could read.
+const MOST_NOTES: usize = 1_000;
+
+/// How many tasks are named in changes.
+pub(super) fn size(changes: &TaskChanges) -> usize {
+    changes.changed.len() + changes.ended.len()
+}
+
+/// What must be kept of events that do not fit into the channel, in the order of time, and how many samples that loses.
+pub(super) fn condense(events: Vec<Event>) -> (Vec<Event>, u64) {
+    let mut lost = 0;
+    let (mut notes, mut changes, mut findings, mut health) = (Vec::new(), None::<TaskChanges>, None, None::<Health>);
+    for event in events {
+        match event {
+            Event::Loop(_) => lost += 1,
+            Event::Tasks(later) => {
+                changes = Some(match changes {
+                    None => later,
+                    Some(earlier) => {
+                        lost += 1;
+                        merge(earlier, later)
+                    }
+                });
+            }
+            Event::Findings { .. } => findings = Some(event),
+            Event::Health(later) => {
+                let gap = health.map_or(0, |earlier| earlier.longest_gap_ns);
+                health = Some(Health { longest_gap_ns: later.longest_gap_ns.max(gap), ..later });
+            }
+            Event::Note(_) if notes.len() >= MOST_NOTES => {}
+            Event::Note(_) => notes.push(event),
+        }
+    }
+    let mut kept = notes;
+    kept.extend(changes.map(Event::Tasks).into_iter().chain(findings).chain(health.map(Event::Health)));
+    kept.sort_by_key(Event::at_ns);
+    (kept, lost)
+}
+
+/// One event that says what two said. In rare cases it says that a task ended whose life nobody was told of.
+fn merge(earlier: TaskChanges, later: TaskChanges) -> TaskChanges {
+    let mut looks: Vec<TaskLook> = Vec::with_capacity(earlier.changed.len() + later.changed.len());
+    let mut places: FxHashMap<TaskNo, usize> = FxHashMap::default();
+    let ended_later: FxHashSet<TaskNo> = later.ended.iter().copied().collect();
+    let mut unseen: FxHashSet<TaskNo> = FxHashSet::default();
+    for look in earlier.changed {
+        if ended_later.contains(&look.task) {
+            // Born and ended in between: nobody was told of it, so nobody has to be told that it is gone.
+            if look.born {
+                unseen.insert(look.task);
+            }
+        } else {
+            places.insert(look.task, looks.len());
+            looks.push(look);
+        }
+    }
+    let ended_earlier: FxHashSet<TaskNo> = earlier.ended.iter().copied().collect();
+    for look in later.changed {
+        // It ended and is there again, under the same number: whoever has heard of it has not heard of its end.
+        let look = TaskLook { born: look.born && !ended_earlier.contains(&look.task), ..look };
+        match places.get(&look.task) {
+            Some(&place) => {
+                let born = looks[place].born || look.born;
+                looks[place] = TaskLook { born, ..look };
+            }
+            None => looks.push(look),
+        }
+    }
+    let alive: FxHashSet<TaskNo> = looks.iter().map(|look| look.task).collect();
+    let mut ended = earlier.ended;
+    ended.extend(later.ended.into_iter().filter(|task| !unseen.contains(task)));
+    ended.retain(|task| !alive.contains(task));
+    ended.sort_unstable();
+    ended.dedup();
+    TaskChanges {
+        at_ns: later.at_ns,
+        took_ns: later.took_ns,
+        changed: looks,
+        ended,
+        total: later.total,
+        complete: later.complete,
+    }
+}

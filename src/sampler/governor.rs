@@ -1,0 +1,262 @@
+//! Keeps the watch within its CPU budget by lowering rates, and restores them when there is room: the task tier gives way
+//! first, because a stall that is missed is worse than a task that is seen late. It must not know the clock, nor how CPU
+//! time is measured; it is told what was spent and answers with rates.
+
+/// The loop tier is never slowed below this, whatever it costs: 20 ms still show every stall that a person would notice.
+pub(super) const LEAST_LOOP_HZ: f64 = 50.0;
+/// The task tier is never slowed below this.
+pub(super) const LEAST_TASK_HZ: f64 = 0.1;
+
+/// Over the budget by this factor, rates are lowered; a little noise is nothing to act on.
+const TOO_MUCH: f64 = 1.05;
+/// Below this part of the budget, rates are raised.
+const ROOM: f64 = 0.75;
+/// The part of the budget that every change aims at. Between `ROOM` and `TOO_MUCH`, so that a change is not undone.
+const AIM: f64 = 0.9;
+/// The part of the budget that task snapshots may use before anything was measured over time.
+const TASK_SHARE: f64 = 0.6;
+/// What is judged is at least so long, in seconds: to be lowered, and to be raised.
+const LOWER_AFTER: f64 = 1.0;
+const RAISE_AFTER: f64 = 2.0;
+/// One step changes a rate by this factor at most, since what a rate costs is an estimate.
+const STEP: f64 = 2.0;
+
+/// How often each tier looks, a second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Rates {
+    pub(super) loop_hz: f64,
+    pub(super) task_hz: f64,
+}
+
+/// What was spent in a stretch of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Spent {
+    /// How long it was.
+    pub(super) wall_ns: u64,
+    /// CPU time of everything but the looks of the task tier: the loop tier, and whoever takes the events.
+    pub(super) cpu_ns: u64,
+    /// CPU time of one look of the task tier; zero when none was made yet.
+    pub(super) look_ns: u64,
+}
+
+/// The governor of one watch.
+#[derive(Clone, Debug)]
+pub(super) struct Governor {
+    asked: Rates,
+    rates: Rates,
+    /// Share of a core.
+    budget: f64,
+    /// Since the last change of a rate, in seconds, and the CPU time of everything but looks in it.
+    wall: f64,
+    cpu: f64,
+}
+
+impl Governor {
+    /// Begins with what was asked for. `budget` is a share of one core.
+    pub(super) fn new(asked: Rates, budget: f64) -> Self {
+        Self { asked, rates: asked, budget, wall: 0.0, cpu: 0.0 }
+    }
+
+    /// The rates of now.
+    pub(super) fn rates(&self) -> Rates {
+        self.rates
+    }
+
+    /// Whether a rate is lower than asked for.
+    pub(super) fn is_lowered(&self) -> bool {
+        self.rates != self.asked
+    }
+
+    /// What was spent until now is not typical: a beginning, an interruption.
+    pub(super) fn restart(&mut self) {
+        (self.wall, self.cpu) = (0.0, 0.0);
+    }
+
+    /// A look of the task tier took this much CPU time. Its rate is bounded at once, before looks that take long have eaten
+    /// the budget of many seconds. Answers whether the rate changed.
+    pub(super) fn bound_tasks(&mut self, look_ns: u64) -> bool {
+        let most = TASK_SHARE * self.budget / seconds(look_ns).max(1e-9);
+        let bounded = self.rates.task_hz.min(most).max(self.least().task_hz);
+        let changed = bounded < self.rates.task_hz;
+        if changed {
+            self.rates.task_hz = bounded;
+        }
+        changed
+    }
+
+    /// Takes into account what was spent. `reserved` is the share of a core that is used besides, on the average of a longer
+    /// time than is judged here. Answers whether a rate changed.
+    pub(super) fn account(&mut self, spent: Spent, reserved: f64) -> bool {
+        self.wall += seconds(spent.wall_ns);
+        self.cpu += seconds(spent.cpu_ns);
+        if self.wall < LOWER_AFTER {
+            return false;
+        }
+        let budget = (self.budget - reserved).max(self.budget * 0.1);
+        let (rest, look) = (self.cpu / self.wall, seconds(spent.look_ns));
+        let used = rest + look * self.rates.task_hz;
+        let before = self.rates;
+        if used > TOO_MUCH * budget {
+            self.lower(rest, look, used - AIM * budget);
+        } else if self.wall < RAISE_AFTER {
+            return false;
+        } else if used < ROOM * budget {
+            self.raise(rest, look, AIM * budget - used);
+        }
+        // A new stretch: what the changed rates cost must not be mixed with what the old ones did, and an unchanged rate is
+        // judged by its last seconds, not by its whole past.
+        self.restart();
+        self.rates != before
+    }
+
+    /// Lowers rates by what costs `excess`, a share of a core.
+    fn lower(&mut self, rest: f64, look: f64, excess: f64) {
+        let least = self.least();
+        let tasks = look * self.rates.task_hz;
+        let mut excess = excess;
+        if tasks > 0.0 {
+            let lowered = (self.rates.task_hz * (1.0 - excess / tasks)).clamp(least.task_hz, self.rates.task_hz);
+            excess -= look * (self.rates.task_hz - lowered);
+            self.rates.task_hz = lowered;
+        }
+        // What is left of a difference of floats is nothing.
+        if excess > 1e-6 && rest > 0.0 {
+            let factor = (1.0 - excess / rest).clamp(1.0 / STEP, 1.0);
+            self.rates.loop_hz = (self.rates.loop_hz * factor).max(least.loop_hz);
+        }
+    }
+
+    /// Raises rates by what costs `room`, a share of a core: that of the loops first.
+    fn raise(&mut self, rest: f64, look: f64, room: f64) {
+        if self.rates.loop_hz < self.asked.loop_hz {
+            let factor = (1.0 + room / rest.max(1e-9)).min(STEP);
+            self.rates.loop_hz = up_to(self.asked.loop_hz, self.rates.loop_hz * factor);
+        } else if self.rates.task_hz < self.asked.task_hz {
+            let more = (self.rates.task_hz + room / look.max(1e-9)).min(self.rates.task_hz * STEP);
+            self.rates.task_hz = up_to(self.asked.task_hz, more);
+        }
+    }
+
+    fn least(&self) -> Rates {
+        Rates { loop_hz: self.asked.loop_hz.min(LEAST_LOOP_HZ), task_hz: self.asked.task_hz.min(LEAST_TASK_HZ) }
+    }
+}
+
+/// `rate`, or what was asked for when it is nearly that: the last per cent is not worth a step.
+fn up_to(asked: f64, rate: f64) -> f64 {
+    if rate > asked * 0.97 { asked } else { rate }
+}
+
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ASKED: Rates = Rates { loop_hz: 1000.0, task_hz: 10.0 };
+    const TICK: u64 = 500_000_000;
+
+    /// What things cost, in nanoseconds.
+    #[derive(Clone, Copy, Debug)]
+    struct World {
+        sample: u64,
+        look: u64,
+        /// Share of a core that does not depend on any rate.
+        fixed: f64,
+    }
+
+    impl World {
+        /// Share of a core that these rates cost here.
+        fn share(&self, rates: Rates) -> f64 {
+            self.fixed + rates.loop_hz * seconds(self.sample) + rates.task_hz * seconds(self.look)
+        }
+
+        /// What a tick shows the governor, `noise` too high or low.
+        fn tick(&self, rates: Rates, noise: f64) -> Spent {
+            let share = self.share(Rates { task_hz: 0.0, ..rates }) * noise;
+            Spent { wall_ns: TICK, cpu_ns: (share * TICK as f64) as u64, look_ns: self.look }
+        }
+    }
+
+    fn live(governor: &mut Governor, world: World, ticks: usize, noise: &mut dyn FnMut() -> f64) -> usize {
+        (0..ticks).filter(|_| governor.account(world.tick(governor.rates(), noise()), 0.0)).count()
+    }
+
+    #[test]
+    fn what_fits_into_the_budget_is_left_alone() {
+        let mut governor = Governor::new(ASKED, 0.05);
+        let world = World { sample: 20_000, look: 1_000_000, fixed: 0.005 };
+        assert_eq!(live(&mut governor, world, 100, &mut || 1.0), 0);
+        assert!(!governor.is_lowered());
+    }
+
+    #[test]
+    fn the_task_tier_gives_way_before_the_loop_tier() {
+        let mut governor = Governor::new(ASKED, 0.05);
+        live(&mut governor, World { sample: 20_000, look: 20_000_000, fixed: 0.0 }, 20, &mut || 1.0);
+        assert_eq!(governor.rates().loop_hz, 1000.0);
+        assert!(governor.rates().task_hz < 2.0, "{:?}", governor.rates());
+        live(&mut governor, World { sample: 200_000, look: 20_000_000, fixed: 0.0 }, 20, &mut || 1.0);
+        assert!(governor.rates().loop_hz < 300.0, "{:?}", governor.rates());
+    }
+
+    #[test]
+    fn a_look_that_eats_the_budget_bounds_its_rate_at_once() {
+        let mut governor = Governor::new(ASKED, 0.05);
+        assert!(!governor.bound_tasks(1_000_000));
+        assert!(governor.bound_tasks(100_000_000));
+        assert!((governor.rates().task_hz - 0.3).abs() < 1e-9);
+        assert!(governor.bound_tasks(u64::MAX) && !governor.bound_tasks(u64::MAX));
+        assert_eq!(governor.rates().task_hz, LEAST_TASK_HZ);
+    }
+
+    #[test]
+    fn rates_below_the_floor_that_were_asked_for_stay() {
+        let asked = Rates { loop_hz: 10.0, task_hz: 0.05 };
+        let mut governor = Governor::new(asked, 0.001);
+        live(&mut governor, World { sample: 10_000_000, look: 10_000_000_000, fixed: 0.5 }, 50, &mut || 1.0);
+        governor.bound_tasks(10_000_000_000);
+        assert_eq!(governor.rates(), asked);
+    }
+
+    #[test]
+    fn what_others_use_is_taken_off_the_budget() {
+        let mut governor = Governor::new(ASKED, 0.05);
+        let world = World { sample: 40_000, look: 100_000, fixed: 0.0 };
+        for _ in 0..10 {
+            assert!(!governor.account(world.tick(governor.rates(), 1.0), 0.0));
+        }
+        let changes = (0..10).filter(|_| governor.account(world.tick(governor.rates(), 1.0), 0.02)).count();
+        assert!(changes > 0 && governor.rates().loop_hz < 800.0);
+    }
+
+    proptest! {
+        /// In a world whose costs scatter: the budget is kept, or both rates are at their floor; a steady world sees no
+        /// change any more; and when everything becomes cheap, what was asked for comes back.
+        #[test]
+        fn the_budget_is_kept_and_rates_come_back(
+            sample in 1_000u64..2_000_000, look in 1_000u64..2_000_000_000, fixed in 0.0f64..0.02,
+            budget in 0.01f64..0.5, noise in proptest::collection::vec(0.85f64..1.15, 64),
+        ) {
+            let mut governor = Governor::new(ASKED, budget);
+            let world = World { sample, look, fixed };
+            let mut noise = noise.into_iter().cycle();
+            live(&mut governor, world, 80, &mut || noise.next().unwrap_or(1.0));
+            live(&mut governor, world, 40, &mut || 1.0);
+            let rates = governor.rates();
+            let floor = Rates { loop_hz: LEAST_LOOP_HZ, task_hz: LEAST_TASK_HZ };
+            prop_assert!(world.share(rates) <= budget * 1.06 || rates == floor, "{rates:?}");
+            prop_assert!(rates.loop_hz <= ASKED.loop_hz && rates.loop_hz >= floor.loop_hz);
+            prop_assert!(rates.task_hz <= ASKED.task_hz && rates.task_hz >= floor.task_hz);
+            prop_assert_eq!(live(&mut governor, world, 40, &mut || 1.0), 0, "a steady world has steady rates");
+
+            let cheap = World { sample: (budget * 3e5) as u64, look: (budget * 1e7) as u64, fixed: 0.0 };
+            prop_assert!(cheap.share(ASKED) < ROOM * budget);
+            live(&mut governor, cheap, 100, &mut || 1.0);
+            prop_assert_eq!(governor.rates(), ASKED);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! A running process as the tiers see it: the readers of the layers below, and the kernel. It must not know when anything is
+//! read.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::snapshot::event::{LoopSample, TaskChanges};
+use crate::snapshot::loop_watch::{self, LoopWatch};
+use crate::snapshot::session::{self, AttachError, Attachment, FailureKind};
+use crate::snapshot::tables::Tables;
+use crate::snapshot::task_watch::TaskWatch;
+use crate::snapshot::{Snapshot, session::attach};
+use crate::target::live::LiveMemory;
+use crate::target::stopped::{StopError, StopGuard};
+use crate::target::{Process, Program};
+
+use super::clock::{Clock, SystemClock};
+use super::readers::{Effort, LookError, LoopReader, Target, TaskReader};
+use super::target_state::{Sight, see};
+use super::{Options, SECOND};
+
+/// LIMIT: how long stopping the target for one look may take.
+const STOP_LIMIT: Duration = Duration::from_millis(500);
+/// While a Python is waited for, this much of the time is spent looking for it: a twentieth.
+const PATIENCE: u64 = 20;
+const LEAST_WAIT: u64 = 2_000_000;
+const LONGEST_WAIT: u64 = SECOND / 4;
+/// LIMIT: how long a permission that is missing is waited for: a program that is just being executed can look so.
+const FORBIDDEN: u64 = 2 * SECOND;
+
+/// What was found when the process was last attached to.
+#[derive(Debug)]
+struct Current {
+    attachment: Arc<Attachment>,
+    program: Option<Program>,
+}
+
+/// A running process.
+#[derive(Debug)]
+pub(super) struct LiveTarget {
+    process: Process,
+    current: Mutex<Current>,
+    generation: AtomicU64,
+    stops: Option<Stops>,
+}
+
+/// The right to stop the process: one tier at a time can trace it.
+#[derive(Clone, Debug, Default)]
+struct Stops(Arc<Mutex<()>>);
+
+impl Stops {
+    /// Runs `look` while the process stands still.
+    fn still<T>(&self, process: &Process, look: impl FnOnce() -> T) -> Result<T, StopError> {
+        let _turn = lock(&self.0);
+        let _guard = StopGuard::stop(process, STOP_LIMIT)?;
+        Ok(look())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing here is ever left half changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Finds Python, and makes sure that the program was the same before and after.
+fn find(pid: i32) -> Result<Current, AttachError> {
+    let program = Program::of(pid);
+    let attachment = Arc::new(attach(pid)?);
+    // If it is another one now, that is seen at the next glance: this one does not run any more.
+    Ok(Current { attachment, program: program.or_else(|| Program::of(pid)) })
+}
+
+/// Attaches to a process; waits for a Python in it, if that is wanted.
+pub(super) fn open(pid: i32, options: &Options) -> Result<Arc<LiveTarget>, AttachError> {
+    let clock = SystemClock;
+    let begun = clock.now_ns();
+    let mut reason = None;
+    let current = loop {
+        let before = clock.now_ns();
+        let error = match find(pid) {
+            Ok(current) => break current,
+            Err(error) => error,
+        };
+        let (now, kind) = (clock.now_ns(), error.kind());
+        let is_hopeless = kind == FailureKind::Gone || (kind == FailureKind::Forbidden && now - begun > FORBIDDEN);
+        if !options.wait_for_python || is_hopeless || options.stop.is_asked() {
+            // That it is gone says less than why it could not be read while it was there.
+            return Err(if kind == FailureKind::Gone { reason.unwrap_or(error) } else { error });
+        }
+        reason = Some(error);
+        clock.sleep_until(now + ((now - before) * PATIENCE).clamp(LEAST_WAIT, LONGEST_WAIT));
+    };
+    let process = current.attachment.process.clone();
+    let stops = options.blocking.then(Stops::default);
+    if let Some(stops) = &stops {
+        stops.still(&process, || ())?;
+    }
+    Ok(Arc::new(LiveTarget { process, current: Mutex::new(current), generation: AtomicU64::new(0), stops }))
+}
+
+impl LiveTarget {
+    /// What was found when it was last attached to.
+    pub(super) fn attachment(&self) -> Arc<Attachment> {
+        lock(&self.current).attachment.clone()
+    }
+
+    fn access(&self) -> Access {
+        Access { process: self.process.clone(), memory: LiveMemory::new(self.process.pid()), stops: self.stops.clone() }
+    }
+}
+
+impl Target for LiveTarget {
+    fn see(&self) -> Sight {
+        see(&self.process, lock(&self.current).program.as_ref(), self.stops.is_some())
+    }
+
+    fn attach(&self) -> Result<bool, AttachError> {
+        let found = find(self.process.pid())?;
+        let mut current = lock(&self.current);
+        let (old, new) = (&current.attachment.facts, &found.attachment.facts);
+        let is_new = current.program != found.program
+            || (old.runtime, old.asyncio_debug, old.minor) != (new.runtime, new.asyncio_debug, new.minor);
+        *current = found;
+        if is_new {
+            self.generation.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(is_new)
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    fn loops(&self) -> Result<Box<dyn LoopReader>, LookError> {
+        let watch = LoopWatch::new(&self.attachment())?;
+        Ok(Box::new(Loops { watch, access: self.access(), told: loop_watch::Effort::default() }))
+    }
+
+    fn tasks(&self) -> Result<Box<dyn TaskReader>, LookError> {
+        let (memory, attachment) = (LiveMemory::new(self.process.pid()), self.attachment());
+        let watch = TaskWatch::new(Box::new(memory), attachment.facts.runtime, attachment.layout.clone())?;
+        Ok(Box::new(Tasks { watch, access: self.access(), torn: 0 }))
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, AttachError> {
+        let _turn = self.stops.as_ref().map(|stops| lock(&stops.0));
+        session::take(self.process.pid(), &session::Options { blocking: self.stops.is_some() }, &|_| {})
+    }
+}
+
+/// How memory is read.
+struct Access {
+    process: Process,
+    memory: LiveMemory,
+    stops: Option<Stops>,
+}
+
+impl Access {
+    /// Runs `look`, while the process stands still if that is wanted.
+    fn look<T>(&self, look: impl FnOnce(&LiveMemory) -> T) -> Result<T, StopError> {
+        match &self.stops {
+            None => Ok(look(&self.memory)),
+            Some(stops) => stops.still(&self.process, || look(&self.memory)),
+        }
+    }
+}
+
+struct Loops {
+    watch: LoopWatch,
+    access: Access,
+    /// What was told of its effort, which it counts from the beginning.
+    told: loop_watch::Effort,
+}
+
+impl LoopReader for Loops {
+    fn sample(&mut self, tables: &mut Tables, at_ns: u64, out: &mut Vec<LoopSample>) -> Result<Effort, LookError> {
+        self.access.look(|memory| self.watch.sample(memory, tables, at_ns, out))??;
+        let (now, told) = (self.watch.effort(), self.told);
+        self.told = now;
+        Ok(Effort {
+            torn: now.torn.saturating_sub(told.torn),
+            dropped: now.dropped.saturating_sub(told.dropped),
+            partial: now.partial.saturating_sub(told.partial),
+        })
+    }
+
+    fn rediscover(&mut self, now_ns: u64) -> Result<(), LookError> {
+        Ok(self.access.look(|memory| self.watch.rediscover(memory, now_ns))??)
+    }
+
+    fn forget_numbers(&mut self) {
+        self.watch.forget_numbers();
+    }
+}
+
+struct Tasks {
+    watch: TaskWatch,
+    access: Access,
+    /// What was told of what was torn, which is counted from the beginning.
+    torn: u64,
+}
+
+impl TaskReader for Tasks {
+    fn look(&mut self, tables: &mut Tables, at_ns: u64) -> Result<(TaskChanges, Effort), LookError> {
+        let changes = self.access.look(|_| self.watch.look(tables, at_ns))??;
+        let torn = self.watch.stats().torn;
+        let told = std::mem::replace(&mut self.torn, torn);
+        let partial = !changes.complete || changes.changed.iter().any(|look| look.torn);
+        Ok((changes, Effort { torn: torn.saturating_sub(told), dropped: 0, partial: u64::from(partial) }))
+    }
+
+    fn forget_numbers(&mut self) {
+        self.watch.begin_anew();
+    }
+}

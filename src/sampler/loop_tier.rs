@@ -1,0 +1,321 @@
+//! The loop tier: samples the event loops at its deadlines, and between them does what a watch needs done besides. It must not
+//! know how a loop is read.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::Receiver;
+
+use crate::snapshot::event::{Event, LoopSample, Note, NoteKind, Phase};
+use crate::target::ReadError;
+
+use super::chores::Chores;
+use super::clock::Clock;
+use super::governor::Governor;
+use super::health::{LoopTotals, combine};
+use super::outbox::{Outbox, Unheard};
+use super::readers::{Effort, LookError, LoopReader, Target};
+use super::schedule::Schedule;
+use super::shared::{End, Shared};
+use super::target_state::{Change, Stopper, TargetState};
+use super::{FAREWELL, SECOND};
+
+/// A batch goes out when so many samples wait, however little time has passed.
+const BATCH: usize = 1_024;
+/// LIMIT: for how long every look may fail before we attach anew.
+const FAILING: u64 = SECOND / 2;
+/// LIMIT: for how long we try to find Python again in a process in which it was lost.
+const LOST: u64 = 30 * SECOND;
+/// Attaching is tried again after so many times the time that it took, and after at least this long: it must not become
+/// what asyncprof is busy with.
+const PATIENCE: u64 = 20;
+const LEAST_PATIENCE: u64 = SECOND / 50;
+
+/// What a loop tier is made of.
+pub(super) struct Parts {
+    pub(super) shared: Arc<Shared>,
+    pub(super) target: Arc<dyn Target>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) outbox: Outbox,
+    pub(super) governor: Governor,
+    /// Share of a core, for words.
+    pub(super) cpu_budget: f64,
+    /// A Python that is not there (yet, or any more) is waited for as long as the process lives.
+    pub(super) wait_for_python: bool,
+    /// CPU time of this process when the watch began.
+    pub(super) cpu_at_start: u64,
+}
+
+/// The loop tier of one watch.
+pub(super) struct LoopTier {
+    pub(super) parts: Parts,
+    reader: Option<Box<dyn LoopReader>>,
+    schedule: Schedule,
+    chores: Chores,
+    state: TargetState,
+    pub(super) totals: LoopTotals,
+    samples: Vec<LoopSample>,
+    /// The last sample had a loop in it.
+    has_loops: bool,
+    /// Since when looks fail.
+    failing_since: Option<u64>,
+    /// Since when there has been no reader, and when the next attempt at one is due.
+    lost_since: Option<u64>,
+    attach_at: u64,
+    /// Why the last attempt failed.
+    error: Option<String>,
+    /// It was said that the loops cannot be read, and they could not since.
+    told_gap: bool,
+}
+
+impl LoopTier {
+    /// Begins with a target that was attached to.
+    pub(super) fn new(parts: Parts) -> Self {
+        let now = parts.clock.now_ns();
+        Self {
+            reader: None,
+            schedule: Schedule::new(now, parts.governor.rates().loop_hz),
+            chores: Chores::new(now),
+            state: TargetState::new(parts.clock.suspended_ns()),
+            totals: LoopTotals::default(),
+            samples: Vec::new(),
+            has_loops: false,
+            failing_since: None,
+            lost_since: None,
+            attach_at: now,
+            error: None,
+            told_gap: false,
+            parts,
+        }
+    }
+
+    /// Until the watch is over. `tasks_done` is closed when the task tier has said its last.
+    pub(super) fn run(&mut self, tasks_done: &Receiver<()>) {
+        self.open();
+        while !self.parts.shared.is_over() {
+            self.step();
+        }
+        self.finish(tasks_done);
+    }
+
+    /// Waits for the next thing to do, and does it.
+    pub(super) fn step(&mut self) {
+        let sample_at = if self.reader.is_some() { self.schedule.next_ns() } else { u64::MAX };
+        self.parts.clock.sleep_until(sample_at.min(self.chores.next_ns()));
+        let now = self.parts.clock.now_ns();
+        let done = if self.schedule.is_due(now) { self.sample(now) } else { Ok(()) };
+        let done = done.and_then(|()| if self.chores.are_due(now) { self.do_chores(now) } else { Ok(()) });
+        if done == Err(Unheard) {
+            self.parts.shared.end(End::Unheard, None);
+        }
+    }
+
+    fn sample(&mut self, now: u64) -> Result<(), Unheard> {
+        let Some(reader) = &mut self.reader else { return Ok(()) };
+        self.totals.late += self.schedule.keep(now);
+        match reader.sample(self.parts.outbox.tables(), now, &mut self.samples) {
+            Ok(effort) => self.accept(effort),
+            Err(error) => self.fail(&error, now),
+        }
+        if self.parts.outbox.len() >= BATCH { self.parts.outbox.flush() } else { Ok(()) }
+    }
+
+    fn accept(&mut self, effort: Effort) {
+        self.failing_since = None;
+        self.told_gap = false;
+        self.has_loops = !self.samples.is_empty() || effort.dropped > 0;
+        self.totals.count(self.samples.len(), effort);
+        if effort.dropped == 0 {
+            let samples = &self.samples;
+            self.parts.outbox.keep_gaps_of(|event_loop| samples.iter().any(|sample| sample.event_loop == event_loop));
+        }
+        // It ended, or another loop took its place.
+        if effort.dropped > 0 || self.samples.iter().any(|sample| sample.phase == Phase::NotRunning) {
+            self.chores.rediscover_soon();
+        }
+        for sample in self.samples.drain(..) {
+            self.parts.outbox.push(Event::Loop(sample));
+        }
+    }
+
+    fn fail(&mut self, error: &LookError, now: u64) {
+        self.samples.clear();
+        self.totals.dropped += 1;
+        let since = *self.failing_since.get_or_insert(now);
+        if error.is_fatal() || now.saturating_sub(since) > FAILING {
+            // It may have exited or executed another program; then that is what is said.
+            self.watch_target(now);
+            if !self.parts.shared.is_over() && self.lost_since.is_none() {
+                // The memory of a process that exits is gone before the process is: nothing to say of that yet.
+                let is_ending = matches!(error, LookError::Read(ReadError::Gone));
+                if !is_ending && !std::mem::replace(&mut self.told_gap, true) {
+                    self.note(now, NoteKind::Gap, format!("the event loops cannot be read: {error}"));
+                }
+                self.error = Some(error.to_string());
+                self.lose(now);
+            }
+        }
+    }
+
+    /// There is nothing to read with any more.
+    fn lose(&mut self, now: u64) {
+        self.reader = None;
+        self.has_loops = false;
+        self.lost_since.get_or_insert(now);
+        self.attach_at = now;
+    }
+
+    /// A reader for what was attached to.
+    pub(super) fn open(&mut self) {
+        let now = self.parts.clock.now_ns();
+        match self.parts.target.loops() {
+            Ok(mut reader) => {
+                // If that fails, it is tried again soon.
+                let _ = reader.rediscover(now);
+                self.reader = Some(reader);
+                (self.lost_since, self.failing_since) = (None, None);
+                self.schedule.restart(now);
+            }
+            Err(error) => {
+                self.error = Some(error.to_string());
+                self.lose(now);
+            }
+        }
+    }
+
+    /// Attaches again, when it is time to.
+    fn attach(&mut self, now: u64) -> Result<(), Unheard> {
+        if now < self.attach_at {
+            return Ok(());
+        }
+        let attached = self.parts.target.attach();
+        let took = self.parts.clock.now_ns().saturating_sub(now);
+        self.attach_at = now + took + (took * PATIENCE).max(LEAST_PATIENCE);
+        match attached {
+            Ok(_) => {
+                self.state.attached();
+                self.parts.outbox.begin_anew()?;
+                self.open();
+                self.parts.governor.restart();
+                self.chores.restart_accounts();
+            }
+            Err(error) => self.error = Some(error.to_string()),
+        }
+        if !self.parts.wait_for_python && self.lost_since.is_some_and(|since| now.saturating_sub(since) > LOST) {
+            self.parts.shared.end(End::Unreadable, self.error.clone());
+        }
+        Ok(())
+    }
+
+    /// What is done some times a second.
+    fn do_chores(&mut self, now: u64) -> Result<(), Unheard> {
+        self.chores.did(now);
+        self.watch_target(now);
+        if self.parts.shared.is_over() {
+            return Ok(());
+        }
+        if self.reader.is_none() {
+            self.attach(now)?;
+        } else {
+            self.discover(now)?;
+        }
+        if let Some((kind, text)) = self.chores.govern(&mut self.parts, now) {
+            self.note(now, kind, text);
+        }
+        self.schedule.set_rate(self.parts.governor.rates().loop_hz);
+        if self.chores.is_health_due(now) {
+            self.tell_health();
+        }
+        self.parts.outbox.flush()?;
+        if self.parts.outbox.is_overfull() {
+            self.parts.outbox.begin_anew()?;
+            if let Some(reader) = &mut self.reader {
+                reader.forget_numbers();
+            }
+        }
+        Ok(())
+    }
+
+    /// Which loops there are. As long as there is none, asyncio may not be loaded yet, and what was found of it when we
+    /// attached may be too little: then that is tried again as well.
+    fn discover(&mut self, now: u64) -> Result<(), Unheard> {
+        if self.chores.is_discovery_due(now) {
+            let found = self.reader.as_mut().map_or(Ok(()), |reader| reader.rediscover(now));
+            self.chores.discovered(now, self.parts.clock.now_ns(), self.has_loops);
+            if let Err(error) = found {
+                self.fail(&error, now);
+            }
+        }
+        if !self.has_loops && self.reader.is_some() && self.chores.is_reattaching_due(now) {
+            let attached = self.parts.target.attach();
+            self.chores.reattached(now, self.parts.clock.now_ns());
+            if let Ok(true) = attached {
+                self.parts.outbox.begin_anew()?;
+                self.open();
+            }
+        }
+        Ok(())
+    }
+
+    /// What became of the process.
+    fn watch_target(&mut self, now: u64) {
+        let sight = self.parts.target.see();
+        for change in self.state.update(&sight, self.parts.clock.suspended_ns()) {
+            let (kind, text) = match change {
+                Change::Exited => (NoteKind::Exited, "the process has exited".to_owned()),
+                Change::Executed => (NoteKind::Executed, "the process executes another program".to_owned()),
+                Change::Stopped(Stopper::JobControl) => {
+                    (NoteKind::Stopped, "the process was stopped by a signal".to_owned())
+                }
+                Change::Stopped(Stopper::Tracer) => {
+                    (NoteKind::Stopped, "the process was stopped by a debugger".to_owned())
+                }
+                Change::Continued => (NoteKind::Continued, "the process goes on".to_owned()),
+                Change::Suspended(ns) => (
+                    NoteKind::Suspended,
+                    format!("the machine was suspended for {:.1} s; that time is not counted", ns as f64 / 1e9),
+                ),
+            };
+            self.note(now, kind, text);
+            match change {
+                Change::Exited => self.parts.shared.end(End::Exited, None),
+                Change::Executed => self.lose(now),
+                _ => {}
+            }
+        }
+    }
+
+    fn note(&mut self, at_ns: u64, kind: NoteKind, text: String) {
+        self.parts.outbox.push(Event::Note(Note { at_ns, kind, text }));
+    }
+
+    fn tell_health(&mut self) {
+        let (clock, governor) = (&self.parts.clock, &self.parts.governor);
+        self.totals.lost = self.parts.outbox.lost();
+        let mut health = combine(&self.totals, &self.parts.shared.tasks(), governor.rates());
+        health.at_ns = clock.now_ns();
+        health.cpu_ns = clock.process_cpu_ns().saturating_sub(self.parts.cpu_at_start);
+        health.lowered_rate = governor.is_lowered();
+        health.longest_gap_ns = self.parts.outbox.take_longest_gap();
+        self.parts.shared.set_health(health);
+        self.parts.outbox.push(Event::Health(health));
+    }
+
+    /// The last words, after those of the task tier. Nobody has to be on time any more.
+    fn finish(&mut self, tasks_done: &Receiver<()>) {
+        let now = self.parts.clock.now_ns();
+        match self.parts.shared.ended() {
+            Some((End::Asked, _)) => self.note(now, NoteKind::Ended, "the watch was ended".to_owned()),
+            Some((End::Unreadable | End::Failed, Some(error))) => {
+                self.note(now, NoteKind::Ended, format!("the watch cannot go on: {error}"));
+            }
+            _ => {}
+        }
+        // Nothing is ever sent: it ends when the task tier does, in whatever way.
+        let _ = tasks_done.recv();
+        // What is sent first is in the gaps that the last health tells.
+        let _ = self.parts.outbox.flush_until(Instant::now() + FAREWELL);
+        self.tell_health();
+        let _ = self.parts.outbox.flush_until(Instant::now() + FAREWELL);
+    }
+}

@@ -1,0 +1,138 @@
+//! What the two tiers and the owner of a watch have in common: the wish to stop, why it ended, and counts. It must not know
+//! what a tier does.
+
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::snapshot::event::Health;
+
+use super::health::TaskTotals;
+
+/// A wish to stop, shared by whoever can have it: a signal handler, a time limit, the owner of a watch.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Asks to stop. The watch ends within some 50 ms and a last look.
+    pub fn ask(&self) {
+        self.0.store(true, Relaxed);
+    }
+
+    /// Whether somebody asked.
+    pub fn is_asked(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Why a watch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was asked to.
+    Asked,
+    /// The target exited.
+    Exited,
+    /// The target lives, but nothing could be read of it any more; the error says why.
+    Unreadable,
+    /// Nobody takes the events any more.
+    Unheard,
+    /// A fault of our own; the error says which.
+    Failed,
+}
+
+/// What both tiers can see.
+#[derive(Debug)]
+pub(super) struct Shared {
+    stop: Stop,
+    /// The first reason, and the error with it.
+    end: Mutex<Option<(End, Option<String>)>>,
+    tasks: Mutex<TaskTotals>,
+    health: Mutex<Health>,
+    /// Bits of a float.
+    task_hz: AtomicU64,
+    task_thread: AtomicI32,
+}
+
+/// What a lock guards here is plain counts: they are whole even if somebody panicked.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(super) fn new(stop: Stop, task_hz: f64) -> Self {
+        Self {
+            stop,
+            end: Mutex::default(),
+            tasks: Mutex::default(),
+            health: Mutex::default(),
+            task_hz: AtomicU64::new(task_hz.to_bits()),
+            task_thread: AtomicI32::new(0),
+        }
+    }
+
+    /// Ends the watch, unless it has ended for another reason.
+    pub(super) fn end(&self, end: End, error: Option<String>) {
+        lock(&self.end).get_or_insert((end, error));
+    }
+
+    /// Why it ended; a wish to stop is a reason.
+    pub(super) fn ended(&self) -> Option<(End, Option<String>)> {
+        let mut end = lock(&self.end);
+        if end.is_none() && self.stop.is_asked() {
+            *end = Some((End::Asked, None));
+        }
+        end.clone()
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.ended().is_some()
+    }
+
+    pub(super) fn tasks(&self) -> TaskTotals {
+        *lock(&self.tasks)
+    }
+
+    pub(super) fn set_tasks(&self, totals: TaskTotals) {
+        *lock(&self.tasks) = totals;
+    }
+
+    pub(super) fn health(&self) -> Health {
+        *lock(&self.health)
+    }
+
+    pub(super) fn set_health(&self, health: Health) {
+        *lock(&self.health) = health;
+    }
+
+    pub(super) fn task_hz(&self) -> f64 {
+        f64::from_bits(self.task_hz.load(Relaxed))
+    }
+
+    pub(super) fn set_task_hz(&self, rate_hz: f64) {
+        self.task_hz.store(rate_hz.to_bits(), Relaxed);
+    }
+
+    /// The kernel id of the task tier's thread, once it runs.
+    pub(super) fn task_thread(&self) -> Option<i32> {
+        Some(self.task_thread.load(Relaxed)).filter(|&tid| tid != 0)
+    }
+
+    pub(super) fn set_task_thread(&self, tid: i32) {
+        self.task_thread.store(tid, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_reason_is_the_one_that_counts() {
+        let stop = Stop::default();
+        let shared = Shared::new(stop.clone(), 10.0);
+        assert!(!shared.is_over());
+        stop.ask();
+        assert_eq!(shared.ended(), Some((End::Asked, None)));
+        shared.end(End::Exited, None);
+        assert_eq!(shared.ended(), Some((End::Asked, None)));
+    }
+}

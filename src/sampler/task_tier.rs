@@ -1,0 +1,290 @@
+//! The task tier: looks at all tasks at its deadlines, and now and then at everything, to have it judged. It must not know how
+//! tasks are read, nor what is wrong with what was seen.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustc_hash::FxHashMap;
+
+use crate::snapshot::Snapshot;
+use crate::snapshot::event::{Event, KeptFinding, TaskChanges};
+use crate::snapshot::model::{Frame, Task};
+use crate::snapshot::tables::{Tables, TaskInfo, TaskNo};
+
+use super::clock::Clock;
+use super::health::TaskTotals;
+use super::outbox::{Outbox, Unheard};
+use super::readers::{Effort, LookError, Target, TaskReader};
+use super::schedule::Schedule;
+use super::shared::{End, Shared};
+use super::{FAREWELL, Judge, Judged, SECOND};
+
+/// How often a sleeper looks whether the watch is over, and whether its rate is another.
+const HEED_EVERY: u64 = SECOND / 20;
+/// A reader that failed so often in a row is made anew.
+const FAILURES: u32 = 5;
+/// When another reader is tried for.
+const OPEN_EVERY: u64 = SECOND / 10;
+/// The part of the CPU budget that looks at everything may use.
+const DEEP_SHARE: f64 = 0.2;
+/// At the end everything is looked at once more, unless that was done just now.
+const FRESH: u64 = SECOND;
+
+/// What a task tier is made of.
+pub(super) struct Parts {
+    pub(super) shared: Arc<Shared>,
+    pub(super) target: Arc<dyn Target>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) outbox: Outbox,
+    /// Share of a core.
+    pub(super) cpu_budget: f64,
+    /// Without one, nobody looks at everything.
+    pub(super) judge: Option<Judge>,
+    /// How far apart looks at everything are at least.
+    pub(super) findings_every_ns: u64,
+}
+
+/// The task tier of one watch.
+pub(super) struct TaskTier {
+    pub(super) parts: Parts,
+    reader: Option<Box<dyn TaskReader>>,
+    /// Of what was attached to when the reader was made.
+    generation: u64,
+    open_at: u64,
+    failures: u32,
+    /// There has been a reader.
+    opened: bool,
+    /// The reader says everything at its next look.
+    is_cold: bool,
+    /// Tasks at the last look.
+    tasks: u32,
+    rate_hz: f64,
+    schedule: Schedule,
+    pub(super) totals: TaskTotals,
+    /// When everything was looked at last, and when it is to be next.
+    deep_at: Option<u64>,
+    next_deep: u64,
+}
+
+impl TaskTier {
+    /// Begins with a target that was attached to.
+    pub(super) fn new(parts: Parts) -> Self {
+        let (now, rate_hz) = (parts.clock.now_ns(), parts.shared.task_hz());
+        Self {
+            reader: None,
+            generation: parts.target.generation(),
+            open_at: now,
+            failures: 0,
+            opened: false,
+            is_cold: true,
+            tasks: 0,
+            rate_hz,
+            schedule: Schedule::new(now, rate_hz),
+            totals: TaskTotals::default(),
+            deep_at: None,
+            next_deep: now,
+            parts,
+        }
+    }
+
+    /// Until the watch is over.
+    pub(super) fn run(&mut self) {
+        self.parts.shared.set_task_thread(nix::unistd::gettid().as_raw());
+        while !self.parts.shared.is_over() {
+            self.step();
+        }
+        self.finish();
+    }
+
+    /// Waits for a deadline, not for too long, and looks if it has come.
+    pub(super) fn step(&mut self) {
+        let now = self.parts.clock.now_ns();
+        self.parts.clock.sleep_until(self.schedule.next_ns().min(now + HEED_EVERY));
+        let rate_hz = self.parts.shared.task_hz();
+        if rate_hz != self.rate_hz {
+            self.rate_hz = rate_hz;
+            self.schedule.set_rate(rate_hz);
+        }
+        let now = self.parts.clock.now_ns();
+        if !self.schedule.is_due(now) {
+            return;
+        }
+        let late = self.schedule.keep(now);
+        let done = match self.open(now) {
+            Ok(true) => {
+                self.totals.late += late;
+                self.look(now).and_then(|()| self.look_deeper(now))
+            }
+            Ok(false) => Ok(()),
+            Err(unheard) => Err(unheard),
+        };
+        self.totals.lost = self.parts.outbox.lost();
+        self.parts.shared.set_tasks(self.totals);
+        if done == Err(Unheard) {
+            self.parts.shared.end(End::Unheard, None);
+        }
+    }
+
+    /// Whether there is a reader for what the target is now; makes one if need be.
+    fn open(&mut self, now: u64) -> Result<bool, Unheard> {
+        let generation = self.parts.target.generation();
+        if self.generation != generation {
+            self.reader = None;
+            self.open_at = now;
+            self.generation = generation;
+        }
+        if self.reader.is_some() {
+            return Ok(true);
+        }
+        if now < self.open_at {
+            return Ok(false);
+        }
+        match self.parts.target.tasks() {
+            Ok(reader) => {
+                // A new reader says everything anew; what it does not name any more must be forgotten.
+                if std::mem::replace(&mut self.opened, true) {
+                    self.parts.outbox.begin_anew()?;
+                }
+                self.reader = Some(reader);
+                (self.failures, self.is_cold) = (0, true);
+            }
+            Err(_) => self.open_at = now + OPEN_EVERY,
+        }
+        Ok(self.reader.is_some())
+    }
+
+    fn look(&mut self, now: u64) -> Result<(), Unheard> {
+        let Some(reader) = &mut self.reader else { return Ok(()) };
+        let (clock, outbox) = (&self.parts.clock, &mut self.parts.outbox);
+        let before = clock.thread_cpu_ns();
+        match reader.look(outbox.tables(), now) {
+            Ok((changes, effort)) => {
+                let (took_ns, cpu) = (clock.now_ns() - now, clock.thread_cpu_ns().saturating_sub(before));
+                self.accept(TaskChanges { took_ns, ..changes }, effort, cpu);
+            }
+            Err(error) => self.fail(&error, now),
+        }
+        self.parts.outbox.flush()?;
+        if self.parts.outbox.is_overfull() {
+            self.parts.outbox.begin_anew()?;
+            if let Some(reader) = &mut self.reader {
+                reader.forget_numbers();
+                self.is_cold = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, changes: TaskChanges, effort: Effort, cpu_ns: u64) {
+        self.failures = 0;
+        self.totals.snapshots += 1;
+        self.tasks = changes.total;
+        self.totals.torn += effort.torn;
+        self.totals.partial += effort.partial;
+        self.totals.add_look(cpu_ns, std::mem::take(&mut self.is_cold));
+        self.parts.outbox.push(Event::Tasks(changes));
+    }
+
+    fn fail(&mut self, error: &LookError, now: u64) {
+        self.failures += 1;
+        self.totals.dropped += 1;
+        if error.is_fatal() || self.failures >= FAILURES {
+            self.reader = None;
+            self.open_at = now + OPEN_EVERY;
+        }
+    }
+
+    /// Looks at everything, when it is time to, and has it judged.
+    fn look_deeper(&mut self, now: u64) -> Result<(), Unheard> {
+        // Numbers of the tasks come from a look. A program that is just starting has nothing to judge yet.
+        if now < self.next_deep || (self.deep_at.is_none() && self.tasks == 0) {
+            return Ok(());
+        }
+        let Some(judge) = self.parts.judge.clone() else { return Ok(()) };
+        let (before, at_ns) = (self.parts.clock.thread_cpu_ns(), self.parts.clock.now_ns());
+        if let Ok(snapshot) = self.parts.target.snapshot() {
+            let judged = judge(&snapshot);
+            let findings = keep(&snapshot, judged, self.parts.outbox.tables());
+            self.parts.outbox.push(Event::Findings { at_ns, findings });
+        }
+        let cost = self.parts.clock.thread_cpu_ns().saturating_sub(before);
+        // A budget of zero makes this infinite, which is the largest number when it becomes one.
+        let affordable = (cost as f64 / (DEEP_SHARE * self.parts.cpu_budget)) as u64;
+        let every = self.parts.findings_every_ns.max(affordable);
+        let now = self.parts.clock.now_ns();
+        (self.totals.deep_ns, self.totals.deep_every_ns) = (cost, every);
+        (self.deep_at, self.next_deep) = (Some(now), now.saturating_add(every));
+        // Deadlines that passed meanwhile were given up for this, not missed.
+        if self.schedule.is_due(now) {
+            self.schedule.restart(now);
+        }
+        self.parts.outbox.flush()
+    }
+
+    /// A last look, when there is still something to look at.
+    fn finish(&mut self) {
+        let now = self.parts.clock.now_ns();
+        if matches!(self.parts.shared.ended(), Some((End::Asked, _))) && self.reader.is_some() {
+            let mut done = self.look(now);
+            if self.deep_at.is_none_or(|at| now.saturating_sub(at) > FRESH) {
+                self.next_deep = now;
+                done = done.and_then(|()| self.look_deeper(now));
+            }
+            if done == Err(Unheard) {
+                self.parts.shared.end(End::Unheard, None);
+            }
+        }
+        let _ = self.parts.outbox.flush_until(Instant::now() + FAREWELL);
+        self.totals.lost = self.parts.outbox.lost();
+        self.parts.shared.set_tasks(self.totals);
+    }
+}
+
+/// Findings with the numbers of `tables` in place of those that only the snapshot knows.
+fn keep(snapshot: &Snapshot, judged: Vec<Judged>, tables: &mut Tables) -> Vec<KeptFinding> {
+    if judged.is_empty() {
+        return Vec::new();
+    }
+    // The latest number of a key: an earlier task may have had it.
+    let mut numbers: FxHashMap<u64, TaskNo> =
+        (0..).map(TaskNo).zip(tables.tasks()).map(|(no, t)| (t.key, no)).collect();
+    let mut kept = Vec::with_capacity(judged.len());
+    for Judged { mut finding, site } in judged {
+        let mut tasks = Vec::with_capacity(finding.tasks.len());
+        for id in std::mem::take(&mut finding.tasks) {
+            let task = snapshot.task(id);
+            let known = numbers.get(&task.key).copied();
+            let is_it = |no: &TaskNo| tables.task(*no).is_some_and(|info| is_same(info, snapshot, task));
+            tasks.push(match known.filter(is_it) {
+                Some(number) => number,
+                None => {
+                    let number = tables.add_task(&info(snapshot, task));
+                    numbers.insert(task.key, number);
+                    number
+                }
+            });
+        }
+        kept.push(KeptFinding { finding, tasks, site });
+    }
+    kept
+}
+
+fn outermost<'s>(snapshot: &'s Snapshot, task: &Task) -> Option<&'s Frame> {
+    task.stack.first().map(|&frame| snapshot.frame(frame))
+}
+
+/// Whether both are the same task, as far as both know it.
+fn is_same(info: &TaskInfo, snapshot: &Snapshot, task: &Task) -> bool {
+    let same_name = info.name.as_deref() == task.name.as_deref();
+    let same_coroutine = match (&info.coroutine, outermost(snapshot, task)) {
+        (Some(one), Some(other)) => one.function == other.function && one.file == other.file,
+        _ => true,
+    };
+    same_name && same_coroutine
+}
+
+/// A task that was born after the last look. Where its coroutine's function begins is not known here.
+fn info(snapshot: &Snapshot, task: &Task) -> TaskInfo {
+    let coroutine = outermost(snapshot, task).map(|frame| Frame { line: None, ..frame.clone() });
+    TaskInfo { key: task.key, name: task.name.as_deref().map(Into::into), coroutine }
+}

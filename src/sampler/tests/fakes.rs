@@ -1,0 +1,244 @@
+//! A made-up target: what it is and what reading it costs can be changed while it is watched.
+
+use std::sync::{Arc, Mutex};
+
+use crate::sampler::clock::fake::FakeClock;
+use crate::sampler::readers::{Effort, LookError, LoopReader, Target, TaskReader};
+use crate::sampler::target_state::Sight;
+use crate::snapshot::Snapshot;
+use crate::snapshot::event::{Gil, LoopSample, Phase, TaskChanges, TaskLook};
+use crate::snapshot::model::{Python, Reading, Task, TaskState};
+use crate::snapshot::session::AttachError;
+use crate::snapshot::tables::{LoopInfo, LoopNo, Tables, TaskInfo, TaskNo};
+use crate::target::{AccessError, ReadError};
+
+pub(in crate::sampler) fn loop_info(key: u64) -> LoopInfo {
+    LoopInfo { key, class: "asyncio.Loop".into(), thread: None, thread_name: None }
+}
+
+pub(in crate::sampler) fn loop_sample(at_ns: u64, event_loop: LoopNo) -> LoopSample {
+    LoopSample {
+        at_ns,
+        event_loop,
+        phase: Phase::Selecting,
+        away_since_ns: None,
+        away_precision_ns: 1,
+        callback: None,
+        task: None,
+        stack: None,
+        outer: 0,
+        coroutines: 0,
+        torn: false,
+        moved: false,
+        ready: None,
+        gil: Gil::Unknown,
+        collecting: false,
+        generation: None,
+        kernel: None,
+        holder_stack: None,
+    }
+}
+
+pub(in crate::sampler) fn task_info(key: u64) -> TaskInfo {
+    TaskInfo { key, name: Some(format!("Task-{key}").as_str().into()), coroutine: None }
+}
+
+pub(in crate::sampler) fn task_look(task: TaskNo) -> TaskLook {
+    TaskLook { task, born: false, state: TaskState::Waiting, stack: None, torn: false, wait: None }
+}
+
+pub(in crate::sampler) fn changes(at_ns: u64) -> TaskChanges {
+    TaskChanges { at_ns, took_ns: 0, changed: Vec::new(), ended: Vec::new(), total: 0, complete: true }
+}
+
+/// What a made-up target is and costs; times are nanoseconds.
+#[derive(Clone, Debug)]
+pub(in crate::sampler) struct World {
+    pub(in crate::sampler) sight: Sight,
+    pub(in crate::sampler) loops: u64,
+    pub(in crate::sampler) tasks: u64,
+    pub(in crate::sampler) sample_cost: u64,
+    pub(in crate::sampler) look_cost: u64,
+    pub(in crate::sampler) deep_cost: u64,
+    /// What every read answers.
+    pub(in crate::sampler) failure: Option<ReadError>,
+    pub(in crate::sampler) attachable: bool,
+    pub(in crate::sampler) generation: u64,
+    pub(in crate::sampler) panics: bool,
+    /// How often each was asked for.
+    pub(in crate::sampler) attached: u64,
+    pub(in crate::sampler) rediscovered: u64,
+    pub(in crate::sampler) snapshots: u64,
+}
+
+pub(in crate::sampler) struct FakeTarget {
+    clock: Arc<FakeClock>,
+    world: Arc<Mutex<World>>,
+}
+
+impl FakeTarget {
+    pub(in crate::sampler) fn new(clock: &Arc<FakeClock>) -> Arc<Self> {
+        let world = World {
+            sight: Sight { alive: true, stopped: None, same_program: Some(true) },
+            loops: 1,
+            tasks: 3,
+            sample_cost: 10_000,
+            look_cost: 100_000,
+            deep_cost: 1_000_000,
+            failure: None,
+            attachable: true,
+            generation: 0,
+            panics: false,
+            attached: 0,
+            rediscovered: 0,
+            snapshots: 0,
+        };
+        Arc::new(Self { clock: clock.clone(), world: Arc::new(Mutex::new(world)) })
+    }
+
+    pub(in crate::sampler) fn change(&self, change: impl FnOnce(&mut World)) -> World {
+        let mut world = self.world.lock().unwrap();
+        change(&mut world);
+        world.clone()
+    }
+
+    pub(in crate::sampler) fn world(&self) -> World {
+        self.change(|_| {})
+    }
+
+    fn reader(&self) -> FakeReader {
+        FakeReader { clock: self.clock.clone(), world: self.world.clone(), numbers: Vec::new(), is_new: true }
+    }
+}
+
+impl Target for FakeTarget {
+    fn see(&self) -> Sight {
+        self.world().sight
+    }
+
+    fn attach(&self) -> Result<bool, AttachError> {
+        let mut is_new = false;
+        let world = self.change(|world| {
+            world.attached += 1;
+            if world.attachable {
+                is_new = world.sight.same_program == Some(false);
+                world.generation += u64::from(is_new);
+                world.sight.same_program = Some(true);
+            }
+        });
+        if world.attachable { Ok(is_new) } else { Err(AccessError::NoSuchProcess { pid: 1 }.into()) }
+    }
+
+    fn generation(&self) -> u64 {
+        self.world().generation
+    }
+
+    fn loops(&self) -> Result<Box<dyn LoopReader>, LookError> {
+        Ok(Box::new(self.reader()))
+    }
+
+    fn tasks(&self) -> Result<Box<dyn TaskReader>, LookError> {
+        Ok(Box::new(self.reader()))
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, AttachError> {
+        let world = self.change(|world| world.snapshots += 1);
+        self.clock.work(world.deep_cost);
+        Ok(snapshot(world.tasks + 1))
+    }
+}
+
+/// Reads the made-up world; like the real ones it keeps numbers.
+struct FakeReader {
+    clock: Arc<FakeClock>,
+    world: Arc<Mutex<World>>,
+    numbers: Vec<LoopNo>,
+    is_new: bool,
+}
+
+impl FakeReader {
+    fn begin(&self, cost: impl FnOnce(&World) -> u64) -> Result<World, LookError> {
+        let world = self.world.lock().unwrap().clone();
+        self.clock.work(cost(&world));
+        assert!(!world.panics, "a fault of ours");
+        match world.failure {
+            Some(error) => Err(error.into()),
+            None => Ok(world),
+        }
+    }
+}
+
+impl LoopReader for FakeReader {
+    fn sample(&mut self, tables: &mut Tables, at_ns: u64, out: &mut Vec<LoopSample>) -> Result<Effort, LookError> {
+        let world = self.begin(|world| world.sample_cost)?;
+        if self.numbers.is_empty() {
+            self.numbers = (0..world.loops).map(|key| tables.add_loop(&loop_info(key))).collect();
+        }
+        out.extend(self.numbers.iter().map(|event_loop| loop_sample(at_ns, *event_loop)));
+        Ok(Effort::default())
+    }
+
+    fn rediscover(&mut self, _now_ns: u64) -> Result<(), LookError> {
+        self.numbers.clear();
+        self.world.lock().unwrap().rediscovered += 1;
+        Ok(())
+    }
+
+    fn forget_numbers(&mut self) {
+        self.numbers.clear();
+    }
+}
+
+impl TaskReader for FakeReader {
+    fn look(&mut self, tables: &mut Tables, at_ns: u64) -> Result<(TaskChanges, Effort), LookError> {
+        let world = self.begin(|world| world.look_cost)?;
+        let mut changes = TaskChanges { total: world.tasks as u32, ..changes(at_ns) };
+        if std::mem::take(&mut self.is_new) {
+            changes.changed = (0..world.tasks).map(|key| task_look(tables.add_task(&task_info(key)))).collect();
+        }
+        Ok((changes, Effort::default()))
+    }
+
+    fn forget_numbers(&mut self) {
+        self.is_new = true;
+    }
+}
+
+fn snapshot(tasks: u64) -> Snapshot {
+    let task = |key: u64| Task {
+        key,
+        name: Some(format!("Task-{key}")),
+        class: None,
+        state: TaskState::Waiting,
+        event_loop: None,
+        stack: Vec::new(),
+        coroutines: 0,
+        stack_end: None,
+        awaiting: None,
+        awaited_by: Vec::new(),
+        orphaned: None,
+        references: None,
+        unretrieved_exception: None,
+        cancel_requests: 0,
+        age_ms_at_least: None,
+    };
+    Snapshot {
+        pid: 1,
+        python: Python {
+            version: "3.14.0".into(),
+            free_threaded: false,
+            executable: "/usr/bin/python3".into(),
+            tested: true,
+            asyncio_loaded: true,
+        },
+        taken_at: std::time::SystemTime::UNIX_EPOCH,
+        elapsed_us: 0.0,
+        consistent: true,
+        reading: Reading::default(),
+        frames: Vec::new(),
+        threads: Vec::new(),
+        loops: Vec::new(),
+        tasks: (0..tasks).map(task).collect(),
+        gaps: Vec::new(),
+    }
+}

@@ -1,0 +1,411 @@
+//! The commands that watch over time, as a person runs them: the program itself on real Pythons, its files, its exit codes
+//! and how it ends. What a watch sees is tested elsewhere.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use support::pythons::{Interpreter, Matrix};
+
+/// Blocks its loop for 150 ms again and again, and lives until its stdin is closed.
+const STALLING: &str = r#"
+import asyncio, sys, threading, time
+
+async def handler():
+    while not over.is_set():
+        await asyncio.sleep(0.05)
+        time.sleep(0.15)  # the line to change
+
+def wait_for_end():
+    sys.stdin.read()
+    over.set()
+
+over = threading.Event()
+threading.Thread(target=wait_for_end, daemon=True).start()
+print("ready", flush=True)
+asyncio.run(handler())
+sys.exit(3)
+"#;
+
+fn line_to_change() -> usize {
+    STALLING.lines().position(|line| line.contains("the line to change")).unwrap() + 1
+}
+
+fn asyncprof(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_asyncprof"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ASYNCPROF_")) {
+        command.env_remove(name);
+    }
+    command.current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    asyncprof(folder).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).unwrap()
+}
+
+fn assert_exit(output: &Output, code: i32) {
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "stdout:\n{stdout}\nstderr:\n{stderr}");
+}
+
+/// Any Python will do for what is tested here; `None`, and said so, where there is none.
+fn python() -> Option<Interpreter> {
+    let found = Matrix::find().found.into_iter().find(|one| !one.which.free_threaded);
+    if found.is_none() {
+        assert!(!Matrix::all_required(), "no Python was found");
+        eprintln!("NOT TESTED: no Python on this machine");
+    }
+    found
+}
+
+/// The stalling program, running; it ends with this value.
+struct Stalling {
+    process: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Stalling {
+    fn write(folder: &Path) -> PathBuf {
+        let path = folder.join("stalling.py");
+        fs::write(&path, STALLING).unwrap();
+        path
+    }
+
+    fn start(python: &Interpreter) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let program = Self::write(folder.path());
+        let mut process =
+            Command::new(&python.path).arg(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+        assert_eq!(said, "ready\n");
+        Self { process, folder }
+    }
+
+    fn pid(&self) -> String {
+        self.process.id().to_string()
+    }
+
+    fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Drop for Stalling {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// An asyncprof that has said that it watches.
+fn start_watching(folder: &Path, arguments: &[&str]) -> (Child, BufReader<ChildStderr>) {
+    let mut child = asyncprof(folder).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    assert!(line.contains("Ctrl-C ends it"), "{line}");
+    (child, stderr)
+}
+
+fn send(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+}
+
+#[test]
+fn a_program_that_was_started_passes_its_status_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let record = |name: &str, command: &[&str]| {
+        run(folder.path(), &[&["record", "-o", &format!("{name}.aprof"), "--"], command].concat())
+    };
+    assert_exit(&record("a", &["sh", "-c", "exit 0"]), 0);
+    assert_exit(&record("b", &["sh", "-c", "exit 3"]), 3);
+    assert_exit(&record("c", &["sh", "-c", "kill -KILL $$"]), 137);
+    assert_exit(&record("d", &["sh", "-c", "kill -TERM $$"]), 143);
+    assert_exit(&record("e", &["no such program"]), 127);
+    assert_exit(&record("f", &["/"]), 126);
+    fs::write(folder.path().join("text"), "not a program").unwrap();
+    assert_exit(&record("g", &["./text"]), 126);
+}
+
+#[test]
+fn a_program_that_was_started_has_our_stdin_and_stdout() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = asyncprof(folder.path())
+        .args(["record", "-o", "cat.aprof", "--", "cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"\0\xffwhat it reads\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_exit(&output, 0);
+    assert_eq!(output.stdout, b"\0\xffwhat it reads\n");
+}
+
+#[test]
+fn a_signal_for_us_ends_the_program_that_was_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = asyncprof(folder.path())
+        .args([
+            "record",
+            "-o",
+            "x.aprof",
+            "--",
+            "sh",
+            "-c",
+            "trap 'exit 9' TERM; echo ready; while :; do sleep 0.1; done",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "ready\n");
+    send(&child, Signal::SIGTERM);
+    assert_eq!(child.wait().unwrap().code(), Some(9));
+}
+
+#[test]
+fn a_destination_is_looked_at_before_the_program_is_started() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("old.aprof"), "precious").unwrap();
+    for (destination, code) in [("old.aprof", 2), ("missing/x.aprof", 2), (".", 2), ("-", 2), ("/proc/x.aprof", 125)] {
+        let output = run(folder.path(), &["record", "-o", destination, "--", "touch", "started"]);
+        assert_exit(&output, code);
+        assert!(!folder.path().join("started").exists(), "{destination}");
+    }
+    assert_eq!(fs::read(folder.path().join("old.aprof")).unwrap(), b"precious");
+}
+
+#[test]
+fn a_file_that_is_no_recording_is_exit_6() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("garbage.aprof"), [7; 5000]).unwrap();
+    fs::write(folder.path().join("empty.aprof"), []).unwrap();
+    for file in ["garbage.aprof", "empty.aprof", "missing.aprof", "."] {
+        for arguments in [&["report", file][..], &["flamegraph", file], &["export", file, "-f", "collapsed"]] {
+            let output = run(folder.path(), arguments);
+            assert_exit(&output, 6);
+            assert!(output.stdout.is_empty());
+            assert!(text(&output.stderr).contains(file), "{}", text(&output.stderr));
+            assert!(text(&output.stderr).contains("hint:"), "{}", text(&output.stderr));
+        }
+    }
+}
+
+#[test]
+fn attach_names_the_line_while_it_happens_and_in_the_summary() {
+    let Some(python) = python() else { return };
+    let target = Stalling::start(&python);
+    let output = run(
+        target.folder(),
+        &[
+            "attach",
+            &target.pid(),
+            "-d",
+            "2s",
+            "-o",
+            "x.aprof",
+            "-o",
+            "x.svg",
+            "-o",
+            "x.folded",
+            "-o",
+            "x.json",
+            "-o",
+            "x.md",
+        ],
+    );
+    assert_exit(&output, 0);
+    let place = format!("stalling.py:{}", line_to_change());
+    let (summary, live) = (text(&output.stdout), text(&output.stderr));
+    assert!(live.lines().any(|line| line.contains("stall") && line.contains(&place)), "{live}");
+    assert_eq!(live.matches("asyncio.sleep").count(), 1, "advice is given once:\n{live}");
+    assert!(!live.contains('\u{1b}'), "no colours, nothing repainted, where there is no terminal:\n{live}");
+    assert!(summary.contains(&place), "{summary}");
+    for (file, part) in
+        [("x.svg", "<svg"), ("x.folded", "handler ("), ("x.md", &place), ("x.json", "asyncprof.report/1")]
+    {
+        let content = fs::read_to_string(target.folder().join(file)).unwrap();
+        assert!(content.contains(part), "{file}: {content}");
+    }
+    let again = run(target.folder(), &["report", "x.aprof"]);
+    assert_exit(&again, 0);
+    assert!(text(&again.stdout).contains(&place), "{}", text(&again.stdout));
+    let json = run(target.folder(), &["report", "x.aprof", "-f", "json"]);
+    let report: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&report["schema"], &report["complete"]), (&"asyncprof.report/1".into(), &true.into()));
+    assert_eq!(report["stalls"][0]["site"]["line"], line_to_change());
+    assert_eq!(report["stalls"][0]["cause"], "blocking_call");
+}
+
+#[test]
+fn a_process_that_is_gone_before_a_sample_is_exit_4() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in ["attach", "record", "flamegraph"] {
+        assert_exit(&run(folder.path(), &[command, "2147483647"]), 4);
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn the_end_of_the_target_ends_a_watch_well() {
+    let Some(python) = python() else { return };
+    let mut target = Stalling::start(&python);
+    let (child, mut stderr) = start_watching(target.folder(), &["record", &target.pid(), "-o", "x.aprof"]);
+    let recording = target.folder().join("x.aprof");
+    let header = fs::metadata(&recording).unwrap().len();
+    // Until something is in the file.
+    while fs::metadata(&recording).unwrap().len() <= header {
+        std::thread::yield_now();
+    }
+    drop(target.process.stdin.take());
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{rest}");
+    assert!(rest.contains("has exited"), "{rest}");
+    assert_complete(target.folder(), "x.aprof");
+}
+
+/// A report of it says that nothing is missing.
+fn assert_complete(folder: &Path, recording: &str) {
+    let report = run(folder, &["report", recording]);
+    assert_exit(&report, 0);
+    assert_eq!(text(&report.stderr), "");
+}
+
+#[test]
+fn ctrl_c_and_its_like_leave_a_complete_recording() {
+    let Some(python) = python() else { return };
+    let target = Stalling::start(&python);
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let file = format!("{signal}.aprof");
+        let (child, mut stderr) = start_watching(target.folder(), &["record", &target.pid(), "-o", &file]);
+        send(&child, signal);
+        let mut rest = String::new();
+        stderr.read_to_string(&mut rest).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(matches!(output.status.code(), Some(0 | 5)), "{signal}: {:?} {rest}", output.status);
+        assert!(output.stdout.is_empty());
+        assert_complete(target.folder(), &file);
+        let mode = fs::metadata(target.folder().join(&file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "nobody else can read what it saw");
+    }
+}
+
+#[test]
+fn a_recording_of_an_asyncprof_that_was_killed_can_be_read() {
+    /// At once, so that it does not take minutes.
+    const TOGETHER: u64 = 5;
+    const ROUNDS: u64 = 10;
+    let Some(python) = python() else { return };
+    let target = Stalling::start(&python);
+    let mut seen = 0;
+    for round in 0..ROUNDS {
+        let files: Vec<String> = (0..TOGETHER).map(|number| format!("{round}-{number}.aprof")).collect();
+        let watches: Vec<_> = files
+            .iter()
+            .map(|file| start_watching(target.folder(), &["record", &target.pid(), "-r", "200", "-o", file]))
+            .collect();
+        // The moment is what is tried out here: from just begun to after the first blocks.
+        std::thread::sleep(Duration::from_millis(round * 300 + u64::from(std::process::id()) % 100));
+        for (mut child, _) in watches {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        for file in &files {
+            let report = run(target.folder(), &["report", file, "-f", "json"]);
+            assert_exit(&report, 0);
+            assert!(text(&report.stderr).contains("has no end"), "{}", text(&report.stderr));
+            let report: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
+            assert_eq!(report["complete"], false);
+            seen += report["stalls"].as_array().unwrap().len();
+        }
+    }
+    assert!(seen > 0, "what was seen before the end is there");
+}
+
+#[test]
+fn a_program_is_recorded_from_its_start_through_exec() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let program = Stalling::write(folder.path());
+    let command = format!("exec {} {}", python.path.display(), program.display());
+    let mut child = asyncprof(folder.path())
+        .args(["record", "-o", "x.aprof", "--", "sh", "-c", &command])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), BufReader::new(child.stderr.take().unwrap()));
+    // Once it is recorded, and has been for some time.
+    let recording = folder.path().join("x.aprof");
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    let header = fs::metadata(&recording).unwrap().len();
+    while fs::metadata(&recording).unwrap().len() <= header {
+        std::thread::yield_now();
+    }
+    drop(child.stdin.take());
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(3), "{line}{rest}");
+    let mut said = String::new();
+    stdout.read_to_string(&mut said).unwrap();
+    assert_eq!(said, "ready\n");
+    let report = run(folder.path(), &["report", "x.aprof"]);
+    assert_exit(&report, 0);
+    assert!(text(&report.stdout).contains(&format!("stalling.py:{}", line_to_change())), "{}", text(&report.stdout));
+}
+
+#[test]
+fn the_demo_shows_what_blocks_and_ends_what_it_started() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let output = asyncprof(folder.path())
+        .env("TMPDIR", folder.path())
+        .args(["demo", "-d", "4s", "--python"])
+        .arg(&python.path)
+        .output()
+        .unwrap();
+    assert_exit(&output, 0);
+    let stdout = text(&output.stdout);
+    for part in ["print_labels", "check_stock", "send_receipt"] {
+        assert!(stdout.contains(part), "{part}:\n{stdout}");
+    }
+    let picture = stdout.lines().last().unwrap().rsplit(' ').next().unwrap();
+    assert!(fs::read_to_string(picture).unwrap().contains("<svg"));
+    let said = text(&output.stderr);
+    let pid = said.split("process ").nth(1).unwrap().split(' ').next().unwrap();
+    assert!(!Path::new("/proc").join(pid).exists(), "{pid} is still there");
+}
+
+#[test]
+fn the_demo_without_a_python_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), &["demo", "--python", "no such python"]);
+    assert_exit(&output, 125);
+    assert!(
+        text(&output.stderr).contains("hint:  asyncprof demo --python /path/to/python3"),
+        "{}",
+        text(&output.stderr)
+    );
+}

@@ -1,0 +1,365 @@
+//! What a watch adds up to, on watches that are made up: no time is lost, none is counted twice.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod watches;
+
+use std::collections::BTreeMap;
+
+use asyncprof::profile::{By, Iteration, Label, Naming, Profile, Weighted};
+use asyncprof::snapshot::event::{Phase, Source};
+use asyncprof::snapshot::model::{TaskState, WaitKind};
+use asyncprof::snapshot::tables::{Tables, TaskNo};
+use proptest::prelude::*;
+use watches::{MS, Watch};
+
+fn names(weighted: &Weighted<'_>) -> String {
+    let name = |label: &Label<'_>| match label {
+        Label::Task(name) => format!("task:{}", name.unwrap_or("?")),
+        Label::Callback => "callback".into(),
+        Label::Frame(frame) => frame.function.to_string(),
+        Label::Torn => "<torn>".into(),
+        Label::Await(kind) => format!("await:{}", kind.as_str()),
+        Label::Ready => "<ready>".into(),
+        Label::Unknown => "<unknown>".into(),
+        Label::Other => "<other>".into(),
+    };
+    weighted.stack.iter().map(name).collect::<Vec<_>>().join(";")
+}
+
+/// Milliseconds by stack.
+fn by_stack(profile: &Profile, by: By) -> BTreeMap<String, u64> {
+    let mut sums = BTreeMap::new();
+    for weighted in profile.weights(by) {
+        *sums.entry(names(&weighted)).or_default() += weighted.time_ns;
+    }
+    sums.into_iter().map(|(stack, time): (String, u64)| (stack, time / MS)).collect()
+}
+
+fn total(profile: &Profile, by: By) -> u64 {
+    profile.weights(by).iter().map(|weighted| weighted.time_ns).sum()
+}
+
+fn expect(profile: &Profile, by: By, wanted: &[(&str, u64)]) {
+    let wanted: BTreeMap<String, u64> = wanted.iter().map(|&(stack, time)| (stack.to_owned(), time)).collect();
+    assert_eq!(by_stack(profile, by), wanted);
+}
+
+#[test]
+fn a_loop_is_busy_for_the_samples_that_show_it_away() {
+    let mut watch = Watch::new(Naming::Folded);
+    let main = watch.task(0x10, "Task-1", "main");
+    for at in 0..=100 {
+        match at % 10 < 3 {
+            true => watch.runs(at * MS, Some(main), &["main", "parse"]),
+            false => watch.selects(at * MS),
+        }
+    }
+    let event_loop = &watch.profile.loops()[0];
+    assert_eq!((event_loop.samples, event_loop.gap_ns, event_loop.unknown_ns), (101, 0, 0));
+    // The first sample and the last stand for half a period each.
+    assert_eq!(event_loop.busy_ns, 30 * MS);
+    assert_eq!(event_loop.selecting_ns, 70 * MS);
+    assert_eq!(event_loop.busy_share(), Some(0.3));
+    expect(&watch.profile, By::Run, &[("task:Task-*;main;parse", 30)]);
+    assert_eq!(watch.profile.coroutines()[0].run_samples, 31);
+}
+
+#[test]
+fn time_without_samples_is_nobodys() {
+    let mut watch = Watch::new(Naming::Folded);
+    for at in [0, 1, 2, 502, 503, 504] {
+        watch.runs(at * MS, None, &["on_data"]);
+    }
+    let event_loop = &watch.profile.loops()[0];
+    assert_eq!((event_loop.busy_ns, event_loop.gap_ns), (4 * MS, 500 * MS));
+    expect(&watch.profile, By::Run, &[("callback;on_data", 4)]);
+}
+
+#[test]
+fn a_loop_that_was_never_seen_running_has_no_busy_share() {
+    let mut watch = Watch::new(Naming::Folded);
+    watch.sample(0, Phase::Unknown, None, &[]);
+    watch.sample(MS, Phase::Unknown, None, &[]);
+    assert_eq!(watch.profile.loops()[0].busy_share(), None);
+    assert_eq!(watch.profile.loops()[0].lag(), None);
+}
+
+#[test]
+fn short_iterations_that_were_not_seen_count_in_the_percentiles() {
+    let mut watch = Watch::new(Naming::Folded);
+    watch.selects(0);
+    let info = watch.tables.loops()[0].clone();
+    // At one sample a millisecond, one of ten iterations of 0.1 ms is seen, and each of 50 ms.
+    for _ in 0..30 {
+        watch.profile.iteration(&info, Iteration { at_least_ns: MS / 10, at_most_ns: Some(MS / 10) });
+    }
+    for _ in 0..20 {
+        watch.profile.iteration(&info, Iteration { at_least_ns: 49 * MS, at_most_ns: Some(51 * MS) });
+    }
+    watch.profile.iteration(&info, Iteration { at_least_ns: 300 * MS, at_most_ns: None });
+    let lag = watch.profile.loops()[0].lag().unwrap();
+    assert!(lag.p90_ns.abs_diff(MS / 10) < MS / 50, "{lag:?}");
+    assert!(lag.p99_ns.abs_diff(50 * MS) < MS, "{lag:?}");
+    assert_eq!(lag.max_ns, 300 * MS);
+    assert_eq!(watch.profile.loops()[0].iterations, 51);
+}
+
+#[test]
+fn a_run_stands_under_what_waits_for_it_and_a_wait_too() {
+    let mut watch = Watch::new(Naming::Folded);
+    let (main, child) = (watch.task(0x10, "main", "main"), watch.task(0x20, "child-1", "fetch"));
+    watch.look(0, |look| {
+        look.waits(main, &["main", "gather"], WaitKind::Gather, &[child]);
+        look.waits(child, &["fetch", "read"], WaitKind::Socket, &[]);
+    });
+    watch.runs(10 * MS, Some(child), &["fetch", "decode"]);
+    watch.runs(11 * MS, Some(child), &["fetch", "decode"]);
+    watch.look(100 * MS, |look| look.ends(child));
+    watch.profile.settle(150 * MS);
+    expect(&watch.profile, By::Run, &[("task:main;main;gather;fetch;decode", 1)]);
+    let waits = [("task:main;main;gather;await:gather", 150), ("task:main;main;gather;fetch;read;await:socket", 49)];
+    expect(&watch.profile, By::Await, &waits);
+    let coroutines = watch.profile.coroutines();
+    assert_eq!((coroutines[1].ended, coroutines[1].lifetime_ns()), (1, 50 * MS));
+    assert_eq!((coroutines[0].alive, coroutines[0].longest_wait_ns), (1, 100 * MS));
+    assert_eq!(coroutines[0].longest_wait_task.as_deref(), Some("main"));
+}
+
+#[test]
+fn a_task_that_two_wait_for_is_split_between_them() {
+    let mut watch = Watch::new(Naming::Full);
+    let (one, two) = (watch.task(0x10, "one", "one"), watch.task(0x20, "two", "two"));
+    let shared = watch.task(0x30, "shared", "load");
+    watch.look(0, |look| {
+        look.waits(one, &["one"], WaitKind::Task, &[shared]);
+        look.waits(two, &["two"], WaitKind::Task, &[shared]);
+        look.waits(shared, &["load"], WaitKind::Sleep, &[]);
+    });
+    watch.profile.settle(100 * MS);
+    let waits = [
+        ("task:one;one;await:task", 100),
+        ("task:two;two;await:task", 100),
+        ("task:one;one;load;await:sleep", 50),
+        ("task:two;two;load;await:sleep", 50),
+    ];
+    expect(&watch.profile, By::Await, &waits);
+}
+
+#[test]
+fn tasks_that_wait_for_each_other_are_cut_where_the_circle_closes() {
+    let mut watch = Watch::new(Naming::Full);
+    let (one, two) = (watch.task(0x10, "one", "one"), watch.task(0x20, "two", "two"));
+    watch.look(0, |look| {
+        look.waits(one, &["one"], WaitKind::Task, &[two]);
+        look.waits(two, &["two"], WaitKind::Task, &[one]);
+    });
+    watch.profile.settle(100 * MS);
+    expect(&watch.profile, By::Wall, &[("task:two;two;one;await:task", 100), ("task:one;one;two;await:task", 100)]);
+}
+
+#[test]
+fn a_task_that_comes_and_goes_between_two_looks_is_seen_by_what_it_ran() {
+    let mut watch = Watch::new(Naming::Folded);
+    watch.look(0, |_| {});
+    let request = watch.task(0x40, "Task-7", "handle");
+    watch.runs(10 * MS, Some(request), &["handle"]);
+    watch.runs(11 * MS, Some(request), &["handle"]);
+    watch.selects(12 * MS);
+    for at in [100, 200, 300] {
+        watch.look(at * MS, |_| {});
+    }
+    let coroutines = watch.profile.coroutines();
+    assert_eq!((coroutines[0].seen, coroutines[0].ended, coroutines[0].alive), (1, 1, 0));
+    assert_eq!(coroutines[0].lifetime_ns(), coroutines[0].run_ns);
+}
+
+#[test]
+fn a_sample_that_is_told_after_the_task_has_ended_makes_no_second_task() {
+    let mut watch = Watch::new(Naming::Folded);
+    let main = watch.task(0x10, "Task-1", "main");
+    watch.look(0, |look| look.waits(main, &["main"], WaitKind::Sleep, &[]));
+    watch.look(100 * MS, |look| look.ends(main));
+    watch.runs(20 * MS, Some(main), &["main", "late"]);
+    watch.selects(21 * MS);
+    let coroutines = watch.profile.coroutines();
+    assert_eq!((coroutines[0].seen, coroutines[0].run_samples), (1, 1));
+    assert_eq!(by_stack(&watch.profile, By::Run).keys().collect::<Vec<_>>(), ["task:Task-*;main;late"]);
+}
+
+#[test]
+fn births_and_growth_are_counted_by_coroutine() {
+    let mut watch = Watch::new(Naming::Folded);
+    let mut next = 0;
+    for second in 0..=60_u64 {
+        let tasks: Vec<TaskNo> = (0..10)
+            .map(|_| {
+                next += 1;
+                watch.task(next, &format!("job-{next}"), "job")
+            })
+            .collect();
+        watch.look(second * 1_000 * MS, |look| {
+            for task in &tasks {
+                look.born(*task, second > 0);
+                look.waits(*task, &["job"], WaitKind::QueueGet, &[]);
+            }
+        });
+    }
+    let job = &watch.profile.coroutines()[0];
+    assert_eq!((job.seen, job.born, job.alive, job.most_alive), (610, 600, 610, 610));
+    assert_eq!(job.growth_per_minute, Some(600.0));
+}
+
+#[test]
+fn tables_that_begin_anew_change_nothing_but_numbers() {
+    let mut watch = Watch::new(Naming::Folded);
+    let (stays, goes) = (watch.task(0x10, "stays", "main"), watch.task(0x20, "goes", "other"));
+    watch.look(0, |look| {
+        look.waits(stays, &["main", "read"], WaitKind::Socket, &[]);
+        look.waits(goes, &["other"], WaitKind::Sleep, &[]);
+    });
+    watch.tables = Tables::default();
+    watch.profile.begins_anew(Source::Tasks);
+    watch.profile.begins_anew(Source::Loops);
+    let new = watch.task(0x30, "new", "other");
+    let stays = watch.task(0x10, "stays", "main");
+    watch.look(100 * MS, |look| {
+        look.waits(new, &["other"], WaitKind::Sleep, &[]);
+        look.waits(stays, &["main", "read"], WaitKind::Socket, &[]);
+    });
+    watch.profile.settle(200 * MS);
+    let waits = [("task:stays;main;read;await:socket", 200), ("task:goes;other;await:sleep", 50)];
+    let new = [("task:new;other;await:sleep", 100)];
+    expect(&watch.profile, By::Await, &[&waits[..], &new[..]].concat());
+}
+
+/// What a random program does between two looks.
+#[derive(Clone, Debug)]
+struct Step {
+    /// Which task, whether it is there, what it waits for.
+    tasks: Vec<(usize, u8, Vec<usize>)>,
+    runs: Vec<usize>,
+}
+
+const TASKS: usize = 8;
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let change = (0..TASKS, 0..4_u8, prop::collection::vec(0..TASKS, 0..4));
+    let step = (prop::collection::vec(change, 0..6), prop::collection::vec(0..TASKS, 0..20))
+        .prop_map(|(tasks, runs)| Step { tasks, runs });
+    prop::collection::vec(step, 1..12)
+}
+
+proptest! {
+    #[test]
+    fn no_time_is_lost_and_none_counted_twice_whoever_waits_for_whom(steps in steps()) {
+        let mut watch = Watch::new(Naming::Full);
+        let name = |task: usize| format!("task {}", char::from(b'a' + task as u8));
+        let tasks: Vec<TaskNo> = (0..TASKS).map(|task| watch.task(16 + task as u64, &name(task), &name(task))).collect();
+        let mut there = [false; TASKS];
+        for (number, step) in steps.iter().enumerate() {
+            let at = number as u64 * 100 * MS;
+            let mut changed = [false; TASKS];
+            watch.look(at, |look| {
+                for (task, what, awaits) in &step.tasks {
+                    if std::mem::replace(&mut changed[*task], true) {
+                        continue;
+                    }
+                    let awaited: Vec<TaskNo> = awaits.iter().map(|&awaited| tasks[awaited]).collect();
+                    match what {
+                        0 if there[*task] => {
+                            there[*task] = false;
+                            look.ends(tasks[*task]);
+                        }
+                        0 => {}
+                        1 => {
+                            there[*task] = true;
+                            look.is(tasks[*task], TaskState::Ready);
+                        }
+                        _ => {
+                            there[*task] = true;
+                            look.waits(tasks[*task], &["f"], WaitKind::Gather, &awaited);
+                        }
+                    }
+                }
+            });
+            for (sample, &task) in step.runs.iter().enumerate() {
+                let at = at + (sample as u64 + 1) * MS;
+                if there[task] { watch.runs(at, Some(tasks[task]), &["f", "g"]) } else { watch.selects(at) }
+            }
+        }
+        watch.profile.settle(steps.len() as u64 * 100 * MS);
+        let profile = &watch.profile;
+        let busy: u64 = profile.loops().iter().map(|event_loop| event_loop.busy_ns).sum();
+        prop_assert_eq!(total(profile, By::Run), busy);
+        let coroutines = profile.coroutines();
+        prop_assert_eq!(coroutines.iter().map(|coroutine| coroutine.run_ns).sum::<u64>(), busy);
+        prop_assert_eq!(total(profile, By::Await), coroutines.iter().map(|coroutine| coroutine.wait_ns).sum::<u64>());
+        prop_assert_eq!(total(profile, By::Wall), coroutines.iter().map(|coroutine| coroutine.lifetime_ns()).sum::<u64>());
+        prop_assert_eq!(profile.waits().iter().map(|wait| wait.wait_ns).sum::<u64>(), total(profile, By::Await));
+        prop_assert_eq!(profile.runs().iter().map(|run| run.time_ns).sum::<u64>(), busy);
+    }
+}
+
+#[test]
+fn the_walls_of_a_task_add_up_to_the_time_it_was_seen_to_live() {
+    let mut watch = Watch::new(Naming::Full);
+    let main = watch.task(0x10, "main", "main");
+    watch.look(0, |look| look.waits(main, &["main"], WaitKind::Sleep, &[]));
+    for at in 1..=40 {
+        watch.runs(at * MS, Some(main), &["main", "work"]);
+    }
+    watch.selects(41 * MS);
+    watch.look(100 * MS, |look| look.is(main, TaskState::Ready));
+    watch.look(200 * MS, |look| look.waits(main, &["main", "read"], WaitKind::Socket, &[]));
+    watch.look(300 * MS, |look| look.ends(main));
+    assert_eq!(total(&watch.profile, By::Wall), 250 * MS);
+    assert_eq!(watch.profile.coroutines()[0].lifetime_ns(), 250 * MS);
+}
+
+#[test]
+fn a_watch_without_end_does_not_fill_the_memory_with_stacks() {
+    let mut watch = Watch::new(Naming::Full);
+    for number in 0..300_000_u64 {
+        // A program that makes up a function for every call.
+        let name = format!("f{number}");
+        watch.runs(number * MS, None, &[&name]);
+        if number % 10_000 == 0 {
+            watch.tables = Tables::default();
+            watch.profile.begins_anew(Source::Loops);
+        }
+    }
+    let weights = watch.profile.weights(By::Run);
+    assert!(weights.len() <= (1 << 18) + 2, "{}", weights.len());
+    assert_eq!(names(&weights[0]), "callback;<other>");
+    assert_eq!(total(&watch.profile, By::Run), watch.profile.loops()[0].busy_ns);
+}
+
+#[test]
+fn a_wait_is_over_when_its_task_is_seen_to_run_though_every_look_shows_the_same() {
+    let mut watch = Watch::new(Naming::Folded);
+    let main = watch.task(0x10, "Task-1", "main");
+    watch.look(0, |look| look.waits(main, &["main"], WaitKind::Sleep, &[]));
+    for at in (100..=1_000).step_by(100) {
+        if at == 700 {
+            watch.runs(650 * MS, Some(main), &["main"]);
+            watch.selects(651 * MS);
+        }
+        watch.look(at * MS, |_| {});
+    }
+    watch.profile.settle(1_000 * MS);
+    // From the first look to the last one before it ran; after that only 700 to 1,000 ms.
+    assert_eq!(watch.profile.coroutines()[0].longest_wait_ns, 600 * MS);
+    assert_eq!(watch.profile.waits()[0].longest_ns, 600 * MS);
+}
+
+#[test]
+fn a_process_that_is_stopped_is_neither_busy_nor_idle() {
+    let mut watch = Watch::new(Naming::Folded);
+    watch.selects(0);
+    for at in 1..=100 {
+        watch.is_stopped(at * MS);
+    }
+    let event_loop = &watch.profile.loops()[0];
+    assert_eq!((event_loop.busy_ns, event_loop.unknown_ns), (0, 99 * MS + MS / 2));
+    assert_eq!(total(&watch.profile, By::Run), 0);
+}

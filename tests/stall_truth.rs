@@ -1,0 +1,75 @@
+//! `asyncprof record` and `report` find the stalls that there are, with their cause and line, and no others: one test for each
+//! interpreter and event loop, such as `python3.11/asyncio`. `tests/programs/stalls` stalls on a known schedule, and
+//! `scripts/stall-truth` compares; it has a longer run for people, this is a short and a long stall of each kind.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use support::pythons::{Interpreter, Matrix};
+
+const LOOPS: [&str; 2] = ["asyncio", "uvloop"];
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Stalls are measured in milliseconds: who shares a processor with another test gets other lengths.
+    arguments.test_threads = Some(1);
+    let matrix = Matrix::find();
+    matrix.warn_of_missing();
+    let Some(runner) = matrix.found.iter().rev().find(|interpreter| !interpreter.which.free_threaded).cloned() else {
+        return ExitCode::SUCCESS;
+    };
+    let mut trials = vec![Trial::test("comparison/sees_what_is_wrong", {
+        let runner = runner.clone();
+        move || stall_truth(&runner, &["--check-itself"])
+    })];
+    for interpreter in &matrix.found {
+        for event_loop in LOOPS {
+            if event_loop == "uvloop" && !has_uvloop(interpreter) {
+                eprintln!(
+                    "NOT TESTED: uvloop on {}; scripts/load-test --install-only installs it",
+                    interpreter.which.label()
+                );
+                continue;
+            }
+            let name = format!("{}/{event_loop}", interpreter.which.label());
+            let (runner, path) = (runner.clone(), interpreter.path.display().to_string());
+            trials.push(Trial::test(name, move || {
+                let binary = env!("CARGO_BIN_EXE_asyncprof");
+                let which = ["--binary", binary, "--python", &path, "--loop", event_loop];
+                // Lengths are judged where nothing else runs.
+                stall_truth(&runner, &[&which[..], &["--quick", "--no-length-goal"]].concat())
+            }));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn folder() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn has_uvloop(interpreter: &Interpreter) -> bool {
+    let version = interpreter.which.label().trim_start_matches("python").to_owned();
+    let named = std::env::var_os(format!("ASYNCPROF_SITE_PACKAGES_{}", version.replace('.', "_"))).map(PathBuf::from);
+    let packages = named.unwrap_or_else(|| folder().join("target").join("site-packages").join(version));
+    packages.join("uvloop").is_dir() && !interpreter.which.free_threaded
+}
+
+/// What the script prints is the failure's text: each stall that is missed, invented or not rightly described.
+fn stall_truth(runner: &Interpreter, arguments: &[&str]) -> Result<(), Failed> {
+    let output = Command::new(&runner.path)
+        .arg(folder().join("scripts").join("stall-truth"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("cannot run scripts/stall-truth: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    Err(format!("{}\n{said}{errors}", output.status).into())
+}
