@@ -22,8 +22,16 @@ const DEPTH: usize = 8;
 const LASTS: Duration = Duration::from_secs(4);
 
 /// Tasks, how many of them move ten times a second, looks a second (0: as many as possible).
-const CASES: [(usize, usize, u32); 6] =
-    [(1_000, 0, 0), (1_000, 50, 10), (10_000, 0, 0), (10_000, 100, 10), (10_000, 1_000, 10), (100_000, 0, 0)];
+const CASES: [(usize, usize, u32); 8] = [
+    (1_000, 0, 0),
+    (1_000, 0, 10),
+    (1_000, 10, 10),
+    (1_000, 50, 10),
+    (10_000, 0, 0),
+    (10_000, 100, 10),
+    (10_000, 1_000, 10),
+    (100_000, 0, 0),
+];
 
 /// Ends the program with the measurement.
 struct Program(Child);
@@ -85,8 +93,9 @@ fn measure(python: &str, tasks: usize, moving: usize, rate: u32) {
     let stats = watch.stats();
     let walked = (stats.walked - walked) as f64 / f64::from(looks);
     let changed = changed as f64 / f64::from(looks);
+    let hz = if rate == 0 { "-".to_owned() } else { rate.to_string() };
     println!(
-        "{tasks:>8} {moving:>8} {first_ms:>10.1} {each_ms:>10.2} {slowest_ms:>10.2} {:>10.0} {changed:>10.0} {walked:>10.0} \
+        "{tasks:>8} {moving:>8} {hz:>4} {first_ms:>10.1} {each_ms:>10.2} {slowest_ms:>10.2} {:>10.0} {changed:>10.0} {walked:>10.0} \
          {:>8} {:>6} {:>8} {:>9}",
         1e3 / each_ms,
         stats.pages,
@@ -116,8 +125,11 @@ fn main() {
         "dropped",
         "forgotten"
     );
-    let most = std::env::var("BENCH_MOST_TASKS").ok().and_then(|most| most.parse().ok()).unwrap_or(usize::MAX);
-    for (tasks, moving, rate) in CASES.into_iter().filter(|(tasks, _, _)| *tasks <= most) {
-        measure(&python, tasks, moving, rate);
+    // `BENCH_ONLY=10000` for the cases with so many tasks, `10000:100` for that one.
+    let only = std::env::var("BENCH_ONLY").unwrap_or_default();
+    for (tasks, moving, rate) in CASES {
+        if only.is_empty() || only == tasks.to_string() || only == format!("{tasks}:{moving}") {
+            measure(&python, tasks, moving, rate);
+        }
     }
 }
