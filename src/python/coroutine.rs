@@ -240,7 +240,9 @@ impl ChainWalk {
             self.anchor(frame_addr, 0, FRAME_OBJECT_HEADER as u64);
             return Ok(Step::End(ChainEnd::Running));
         }
-        if header.state.is_some_and(|state| state >= states.finished) {
+        // Up to 3.9 a frame that has just returned hangs on for some instructions, and the thread can lose its processor there.
+        // CPython: Objects/genobject.c, gen_send_ex.
+        if header.without_stack || header.state.is_some_and(|state| state >= states.finished) {
             return Ok(Step::End(ChainEnd::Finished));
         }
         if header.frame.generator != Some(object) || header.back.is_some() {

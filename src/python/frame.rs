@@ -233,6 +233,8 @@ pub(crate) struct FrameObjectHeader {
     /// `f_lasti` in bytes, below 0 when not started.
     pub(crate) lasti: i64,
     pub(crate) state: Option<i8>,
+    /// Up to 3.9: it has no evaluation stack, so it is neither suspended nor about to begin.
+    pub(crate) without_stack: bool,
 }
 
 /// Decodes the frame object at `addr` from a copy of its header.
@@ -263,6 +265,7 @@ pub(crate) fn decode_frame_object(
             live_slots: if slots > MAX_SLOTS { 0 } else { slots as u32 },
         },
         lasti,
+        without_stack: top == 0,
         state: fields.state.map(|at| header.i8(at)).transpose()?,
     })
 }

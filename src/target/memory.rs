@@ -67,6 +67,11 @@ pub trait Memory {
     /// memory that keeps what it has read has anything to do.
     fn renew(&self) {}
 
+    /// Whether it has the page at `addr` and need not read it.
+    fn keeps(&self, _addr: Addr) -> bool {
+        false
+    }
+
     /// Reads one piece.
     fn read(&self, addr: Addr, out: &mut [u8]) -> Result<(), ReadError> {
         let mut results = Vec::with_capacity(1);

@@ -278,6 +278,11 @@ impl<'m> View<'m> {
     }
 
     fn fetch_window(&mut self, page: u64) {
+        // What is kept already costs no call.
+        if page_addr(page).is_some_and(|addr| self.pages_from.keeps(addr)) {
+            self.fetch(&[page]);
+            return;
+        }
         // Windows are aligned, so that they meet whichever way the list leads; the largest is one of the areas in which
         // CPython asks the system for memory.
         // Whatever window lies next to this page's, one of these distances leads into it.
