@@ -26,10 +26,10 @@ use crate::target::{Addr, Memory, ReadError, Span};
 use plan::{Link, Plan, decode, header_len, notes_of, pieces_of, word};
 
 /// LIMIT: calls of one sample that read the whole stack.
-const ATTEMPTS: u32 = 12;
+const ATTEMPTS: u32 = 16;
 
 /// LIMIT: places of the current frame that are remembered.
-const C_FRAMES: usize = 8;
+const C_FRAMES: usize = 32;
 
 /// LIMIT: frames of one thread, see `python::stack`.
 const MAX_FRAMES: usize = 50_000;
