@@ -122,9 +122,18 @@ impl<'m> View<'m> {
         self.touched.as_mut()
     }
 
-    /// Reads something that is kept and that other answers will rest on too.
-    pub fn sharing<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
-        self.in_scope(read, |touched| &mut touched.sharing)
+    /// Reads something that is kept and that other answers will rest on too. What could not be read is not kept: nobody but
+    /// the answer that is being worked out rests on it.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub fn sharing<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, ReadError>) -> Result<T, ReadError> {
+        let before = self.touched.as_ref().map_or(0, |touched| touched.shared.len());
+        let answer = self.in_scope(read, |touched| &mut touched.sharing);
+        if let (Err(_), Some(touched)) = (&answer, &mut self.touched) {
+            touched.own.extend(touched.shared.drain(before..));
+        }
+        answer
     }
 
     /// Reads something that the answer rests on only through what was looked at already: an object that never changes, held
