@@ -112,7 +112,9 @@ impl Plan {
         };
         let part = |at: usize| self.out.get(at + start as usize..at + end as usize);
         let (first, second) = link.at;
-        part(first) == part(second) && self.is_executing(layout, first) && self.is_executing(layout, second)
+        // The innermost frame is noted a little before it executes, and a little longer than that.
+        let lives = innermost || (self.is_executing(layout, first) && self.is_executing(layout, second));
+        lives && part(first) == part(second)
     }
 
     fn is_executing(&self, layout: &Layout, at: usize) -> bool {
