@@ -9,7 +9,7 @@
 //! outwards again. For each pair of neighbours the caller is so read before and after its callee. To show a pair
 //! that never was, the caller would have to leave its call, make another one, and be back in the first one in the meantime;
 //! that needs the more steps the further out the pair is, and the time between its two readings grows no faster. A stack
-//! that has never been seen before is believed only when a second call shows it again.
+//! that has never been seen before is believed only when further calls show it again.
 //!
 //! The instruction of the innermost frame is not part of the proof: it moves all the time and only gives the line. Asking
 //! it to stand still would keep idle moments only.
@@ -27,6 +27,9 @@ use plan::{Link, Plan, decode, header_len, notes_of, pieces_of, word};
 
 /// LIMIT: calls of one sample that read the whole stack.
 const ATTEMPTS: u32 = 16;
+
+/// Calls in a row that must show a stack which was never seen before.
+const SHOWN: u32 = 3;
 
 /// LIMIT: places of the current frame that are remembered.
 const C_FRAMES: usize = 32;
@@ -96,6 +99,8 @@ pub struct StackWatch {
     /// Where the current frame was noted lately, for versions that note it on the stack of C, a place a level of calls
     /// from C to Python.
     c_frames: Vec<Addr>,
+    /// Where it was last.
+    c_frame: Option<Addr>,
 }
 
 impl StackWatch {
@@ -138,6 +143,7 @@ impl StackWatch {
             torn: 0,
             calls: 0,
             c_frames: Vec::new(),
+            c_frame: None,
         })
     }
 
@@ -178,7 +184,9 @@ impl StackWatch {
         self.calls
     }
 
-    /// Takes a sample. `beside` is read in front of it, `amid` in its middle, between the two readings of each frame.
+    /// Takes a sample. `beside` is read in front of it, `amid` right after the second reading of the frames that are the
+    /// first to change: nothing lies between those and the pointer to the current frame, because the time between their
+    /// two readings is the time in which a caller must not come and go.
     ///
     /// # Errors
     /// Only when no more reads can succeed: the process is gone, or forbidden.
@@ -196,17 +204,18 @@ impl StackWatch {
             self.plan.given = (beside.to_vec(), amid.to_vec());
             self.plan.stale = true;
         }
-        let mut doubtful = None;
+        let mut doubtful = (0, 0);
         for _ in 0..ATTEMPTS {
             match self.attempt(memory, layout)? {
                 Attempt::Whole { same: true } => return Ok(Sampled::Complete { same: true }),
                 Attempt::Whole { same: false } => {
                     let fingerprint = fingerprint(&self.links);
-                    if self.known.contains(&fingerprint) || doubtful == Some(fingerprint) {
+                    let seen = if doubtful.0 == fingerprint { doubtful.1 + 1 } else { 1 };
+                    if self.known.contains(&fingerprint) || seen == SHOWN {
                         self.accept(fingerprint);
                         return Ok(Sampled::Complete { same: false });
                     }
-                    doubtful = Some(fingerprint);
+                    doubtful = (fingerprint, seen);
                     self.keep_outer(0);
                 }
                 Attempt::Torn => self.torn += 1,
@@ -267,8 +276,11 @@ impl StackWatch {
                 return Ok(Attempt::Whole { same: self.last.is_empty() && self.frames.is_empty() });
             }
             Head::CFrame(addr) => {
-                self.c_frames.insert(0, addr);
-                self.c_frames.truncate(C_FRAMES);
+                if !self.c_frames.contains(&addr) {
+                    self.c_frames.insert(0, addr);
+                    self.c_frames.truncate(C_FRAMES);
+                }
+                self.c_frame = Some(addr);
                 self.plan.stale = true;
                 return Ok(Attempt::Torn);
             }
@@ -392,7 +404,10 @@ impl StackWatch {
         // Frames that are not in the stack any more may be the next to be called.
         let depth = |link: &Link| depths.get(&link.addr).copied().unwrap_or(0);
         let frames: Vec<(usize, Link)> = self.remembered.iter().map(|(link, _)| (depth(link), *link)).collect();
-        let pieces = pieces_of(layout, frames, self.wanted_locals);
+        let (mut pieces, windows) = pieces_of(layout, frames, self.wanted_locals);
+        // The pieces next to the middle, on both sides of it.
+        let core = windows.len().max(1);
+        pieces.extend(windows);
         let plan = &mut self.plan;
         let mut at = 0;
         plan.spans.clear();
@@ -404,14 +419,17 @@ impl StackWatch {
         };
         plan.beside = plan.given.0.iter().map(|span| (add(&mut plan.spans, *span), span.len)).collect();
         plan.pieces = pieces.iter().map(|span| (*span, add(&mut plan.spans, *span), 0)).collect();
-        let notes = notes_of(&self.c_frames);
+        let notes = notes_of(&self.c_frames, self.c_frame);
         let first: Vec<usize> = notes.iter().map(|span| add(&mut plan.spans, *span)).collect();
         plan.head_at = add(&mut plan.spans, self.head);
         let second = notes.iter().map(|span| add(&mut plan.spans, *span));
         plan.c_frames =
             notes.iter().zip(first).zip(second).map(|((span, first), second)| (*span, first, second)).collect();
+        for (span, _, second) in plan.pieces.iter_mut().rev().take(core) {
+            *second = add(&mut plan.spans, *span);
+        }
         plan.amid = plan.given.1.iter().map(|span| (add(&mut plan.spans, *span), span.len)).collect();
-        for (span, _, second) in plan.pieces.iter_mut().rev() {
+        for (span, _, second) in plan.pieces.iter_mut().rev().skip(core) {
             *second = add(&mut plan.spans, *span);
         }
         plan.pieces.sort_by_key(|(span, _, _)| span.addr);

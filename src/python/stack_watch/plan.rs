@@ -173,8 +173,13 @@ pub(super) fn merge_in_order(spans: &[Span]) -> Vec<Span> {
 }
 
 /// The pieces that hold these frames, in the order in which they are read: outermost first, by their distance from the
-/// current frame. Of frames of the code object `wanted` so many locals are read too.
-pub(super) fn pieces_of(layout: &Layout, mut frames: Vec<(usize, Link)>, wanted: Option<(Addr, u32)>) -> Vec<Span> {
+/// current frame; then the windows into the thread's own stack. Of frames of the code object `wanted` so many locals are
+/// read too.
+pub(super) fn pieces_of(
+    layout: &Layout,
+    mut frames: Vec<(usize, Link)>,
+    wanted: Option<(Addr, u32)>,
+) -> (Vec<Span>, Vec<Span>) {
     let span = |link: &Link| {
         let header = header_len(layout);
         let len = match (link.frame, wanted) {
@@ -194,18 +199,20 @@ pub(super) fn pieces_of(layout: &Layout, mut frames: Vec<(usize, Link)>, wanted:
     let elsewhere: Vec<Span> = elsewhere.iter().map(|(_, link)| span(link)).collect();
     let mut on_stack: Vec<Span> = on_stack.iter().map(|(_, link)| span(link)).collect();
     on_stack.sort_by_key(|span| span.addr);
-    let mut pieces = merge_in_order(&elsewhere);
     // What is called next will lie behind the last frame, and the rest of the page costs nothing.
-    pieces.extend(merge_in_order(&on_stack).into_iter().map(|window| {
+    let windows = merge_in_order(&on_stack).into_iter().map(|window| {
         let end = window.addr.raw() + window.len as u64;
         Span::new(window.addr, (end.next_multiple_of(PAGE) - window.addr.raw()) as usize)
-    }));
-    pieces
+    });
+    (merge_in_order(&elsewhere), windows.collect())
 }
 
-/// The pieces that hold these places on the stack of C: they lie near each other.
-pub(super) fn notes_of(places: &[Addr]) -> Vec<Span> {
-    let mut spans: Vec<Span> = places.iter().map(|addr| Span::new(*addr, 8)).collect();
+/// The piece that holds those of these places on the stack of C which are on one page with the last: they lie near each
+/// other, and a second page would take as long again.
+pub(super) fn notes_of(places: &[Addr], last: Option<Addr>) -> Vec<Span> {
+    let Some(last) = last else { return Vec::new() };
+    let near = places.iter().filter(|addr| addr.raw() / PAGE == last.raw() / PAGE);
+    let mut spans: Vec<Span> = near.map(|addr| Span::new(*addr, 8)).collect();
     spans.sort_by_key(|span| span.addr);
     merge_in_order(&spans)
 }
