@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use asyncprof::snapshot::event::LoopSample;
-use asyncprof::snapshot::loop_watch::LoopWatch;
+use asyncprof::snapshot::loop_watch::{LoopWatch, STOPS};
 use asyncprof::snapshot::session::attach;
 use asyncprof::snapshot::tables::{StackId, Tables};
 use asyncprof::target::live::LiveMemory;
@@ -95,14 +95,22 @@ pub(crate) fn sample(pid: i32, wanted: Wanted) -> Result<Counts, String> {
             looked = Instant::now();
             watch.rediscover(&memory, now_ns()?).map_err(|error| text(&error))?;
         }
-        let guard = match wanted.blocking {
-            true => Some(StopGuard::stop(&attachment.process, STOP_LIMIT).map_err(|error| text(&error))?),
-            false => None,
-        };
         counts.attempts += watch.loops() as u64;
-        let looked = watch.sample(&memory, &mut counts.tables, now_ns()?, &mut samples);
-        drop(guard);
-        looked.map_err(|error| text(&error))?;
+        let before = watch.effort();
+        for stop in 1..=STOPS {
+            let guard = match wanted.blocking {
+                true => Some(StopGuard::stop(&attachment.process, STOP_LIMIT).map_err(|error| text(&error))?),
+                false => None,
+            };
+            let looked = watch.sample(&memory, &mut counts.tables, now_ns()?, &mut samples);
+            drop(guard);
+            looked.map_err(|error| text(&error))?;
+            if watch.effort().is_whole_since(&before) || !wanted.blocking || stop == STOPS {
+                break;
+            }
+            watch.try_again(&before);
+            samples.clear();
+        }
         for sample in samples.drain(..) {
             counts.add(&sample);
         }

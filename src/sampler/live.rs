@@ -175,7 +175,16 @@ struct Loops {
 
 impl LoopReader for Loops {
     fn sample(&mut self, tables: &mut Tables, at_ns: u64, out: &mut Vec<LoopSample>) -> Result<Effort, LookError> {
-        self.access.look(|memory| self.watch.sample(memory, tables, at_ns, out))??;
+        let (before, first) = (self.watch.effort(), out.len());
+        for stop in 1..=loop_watch::STOPS {
+            self.access.look(|memory| self.watch.sample(memory, tables, at_ns, out))??;
+            let is_whole = self.watch.effort().is_whole_since(&before);
+            if is_whole || self.access.stops.is_none() || stop == loop_watch::STOPS {
+                break;
+            }
+            self.watch.try_again(&before);
+            out.truncate(first);
+        }
         let (now, told) = (self.watch.effort(), self.told);
         self.told = now;
         Ok(Effort {

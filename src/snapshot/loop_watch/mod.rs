@@ -33,6 +33,17 @@ pub struct Effort {
     pub calls: u64,
 }
 
+impl Effort {
+    /// Whether everything since `before` is whole.
+    pub fn is_whole_since(&self, before: &Self) -> bool {
+        (self.dropped, self.partial) == (before.dropped, before.partial)
+    }
+}
+
+/// LIMIT: stops for one sample of a process that is stopped to be sampled. It can stand still where it is between two
+/// frames, which no further look can mend; then it goes on for a moment.
+pub const STOPS: usize = 4;
+
 /// What is known of the process, shared by all loops.
 struct Around {
     process: Process,
@@ -130,6 +141,13 @@ impl LoopWatch {
             }
         }
         Ok(())
+    }
+
+    /// What is not whole since `before` is sampled again: it was torn.
+    pub fn try_again(&mut self, before: &Effort) {
+        let lost = (self.effort.dropped - before.dropped) + (self.effort.partial - before.partial);
+        self.effort.torn += lost;
+        (self.effort.dropped, self.effort.partial) = (before.dropped, before.partial);
     }
 
     /// The tables began anew: numbers from before mean nothing any more.
