@@ -37,7 +37,7 @@ struct Case {
 
 const CASES: [Case; 3] = [
     Case { name: "fast", target: &["--us", "2"], kept: 20_000, changes: 1500, blocking: false, ends: 20 },
-    Case { name: "slow", target: &["--us", "50"], kept: 10_000, changes: 800, blocking: false, ends: 30 },
+    Case { name: "slow", target: &["--us", "50"], kept: 10_000, changes: 800, blocking: false, ends: 20 },
     Case { name: "stopped", target: &["--us", "2"], kept: 300, changes: 200, blocking: true, ends: 20 },
 ];
 

@@ -418,15 +418,27 @@ impl StackWatch {
             at - span.len
         };
         plan.beside = plan.given.0.iter().map(|span| (add(&mut plan.spans, *span), span.len)).collect();
-        plan.pieces = pieces.iter().map(|span| (*span, add(&mut plan.spans, *span), 0)).collect();
         let notes = notes_of(&self.c_frames, self.c_frame);
-        let first: Vec<usize> = notes.iter().map(|span| add(&mut plan.spans, *span)).collect();
-        plan.head_at = add(&mut plan.spans, self.head);
-        let second = notes.iter().map(|span| add(&mut plan.spans, *span));
-        plan.c_frames =
-            notes.iter().zip(first).zip(second).map(|((span, first), second)| (*span, first, second)).collect();
+        // Where the thread only says where the current frame is noted, the note is in the middle, and what the thread says
+        // around what is next to the middle.
+        let is_noted = !notes.is_empty();
+        let outer = pieces.len() - core.min(pieces.len());
+        plan.pieces = pieces[..outer].iter().map(|span| (*span, add(&mut plan.spans, *span), 0)).collect();
+        if is_noted {
+            plan.head_at = add(&mut plan.spans, self.head);
+        }
+        plan.pieces.extend(pieces[outer..].iter().map(|span| (*span, add(&mut plan.spans, *span), 0)));
+        plan.c_frames = notes.iter().map(|span| (*span, add(&mut plan.spans, *span))).collect();
+        if is_noted {
+            plan.head_again = None;
+        } else {
+            plan.head_at = add(&mut plan.spans, self.head);
+        }
         for (span, _, second) in plan.pieces.iter_mut().rev().take(core) {
             *second = add(&mut plan.spans, *span);
+        }
+        if is_noted {
+            plan.head_again = Some(add(&mut plan.spans, self.head));
         }
         plan.amid = plan.given.1.iter().map(|span| (add(&mut plan.spans, *span), span.len)).collect();
         for (span, _, second) in plan.pieces.iter_mut().rev().skip(core) {
@@ -459,9 +471,10 @@ impl StackWatch {
                 FrameHead::ThreadState(at) => Some(Head::of(head(at)?)),
                 FrameHead::CFrame { cframe, current_frame } => {
                     let noted = Addr::aligned(head(cframe)?)?.add(current_frame)?;
-                    let Some((first, second)) = self.plan.note(noted) else { return Some(Head::CFrame(noted)) };
-                    let current = word(&self.plan.out, first)?;
-                    (word(&self.plan.out, second)? == current).then(|| Head::of(current))
+                    let Some(at) = self.plan.note(noted) else { return Some(Head::CFrame(noted)) };
+                    let within = (self.tstate.raw() + cframe).checked_sub(self.head.addr.raw())? as usize;
+                    let again = word(&self.plan.out, self.plan.head_again? + within)?;
+                    (Some(again) == head(cframe)).then(|| word(&self.plan.out, at).map(Head::of)).flatten()
                 }
             },
         }

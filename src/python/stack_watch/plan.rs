@@ -34,8 +34,10 @@ pub(super) struct Plan {
     pub(super) beside: Vec<(usize, usize)>,
     pub(super) amid: Vec<(usize, usize)>,
     pub(super) head_at: usize,
-    /// Pieces in which the current frame is noted, with the offsets of the first and second reading.
-    pub(super) c_frames: Vec<(Span, usize, usize)>,
+    /// The second reading of the thread state, for versions that note the current frame elsewhere.
+    pub(super) head_again: Option<usize>,
+    /// Pieces in which the current frame is noted, with their offsets.
+    pub(super) c_frames: Vec<(Span, usize)>,
     pub(super) out: Vec<u8>,
     pub(super) results: Vec<Result<(), ReadError>>,
     /// No piece of the last call failed.
@@ -65,11 +67,10 @@ impl Plan {
     }
 
     /// Where the word at `addr`, one in which the current frame is noted, is in the buffer.
-    pub(super) fn note(&self, addr: Addr) -> Option<(usize, usize)> {
-        self.c_frames.iter().find_map(|&(span, first, second)| {
+    pub(super) fn note(&self, addr: Addr) -> Option<usize> {
+        self.c_frames.iter().find_map(|&(span, at)| {
             let within = addr.raw().checked_sub(span.addr.raw())? as usize;
-            let fits = within + 8 <= span.len && self.is_read(first) && self.is_read(second);
-            fits.then_some((first + within, second + within))
+            (within + 8 <= span.len && self.is_read(at)).then_some(at + within)
         })
     }
 
@@ -113,8 +114,14 @@ impl Plan {
         let part = |at: usize| self.out.get(at + start as usize..at + end as usize);
         let (first, second) = link.at;
         // The innermost frame is noted a little before it executes, and a little longer than that.
-        let lives = innermost || (self.is_executing(layout, first) && self.is_executing(layout, second));
-        lives && part(first) == part(second)
+        let executes = |at| innermost || self.is_executing(layout, at);
+        let lives = |at| executes(at) && self.is_referenced(layout, at);
+        lives(first) && lives(second) && part(first) == part(second)
+    }
+
+    /// A frame object that is not in use is kept for the next call, as it was but for its count of references.
+    fn is_referenced(&self, layout: &Layout, at: usize) -> bool {
+        matches!(layout.frames, Frames::Embedded(_)) || word(&self.out, at).is_some_and(|count| count != 0)
     }
 
     fn is_executing(&self, layout: &Layout, at: usize) -> bool {
