@@ -26,7 +26,7 @@ use crate::target::{Addr, Memory, ReadError, Span};
 use plan::{Link, Plan, decode, header_len, notes_of, pieces_of, word};
 
 /// LIMIT: calls of one sample that read the whole stack.
-const ATTEMPTS: u32 = 16;
+const ATTEMPTS: u32 = 32;
 
 /// Calls in a row that must show a stack which was never seen before.
 const SHOWN: u32 = 3;
@@ -271,18 +271,21 @@ impl StackWatch {
         let Some(head) = self.current_frame(layout) else { return Ok(Attempt::Torn) };
         let head = match head {
             Head::At(addr) => addr,
+            Head::Doubtful(addr) => return Ok(self.walk_doubtfully(layout, addr)),
             Head::NoFrame => {
                 self.links.clear();
                 return Ok(Attempt::Whole { same: self.last.is_empty() && self.frames.is_empty() });
             }
             Head::CFrame(addr) => {
+                let current =
+                    self.plan.other_note(addr).and_then(|at| word(&self.plan.out, at)).and_then(Addr::aligned);
                 if !self.c_frames.contains(&addr) {
                     self.c_frames.insert(0, addr);
                     self.c_frames.truncate(C_FRAMES);
                 }
                 self.c_frame = Some(addr);
                 self.plan.stale = true;
-                return Ok(Attempt::Torn);
+                return Ok(current.map_or(Attempt::Torn, |addr| self.walk_doubtfully(layout, addr)));
             }
         };
         self.current = Some(head);
@@ -290,6 +293,19 @@ impl StackWatch {
             return Ok(Attempt::Whole { same: true });
         }
         Ok(self.walk(layout, head))
+    }
+
+    /// Follows the links from a frame that was the current one a moment before or after: not where the stack ends, but its
+    /// outer part may hold.
+    fn walk_doubtfully(&mut self, layout: &Layout, addr: Addr) -> Attempt {
+        self.current = Some(addr);
+        match self.walk(layout, addr) {
+            Attempt::Whole { .. } => {
+                self.keep_outer(0);
+                Attempt::Torn
+            }
+            other => other,
+        }
     }
 
     /// Whether the call shows the stack of the last sample, both times.
@@ -424,6 +440,8 @@ impl StackWatch {
         let is_noted = !notes.is_empty();
         let outer = pieces.len() - core.min(pieces.len());
         plan.pieces = pieces[..outer].iter().map(|span| (*span, add(&mut plan.spans, *span), 0)).collect();
+        let other_notes = notes_of(&self.c_frames, None);
+        plan.other_notes = other_notes.iter().map(|span| (*span, add(&mut plan.spans, *span))).collect();
         if is_noted {
             plan.head_at = add(&mut plan.spans, self.head);
         }
@@ -474,7 +492,11 @@ impl StackWatch {
                     let Some(at) = self.plan.note(noted) else { return Some(Head::CFrame(noted)) };
                     let within = (self.tstate.raw() + cframe).checked_sub(self.head.addr.raw())? as usize;
                     let again = word(&self.plan.out, self.plan.head_again? + within)?;
-                    (Some(again) == head(cframe)).then(|| word(&self.plan.out, at).map(Head::of)).flatten()
+                    let current = word(&self.plan.out, at)?;
+                    match Addr::aligned(current) {
+                        Some(addr) if Some(again) != head(cframe) => Some(Head::Doubtful(addr)),
+                        _ => Some(Head::of(current)),
+                    }
                 }
             },
         }
@@ -524,6 +546,8 @@ enum Attempt {
 
 enum Head {
     At(Addr),
+    /// It was noted elsewhere a moment before or after.
+    Doubtful(Addr),
     NoFrame,
     /// The current frame is noted elsewhere than it was.
     CFrame(Addr),

@@ -38,6 +38,8 @@ pub(super) struct Plan {
     pub(super) head_again: Option<usize>,
     /// Pieces in which the current frame is noted, with their offsets.
     pub(super) c_frames: Vec<(Span, usize)>,
+    /// The same for all places that are remembered, read further from the middle.
+    pub(super) other_notes: Vec<(Span, usize)>,
     pub(super) out: Vec<u8>,
     pub(super) results: Vec<Result<(), ReadError>>,
     /// No piece of the last call failed.
@@ -68,7 +70,16 @@ impl Plan {
 
     /// Where the word at `addr`, one in which the current frame is noted, is in the buffer.
     pub(super) fn note(&self, addr: Addr) -> Option<usize> {
-        self.c_frames.iter().find_map(|&(span, at)| {
+        self.word_in(&self.c_frames, addr)
+    }
+
+    /// The same, where it is read further from the middle.
+    pub(super) fn other_note(&self, addr: Addr) -> Option<usize> {
+        self.word_in(&self.other_notes, addr)
+    }
+
+    fn word_in(&self, pieces: &[(Span, usize)], addr: Addr) -> Option<usize> {
+        pieces.iter().find_map(|&(span, at)| {
             let within = addr.raw().checked_sub(span.addr.raw())? as usize;
             (within + 8 <= span.len && self.is_read(at)).then_some(at + within)
         })
@@ -215,10 +226,9 @@ pub(super) fn pieces_of(
 }
 
 /// The piece that holds those of these places on the stack of C which are on one page with the last: they lie near each
-/// other, and a second page would take as long again.
+/// other, and a second page would take as long again. Without a last one, the pieces that hold all.
 pub(super) fn notes_of(places: &[Addr], last: Option<Addr>) -> Vec<Span> {
-    let Some(last) = last else { return Vec::new() };
-    let near = places.iter().filter(|addr| addr.raw() / PAGE == last.raw() / PAGE);
+    let near = places.iter().filter(|addr| last.is_none_or(|last| addr.raw() / PAGE == last.raw() / PAGE));
     let mut spans: Vec<Span> = near.map(|addr| Span::new(*addr, 8)).collect();
     spans.sort_by_key(|span| span.addr);
     merge_in_order(&spans)
