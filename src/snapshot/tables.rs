@@ -10,15 +10,15 @@ use rustc_hash::FxHashMap;
 
 use super::model::{Frame, FrameId};
 
-/// A stack: number of an entry of [`Tables::stacks`].
+/// A stack: its number, see [`Tables::stack`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StackId(pub u32);
 
-/// A task as the watch numbers it: number of an entry of [`Tables::tasks`].
+/// A task as the watch numbers it: see [`Tables::task`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskNo(pub u32);
 
-/// An event loop as the watch numbers it: number of an entry of [`Tables::loops`].
+/// An event loop as the watch numbers it: see [`Tables::event_loop`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LoopNo(pub u32);
 
@@ -27,7 +27,7 @@ pub struct LoopNo(pub u32);
 pub struct StackNode {
     /// `None` for the outermost frame.
     pub caller: Option<StackId>,
-    /// Number of an entry of [`Tables::frames`].
+    /// Its number, see [`Tables::frame`].
     pub frame: FrameId,
 }
 
