@@ -15,14 +15,11 @@ use super::task_walk::TaskWalk;
 use crate::python::coroutine::ChainEnd;
 use crate::python::layout::Layout;
 use crate::runtime::future::FutureState;
+use crate::target::kernel_thread::is_selector;
 use crate::target::{Addr, ReadError};
 
 /// Class of tasks that needs no mention.
 const PLAIN_TASK: &str = "_asyncio.Task";
-
-/// System calls in which a thread waits for events. An event loop in one of them, outside of any task, is idle.
-const SELECTORS: [&str; 8] =
-    ["epoll_wait", "epoll_pwait", "epoll_pwait2", "select", "pselect6", "poll", "ppoll", "io_uring_enter"];
 
 /// When and how a capture was taken.
 pub(super) struct Taken {
@@ -280,8 +277,8 @@ fn thread_state(captured: &CapturedThread, activity: Option<&Activity>) -> Threa
         _ if reading.python.wants_gil == Some(true) => ThreadState::WaitingGil,
         Some(Activity::Running) => ThreadState::Running,
         Some(Activity::SystemCall(name)) => {
-            let in_selector = SELECTORS.contains(&name.as_str());
-            if in_selector && reading.running_loop.is_some() && reading.running_task.is_none() {
+            // An event loop in its selector, outside of any task, is idle.
+            if is_selector(name) && reading.running_loop.is_some() && reading.running_task.is_none() {
                 ThreadState::Idle
             } else {
                 ThreadState::Syscall(name.clone())

@@ -134,9 +134,7 @@ impl SystemCall {
 
     /// Whether it waits for events of several descriptors, as an event loop's selector does.
     pub fn is_selector(self) -> bool {
-        const SELECTORS: [&str; 8] =
-            ["epoll_wait", "epoll_pwait", "epoll_pwait2", "select", "pselect6", "poll", "ppoll", "io_uring_enter"];
-        self.name().is_some_and(|name| SELECTORS.contains(&name))
+        self.name().is_some_and(is_selector)
     }
 
     /// The word that it waits on, for a wait of one thread for another (a lock, a condition).
@@ -154,6 +152,13 @@ impl SystemCall {
             Self::Running | Self::None => None,
         }
     }
+}
+
+/// Whether a system call of this name waits for events of several descriptors.
+pub fn is_selector(name: &str) -> bool {
+    const SELECTORS: [&str; 8] =
+        ["epoll_wait", "epoll_pwait", "epoll_pwait2", "select", "pselect6", "poll", "ppoll", "io_uring_enter"];
+    SELECTORS.contains(&name)
 }
 
 /// A thread's account with the scheduler since it started. Linux: Documentation/scheduler/sched-stats.rst.

@@ -20,6 +20,7 @@ use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 
 mod plan;
 
+use super::circle::CircleWatch;
 use super::frame::{FRAME_OBJECT_HEADER, RawFrame};
 use super::layout::{FrameHead, Frames, Layout, Offset};
 use crate::target::{Addr, Memory, ReadError, Span};
@@ -40,7 +41,7 @@ const MAX_FRAMES: usize = 50_000;
 /// LIMIT: stacks that are known to be possible; then they are shown again to be.
 const MAX_KNOWN: usize = 16_384;
 
-/// Samples for which a frame that is no longer in the stack is read on.
+/// Samples in which something moved, for which a frame that is no longer in the stack is read on.
 const REMEMBERED: u64 = 8;
 
 /// LIMIT: frames that are remembered beside those of the last stack.
@@ -88,9 +89,10 @@ pub struct StackWatch {
     fingerprint: u64,
     known: FxHashSet<u64>,
     /// Frames that are read with each call, and the sample that used them last.
-    remembered: Vec<(Link, u64)>,
+    remembered: FxHashMap<Addr, (Link, u64)>,
     /// The current frame of the last call, from which the order of the frames follows.
     current: Option<Addr>,
+    /// Samples in which something had moved.
     samples: u64,
     /// For the frames of this code object, so many locals are read with the header.
     wanted_locals: Option<(Addr, u32)>,
@@ -136,7 +138,7 @@ impl StackWatch {
             frames: Vec::new(),
             fingerprint: 0,
             known: FxHashSet::default(),
-            remembered: Vec::new(),
+            remembered: FxHashMap::default(),
             current: None,
             samples: 0,
             wanted_locals: None,
@@ -197,7 +199,6 @@ impl StackWatch {
         beside: &[Span],
         amid: &[Span],
     ) -> Result<Sampled, ReadError> {
-        self.samples += 1;
         self.best.clear();
         self.outer.clear();
         if self.plan.given.0 != beside || self.plan.given.1 != amid {
@@ -205,8 +206,14 @@ impl StackWatch {
             self.plan.stale = true;
         }
         let mut doubtful = (0, 0);
-        for _ in 0..ATTEMPTS {
-            match self.attempt(memory, layout)? {
+        for number in 0..ATTEMPTS {
+            let attempt = self.attempt(memory, layout)?;
+            // As long as nothing moves, nothing grows old.
+            if number == 0 && !matches!(attempt, Attempt::Whole { same: true }) {
+                self.samples += 1;
+                self.tidy();
+            }
+            match attempt {
                 Attempt::Whole { same: true } => return Ok(Sampled::Complete { same: true }),
                 Attempt::Whole { same: false } => {
                     let fingerprint = fingerprint(&self.links);
@@ -228,6 +235,7 @@ impl StackWatch {
         self.frames.clear();
         self.frames.extend(self.best.iter().map(Link::watched));
         self.last.clear();
+        self.remembered.extend(self.best.iter().map(|link| (link.addr, (*link, self.samples))));
         Ok(Sampled::Partial)
     }
 
@@ -240,19 +248,21 @@ impl StackWatch {
         self.frames.clear();
         self.frames.extend(self.links.iter().map(Link::watched));
         std::mem::swap(&mut self.last, &mut self.links);
-        for link in &self.last {
-            match self.remembered.iter_mut().find(|(known, _)| known.addr == link.addr) {
-                Some(entry) => *entry = (*link, self.samples),
-                None => self.remembered.push((*link, self.samples)),
-            }
-        }
-        let now = self.samples;
-        let limit = self.last.len() + MAX_REMEMBERED;
-        let before = self.remembered.len();
-        self.remembered.retain(|(_, used)| used + REMEMBERED >= now);
+        self.remembered.extend(self.last.iter().map(|link| (link.addr, (*link, self.samples))));
+    }
+
+    /// Forgets frames that no sample has used for some time. Every frame that is read makes a call longer, and the longer
+    /// it takes the less of it holds together: so this is done whether or not samples succeed.
+    fn tidy(&mut self) {
+        let (now, before) = (self.samples, self.remembered.len());
+        self.remembered.retain(|_, (_, used)| *used + REMEMBERED >= now);
+        let limit = self.frames.len() + MAX_REMEMBERED;
         if self.remembered.len() > limit {
-            self.remembered.sort_by_key(|(_, used)| std::cmp::Reverse(*used));
-            self.remembered.truncate(limit);
+            let mut latest: Vec<u64> = self.remembered.values().map(|(_, used)| *used).collect();
+            latest.sort_unstable_by_key(|used| std::cmp::Reverse(*used));
+            let (oldest, stack) = (latest[limit], self.depths());
+            // Of one age all go together, but for those of the stack that was seen last.
+            self.remembered.retain(|addr, (_, used)| *used > oldest || stack.contains_key(addr));
         }
         self.plan.stale |= self.remembered.len() != before;
     }
@@ -333,20 +343,16 @@ impl StackWatch {
     /// Follows the links from the current frame through what was read.
     fn walk(&mut self, layout: &Layout, head: Addr) -> Attempt {
         self.links.clear();
-        let mut next = Some(head);
+        let (mut next, mut circle) = (Some(head), CircleWatch::default());
         while let Some(addr) = next {
-            if self.links.len() >= MAX_FRAMES {
+            // A circle can only be what was torn: no frame is its own caller.
+            if self.links.len() >= MAX_FRAMES || circle.comes_back(addr) {
                 return Attempt::Torn;
             }
             let Some(link) = self.plan.link(layout, addr) else {
                 // Of a piece that was read and is no frame there is nothing more to be learnt.
                 return if self.plan.has(addr) { Attempt::Torn } else { Attempt::Unknown(addr) };
             };
-            // A circle can only be what was torn: no frame is its own caller.
-            if self.links.len() > 64 && self.links.len().is_power_of_two() && self.links.iter().any(|l| l.addr == addr)
-            {
-                return Attempt::Torn;
-            }
             self.links.push(link);
             next = Addr::aligned(link.previous);
             if next.is_none() && link.previous != 0 {
@@ -399,7 +405,7 @@ impl StackWatch {
         let len = header_len(layout);
         for _ in 0..MAX_FRAMES {
             let Some(addr) = next.filter(|addr| !self.plan.has(*addr)) else { break };
-            if self.remembered.iter().any(|(known, _)| known.addr == addr) {
+            if self.remembered.contains_key(&addr) {
                 break;
             }
             match memory.read(addr, &mut bytes[..len]) {
@@ -408,7 +414,7 @@ impl StackWatch {
                 Err(_) => break,
             }
             let Some(link) = decode(layout, addr, &bytes[..len]) else { break };
-            self.remembered.push((link, self.samples));
+            self.remembered.insert(addr, (link, self.samples));
             self.plan.stale = true;
             next = Addr::aligned(link.previous);
         }
@@ -419,7 +425,7 @@ impl StackWatch {
         let depths = self.depths();
         // Frames that are not in the stack any more may be the next to be called.
         let depth = |link: &Link| depths.get(&link.addr).copied().unwrap_or(0);
-        let frames: Vec<(usize, Link)> = self.remembered.iter().map(|(link, _)| (depth(link), *link)).collect();
+        let frames: Vec<(usize, Link)> = self.remembered.values().map(|(link, _)| (depth(link), *link)).collect();
         let (mut pieces, windows) = pieces_of(layout, frames, self.wanted_locals);
         // The pieces next to the middle, on both sides of it.
         let core = windows.len().max(1);
@@ -471,7 +477,7 @@ impl StackWatch {
     fn depths(&self) -> FxHashMap<Addr, usize> {
         let mut depths = FxHashMap::default();
         let mut next = self.current;
-        while let Some((link, _)) = next.and_then(|addr| self.remembered.iter().find(|(link, _)| link.addr == addr)) {
+        while let Some((link, _)) = next.and_then(|addr| self.remembered.get(&addr)) {
             if depths.insert(link.addr, depths.len()).is_some() {
                 break;
             }

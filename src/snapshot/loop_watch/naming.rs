@@ -10,7 +10,6 @@ use crate::python::code::CodeCache;
 use crate::python::frame::{Instruction, RawFrame};
 use crate::python::layout::{Frames, GeneratorFrame, Layout};
 use crate::python::reader::optional;
-use crate::python::stack_watch::WatchedFrame;
 use crate::snapshot::model::Frame;
 use crate::snapshot::tables::{StackId, Tables};
 use crate::target::{Addr, Memory, ReadError, Span, View};
@@ -48,9 +47,9 @@ impl Naming {
         &mut self,
         memory: &dyn Memory,
         layout: &Layout,
-        frames: &[WatchedFrame],
+        frames: impl Iterator<Item = RawFrame>,
     ) -> Result<(), ReadError> {
-        let mut codes: Vec<Addr> = frames.iter().filter_map(|frame| Some(frame.frame?.code)).collect();
+        let mut codes: Vec<Addr> = frames.map(|frame| frame.code).collect();
         codes.sort_unstable();
         codes.dedup();
         let spans: Vec<Span> = codes.iter().filter_map(|code| CodeCache::identity(layout, *code)).collect();

@@ -129,6 +129,7 @@ impl WatchedLoop {
         let holder = self.stack.beside(0).and_then(|bytes| word64(bytes, self.holder_within)).and_then(Addr::aligned);
         let Some(holder) = holder.filter(|holder| around.threads.contains_key(holder)) else { return Ok(None) };
         let Some(read) = optional(read_thread_stack(memory, &around.layout, holder))? else { return Ok(None) };
+        self.naming.verify(memory, &around.layout, read.frames.iter().copied())?;
         let mut stack = None;
         for frame in &read.frames {
             match optional(self.naming.stack(memory, &around.layout, tables, stack, frame))? {

@@ -277,7 +277,8 @@ impl WatchedLoop {
         let named = match known {
             Some(named) => named,
             None => {
-                self.naming.verify(memory, layout, self.stack.frames())?;
+                let frames = self.stack.frames().iter().filter_map(|frame| frame.frame);
+                self.naming.verify(memory, layout, frames)?;
                 let Some(named) = optional(self.name_callers(memory, layout, tables, complete))? else {
                     return Ok(None);
                 };
