@@ -11,9 +11,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use support::pythons::{Interpreter, Matrix};
 
-/// Not uvloop: while many short callbacks follow each other there, samples are lost, and about one stall in 500 with them.
-/// That is known and open; `scripts/stall-truth --loop uvloop` shows it.
-const LOOPS: [&str; 1] = ["asyncio"];
+const LOOPS: [&str; 2] = ["asyncio", "uvloop"];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

@@ -35,6 +35,9 @@ const SHOWN: u32 = 3;
 /// LIMIT: places of the current frame that are remembered.
 const C_FRAMES: usize = 32;
 
+/// A thread state is no larger than this.
+const TSTATE: u64 = 4096;
+
 /// LIMIT: frames of one thread, see `python::stack`.
 const MAX_FRAMES: usize = 50_000;
 
@@ -499,9 +502,15 @@ impl StackWatch {
                     let within = (self.tstate.raw() + cframe).checked_sub(self.head.addr.raw())? as usize;
                     let again = word(&self.plan.out, self.plan.head_again? + within)?;
                     let current = word(&self.plan.out, at)?;
+                    let within = noted.raw().wrapping_sub(self.tstate.raw());
                     match Addr::aligned(current) {
                         Some(addr) if Some(again) != head(cframe) => Some(Head::Doubtful(addr)),
-                        _ => Some(Head::of(current)),
+                        Some(addr) => Some(Head::At(addr)),
+                        // Only the note in the thread state itself can say that there is no frame. One on the stack of C that
+                        // says so is one that was left.
+                        // CPython: Include/cpython/pystate.h, root_cframe, 3.11 and 3.12.
+                        None if within < TSTATE => Some(Head::NoFrame),
+                        None => None,
                     }
                 }
             },
