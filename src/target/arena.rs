@@ -1,5 +1,8 @@
 //! Memory for what is read: grows in ever larger pieces, never moves, is given back all at once. Large pieces ask for huge
-//! pages, because a fault for every 4 KiB costs more than copying them. It must not know what is kept in it.
+//! pages, because a fault for every 4 KiB costs more than copying them; and who looks again and again uses the same pieces
+//! again, because new ones have to be cleared by the system each time. It must not know what is kept in it.
+
+use std::cell::RefCell;
 
 use memmap2::{Advice, MmapMut};
 
@@ -14,6 +17,13 @@ const LARGEST: usize = 16 << 20;
 
 /// From this size on a piece is worth huge pages (2 MiB on x86_64).
 const HUGE: usize = 4 << 20;
+
+/// LIMIT: pieces of one thread that wait for their next use; none is larger than [`SECOND`].
+const SPARE: usize = 4;
+
+thread_local! {
+    static SPARES: RefCell<Vec<MmapMut>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Where a part of an arena is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,7 +49,7 @@ pub(super) struct Arena {
 }
 
 impl Arena {
-    /// A new part of `len` bytes (zeros); `None` when the system has no memory for it.
+    /// A new part of `len` bytes, with anything in them; `None` when the system has no memory for it.
     pub(super) fn allocate(&mut self, len: usize) -> Option<(Part, &mut [u8])> {
         if self.pieces.last().is_none_or(|piece| piece.len() - self.used < len) {
             let usual = match &self.pieces[..] {
@@ -50,12 +60,14 @@ impl Arena {
             let size = usual.max(len);
             // Offsets are kept in 32 bits.
             u32::try_from(size).ok()?;
-            let piece = MmapMut::map_anon(size).ok()?;
-            if size >= HUGE {
-                // Only advice: without huge pages everything works, a quarter slower.
-                let _ = piece.advise(Advice::HugePage);
-            }
-            self.pieces.push(piece);
+            let spare = SPARES.with_borrow_mut(|spares| {
+                let position = spares.iter().position(|piece| piece.len() == size)?;
+                Some(spares.swap_remove(position))
+            });
+            self.pieces.push(match spare {
+                Some(piece) => piece,
+                None => new_piece(size)?,
+            });
             self.used = 0;
         }
         let part = Part { piece: self.pieces.len() as u32 - 1, offset: self.used as u32 };
@@ -77,6 +89,29 @@ impl Arena {
     }
 }
 
+impl Drop for Arena {
+    fn drop(&mut self) {
+        // At the end of a thread there are no spares any more.
+        let _ = SPARES.try_with(|spares| {
+            let mut spares = spares.borrow_mut();
+            for piece in self.pieces.drain(..).filter(|piece| piece.len() == SMALLEST || piece.len() == SECOND) {
+                if spares.len() < SPARE {
+                    spares.push(piece);
+                }
+            }
+        });
+    }
+}
+
+fn new_piece(size: usize) -> Option<MmapMut> {
+    let piece = MmapMut::map_anon(size).ok()?;
+    if size >= HUGE {
+        // Only advice: without huge pages everything works, a quarter slower.
+        let _ = piece.advise(Advice::HugePage);
+    }
+    Some(piece)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,7 +122,6 @@ mod tests {
         let mut parts = Vec::new();
         for (number, len) in [4096, 100_000, 4096, 9 << 20, 4096].into_iter().enumerate() {
             let (part, bytes) = arena.allocate(len).unwrap();
-            assert!(bytes.iter().all(|byte| *byte == 0));
             bytes.fill(number as u8 + 1);
             parts.push((part, len, number as u8 + 1));
         }
@@ -95,5 +129,11 @@ mod tests {
             assert!(arena.bytes(part, len).iter().all(|found| *found == byte));
             assert_eq!(arena.bytes(part.at(len - 1), 1), [byte]);
         }
+    }
+
+    #[test]
+    fn a_second_look_uses_the_memory_of_the_first() {
+        let look = || Arena::default().allocate(4096).map(|(_, bytes)| bytes.as_ptr().addr()).unwrap();
+        assert_eq!(look(), look());
     }
 }

@@ -9,12 +9,12 @@
 //! outwards again. For each pair of neighbours the caller is so read before and after its callee. To show a pair
 //! that never was, the caller would have to leave its call, make another one, and be back in the first one in the meantime;
 //! that needs the more steps the further out the pair is, and the time between its two readings grows no faster. A stack
-//! that has never been seen before is believed only when further calls show it again.
+//! whose functions and lines have never been seen together before is believed only when further calls show them again.
 //!
 //! The instruction of the innermost frame is not part of the proof: it moves all the time and only gives the line. Asking
 //! it to stand still would keep idle moments only.
 
-use std::hash::Hasher as _;
+use std::hash::{Hash as _, Hasher as _};
 
 use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 
@@ -29,8 +29,11 @@ use plan::{Link, Plan, decode, header_len, notes_of, pieces_of, word};
 /// LIMIT: calls of one sample that read the whole stack.
 const ATTEMPTS: u32 = 32;
 
-/// Calls in a row that must show a stack which was never seen before.
+/// Calls in a row that must show a stack whose path was never seen before.
 const SHOWN: u32 = 3;
+
+/// Attempts with as few pieces as possible. What moves even faster is met again only by those that read all that was met so far.
+const LEAN_ATTEMPTS: u32 = 8;
 
 /// LIMIT: places of the current frame that are remembered.
 const C_FRAMES: usize = 32;
@@ -41,14 +44,30 @@ const TSTATE: u64 = 4096;
 /// LIMIT: frames of one thread, see `python::stack`.
 const MAX_FRAMES: usize = 50_000;
 
-/// LIMIT: stacks that are known to be possible; then they are shown again to be.
+/// LIMIT: paths that are known to be possible; then they are shown again to be.
 const MAX_KNOWN: usize = 16_384;
-
-/// Samples in which something moved, for which a frame that is no longer in the stack is read on.
-const REMEMBERED: u64 = 8;
 
 /// LIMIT: frames that are remembered beside those of the last stack.
 const MAX_REMEMBERED: usize = 32;
+
+/// How likely it is that a frame is in the next stack, in 256ths, from how often it was in the last ones.
+#[derive(Clone, Copy, Default)]
+struct Worth(u16);
+
+impl Worth {
+    /// Reading a frame for nothing, twice in each call, costs less than missing it, which takes two more calls: up to about
+    /// one in six. What was seen once is so read for two more samples.
+    const ENOUGH: u16 = 48;
+
+    fn used(self) -> Self {
+        Self(self.0 + (256 - self.0) / 3)
+    }
+
+    /// After a sample in which something moved.
+    fn aged(self) -> Self {
+        Self(self.0 - self.0 / 4)
+    }
+}
 
 /// A frame of a sampled stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,13 +109,16 @@ pub struct StackWatch {
     frames: Vec<WatchedFrame>,
     /// Fingerprint of `frames`.
     fingerprint: u64,
+    /// Paths that are possible.
     known: FxHashSet<u64>,
-    /// Frames that are read with each call, and the sample that used them last.
-    remembered: FxHashMap<Addr, (Link, u64)>,
+    /// Frames that are read with each call.
+    remembered: FxHashMap<Addr, (Link, Worth)>,
+    /// Frames that the last attempt led to.
+    met: Vec<Addr>,
+    /// All frames that were met are read, not only those that may well be met again.
+    is_wide: bool,
     /// The current frame of the last call, from which the order of the frames follows.
     current: Option<Addr>,
-    /// Samples in which something had moved.
-    samples: u64,
     /// For the frames of this code object, so many locals are read with the header.
     wanted_locals: Option<(Addr, u32)>,
     torn: u64,
@@ -142,8 +164,9 @@ impl StackWatch {
             fingerprint: 0,
             known: FxHashSet::default(),
             remembered: FxHashMap::default(),
+            met: Vec::new(),
+            is_wide: false,
             current: None,
-            samples: 0,
             wanted_locals: None,
             torn: 0,
             calls: 0,
@@ -174,7 +197,7 @@ impl StackWatch {
         &self.frames
     }
 
-    /// Equal for two complete samples with the same frames at the same instructions, but for the innermost instruction.
+    /// Equal for two complete samples of the same functions at the same instructions, but for the innermost instruction.
     pub fn fingerprint(&self) -> u64 {
         self.fingerprint
     }
@@ -208,64 +231,71 @@ impl StackWatch {
             self.plan.given = (beside.to_vec(), amid.to_vec());
             self.plan.stale = true;
         }
-        let mut doubtful = (0, 0);
+        let (mut doubtful, mut sampled) = ((0, 0), None);
         for number in 0..ATTEMPTS {
-            let attempt = self.attempt(memory, layout)?;
-            // As long as nothing moves, nothing grows old.
-            if number == 0 && !matches!(attempt, Attempt::Whole { same: true }) {
-                self.samples += 1;
-                self.tidy();
-            }
-            match attempt {
+            self.is_wide = number >= LEAN_ATTEMPTS;
+            match self.attempt(memory, layout)? {
+                // As long as nothing moves, nothing grows old.
                 Attempt::Whole { same: true } => return Ok(Sampled::Complete { same: true }),
                 Attempt::Whole { same: false } => {
-                    let fingerprint = fingerprint(&self.links);
-                    let seen = if doubtful.0 == fingerprint { doubtful.1 + 1 } else { 1 };
-                    if self.known.contains(&fingerprint) || seen == SHOWN {
-                        self.accept(fingerprint);
-                        return Ok(Sampled::Complete { same: false });
+                    let (path, frames) = fingerprints(layout, &self.links);
+                    let seen = if doubtful.0 == frames { doubtful.1 + 1 } else { 1 };
+                    if self.known.contains(&path) || seen == SHOWN {
+                        self.accept(path);
+                        sampled = Some(Sampled::Complete { same: false });
+                        break;
                     }
-                    doubtful = (fingerprint, seen);
+                    doubtful = (frames, seen);
                     self.keep_outer(0);
                 }
                 Attempt::Torn => self.torn += 1,
                 Attempt::Unknown(addr) => self.probe(memory, layout, addr)?,
             }
         }
+        let sampled = sampled.unwrap_or_else(|| self.give_up());
+        self.tidy();
+        Ok(sampled)
+    }
+
+    /// What held of all the attempts.
+    fn give_up(&mut self) -> Sampled {
         if self.best.is_empty() {
-            return Ok(Sampled::Lost);
+            return Sampled::Lost;
         }
         self.frames.clear();
         self.frames.extend(self.best.iter().map(Link::watched));
         self.last.clear();
-        self.remembered.extend(self.best.iter().map(|link| (link.addr, (*link, self.samples))));
-        Ok(Sampled::Partial)
+        remember(&mut self.remembered, &self.best);
+        Sampled::Partial
     }
 
-    fn accept(&mut self, fingerprint: u64) {
+    fn accept(&mut self, path: u64) {
         if self.known.len() >= MAX_KNOWN {
             self.known.clear();
         }
-        self.known.insert(fingerprint);
-        self.fingerprint = fingerprint;
+        self.known.insert(path);
+        self.fingerprint = path;
         self.frames.clear();
         self.frames.extend(self.links.iter().map(Link::watched));
         std::mem::swap(&mut self.last, &mut self.links);
-        self.remembered.extend(self.last.iter().map(|link| (link.addr, (*link, self.samples))));
+        remember(&mut self.remembered, &self.last);
     }
 
-    /// Forgets frames that no sample has used for some time. Every frame that is read makes a call longer, and the longer
-    /// it takes the less of it holds together: so this is done whether or not samples succeed.
+    /// Forgets frames that will hardly be met again. Every frame that is read makes a call longer, and the longer it takes the
+    /// less of it holds together: so this is done whether or not samples succeed.
     fn tidy(&mut self) {
-        let (now, before) = (self.samples, self.remembered.len());
-        self.remembered.retain(|_, (_, used)| *used + REMEMBERED >= now);
+        let before = self.remembered.len();
+        self.remembered.retain(|_, (_, worth)| {
+            *worth = worth.aged();
+            worth.0 >= Worth::ENOUGH
+        });
         let limit = self.frames.len() + MAX_REMEMBERED;
         if self.remembered.len() > limit {
-            let mut latest: Vec<u64> = self.remembered.values().map(|(_, used)| *used).collect();
-            latest.sort_unstable_by_key(|used| std::cmp::Reverse(*used));
-            let (oldest, stack) = (latest[limit], self.depths());
-            // Of one age all go together, but for those of the stack that was seen last.
-            self.remembered.retain(|addr, (_, used)| *used > oldest || stack.contains_key(addr));
+            let mut worths: Vec<u16> = self.remembered.values().map(|(_, worth)| worth.0).collect();
+            worths.sort_unstable_by_key(|worth| std::cmp::Reverse(*worth));
+            let (least, stack) = (worths[limit], self.depths());
+            // Of one worth all go together, but for those of the stack that was seen last.
+            self.remembered.retain(|addr, (_, worth)| worth.0 > least || stack.contains_key(addr));
         }
         self.plan.stale |= self.remembered.len() != before;
     }
@@ -401,15 +431,20 @@ impl StackWatch {
         self.outer.extend_from_slice(now);
     }
 
-    /// Looks at frames that no piece holds, until the links lead to one that does, and reads them from now on.
+    /// Looks at frames that no piece holds, until the links lead to one that does, and reads them from now on: until this
+    /// sample is taken, and longer if they turn out to be in the stack.
     fn probe(&mut self, memory: &dyn Memory, layout: &Layout, addr: Addr) -> Result<(), ReadError> {
         let mut next = Some(addr);
         let mut bytes = [0; FRAME_OBJECT_HEADER];
         let len = header_len(layout);
+        self.met.clear();
+        self.plan.stale = true;
         for _ in 0..MAX_FRAMES {
-            let Some(addr) = next.filter(|addr| !self.plan.has(*addr)) else { break };
-            if self.remembered.contains_key(&addr) {
-                break;
+            let Some(addr) = next.filter(|addr| !self.plan.has(*addr) && !self.met.contains(addr)) else { break };
+            self.met.push(addr);
+            if let Some((link, _)) = self.remembered.get(&addr) {
+                next = Addr::aligned(link.previous);
+                continue;
             }
             match memory.read(addr, &mut bytes[..len]) {
                 Ok(()) => {}
@@ -417,8 +452,7 @@ impl StackWatch {
                 Err(_) => break,
             }
             let Some(link) = decode(layout, addr, &bytes[..len]) else { break };
-            self.remembered.insert(addr, (link, self.samples));
-            self.plan.stale = true;
+            self.remembered.insert(addr, (link, Worth::default()));
             next = Addr::aligned(link.previous);
         }
         Ok(())
@@ -426,9 +460,13 @@ impl StackWatch {
 
     fn make_plan(&mut self, layout: &Layout) {
         let depths = self.depths();
-        // Frames that are not in the stack any more may be the next to be called.
-        let depth = |link: &Link| depths.get(&link.addr).copied().unwrap_or(0);
-        let frames: Vec<(usize, Link)> = self.remembered.values().map(|(link, _)| (depth(link), *link)).collect();
+        // Frames that are not in the stack any more may be the next to be called; of those that were met on the way to this
+        // stack only the ones in it count.
+        let kept = self.remembered.values().filter_map(|(link, worth)| match depths.get(&link.addr) {
+            Some(depth) => Some((*depth, *link)),
+            None => (self.is_wide || worth.0 > 0 || self.met.contains(&link.addr)).then_some((0, *link)),
+        });
+        let frames: Vec<(usize, Link)> = kept.collect();
         let (mut pieces, windows) = pieces_of(layout, frames, self.wanted_locals);
         // The pieces next to the middle, on both sides of it.
         let core = windows.len().max(1);
@@ -574,18 +612,36 @@ impl Head {
     }
 }
 
-fn fingerprint(links: &[Link]) -> u64 {
-    let mut hasher = FxHasher::default();
+/// These frames were met.
+fn remember(remembered: &mut FxHashMap<Addr, (Link, Worth)>, links: &[Link]) {
+    for link in links {
+        let entry = remembered.entry(link.addr).or_insert((*link, Worth::default()));
+        *entry = (*link, entry.1.used());
+    }
+}
+
+/// What tells one way through the program from another, and what tells one stack from another: many tasks go the same way,
+/// each with frames of its own.
+fn fingerprints(layout: &Layout, links: &[Link]) -> (u64, u64) {
+    let (mut path, mut frames) = (FxHasher::default(), FxHasher::default());
     for (position, link) in links.iter().enumerate() {
-        hasher.write_u64(link.addr.raw());
-        hasher.write_u64(link.previous);
-        if let Some(frame) = link.frame {
-            hasher.write_u64(frame.code.raw());
-            hasher.write_u64(frame.generator.map_or(0, Addr::raw));
-            if position > 0 {
-                std::hash::Hash::hash(&frame.instruction, &mut hasher);
-            }
+        frames.write_u64(link.addr.raw());
+        frames.write_u64(link.previous);
+        let Some(frame) = link.frame else {
+            path.write_u64(0);
+            continue;
+        };
+        let generator = frame.generator.map_or(0, Addr::raw);
+        frames.write_u64(generator);
+        path.write_u64(frame.code.raw());
+        // A frame object only knows its code's name, its generator may have another.
+        let is_object = matches!(layout.frames, Frames::Objects(_));
+        path.write_u64(if is_object { generator } else { u64::from(generator != 0) });
+        if position > 0 {
+            frame.instruction.hash(&mut path);
         }
     }
-    hasher.finish()
+    let path = path.finish();
+    frames.write_u64(path);
+    (path, frames.finish())
 }

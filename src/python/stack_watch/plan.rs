@@ -9,8 +9,12 @@ use crate::python::frame::{
 use crate::python::layout::{Frames, GeneratorFrame, Layout};
 use crate::target::{Addr, ReadError, Span};
 
-/// Bytes between two frames up to which they are read as one piece: what a further piece costs.
-const GAP: u64 = 1024;
+/// Bytes between two frames up to which they are read as one piece: what a further piece costs. A line of memory that the
+/// target has just written costs more than one that lies still, both us and the target.
+const GAP: u64 = 256;
+
+/// Bytes that are read behind the last frame of the thread's own stack: the next one to be called will lie there.
+const AHEAD: u64 = 512;
 
 const PAGE: u64 = 4096;
 
@@ -178,8 +182,7 @@ pub(super) fn merge_in_order(spans: &[Span]) -> Vec<Span> {
         if let Some(last) = merged.last_mut() {
             let (start, end) = (last.addr.raw(), last.addr.raw() + last.len as u64);
             let (other, other_end) = (span.addr.raw(), span.addr.raw() + span.len as u64);
-            let same_page = (start.min(other) / PAGE) == (end.max(other_end) - 1) / PAGE;
-            if same_page || (other + GAP >= start && other <= end + GAP) {
+            if other + GAP >= start && other <= end + GAP {
                 let start = last.addr.min(span.addr);
                 *last = Span::new(start, (end.max(other_end) - start.raw()) as usize);
                 continue;
@@ -217,10 +220,11 @@ pub(super) fn pieces_of(
     let elsewhere: Vec<Span> = elsewhere.iter().map(|(_, link)| span(link)).collect();
     let mut on_stack: Vec<Span> = on_stack.iter().map(|(_, link)| span(link)).collect();
     on_stack.sort_by_key(|span| span.addr);
-    // What is called next will lie behind the last frame, and the rest of the page costs nothing.
     let windows = merge_in_order(&on_stack).into_iter().map(|window| {
         let end = window.addr.raw() + window.len as u64;
-        Span::new(window.addr, (end.next_multiple_of(PAGE) - window.addr.raw()) as usize)
+        // Not into the next page, which may not be there.
+        let ahead = AHEAD.min(end.next_multiple_of(PAGE) - end);
+        Span::new(window.addr, window.len + ahead as usize)
     });
     (merge_in_order(&elsewhere), windows.collect())
 }

@@ -106,7 +106,7 @@ impl LoopWatch {
             match self.loops.iter().position(|old| old.is_the_same_as(&new)) {
                 Some(position) => {
                     let mut old = self.loops.swap_remove(position);
-                    old.renew(new);
+                    old.renew(new, memory, &self.around.layout)?;
                     kept.push(old);
                 }
                 None => kept.push(new),

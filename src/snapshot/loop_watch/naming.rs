@@ -18,7 +18,7 @@ use crate::target::{Addr, Memory, ReadError, Span, View};
 ///
 /// INVARIANT: what is kept by the address of a code object is used only as long as that object's names, first line and line
 /// table are the ones that were read ([`CodeCache::identity`]); who owns this calls [`Naming::verify`] for every stack that is
-/// new, and [`Naming::forget`] now and then.
+/// new, and [`Naming::still_holds`] now and then.
 #[derive(Default)]
 pub(super) struct Naming {
     pub(super) caches: Caches,
@@ -32,7 +32,7 @@ pub(super) struct Naming {
 
 impl Naming {
     /// Forgets everything that is known by address.
-    pub(super) fn forget(&mut self) {
+    fn forget(&mut self) {
         *self = Self::default();
     }
 
@@ -49,7 +49,15 @@ impl Naming {
         layout: &Layout,
         frames: impl Iterator<Item = RawFrame>,
     ) -> Result<(), ReadError> {
-        let mut codes: Vec<Addr> = frames.map(|frame| frame.code).collect();
+        self.check(memory, layout, frames.map(|frame| frame.code).collect()).map(|_| ())
+    }
+
+    /// The same for all code objects that are known; whether nothing had to be forgotten.
+    pub(super) fn still_holds(&mut self, memory: &dyn Memory, layout: &Layout) -> Result<bool, ReadError> {
+        self.check(memory, layout, self.identities.keys().copied().collect())
+    }
+
+    fn check(&mut self, memory: &dyn Memory, layout: &Layout, mut codes: Vec<Addr>) -> Result<bool, ReadError> {
         codes.sort_unstable();
         codes.dedup();
         let spans: Vec<Span> = codes.iter().filter_map(|code| CodeCache::identity(layout, *code)).collect();
@@ -78,7 +86,7 @@ impl Naming {
         if changed {
             self.forget();
         }
-        Ok(())
+        Ok(!changed)
     }
 
     /// The number of the stack that has this frame as its innermost; `caller` itself for a frame of the interpreter's own.

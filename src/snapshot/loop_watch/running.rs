@@ -13,7 +13,7 @@ use crate::snapshot::model::Frame;
 use crate::snapshot::tables::TaskInfo;
 use crate::target::{Addr, Memory, ReadError, Span, View};
 
-/// Bytes of a name's object that must be unchanged for the name to be the same: more than most names have.
+/// LIMIT: bytes of a name that must be unchanged for the name to be the same.
 const NAME: usize = 96;
 
 /// A task that was seen running.
@@ -21,6 +21,8 @@ const NAME: usize = 96;
 pub(super) struct RunningTask {
     addr: Addr,
     coroutine: Addr,
+    /// What the coroutine runs; `None` where it was not on the stack.
+    code: Option<Addr>,
     pub(super) info: TaskInfo,
     /// Pieces that say whether it is still the same task, and their bytes: its coroutine and name, and the name's object.
     identity: Vec<(Span, Vec<u8>)>,
@@ -55,8 +57,12 @@ impl RunningTask {
         self.coroutine
     }
 
-    pub(super) fn is(&self, task: Option<Addr>, root: Option<Addr>) -> bool {
-        task.is_none_or(|task| task == self.addr) && root.is_none_or(|root| root == self.coroutine)
+    /// Whether it is this task, whose outermost coroutine is that of `root`.
+    pub(super) fn is(&self, task: Option<Addr>, root: Option<&RawFrame>) -> bool {
+        let is_root = |frame: &RawFrame| {
+            frame.generator == Some(self.coroutine) && self.code.is_none_or(|code| code == frame.code)
+        };
+        task.is_none_or(|task| task == self.addr) && root.is_none_or(is_root)
     }
 }
 
@@ -81,7 +87,7 @@ pub(super) fn find_running_task(
 ) -> Result<Option<RunningTask>, ReadError> {
     let (mut view, mut caches) = (View::new(memory), Caches::default());
     let mut reader = Reader::new(&mut view, &around.layout, &mut caches);
-    let root = traces.frames.iter().find_map(|frame| frame.generator);
+    let root = traces.frames.iter().find(|frame| frame.generator.is_some());
     let believed = |reader: &mut Reader<'_, '_>, addr: Option<Addr>| {
         let Some(addr) = addr else { return Ok(None) };
         let task = optional(read_running(reader, addr, traces.frames))?.flatten();
@@ -115,21 +121,24 @@ fn read_running(
     if record.anchor.is_some() {
         spans.extend(addr.add(first).map(|start| Span::new(start, (last - first) as usize)));
         let name = reader.view.pointer(addr, fields.name)?;
-        spans.extend(name.map(|name| Span::new(name, NAME)));
+        // No further than the object reaches: what lies behind it changes at any time.
+        let len = reader.layout.unicode.ascii_data as usize + record.name.as_deref().map_or(0, str::len).min(NAME);
+        spans.extend(name.map(|name| Span::new(name, len)));
     }
     let mut identity = Vec::with_capacity(spans.len());
     for span in spans {
         identity.push((span, reader.view.bytes(span.addr, span.len)?));
     }
+    let frame = frames.iter().find(|frame| frame.generator == Some(coroutine));
     let info = TaskInfo {
         key: addr.raw(),
         name: record.name.map(Into::into),
-        coroutine: match frames.iter().find(|frame| frame.generator == Some(coroutine)) {
+        coroutine: match frame {
             Some(frame) => optional(first_line_of(reader, frame))?,
             None => None,
         },
     };
-    Ok(Some(RunningTask { addr, coroutine, info, identity }))
+    Ok(Some(RunningTask { addr, coroutine, code: frame.map(|frame| frame.code), info, identity }))
 }
 
 /// What a coroutine is called, and where its function begins.

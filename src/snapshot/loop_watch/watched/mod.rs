@@ -146,21 +146,23 @@ impl WatchedLoop {
             && self.info.thread == other.info.thread
     }
 
-    /// Takes over what was found out anew, and forgets what is known by address.
-    pub(super) fn renew(&mut self, found: Self) {
+    /// Takes over what was found out anew, and forgets what is known by address if a code object is not the one it was.
+    pub(super) fn renew(&mut self, found: Self, memory: &dyn Memory, layout: &Layout) -> Result<(), ReadError> {
         // libuv's time is found by what it says, which is too old while the loop waits for long.
         if !matches!((&self.kind, &found.kind), (Kind::Uv(_), Kind::RunOnce)) {
             self.kind = found.kind;
         }
         (self.gil, self.ready, self.modules) = (found.gil, found.ready, found.modules);
         (self.locked_within, self.holder_within) = (found.locked_within, found.holder_within);
-        self.naming.forget();
-        self.named.clear();
-        self.run_once = None;
-        self.task = None;
-        self.task_again = false;
-        self.tasks.clear();
-        self.stack.forget();
+        if !self.naming.still_holds(memory, layout)? {
+            self.named.clear();
+            self.run_once = None;
+            self.task = None;
+            self.task_again = false;
+            self.tasks.clear();
+            self.stack.forget();
+        }
+        Ok(())
     }
 
     pub(super) fn forget_numbers(&mut self) {
@@ -346,18 +348,20 @@ impl WatchedLoop {
     ) -> Result<Option<RunningTask>, ReadError> {
         let noted_at = around.layout.thread.running_task;
         let noted = noted_at.and_then(|at| self.stack.thread_word(at)).and_then(Addr::aligned);
-        let root = self.stack.frames().iter().rev().find_map(|frame| frame.frame?.generator);
+        let frames = self.stack.frames().iter().rev();
+        let root = frames.filter_map(|frame| frame.frame).find(|frame| frame.generator.is_some());
         if (noted_at.is_some() && noted.is_none()) || (noted_at.is_none() && root.is_none()) {
             return Ok(None);
         }
-        let is_it = |task: &RunningTask| task.is(noted, root);
+        let is_it = |task: &RunningTask| task.is(noted, root.as_ref());
         if self.task.as_ref().is_some_and(is_it) && self.task_is_unchanged(memory)? {
             self.task_again = true;
             return Ok(self.task.clone());
         }
         self.task_again = false;
         self.task = None;
-        if let Some(known) = root.and_then(|root| self.tasks.get(&root)).filter(|task| is_it(task))
+        let known = root.and_then(|root| self.tasks.get(&root.generator?));
+        if let Some(known) = known.filter(|task| is_it(task))
             && known.is_still_there(memory)?
         {
             self.task = Some(known.clone());
