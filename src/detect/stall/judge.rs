@@ -160,7 +160,13 @@ fn starved_ns(open: &Open, total: u64) -> Option<u64> {
         _ => return None,
     };
     // The kernel was looked at for a part of the time: that part speaks for the whole.
-    Some((starved as f64 * total as f64 / window as f64) as u64)
+    let in_total = |part: u64| (part as f64 * total as f64 / window as f64) as u64;
+    // The kernel counts a wait for a processor when it is over. What lasts longer shows as time in which the thread was
+    // ready to run and did not.
+    let is_ready = |share: &Share| matches!(share.state, State::Running { .. });
+    let ready = open.all.shares().filter(is_ready).fold(0, |sum: u64, share| sum.saturating_add(share.ns));
+    let idle = open.clocks.run_ns().map_or(0, |ran| ready.saturating_sub(in_total(ran)));
+    Some(in_total(starved).max(idle))
 }
 
 /// Nanoseconds on a processor since the last look before the iteration, which may have been long before it.
