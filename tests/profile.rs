@@ -91,12 +91,12 @@ fn short_iterations_that_were_not_seen_count_in_the_percentiles() {
     let info = watch.tables.loops()[0].clone();
     // At one sample a millisecond, one of ten iterations of 0.1 ms is seen, and each of 50 ms.
     for _ in 0..30 {
-        watch.profile.iteration(&info, Iteration { at_least_ns: MS / 10, at_most_ns: Some(MS / 10) });
+        watch.profile.iteration(&info, Iteration { start_ns: 0, at_least_ns: MS / 10, at_most_ns: Some(MS / 10) });
     }
     for _ in 0..20 {
-        watch.profile.iteration(&info, Iteration { at_least_ns: 49 * MS, at_most_ns: Some(51 * MS) });
+        watch.profile.iteration(&info, Iteration { start_ns: 0, at_least_ns: 49 * MS, at_most_ns: Some(51 * MS) });
     }
-    watch.profile.iteration(&info, Iteration { at_least_ns: 300 * MS, at_most_ns: None });
+    watch.profile.iteration(&info, Iteration { start_ns: 0, at_least_ns: 300 * MS, at_most_ns: None });
     let lag = watch.profile.loops()[0].lag().unwrap();
     assert!(lag.p90_ns.abs_diff(MS / 10) < MS / 50, "{lag:?}");
     assert!(lag.p99_ns.abs_diff(50 * MS) < MS, "{lag:?}");

@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::chains::{Chains, Link};
 use super::coroutines::{CoroutineId, Coroutines};
+use super::edges::Edges;
 use super::live::{Doing, Live, LiveTasks};
 use super::names::{NameId, Names, fold_digits};
 use super::stacks::{KeptStack, Stacks};
@@ -54,6 +55,7 @@ pub(super) struct Tasks {
     pub(super) coroutines: Coroutines,
     pub(super) weights: Weights,
     pub(super) waits: Waits,
+    pub(super) edges: Edges,
     live: LiveTasks,
     /// Tasks that were seen to run since the last look.
     ran: BTreeSet<u64>,
@@ -351,6 +353,23 @@ impl Tasks {
             }
         };
         self.spread(key, stack, leaf, rest_ns, stays);
+        if matches!(leaf, Leaf::Wait { .. }) {
+            self.count_edges(key, rest_ns, stays);
+        }
+    }
+
+    /// A task waited for so long for those that it awaits.
+    fn count_edges(&mut self, key: u64, time_ns: u64, stays: u64) {
+        /// LIMIT: awaited tasks that are asked what they are made of; those of one gather are mostly of one coroutine.
+        const AWAITED: usize = 1_000;
+        let Some(live) = self.live.get(key) else { return };
+        let awaited = live.awaits.iter().take(AWAITED).filter_map(|key| Some(self.live.get(*key)?.coroutine));
+        let mut awaited: Vec<CoroutineId> = awaited.collect();
+        awaited.sort_unstable();
+        awaited.dedup();
+        for coroutine in awaited {
+            self.edges.add(live.coroutine, coroutine, time_ns, stays);
+        }
     }
 
     /// How long a task was seen to stay as it was: up to a look at `seen_ns`.
