@@ -81,12 +81,12 @@ impl Profile {
         self.timeline.iteration(number, iteration.start_ns, iteration.at_least_ns);
     }
 
-    /// The tables of a source begin anew: its numbers from before mean something else from now on, and the next look at the
-    /// tasks names all of them.
+    /// The tables of a source begin anew: its numbers from before mean something else from now on. If the next look at the
+    /// tasks names as many as there are, others are no more.
     pub fn begins_anew(&mut self, source: Source) {
         self.tasks.stacks.forget(source);
         if source == Source::Tasks {
-            self.tasks.next_look_lists_all();
+            self.tasks.next_look_may_list_all();
         }
     }
 

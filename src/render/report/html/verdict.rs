@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::detect::analysis::Found;
-use crate::render::label;
 use crate::render::report::{Report, words};
 use crate::render::text::plural;
 use crate::snapshot::model::Severity;
@@ -62,15 +61,17 @@ fn of_stalls(report: &Report<'_>) -> (String, Level) {
 
 fn of_findings(findings: &[Found]) -> Vec<String> {
     let mut by_rule: BTreeMap<&str, u64> = BTreeMap::new();
-    for found in findings {
+    for found in findings.iter().filter(|found| found.finding.finding.severity > Severity::Info) {
+        let rule = found.finding.finding.rule;
         // A finding can be about many tasks.
-        *by_rule.entry(found.finding.finding.rule).or_default() += found.tasks.len().max(1) as u64;
+        *by_rule.entry(rule).or_default() += found.tasks.len().max(1) as u64;
     }
     let words = |(rule, count): (&str, u64)| match rule {
         "orphaned-task" => plural(count, "orphaned task"),
         "exception-never-retrieved" => plural(count, "exception") + " never retrieved",
         "await-cycle" => plural(count, "task") + " in a deadlock",
-        rule => format!("{rule} {}", label::count(count)),
+        "blocking-call" => "a loop that was blocked at the last look".into(),
+        _ => plural(count, "other finding"),
     };
     by_rule.into_iter().map(words).collect()
 }

@@ -235,6 +235,12 @@ function loopName(one) {
   return one.class + (one.thread === null ? "" : " in thread " + one.thread) + (one.thread_name ? " (" + one.thread_name + ")" : "");
 }
 
+// Between two looks there are as many tasks as at the one before, as far as anybody knows.
+function held(values) {
+  let last = -1;
+  return values.map((value) => (last = value < 0 ? last : value));
+}
+
 function drawTime() {
   const into = body("time");
   if (!data.loops.length) {
@@ -268,8 +274,8 @@ function drawTime() {
   if (timeline.tasks.length) {
     const bins = { width_us: timeline.width_us, tasks: timeline.tasks, born: timeline.born, ended: timeline.ended };
     const born = timeline.born.reduce((sum, value) => sum + value, 0);
-    const { whole, look } = chart("Tasks of the process", plural(born, "birth") + " seen while it was watched", bins, [],
-      [numberPanel("tasks", timeline.tasks, timeline.width_us, "area"), numberPanel("born", timeline.born, timeline.width_us, "born")]);
+    const { whole, look } = chart("Tasks of the process", "as of each look; " + plural(born, "birth") + " seen while it was watched", bins, [],
+      [numberPanel("tasks", held(timeline.tasks), timeline.width_us, "area"), numberPanel("born", timeline.born, timeline.width_us, "born")]);
     into.append(whole);
     look();
   }
