@@ -10,7 +10,7 @@ use crate::profile::{By, Label, Profile};
 use crate::render::{flamegraph, label};
 
 /// LIMIT: nodes of one graph; the heaviest are kept.
-const NODES: usize = 4_000;
+const NODES: usize = 8_000;
 
 /// LIMIT: levels of one graph.
 const LEVELS: usize = 300;

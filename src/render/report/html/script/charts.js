@@ -90,7 +90,7 @@ function numberPanel(name, values, widthUs, style) {
   const most = values.reduce((so_far, value) => Math.max(so_far, value), 0);
   return { height: 34, draw: (parts, scale, top, base) => {
     label(parts, name, top + 9, true);
-    label(parts, "max " + (most >= 1e5 ? most.toExponential(0) : count(most)), top + 21);
+    label(parts, "≤ " + (most >= 1e6 ? most.toExponential(0) : count(most)), top + 21);
     const cells = columns(values, widthUs, scale).filter(([, , value]) => value > 0);
     parts.push(svg("path", { class: style, d: bars(cells, base, (value) => (value / Math.max(1, most)) * (base - top)) }));
   } };
@@ -274,8 +274,8 @@ function drawTime() {
   if (timeline.tasks.length) {
     const bins = { width_us: timeline.width_us, tasks: timeline.tasks, born: timeline.born, ended: timeline.ended };
     const born = timeline.born.reduce((sum, value) => sum + value, 0);
-    const { whole, look } = chart("Tasks of the process", "as of each look; " + plural(born, "birth") + " seen while it was watched", bins, [],
-      [numberPanel("tasks", held(timeline.tasks), timeline.width_us, "area"), numberPanel("born", timeline.born, timeline.width_us, "born")]);
+    const { whole, look } = chart("Tasks of the process", "as of each look; " + (born ? plural(born, "birth") : "no birth") + " seen while it was watched", bins, [],
+      [numberPanel("tasks", held(timeline.tasks), timeline.width_us, "area"), born > 0 && numberPanel("born", timeline.born, timeline.width_us, "born")].filter(Boolean));
     into.append(whole);
     look();
   }

@@ -41,6 +41,7 @@ function plural(number, noun) {
 
 // Three digits, since more are not known: as the report in text says it.
 function duration(us) {
+  if (us === 0) return "0 ms";
   const ms = us / 1e3;
   if (us < 1e4) return ms.toFixed(2) + " ms";
   if (us < 1e5) return ms.toFixed(1) + " ms";

@@ -18,7 +18,8 @@ function layOut(flame) {
       parent.left--;
     }
     open.push(number);
-    while (open.length && nodes[open[open.length - 1]].left === 0) open.pop();
+    // What is from a node up to its end is in it.
+    while (open.length && nodes[open[open.length - 1]].left === 0) nodes[open.pop()].end = number + 1;
   });
   for (const node of nodes) {
     if (node.label >= 0) {
@@ -47,7 +48,7 @@ function flameGraph(flame) {
   let width = 0;
 
   const words = (node) => node.words + ": " + duration(node.time) + ", " + percent(node.time / total) + " of all";
-  const isIn = (node) => node.x >= nodes[zoom].x && node.x + node.time <= nodes[zoom].x + nodes[zoom].time;
+  const isIn = (number) => number >= zoom && number < nodes[zoom].end;
 
   function draw(now) {
     width = now;
@@ -60,7 +61,7 @@ function flameGraph(flame) {
     let deepest = 0;
     nodes.forEach((node, number) => {
       const isAbove = above.has(number);
-      if (!isAbove && (node.depth < base.depth || !isIn(node) || (node.depth === base.depth && number !== zoom))) return;
+      if (!isAbove && !isIn(number)) return;
       const x = isAbove ? 0 : (node.x - base.x) * scale;
       const wide = isAbove ? width : node.time * scale;
       if (wide < 0.7) return;
@@ -172,7 +173,7 @@ function flameGraph(flame) {
   const table = el("details", null, el("summary", null, "The same as a table"));
   table.addEventListener("toggle", () => table.open && table.childElementCount === 1 && table.append(flameTable(nodes, total)));
   const whole = el("div", { class: "flame-graph" }, el("div", { class: "tools" }, search, reset, found), view, status,
-    flame.pruned > 0 && el("p", { class: "muted" }, plural(flame.pruned, "small box") .replace("boxs", "boxes") + " left out; their time is in (pruned)."), table);
+    flame.pruned > 0 && el("p", { class: "muted" }, plural(flame.pruned, "small frame") + " left out; their time is in (pruned)."), table);
   drawnToWidth(view, draw).look();
   return whole;
 }

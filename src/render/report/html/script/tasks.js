@@ -108,15 +108,15 @@ function drawAwaits() {
   const picture = graphPicture(nodes);
   if (picture) into.append(picture);
   const most = Math.max(1, ...[...nodes.values()].map((one) => one.time));
-  const line = (words, isFrame, number, time, waits) => {
+  const line = (words, isFrame, number, time, waits, badge) => {
     const bar = el("i");
     bar.style.width = (100 * time) / most + "%";
-    return el("span", { class: "edge" }, el("span", null, isFrame ? frameNode(number) : words, waits !== null && el("span", { class: "muted" }, " · " + plural(waits, "wait"))),
+    return el("span", { class: "edge" }, el("span", null, isFrame ? frameNode(number) : words, waits !== null && el("span", { class: "muted" }, " · " + plural(waits, "wait")), badge && [" ", el("span", { class: "badge" }, badge)]),
       el("span", { class: "bar-bg", "aria-hidden": "true" }, bar), el("span", { class: "num t" }, duration(time)));
   };
   const branch = (number, time, waits, path, open) => {
     const one = nodes.get(number);
-    if (path.includes(number)) return el("li", { class: "leaf" }, line(null, true, number, time, waits), el("span", { class: "badge" }, "see above"));
+    if (path.includes(number)) return el("li", { class: "leaf" }, line(null, true, number, time, waits, "see above"));
     const below = el("ul");
     const details = el("details", null, el("summary", null, line(null, true, number, time, waits)), below);
     const prepare = () => {
