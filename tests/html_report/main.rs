@@ -329,6 +329,64 @@ fn a_browser_draws_it_and_obeys_the_keyboard() {
     assert_eq!(browser.complaints(), Vec::<Value>::new());
 }
 
+/// Elements whose own text stands out from what is behind it by less than WCAG's AA asks, and headings that skip a level.
+const UNREADABLE: &str = r#"(() => {
+  const parse = (color) => (color.match(/[\d.]+/g) || []).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((c) => c / 255).map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, at) => sum + c * [0.2126, 0.7152, 0.0722][at], 0);
+  const behind = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const color = parse(getComputedStyle(at).backgroundColor);
+      if (color.length === 3 || color[3] === 1) return color;
+    }
+    return [255, 255, 255];
+  };
+  const found = new Set();
+  for (const element of document.querySelectorAll("body *")) {
+    if (element.closest("svg, script, noscript") || !element.checkVisibility()) continue;
+    if (![...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim())) continue;
+    const style = getComputedStyle(element);
+    const size = parseFloat(style.fontSize);
+    const needed = size >= 24 || (size >= 18.66 && style.fontWeight >= 700) ? 3 : 4.5;
+    const [one, other] = [light(parse(style.color)), light(behind(element))].sort((a, b) => b - a);
+    if ((one + 0.05) / (other + 0.05) < needed && !element.disabled) found.add(element.tagName + "." + element.className + " " + style.color);
+  }
+  let level = 0;
+  for (const heading of document.querySelectorAll("h1, h2, h3, h4, h5, h6")) {
+    const now = Number(heading.tagName[1]);
+    if (now > level + 1) found.add("level " + now + " after " + level + ": " + heading.textContent);
+    level = now;
+  }
+  return [...found];
+})()"#;
+
+#[test]
+fn a_browser_shows_it_readably_by_day_and_by_night() {
+    let Some(mut browser) = browser::start() else { return };
+    let analysis = story::analysis(true);
+    let mut sources = Sources::default();
+    for wanted in html::wanted(&Report { analysis: &analysis, complete: true }) {
+        let lines = vec!["def f():".into(), "    pass".into()];
+        sources.add(&wanted, Excerpt { first: wanted.line, lines, changed: false });
+    }
+    let (_folder, path) = written("report.html", &page_with(&analysis, &sources));
+    browser.open(&path);
+    browser.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))");
+    browser.evaluate("document.querySelectorAll('[aria-expanded=false]').forEach((one) => one.click())");
+    for theme in ["light", "dark"] {
+        let features = serde_json::json!([{ "name": "prefers-color-scheme", "value": theme }]);
+        browser.call("Emulation.setEmulatedMedia", serde_json::json!({ "features": features }));
+        let theme_now =
+            "new Promise((done) => requestAnimationFrame(() => done(document.documentElement.dataset.theme)))";
+        assert_eq!(browser.evaluate(theme_now), theme);
+        assert_eq!(browser.evaluate(UNREADABLE), serde_json::json!([]), "{theme}");
+    }
+    for (times, theme) in [(1, "light"), (2, "dark"), (3, "dark")] {
+        browser.evaluate("document.getElementById('theme').click()");
+        assert_eq!(browser.evaluate("document.documentElement.dataset.theme"), theme, "after {times}");
+    }
+}
+
 #[test]
 fn a_browser_runs_nothing_that_a_name_says() {
     let Some(mut browser) = browser::start() else { return };

@@ -180,7 +180,8 @@ function drawnToWidth(element, draw) {
     if (now > 0 && now !== width) draw((width = now));
   };
   new ResizeObserver(look).observe(element);
-  return { look, again: () => width > 0 && draw(width) };
+  // To be called once it is in the page, where it has a width.
+  return { look };
 }
 
 function swatch(variable) {

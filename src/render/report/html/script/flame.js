@@ -174,8 +174,7 @@ function flameGraph(flame) {
   table.addEventListener("toggle", () => table.open && table.childElementCount === 1 && table.append(flameTable(nodes, total)));
   const whole = el("div", { class: "flame-graph" }, el("div", { class: "tools" }, search, reset, found), view, status,
     flame.pruned > 0 && el("p", { class: "muted" }, plural(flame.pruned, "small frame") + " left out; their time is in (pruned)."), table);
-  drawnToWidth(view, draw).look();
-  return whole;
+  return { whole, look: drawnToWidth(view, draw).look };
 }
 
 // By label: own time, and time with all that is below. One that is below itself counts once.
@@ -228,12 +227,10 @@ function drawFlames() {
     if (!flame.nodes.length || !flame.total_us) holder.append(el("p", { class: "muted" }, "Nothing of this kind was seen."));
     else if (made_one) holder.append(made_one);
     else {
-      // In the page first: it is drawn to the width that it has there.
-      const place = el("div");
-      holder.append(place);
-      const graph = flameGraph(flame);
-      place.replaceWith(graph);
-      made.set(name, graph);
+      const { whole, look } = flameGraph(flame);
+      holder.append(whole);
+      made.set(name, whole);
+      look();
     }
   }
   const legend = [["--k3", "task, callback"], ["--k0", "own code"], ["--k1", "installed package"], ["--k2", "Python’s library"], ["--k4", "what is waited for"], ["--k5", "other"]];

@@ -72,8 +72,8 @@ function coroutineParts(one) {
     el("p", null, el("b", { class: "num" }, duration(run.run_us)), " in " + plural(run.samples, "sample")), stackOf(run.stack, null, run.torn, undefined)));
   return el("div", null,
     el("p", { class: "muted" }, "At most " + plural(one.most_alive, "task") + " at one look" + (one.longest_task === null ? "" : "; longest wait: task " + text(one.longest_task)) + (one.unknown_us ? "; " + duration(one.unknown_us) + " not known" : "")),
-    runs.length > 0 && [el("h4", null, "What they ran"), el("ul", null, runs), one.more_runs > 0 && el("p", { class: "muted" }, plural(one.more_runs, "more place"))],
-    waits.length > 0 && [el("h4", null, "Longest waits, all tasks together"), el("ul", null, waits), one.more_waits > 0 && el("p", { class: "muted" }, plural(one.more_waits, "more place"))]);
+    runs.length > 0 && [el("h3", null, "What they ran"), el("ul", null, runs), one.more_runs > 0 && el("p", { class: "muted" }, plural(one.more_runs, "more place"))],
+    waits.length > 0 && [el("h3", null, "Longest waits, all tasks together"), el("ul", null, waits), one.more_waits > 0 && el("p", { class: "muted" }, plural(one.more_waits, "more place"))]);
 }
 
 // Coroutines are told apart by their frame; null is one that is not known.
