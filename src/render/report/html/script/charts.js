@@ -67,10 +67,11 @@ function lagPanel(bins, most_us) {
       label(parts, words, base - y(us) + 3.5);
     }
     const cells = columns(bins.lag_us, bins.width_us, scale);
-    const bad = (value) => value >= data.stalls.threshold_us;
-    parts.push(svg("path", { class: "lag", d: bars(cells.filter(([, , value]) => value >= 0 && !bad(value)), base, y) }));
-    parts.push(svg("path", { class: "lag-bad", d: bars(cells.filter(([, , value]) => bad(value)), base, y) }));
-    const line = base - y(data.stalls.threshold_us);
+    // What is beyond the threshold stands out, also where there is a stall in every column.
+    const threshold = data.stalls.threshold_us;
+    const line = base - y(threshold);
+    parts.push(svg("path", { class: "lag", d: bars(cells.filter(([, , value]) => value >= 0), base, (value) => y(Math.min(value, threshold))) }));
+    parts.push(svg("path", { class: "lag-bad", d: bars(cells.filter(([, , value]) => value >= threshold), line, (value) => Math.max(2, y(value) - y(threshold))) }));
     parts.push(svg("line", { class: "threshold", x1: LEFT, x2: LEFT + plot, y1: line, y2: line }));
   } };
 }

@@ -18,7 +18,7 @@ function drawTop() {
     ["Watched for", duration(data.duration_us), timeOfDay(0) && "from " + data.started_at.slice(0, 16).replace("T", " ") + " UTC"],
   ];
   document.getElementById("tiles").append(...figures.map(([name, value, more, bad]) =>
-    el("div", null, el("dt", null, name), el("dd", { class: bad ? "bad" : null }, value, more && el("small", null, " " + more)))));
+    el("div", null, el("dt", null, name), el("dd", { class: bad ? "bad" : null }, value, more && el("small", null, more)))));
   const sections = [["time", "Over time"], ["stalls", "Stalls", data.stalls.count], ["findings", "Findings", data.findings.length + data.more_findings], ["flames", "Flame graphs"],
     ["tasks", "Tasks"], ["awaits", "Awaits"], ["notes", "Meanwhile", data.notes.length + data.more_notes], ["trust", "Trust"]];
   document.getElementById("toc").append(...sections.filter(([id, , number]) => id !== "notes" || number).map(([id, name, number]) =>
