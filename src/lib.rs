@@ -37,7 +37,9 @@
 //! # Where to add things
 //!
 //! - A rule: a type in `src/detect/` and a line in [`detect::RULES`].
-//! - A format: a file in `src/render/`, a variant of [`render::Format`], and a golden file.
+//! - A format: a file in `src/render/`, a variant of [`render::Format`], and a golden file; of a watch over time in
+//!   `src/render/report/`, and a variant of [`render::report::Format`]. Markup, style and script of the HTML page are files of
+//!   their own in `src/render/report/html/`.
 //! - An option: a field in `src/cli/args.rs` or `src/cli/args/`; help, manual, completions, variables and the keys of
 //!   `asyncprof.toml` follow from it.
 //! - A Python version: a row in [`python::layout`].

@@ -230,6 +230,8 @@ fn attach_names_the_line_while_it_happens_and_in_the_summary() {
             "x.json",
             "-o",
             "x.md",
+            "-o",
+            "x.html",
         ],
     );
     assert_exit(&output, 0);
@@ -239,9 +241,13 @@ fn attach_names_the_line_while_it_happens_and_in_the_summary() {
     assert_eq!(live.matches("asyncio.sleep").count(), 1, "advice is given once:\n{live}");
     assert!(!live.contains('\u{1b}'), "no colours, nothing repainted, where there is no terminal:\n{live}");
     assert!(summary.contains(&place), "{summary}");
-    for (file, part) in
-        [("x.svg", "<svg"), ("x.folded", "handler ("), ("x.md", &place), ("x.json", "asyncprof.report/1")]
-    {
+    for (file, part) in [
+        ("x.svg", "<svg"),
+        ("x.folded", "handler ("),
+        ("x.md", &place),
+        ("x.json", "asyncprof.report/1"),
+        ("x.html", "time.sleep(0.15)  # the line to change"),
+    ] {
         let content = fs::read_to_string(target.folder().join(file)).unwrap();
         assert!(content.contains(part), "{file}: {content}");
     }

@@ -91,12 +91,12 @@ fn short_iterations_that_were_not_seen_count_in_the_percentiles() {
     let info = watch.tables.loops()[0].clone();
     // At one sample a millisecond, one of ten iterations of 0.1 ms is seen, and each of 50 ms.
     for _ in 0..30 {
-        watch.profile.iteration(&info, Iteration { at_least_ns: MS / 10, at_most_ns: Some(MS / 10) });
+        watch.profile.iteration(&info, Iteration { start_ns: 0, at_least_ns: MS / 10, at_most_ns: Some(MS / 10) });
     }
     for _ in 0..20 {
-        watch.profile.iteration(&info, Iteration { at_least_ns: 49 * MS, at_most_ns: Some(51 * MS) });
+        watch.profile.iteration(&info, Iteration { start_ns: 0, at_least_ns: 49 * MS, at_most_ns: Some(51 * MS) });
     }
-    watch.profile.iteration(&info, Iteration { at_least_ns: 300 * MS, at_most_ns: None });
+    watch.profile.iteration(&info, Iteration { start_ns: 0, at_least_ns: 300 * MS, at_most_ns: None });
     let lag = watch.profile.loops()[0].lag().unwrap();
     assert!(lag.p90_ns.abs_diff(MS / 10) < MS / 50, "{lag:?}");
     assert!(lag.p99_ns.abs_diff(50 * MS) < MS, "{lag:?}");
@@ -230,6 +230,40 @@ fn tables_that_begin_anew_change_nothing_but_numbers() {
     let waits = [("task:stays;main;read;await:socket", 200), ("task:goes;other;await:sleep", 50)];
     let new = [("task:new;other;await:sleep", 100)];
     expect(&watch.profile, By::Await, &[&waits[..], &new[..]].concat());
+}
+
+#[test]
+fn a_block_of_a_recording_ends_nobody_that_it_does_not_name() {
+    let mut watch = Watch::new(Naming::Folded);
+    let (still, moves) = (watch.task(0x10, "still", "main"), watch.task(0x20, "moves", "other"));
+    watch.look(0, |look| {
+        look.waits(still, &["main"], WaitKind::Socket, &[]);
+        look.waits(moves, &["other"], WaitKind::Sleep, &[]);
+    });
+    watch.tables = Tables::default();
+    watch.profile.begins_anew(Source::Tasks);
+    let moves = watch.task(0x20, "moves", "other");
+    watch.look_at(100 * MS, Some(2), |look| look.waits(moves, &["other"], WaitKind::Event, &[]));
+    watch.profile.settle(200 * MS);
+    assert!(watch.profile.coroutines().iter().all(|one| (one.seen, one.ended, one.alive) == (1, 0, 1)));
+    let waits = [("task:still;main;await:socket", 200), ("task:moves;other;await:sleep", 50)];
+    expect(&watch.profile, By::Await, &[&waits[..], &[("task:moves;other;await:event", 150)]].concat());
+}
+
+#[test]
+fn who_waits_for_whom_is_told_by_coroutine() {
+    let mut watch = Watch::new(Naming::Folded);
+    let waiter = watch.task(0x10, "waiter", "main");
+    let children: Vec<TaskNo> = (0..3).map(|number| watch.task(0x20 + number, "child", "child")).collect();
+    watch.look(0, |look| {
+        look.waits(waiter, &["main"], WaitKind::Gather, &children);
+        children.iter().for_each(|child| look.waits(*child, &["child"], WaitKind::Sleep, &[]));
+    });
+    watch.profile.settle(100 * MS);
+    let edges = watch.profile.await_edges();
+    let told: Vec<_> = edges.iter().map(|edge| (edge.waiter, edge.awaited, edge.wait_ns / MS, edge.waits)).collect();
+    let (main, child) = (watches::frame("main"), watches::frame("child"));
+    assert_eq!(told, [(Some(&main), Some(&child), 100, 1)], "three children of one coroutine are one wait");
 }
 
 /// What a random program does between two looks.

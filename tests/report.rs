@@ -6,8 +6,10 @@ mod watches;
 
 use asyncprof::detect::analysis::Analysis;
 use asyncprof::profile::By;
+use asyncprof::profile::recording::{Reader, Writer};
 use asyncprof::render::report::{self, Format, Report};
 use asyncprof::render::{Options, escape, flamegraph};
+use asyncprof::snapshot::event::NoteKind;
 use serde_json::Value;
 use support::schema;
 use watches::story;
@@ -73,6 +75,27 @@ fn a_recording_that_breaks_off_says_so() {
     assert_eq!(json["complete"], false);
     assert_eq!(json["sampling"]["known"], false);
     assert_eq!(json["sampling"]["loop_samples"], 20_000);
+}
+
+#[test]
+fn a_recording_says_the_same_as_the_watch_that_it_is_of() {
+    let mut writer = Writer::new(Vec::new(), &watches::header()).unwrap();
+    for batch in story::batches(true) {
+        writer.append(&batch).unwrap();
+    }
+    let file = writer.finish(NoteKind::Ended, 10_000 * watches::MS).unwrap();
+    let reader = Reader::new(&*file).unwrap();
+    let mut analysis = Analysis::new(reader.header().clone());
+    for batch in reader {
+        analysis.absorb(&batch.unwrap()).unwrap();
+    }
+    analysis.finish();
+    let json = |analysis: &Analysis| serde_json::from_str::<Value>(&written(analysis, Format::Json)).unwrap();
+    let (replayed, live) = (json(&analysis), json(&story::analysis(true)));
+    for part in ["loops", "stalls", "tasks", "findings", "sampling"] {
+        assert_eq!(replayed[part], live[part], "{part}");
+    }
+    assert_eq!(analysis.profile().await_edges(), story::analysis(true).profile().await_edges());
 }
 
 #[test]

@@ -121,7 +121,8 @@ Examples:
   asyncprof report app.aprof
   asyncprof report app.aprof --stall 50ms
   asyncprof report app.aprof -f json | jq '.stalls[] | {duration_ms, cause, site}'
-  asyncprof report app.aprof -o report.md";
+  asyncprof report app.aprof -o report.md
+  asyncprof report app.aprof -o report.html         charts, flame graphs, source lines; opens in any browser";
 
 const FLAMEGRAPH_HELP: &str = "\
 Examples:

@@ -72,6 +72,7 @@ impl Outputs {
                 outputs.files.push((product_of(path, args)?, destination));
             }
         }
+        product::check_terminal(args.format, &Destination::Stdout)?;
         outputs.files.push((Product::Report(args.format), Destination::Stdout));
         Ok(outputs)
     }
@@ -85,6 +86,6 @@ impl Outputs {
 fn product_of(path: &Path, args: &AttachArgs) -> Result<Product, Failure> {
     Product::of_ending(path, args.flame.by).ok_or_else(|| {
         Failure::new(Exit::Usage, format!("{}: the ending does not say what to write", path.display()))
-            .hint("known are .aprof .svg .folded .json .md .txt")
+            .hint("known are .aprof .html .svg .folded .json .md .txt")
     })
 }

@@ -286,7 +286,7 @@ mod tests {
         for (text, part) in [
             ("rate = '0'", "rate: it must be 0.1 to 1000000"),
             ("stall = 100", "stall: of what? Say 100ms or 100s"),
-            ("report-format = 'xml'", "[possible values: text, json, md]"),
+            ("report-format = 'xml'", "[possible values: text, json, md, html]"),
             ("blocking = 1", "blocking: it must be true or false, not integer"),
             ("rate = [1]", "rate: it must be a text or a number, not array"),
             ("stall = '1s'\nrate = \n", "asyncprof.toml: line 2: "),

@@ -24,6 +24,7 @@ mod recording;
 mod replay;
 mod report;
 mod signals;
+mod sources;
 mod units;
 mod watching;
 

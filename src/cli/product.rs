@@ -1,11 +1,12 @@
 //! What can be made of a watch that was judged: a report, a flame graph, folded stacks. One way for live watches and recordings.
 //! It must not know where the analysis comes from.
 
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
-use super::Failure;
 use super::args::{ByName, Color, FlameArgs, ReportFormat};
 use super::output::{self, Destination};
+use super::{Exit, Failure, sources};
 use crate::detect::analysis::Analysis;
 use crate::profile::{By, Naming};
 use crate::render::report::Report;
@@ -29,9 +30,19 @@ impl Product {
             "txt" => Self::Report(ReportFormat::Text),
             "json" => Self::Report(ReportFormat::Json),
             "md" => Self::Report(ReportFormat::Md),
+            "html" => Self::Report(ReportFormat::Html),
             _ => return None,
         })
     }
+}
+
+/// A page for a browser is not for the terminal; said before any work is done for it.
+pub(super) fn check_terminal(format: ReportFormat, destination: &Destination) -> Result<(), Failure> {
+    let for_terminal = matches!(destination, Destination::Stdout) && io::stdout().is_terminal();
+    if format == ReportFormat::Html && for_terminal {
+        return Err(Failure::new(Exit::Usage, "an HTML report is not for the terminal").hint("give -o a file.html"));
+    }
+    Ok(())
 }
 
 /// An analysis of a watch that begins, kept as its products need it.
@@ -87,6 +98,11 @@ pub(super) fn write(
     };
     let report = Report { analysis: &watched.analysis, complete: watched.complete };
     let profile = watched.analysis.profile();
+    if product == Product::Report(ReportFormat::Html) {
+        let sources = sources::read(&report);
+        // Lines of source are in it, which perhaps not everybody may read.
+        return destination.write_private(|out| report::html::write(&report, &sources, out));
+    }
     destination.write(|out| match product {
         Product::Report(format) => report::write(format.into(), &report, &options, out),
         Product::Flamegraph(by) => flamegraph::write(profile, by.into(), &watched.name(), out),
@@ -113,6 +129,7 @@ impl From<ReportFormat> for report::Format {
             ReportFormat::Text => Self::Text,
             ReportFormat::Json => Self::Json,
             ReportFormat::Md => Self::Markdown,
+            ReportFormat::Html => Self::Html,
         }
     }
 }

@@ -13,6 +13,7 @@ pub(super) fn run(args: &ReportArgs, color: Color) -> Result<Exit, Failure> {
         (Some(format), _) | (None, Some(Product::Report(format))) => format,
         (None, _) => ReportFormat::Text,
     };
+    product::check_terminal(format, &destination)?;
     let watched = replay::read(&args.file, args.stall, flame)?;
     product::write(Product::Report(format), &watched, &destination, Style { color, limit: args.limit })?;
     Ok(Exit::Fine)

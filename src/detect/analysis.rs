@@ -117,7 +117,11 @@ impl Analysis {
             }
         }
         for (event_loop, iteration) in self.detector.take_iterations() {
-            let seen = profile::Iteration { at_least_ns: iteration.at_least_ns, at_most_ns: iteration.at_most_ns };
+            let seen = profile::Iteration {
+                start_ns: iteration.start_ns,
+                at_least_ns: iteration.at_least_ns,
+                at_most_ns: iteration.at_most_ns,
+            };
             self.profile.iteration(&event_loop, seen);
         }
         Ok(alerts)
@@ -128,7 +132,8 @@ impl Analysis {
         let ongoing = self.detector.finish(&self.tables.loops);
         for stall in &ongoing {
             self.stalls.add(stall.clone());
-            let lasts = profile::Iteration { at_least_ns: stall.at_least_ns, at_most_ns: None };
+            let lasts =
+                profile::Iteration { start_ns: stall.start_ns, at_least_ns: stall.at_least_ns, at_most_ns: None };
             self.profile.iteration(&stall.event_loop, lasts);
         }
         if let Some(last_ns) = self.last_ns {

@@ -8,6 +8,8 @@ use crate::snapshot::tables::LoopInfo;
 /// One iteration of a loop: from leaving its selector to reaching it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Iteration {
+    /// When it began, on the clock of the events.
+    pub start_ns: u64,
     /// It lasted at least so long, nanoseconds.
     pub at_least_ns: u64,
     /// And at most so long; `None` while it lasts and where its end was not seen.

@@ -4,18 +4,22 @@
 
 mod chains;
 mod coroutines;
+mod edges;
 mod live;
 mod loops;
 pub mod names;
 pub mod recording;
 mod stacks;
 mod tasks;
+mod timeline;
 mod totals;
 mod waits;
 mod weights;
 
 pub use coroutines::CoroutineProfile;
+pub use edges::AwaitEdge;
 pub use loops::{Iteration, Lag, LoopProfile};
+pub use timeline::{LoopBin, TaskBin, Timeline};
 pub use totals::{Naming, Profile};
 pub use waits::WaitProfile;
 pub use weights::{By, Label, Weighted};

@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::chains::{Chains, Link};
 use super::coroutines::{CoroutineId, Coroutines};
+use super::edges::Edges;
 use super::live::{Doing, Live, LiveTasks};
 use super::names::{NameId, Names, fold_digits};
 use super::stacks::{KeptStack, Stacks};
@@ -54,6 +55,7 @@ pub(super) struct Tasks {
     pub(super) coroutines: Coroutines,
     pub(super) weights: Weights,
     pub(super) waits: Waits,
+    pub(super) edges: Edges,
     live: LiveTasks,
     /// Tasks that were seen to run since the last look.
     ran: BTreeSet<u64>,
@@ -64,8 +66,8 @@ pub(super) struct Tasks {
     first_look_ns: Option<u64>,
     last_look_ns: Option<u64>,
     look_before_ns: Option<u64>,
-    /// The next look names all tasks, and those that it does not name are no more.
-    lists_all: bool,
+    /// The next look may name all tasks anew; then those that it does not name are no more.
+    may_list_all: bool,
 }
 
 impl Tasks {
@@ -73,8 +75,8 @@ impl Tasks {
         Self { naming, ..Self::default() }
     }
 
-    pub(super) fn next_look_lists_all(&mut self) {
-        self.lists_all = true;
+    pub(super) fn next_look_may_list_all(&mut self) {
+        self.may_list_all = true;
     }
 
     /// From the first look at all tasks to the last.
@@ -167,7 +169,7 @@ impl Tasks {
             .collect();
         let looks: Vec<(&TaskInfo, &TaskLook)> =
             changes.changed.iter().filter_map(|look| Some((tables.task(look.task)?, look))).collect();
-        let unlisted = self.unlisted(&looks, changes.complete);
+        let unlisted = self.unlisted(&looks, changes);
         let changed = looks.iter().map(|(info, _)| info.key);
         for key in ended.iter().copied().chain(unlisted.iter().copied()).chain(changed) {
             self.count_up_to(key, middle_ns);
@@ -192,16 +194,14 @@ impl Tasks {
         }
     }
 
-    /// Tasks that are no more, at a look that names all there are.
-    fn unlisted(&mut self, looks: &[(&TaskInfo, &TaskLook)], complete: bool) -> Vec<u64> {
-        if !self.lists_all {
+    /// Tasks that are no more, at a look that names all there are. The tables of a recording begin anew with each block, and
+    /// its looks go on to tell what changed.
+    fn unlisted(&mut self, looks: &[(&TaskInfo, &TaskLook)], changes: &TaskChanges) -> Vec<u64> {
+        let names_all = changes.complete && changes.changed.len() >= changes.total as usize;
+        if !std::mem::take(&mut self.may_list_all) || !names_all {
             return Vec::new();
         }
-        self.lists_all = false;
         let mut keys = self.live.keys();
-        if !complete {
-            keys.clear();
-        }
         let listed: FxHashMap<u64, ()> = looks.iter().map(|(info, _)| (info.key, ())).collect();
         keys.retain(|key| {
             !listed.contains_key(key) && self.live.get(*key).is_some_and(|live| live.first_look_ns.is_some())
@@ -351,6 +351,23 @@ impl Tasks {
             }
         };
         self.spread(key, stack, leaf, rest_ns, stays);
+        if matches!(leaf, Leaf::Wait { .. }) {
+            self.count_edges(key, rest_ns, stays);
+        }
+    }
+
+    /// A task waited for so long for those that it awaits.
+    fn count_edges(&mut self, key: u64, time_ns: u64, stays: u64) {
+        /// LIMIT: awaited tasks that are asked what they are made of; those of one gather are mostly of one coroutine.
+        const AWAITED: usize = 1_000;
+        let Some(live) = self.live.get(key) else { return };
+        let awaited = live.awaits.iter().take(AWAITED).filter_map(|key| Some(self.live.get(*key)?.coroutine));
+        let mut awaited: Vec<CoroutineId> = awaited.collect();
+        awaited.sort_unstable();
+        awaited.dedup();
+        for coroutine in awaited {
+            self.edges.add(live.coroutine, coroutine, time_ns, stays);
+        }
     }
 
     /// How long a task was seen to stay as it was: up to a look at `seen_ns`.

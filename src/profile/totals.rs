@@ -9,8 +9,9 @@ use rustc_hash::FxHashMap;
 
 use super::loops::{Iteration, LoopProfile};
 use super::tasks::{Running, Tasks};
+use super::timeline::Timeline;
 use super::weights::{By, Weighted};
-use super::{CoroutineProfile, WaitProfile};
+use super::{AwaitEdge, CoroutineProfile, WaitProfile};
 use crate::snapshot::event::{Doing, Event, Header, LoopSample, Phase, Source};
 use crate::snapshot::tables::{LoopInfo, Tables};
 
@@ -32,6 +33,7 @@ pub struct Profile {
     /// What each loop's last sample said, by position in `loops`.
     last: Vec<Option<Last>>,
     tasks: Tasks,
+    timeline: Timeline,
     /// Time between two samples of a loop, as far as the watch says.
     period_ns: u64,
 }
@@ -53,6 +55,7 @@ impl Profile {
             loop_numbers: FxHashMap::default(),
             last: Vec::new(),
             tasks: Tasks::new(naming),
+            timeline: Timeline::new(header.started_ns),
             period_ns: period(header.loop_rate_hz).unwrap_or(1_000_000),
         }
     }
@@ -61,7 +64,11 @@ impl Profile {
     pub fn absorb(&mut self, source: Source, event: &Event, tables: &Tables) {
         match event {
             Event::Loop(sample) => self.absorb_sample(source, sample, tables),
-            Event::Tasks(changes) => self.tasks.look(changes, tables),
+            Event::Tasks(changes) => {
+                let born = changes.changed.iter().filter(|look| look.born).count() as u64;
+                self.timeline.look(changes.at_ns, changes.total, born, changes.ended.len() as u64);
+                self.tasks.look(changes, tables);
+            }
             Event::Health(health) => self.period_ns = period(health.loop_rate_hz).unwrap_or(self.period_ns),
             Event::Findings { .. } | Event::Note(_) => {}
         }
@@ -71,14 +78,15 @@ impl Profile {
     pub fn iteration(&mut self, event_loop: &LoopInfo, iteration: Iteration) {
         let (number, period_ns) = (self.loop_number(event_loop), self.period_ns);
         self.loops[number].count(iteration, period_ns);
+        self.timeline.iteration(number, iteration.start_ns, iteration.at_least_ns);
     }
 
-    /// The tables of a source begin anew: its numbers from before mean something else from now on, and the next look at the
-    /// tasks names all of them.
+    /// The tables of a source begin anew: its numbers from before mean something else from now on. If the next look at the
+    /// tasks names as many as there are, others are no more.
     pub fn begins_anew(&mut self, source: Source) {
         self.tasks.stacks.forget(source);
         if source == Source::Tasks {
-            self.tasks.next_look_lists_all();
+            self.tasks.next_look_may_list_all();
         }
     }
 
@@ -92,6 +100,11 @@ impl Profile {
         &self.loops
     }
 
+    /// How loops and tasks fared over time.
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
     /// Tasks by their coroutine, in the order in which they were met.
     pub fn coroutines(&self) -> Vec<CoroutineProfile> {
         self.tasks.coroutines.list(self.tasks.looked_for_ns())
@@ -100,6 +113,11 @@ impl Profile {
     /// Waits by await stack, kind and detail, most time first.
     pub fn waits(&self) -> Vec<WaitProfile<'_>> {
         self.tasks.waits.list(&self.tasks.coroutines, &self.tasks.stacks, &self.tasks.names)
+    }
+
+    /// Who waits for whom, by coroutine, most time first.
+    pub fn await_edges(&self) -> Vec<AwaitEdge<'_>> {
+        self.tasks.edges.list(&self.tasks.coroutines)
     }
 
     /// Stitched stacks with their time, heaviest first: a task stands under the tasks that wait for it.
@@ -145,6 +163,7 @@ impl Profile {
         let event_loop = &mut self.loops[number];
         event_loop.samples += 1;
         event_loop.most_ready = event_loop.most_ready.max(sample.ready);
+        self.timeline.ready(number, sample.at_ns, sample.ready);
         let now = Last { at_ns: sample.at_ns, phase, running };
         let before = self.last[number].replace(now);
         let passed_ns = before.map_or(0, |before| sample.at_ns.saturating_sub(before.at_ns));
@@ -155,6 +174,9 @@ impl Profile {
         }
         // Each sample stands for half of the time to its neighbours.
         if let Some(before) = before {
+            let middle_ns = before.at_ns + passed_ns / 2;
+            self.timeline.spend(number, before.phase, before.at_ns, middle_ns);
+            self.timeline.spend(number, phase, middle_ns, sample.at_ns);
             self.spend(number, before, passed_ns / 2, 0);
         }
         self.spend(number, now, passed_ns - passed_ns / 2, 1);

@@ -86,7 +86,7 @@ fn frame(level: &Label<'_>) -> String {
     without_separator(&text).into_owned()
 }
 
-fn title(by: By) -> &'static str {
+pub(super) fn title(by: By) -> &'static str {
     match by {
         By::Run => "What the event loops ran",
         By::Await => "Where the tasks waited",

@@ -118,13 +118,18 @@ impl Watch {
 
     /// A look at the tasks, which says what `tell` tells.
     pub(crate) fn look(&mut self, at_ns: u64, tell: impl FnOnce(&mut Look<'_>)) {
+        self.look_at(at_ns, None, tell);
+    }
+
+    /// The same, where `total` tasks are there in all.
+    pub(crate) fn look_at(&mut self, at_ns: u64, total: Option<u32>, tell: impl FnOnce(&mut Look<'_>)) {
         let mut look = Look { tables: &mut self.tables, changed: Vec::new(), ended: Vec::new(), born: Vec::new() };
         tell(&mut look);
         let (mut changed, ended, born) = (look.changed, look.ended, look.born);
         for look in &mut changed {
             look.born = born.contains(&look.task);
         }
-        let total = changed.len() as u32;
+        let total = total.unwrap_or(changed.len() as u32);
         let changes = TaskChanges { at_ns, took_ns: MS, changed, ended, total, complete: true };
         self.profile.absorb(Source::Tasks, &Event::Tasks(changes), &self.tables);
     }

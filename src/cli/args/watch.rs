@@ -55,7 +55,7 @@ pub(in crate::cli) struct AttachArgs {
     #[arg(long, value_name = "N", env = "ASYNCPROF_LIMIT")]
     pub(in crate::cli) limit: Option<usize>,
 
-    /// Also write a file, by its ending: .aprof .svg .folded .json .md .txt; can be given several times.
+    /// Also write a file, by its ending: .aprof .html .svg .folded .json .md .txt; can be given several times.
     #[arg(short, long, value_name = "FILE")]
     pub(in crate::cli) output: Vec<PathBuf>,
 
@@ -98,7 +98,7 @@ pub(in crate::cli) struct ReportArgs {
     #[arg(short, long, value_name = "FORMAT", env = "ASYNCPROF_REPORT_FORMAT")]
     pub(in crate::cli) format: Option<ReportFormat>,
 
-    /// Where to write it: a file (.txt .json .md), or - for stdout.
+    /// Where to write it: a file (.html .txt .json .md), or - for stdout.
     #[arg(short, long, value_name = "FILE", default_value = "-", hide_default_value = true)]
     pub(in crate::cli) output: PathBuf,
 
@@ -208,6 +208,8 @@ pub(in crate::cli) enum ReportFormat {
     Json,
     /// For a pull request or a ticket.
     Md,
+    /// One page for a browser, with charts and flame graphs; it needs no network.
+    Html,
 }
 
 /// What the width of a flame graph means.

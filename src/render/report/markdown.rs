@@ -79,7 +79,7 @@ impl<W: Write> Page<'_, '_, W> {
             let detail = group.worst.detail.as_deref().map(|detail| format!(": {}", plain(detail)));
             self.row(&[
                 words::stall_length(group.worst),
-                label::count(group.count),
+                label::count(group.count()),
                 words::duration(group.total_ns),
                 format!("{}{}", words::cause(group.worst.cause), detail.unwrap_or_default()),
                 group.worst.site.as_ref().map_or("not known".into(), frame),

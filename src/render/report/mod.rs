@@ -1,6 +1,7 @@
 //! What a watch over time shows, as bytes, one file a format. It must not know where the watch came from: live or from a
 //! recording, it looks the same.
 
+pub mod html;
 mod json;
 mod markdown;
 mod text;
@@ -26,6 +27,8 @@ pub enum Format {
     Json,
     /// For the summary page of a CI job.
     Markdown,
+    /// One page for a browser; without lines of source, which [`html::write`] takes.
+    Html,
 }
 
 /// A watch that is over, or as far as it has come.
@@ -46,6 +49,7 @@ pub fn write(format: Format, report: &Report<'_>, options: &Options, out: &mut d
         Format::Text => text::write(report, options, out),
         Format::Json => json::write(report, out),
         Format::Markdown => markdown::write(report, options, out),
+        Format::Html => html::write(report, &html::Sources::default(), out),
     }
 }
 
@@ -56,9 +60,16 @@ const SHOWN: usize = 10;
 struct StallGroup<'a> {
     /// The longest.
     worst: &'a Stall,
-    count: usize,
+    /// All of them, in the order in which they came.
+    stalls: Vec<&'a Stall>,
     total_ns: u64,
     ongoing: bool,
+}
+
+impl StallGroup<'_> {
+    fn count(&self) -> usize {
+        self.stalls.len()
+    }
 }
 
 /// By site and cause, the group with the longest stall first.
@@ -69,11 +80,11 @@ fn stall_groups<'a>(stalls: &[&'a Stall]) -> Vec<StallGroup<'a>> {
     for stall in stalls {
         let innermost = if stall.site.is_none() { stall.stack.last() } else { None };
         let position = *positions.entry((stall.cause, stall.site.as_ref(), innermost)).or_insert_with(|| {
-            groups.push(StallGroup { worst: stall, count: 0, total_ns: 0, ongoing: false });
+            groups.push(StallGroup { worst: stall, stalls: Vec::new(), total_ns: 0, ongoing: false });
             groups.len() - 1
         });
         let group = &mut groups[position];
-        group.count += 1;
+        group.stalls.push(stall);
         group.total_ns += stall.at_least_ns;
         group.ongoing |= stall.ongoing;
         if stall.at_least_ns > group.worst.at_least_ns {

@@ -111,7 +111,7 @@ impl Page<'_, '_> {
     fn stall_group(&mut self, group: &StallGroup<'_>) -> io::Result<()> {
         let stall = group.worst;
         let length = words::stall_length(stall);
-        let mut line = match group.count {
+        let mut line = match group.count() {
             1 => length,
             count => {
                 let (count, together) = (label::count(count), words::duration(group.total_ns));
@@ -364,7 +364,7 @@ impl Page<'_, '_> {
 }
 
 /// Who ran, what waited meanwhile, and what the cause rests on.
-fn circumstances(stall: &Stall) -> String {
+pub(super) fn circumstances(stall: &Stall) -> String {
     let mut parts = Vec::new();
     match &stall.task {
         Some(task) => {

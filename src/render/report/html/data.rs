@@ -1,0 +1,288 @@
+//! The data of the page: what its script draws. The page and its script are one file, so that this format needs no version.
+//! It must not know markup.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::excerpt::{Excerpt, Sources};
+use super::flame::FlameJson;
+use super::intern::Tables;
+use super::stalls::StallsJson;
+use super::tasks::{AwaitsJson, TasksJson};
+use super::verdict::Verdict;
+use crate::profile::{By, LoopBin, LoopProfile, TaskBin};
+use crate::render::report::{Report, text, words};
+use crate::render::{escape, label};
+use crate::snapshot::event::NoteKind;
+
+/// LIMIT: loops that are told.
+const LOOPS: usize = 100;
+/// LIMIT: findings that are told.
+const FINDINGS: usize = 1_000;
+/// LIMIT: notes that are told.
+const NOTES: usize = 200;
+/// LIMIT: bins of all loops together; with more loops each has wider ones.
+const BINS: usize = 16_000;
+
+/// Everything. Times `*_us` are microseconds, those of moments since the beginning.
+#[derive(Serialize)]
+pub(super) struct PageJson<'a> {
+    subject: String,
+    verdict: &'a Verdict,
+    started_at: String,
+    duration_us: u64,
+    complete: bool,
+    facts: Vec<(&'static str, String)>,
+    trust: Vec<String>,
+    sampling: Vec<(&'static str, String)>,
+    loops: Vec<LoopJson>,
+    more_loops: usize,
+    timeline: TimelineJson,
+    stalls: StallsJson,
+    tasks: TasksJson,
+    awaits: AwaitsJson,
+    flames: Vec<(&'static str, FlameJson)>,
+    findings: Vec<FindingJson>,
+    more_findings: usize,
+    notes: Vec<(u64, String)>,
+    more_notes: u64,
+    excerpts: BTreeMap<u32, &'a Excerpt>,
+    #[serde(flatten)]
+    tables: Tables,
+}
+
+impl<'a> PageJson<'a> {
+    pub(super) fn of(report: &Report<'a>, sources: &'a Sources, verdict: &'a Verdict) -> Self {
+        let (analysis, mut tables) = (report.analysis, Tables::default());
+        let (header, loops) = (analysis.header(), report.profile().loops());
+        let stalls = StallsJson::of(report, &mut tables);
+        let findings = findings(report, &mut tables);
+        let excerpts = sources.of_frames(&tables);
+        let tasks = TasksJson::of(report, &mut tables);
+        let awaits = AwaitsJson::of(report, &mut tables);
+        let flames = [("run", By::Run), ("await", By::Await), ("wall", By::Wall)]
+            .map(|(name, by)| (name, FlameJson::of(report.profile(), by, &mut tables)));
+        let (notes, more_notes) = notes(report);
+        Self {
+            subject: subject(report),
+            verdict,
+            started_at: escape::brief(&header.started_at, 40).into_owned(),
+            duration_us: analysis.duration_ns() / 1_000,
+            complete: report.complete,
+            facts: facts(report),
+            trust: text::trust(report),
+            sampling: sampling(report),
+            loops: loops.iter().take(LOOPS).map(LoopJson::of).collect(),
+            more_loops: loops.len().saturating_sub(LOOPS),
+            timeline: TimelineJson::of(report),
+            stalls,
+            tasks,
+            awaits,
+            flames: flames.into(),
+            findings,
+            more_findings: analysis.findings().len().saturating_sub(FINDINGS),
+            notes,
+            more_notes,
+            excerpts,
+            tables,
+        }
+    }
+}
+
+/// What was watched, as a title.
+pub(super) fn subject(report: &Report<'_>) -> String {
+    let header = report.analysis.header();
+    let command = if header.command.is_empty() { header.executable.clone() } else { header.command.join(" ") };
+    escape::brief(&command, 200).into_owned()
+}
+
+fn facts(report: &Report<'_>) -> Vec<(&'static str, String)> {
+    let analysis = report.analysis;
+    let header = analysis.header();
+    let build = if header.free_threaded { " free-threaded" } else { "" };
+    let tasks: u64 = report.profile().coroutines().iter().map(|one| one.seen).sum();
+    let mut facts = vec![
+        ("Process", header.pid.to_string()),
+        ("Python", format!("CPython {}{build}", header.python)),
+        ("Executable", header.executable.clone()),
+        ("Began", header.started_at.clone()),
+        ("Watched for", words::duration(analysis.duration_ns())),
+        ("Recording", if report.complete { "complete".into() } else { "cut off: what is there counts".into() }),
+        ("Stall", format!("from {} on", words::duration(header.stall_threshold_ns))),
+        ("Tasks seen", label::count(tasks)),
+        ("asyncprof", header.asyncprof.clone()),
+    ];
+    let machine: Vec<String> = header.machine.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    if !machine.is_empty() {
+        facts.push(("Machine", machine.join(", ")));
+    }
+    facts.into_iter().map(|(name, value)| (name, escape::brief(&value, 300).into_owned())).collect()
+}
+
+/// How well the watch went, figure by figure.
+fn sampling(report: &Report<'_>) -> Vec<(&'static str, String)> {
+    let (health, header, count) = (report.health(), report.analysis.header(), label::count);
+    let a_second = |rate: f64, asked: f64| format!("{} a second, {} asked for", words::rate(rate), words::rate(asked));
+    let mut figures = vec![
+        ("Loop samples accepted", count(health.loop_samples)),
+        ("Loop rate", a_second(report.loop_rate_hz(), header.loop_rate_hz)),
+        ("Stopped for each sample", if header.blocking { "yes" } else { "no" }.into()),
+    ];
+    if report.analysis.health().is_some() {
+        figures.extend([
+            ("Task snapshots accepted", count(health.task_snapshots)),
+            ("Task rate", a_second(report.task_rate_hz(), header.task_rate_hz)),
+            ("Dropped after retries", count(health.dropped)),
+            ("Lost: reader too slow", count(health.lost)),
+            ("Torn, read again", count(health.torn)),
+            ("Partial, gap marked", count(health.partial)),
+            ("Late", count(health.late)),
+            ("Own CPU, of one core", words::percent(report.cpu_percent() / 100.0)),
+            ("CPU budget", words::percent(header.cpu_budget)),
+            ("Rates lowered", if health.lowered_rate { "yes, to stay in the budget" } else { "no" }.into()),
+        ]);
+    } else {
+        figures.push(("Dropped, lost, torn, late", "not known: the watch broke off".into()));
+    }
+    figures.push((
+        "Sure to be seen",
+        match report.shortest_stall_ns() {
+            u64::MAX => "no stall".into(),
+            shortest => format!("stalls of {} or more", words::duration(shortest)),
+        },
+    ));
+    figures
+}
+
+#[derive(Serialize)]
+struct LoopJson {
+    class: String,
+    thread: Option<i32>,
+    thread_name: Option<String>,
+    samples: u64,
+    busy: Option<f64>,
+    lag_us: Option<[u64; 4]>,
+    iterations: u64,
+    most_ready: Option<u32>,
+    gil: Option<f64>,
+    gap_us: u64,
+}
+
+impl LoopJson {
+    fn of(one: &LoopProfile) -> Self {
+        let known = one.busy_ns + one.leaving_ns + one.selecting_ns;
+        Self {
+            class: escape::brief(&one.info.class, 200).into_owned(),
+            thread: one.info.thread,
+            thread_name: one.info.thread_name.as_deref().map(|name| escape::brief(name, 80).into_owned()),
+            samples: one.samples,
+            busy: one.busy_share(),
+            lag_us: one.lag().map(|lag| [lag.p50_ns, lag.p90_ns, lag.p99_ns, lag.max_ns].map(|ns| ns / 1_000)),
+            iterations: one.iterations,
+            most_ready: one.most_ready,
+            gil: (known > 0).then(|| one.leaving_ns as f64 / known as f64),
+            gap_us: one.gap_ns / 1_000,
+        }
+    }
+}
+
+/// Bins over time; -1 where nothing is known.
+#[derive(Serialize)]
+struct TimelineJson {
+    loops: Vec<LoopBinsJson>,
+    width_us: u64,
+    tasks: Vec<i64>,
+    born: Vec<u64>,
+    ended: Vec<u64>,
+}
+
+#[derive(Serialize)]
+struct LoopBinsJson {
+    width_us: u64,
+    lag_us: Vec<i64>,
+    /// Thousandths of the known time.
+    busy: Vec<i64>,
+    ready: Vec<i64>,
+}
+
+impl TimelineJson {
+    fn of(report: &Report<'_>) -> Self {
+        let timeline = report.profile().timeline();
+        let loops: Vec<&[LoopBin]> =
+            (0..report.profile().loops().len().min(LOOPS)).map(|number| timeline.of_loop(number)).collect();
+        let all: usize = loops.iter().map(|bins| bins.len()).sum();
+        let together = all.div_ceil(BINS).max(1);
+        let tasks = timeline.of_tasks();
+        Self {
+            loops: loops.into_iter().map(|bins| LoopBinsJson::of(bins, together, timeline.width_ns())).collect(),
+            width_us: timeline.width_ns() / 1_000,
+            tasks: tasks.iter().map(|bin: &TaskBin| bin.most.map_or(-1, i64::from)).collect(),
+            born: tasks.iter().map(|bin| bin.born).collect(),
+            ended: tasks.iter().map(|bin| bin.ended).collect(),
+        }
+    }
+}
+
+impl LoopBinsJson {
+    fn of(bins: &[LoopBin], together: usize, width_ns: u64) -> Self {
+        let merged: Vec<LoopBin> =
+            bins.chunks(together).filter_map(|some| some.iter().copied().reduce(LoopBin::merged)).collect();
+        let busy = |bin: &LoopBin| match bin.known_ns {
+            0 => -1,
+            known => (bin.busy_ns as f64 * 1e3 / known as f64).round() as i64,
+        };
+        Self {
+            width_us: (width_ns / 1_000).saturating_mul(together as u64),
+            lag_us: merged.iter().map(|bin| bin.lag_ns.map_or(-1, |lag| (lag / 1_000) as i64)).collect(),
+            busy: merged.iter().map(busy).collect(),
+            ready: merged.iter().map(|bin| bin.most_ready.map_or(-1, i64::from)).collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct FindingJson {
+    rule: &'static str,
+    severity: &'static str,
+    message: u32,
+    advice: u32,
+    tasks: Vec<u32>,
+    more_tasks: usize,
+    site: Option<u32>,
+    evidence: Vec<(&'static str, String)>,
+}
+
+fn findings(report: &Report<'_>, tables: &mut Tables) -> Vec<FindingJson> {
+    /// LIMIT: tasks that are named of a finding.
+    const TASKS: usize = 20;
+    /// LIMIT: a longer piece of evidence is cut.
+    const EVIDENCE: usize = 200;
+    let findings = report.analysis.findings().iter().take(FINDINGS);
+    let whole = findings.map(|found| {
+        let finding = &found.finding.finding;
+        FindingJson {
+            rule: finding.rule,
+            severity: finding.severity.as_str(),
+            message: tables.text(&finding.message),
+            advice: tables.sentence(&finding.advice),
+            tasks: found.tasks.iter().take(TASKS).map(|name| tables.text(name)).collect(),
+            more_tasks: found.tasks.len().saturating_sub(TASKS),
+            site: found.finding.site.as_ref().map(|site| tables.frame(site)),
+            evidence: (finding.evidence.iter())
+                .map(|(name, value)| (*name, escape::brief(&value.to_string(), EVIDENCE).into_owned()))
+                .collect(),
+        }
+    });
+    whole.collect()
+}
+
+/// What happened meanwhile, and of how much more only the number is told.
+fn notes(report: &Report<'_>) -> (Vec<(u64, String)>, u64) {
+    let analysis = report.analysis;
+    let notes: Vec<_> = analysis.notes().iter().filter(|note| note.kind != NoteKind::Ended).collect();
+    let more = notes.len().saturating_sub(NOTES) as u64 + analysis.notes_left_out();
+    let at = |ns: u64| ns.saturating_sub(analysis.header().started_ns) / 1_000;
+    let told = notes.iter().take(NOTES).map(|note| (at(note.at_ns), escape::brief(&note.text, 400).into_owned()));
+    (told.collect(), more)
+}

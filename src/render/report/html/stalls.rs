@@ -1,0 +1,143 @@
+//! The stalls of the page: by site and cause, and each by itself. It must not know how they are shown.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::intern::Tables;
+use crate::detect::stall::{Cause, Stall};
+use crate::render::report::{Report, stall_groups, text, words};
+use crate::snapshot::tables::LoopInfo;
+
+/// LIMIT: stalls that are told one by one, the longest; the rest is only in the sums.
+const STALLS: usize = 5_000;
+
+/// All stalls. Lists of the same length are columns.
+#[derive(Debug, Serialize)]
+pub(super) struct StallsJson {
+    /// Those that were not kept too.
+    count: u64,
+    total_us: u64,
+    threshold_us: u64,
+    /// How many of them are not told one by one.
+    left_out: u64,
+    by_cause: Vec<(&'static str, &'static str, u64)>,
+    groups: Vec<GroupJson>,
+    /// In the order of time.
+    list: ListJson,
+}
+
+/// Stalls of one cause at one site. Numbers are of the page's tables; `worst` is a position in the list.
+#[derive(Debug, Serialize)]
+struct GroupJson {
+    cause: &'static str,
+    words: &'static str,
+    detail: Option<u32>,
+    site: Option<u32>,
+    advice: u32,
+    count: usize,
+    total_us: u64,
+    longest: u32,
+    longest_us: u64,
+    ongoing: bool,
+    worst: Option<usize>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct ListJson {
+    group: Vec<usize>,
+    /// Since the beginning.
+    start_us: Vec<u64>,
+    at_least_us: Vec<u64>,
+    at_most_us: Vec<Option<u64>>,
+    /// The length in words.
+    length: Vec<u32>,
+    #[serde(rename = "loop")]
+    event_loop: Vec<Option<usize>>,
+    task: Vec<Option<u32>>,
+    coroutine: Vec<Option<u32>>,
+    detail: Vec<Option<u32>>,
+    stack: Vec<u32>,
+    /// How many of the stack are coroutines.
+    coroutines: Vec<usize>,
+    torn: Vec<u8>,
+    ongoing: Vec<u8>,
+    ready: Vec<Option<u32>>,
+    /// Who ran, what waited meanwhile, and what the cause rests on, in words.
+    evidence: Vec<u32>,
+}
+
+impl StallsJson {
+    pub(super) fn of(report: &Report<'_>, tables: &mut Tables) -> Self {
+        let analysis = report.analysis;
+        let worst_first = analysis.stalls().worst_first();
+        let groups = stall_groups(&worst_first);
+        let mut group_of: HashMap<*const Stall, usize> = HashMap::new();
+        for (number, group) in groups.iter().enumerate() {
+            group_of.extend(group.stalls.iter().map(|stall| (std::ptr::from_ref::<Stall>(stall), number)));
+        }
+        let mut told: Vec<&Stall> = worst_first.iter().copied().take(STALLS).collect();
+        told.sort_by_key(|stall| (stall.start_ns, stall.at_least_ns));
+        let loops: HashMap<&LoopInfo, usize> =
+            report.profile().loops().iter().enumerate().map(|(number, one)| (&one.info, number)).collect();
+        let mut list = ListJson::default();
+        let mut positions: HashMap<*const Stall, usize> = HashMap::new();
+        for stall in told {
+            let group = group_of.get(&std::ptr::from_ref(stall)).copied().unwrap_or_default();
+            positions.insert(stall, list.group.len());
+            list.group.push(group);
+            list.add(stall, analysis.header().started_ns, loops.get(&stall.event_loop).copied(), tables);
+        }
+        let total = analysis.stalls().total();
+        Self {
+            count: total.count,
+            total_us: total.at_least_ns / 1_000,
+            threshold_us: analysis.header().stall_threshold_ns / 1_000,
+            left_out: total.count.saturating_sub(list.group.len() as u64),
+            by_cause: cause_counts(report),
+            groups: groups
+                .iter()
+                .map(|group| GroupJson {
+                    cause: group.worst.cause.as_str(),
+                    words: words::cause(group.worst.cause),
+                    detail: group.worst.detail.as_deref().map(|detail| tables.text(detail)),
+                    site: group.worst.site.as_ref().map(|site| tables.frame(site)),
+                    advice: tables.sentence(&group.worst.advice),
+                    count: group.count(),
+                    total_us: group.total_ns / 1_000,
+                    longest: tables.sentence(&words::stall_length(group.worst)),
+                    longest_us: group.worst.at_least_ns / 1_000,
+                    ongoing: group.ongoing,
+                    worst: positions.get(&std::ptr::from_ref(group.worst)).copied(),
+                })
+                .collect(),
+            list,
+        }
+    }
+}
+
+fn cause_counts(report: &Report<'_>) -> Vec<(&'static str, &'static str, u64)> {
+    let totals = report.analysis.stalls().totals();
+    let count = |cause: Cause| Some((cause.as_str(), words::cause(cause), totals.get(&cause)?.count));
+    Cause::ALL.into_iter().filter_map(count).collect()
+}
+
+impl ListJson {
+    fn add(&mut self, stall: &Stall, started_ns: u64, event_loop: Option<usize>, tables: &mut Tables) {
+        let task = stall.task.as_ref();
+        self.start_us.push(stall.start_ns.saturating_sub(started_ns) / 1_000);
+        self.at_least_us.push(stall.at_least_ns / 1_000);
+        self.at_most_us.push(stall.at_most_ns.map(|most| most / 1_000));
+        self.length.push(tables.sentence(&words::stall_length(stall)));
+        self.event_loop.push(event_loop);
+        self.task.push(task.and_then(|task| task.name.as_deref()).map(|name| tables.text(name)));
+        self.coroutine.push(task.and_then(|task| task.coroutine.as_ref()).map(|coroutine| tables.frame(coroutine)));
+        self.detail.push(stall.detail.as_deref().map(|detail| tables.text(detail)));
+        self.stack.push(tables.stack(stall.stack.iter()));
+        self.coroutines.push(stall.coroutines);
+        self.torn.push(stall.torn.into());
+        self.ongoing.push(stall.ongoing.into());
+        self.ready.push(stall.ready_waiting);
+        self.evidence.push(tables.sentence(&text::circumstances(stall)));
+    }
+}
