@@ -47,7 +47,7 @@ const MAX_FRAMES: usize = 50_000;
 /// LIMIT: paths that are known to be possible; then they are shown again to be.
 const MAX_KNOWN: usize = 16_384;
 
-/// LIMIT: frames that are remembered beside those of the last stack.
+/// LIMIT: frames that are remembered, or read at once, beside those of the last stack.
 const MAX_REMEMBERED: usize = 32;
 
 /// How likely it is that a frame is in the next stack, in 256ths, from how often it was in the last ones.
@@ -462,9 +462,10 @@ impl StackWatch {
         let depths = self.depths();
         // Frames that are not in the stack any more may be the next to be called; of those that were met on the way to this
         // stack only the ones in it count.
+        let all = self.is_wide && self.remembered.len() <= self.frames.len() + MAX_REMEMBERED;
         let kept = self.remembered.values().filter_map(|(link, worth)| match depths.get(&link.addr) {
             Some(depth) => Some((*depth, *link)),
-            None => (self.is_wide || worth.0 > 0 || self.met.contains(&link.addr)).then_some((0, *link)),
+            None => (all || worth.0 > 0 || self.met.contains(&link.addr)).then_some((0, *link)),
         });
         let frames: Vec<(usize, Link)> = kept.collect();
         let (mut pieces, windows) = pieces_of(layout, frames, self.wanted_locals);
