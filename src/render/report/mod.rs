@@ -1,10 +1,10 @@
 //! What a watch over time shows, as bytes, one file a format. It must not know where the watch came from: live or from a
 //! recording, it looks the same.
 
-mod json;
+pub(super) mod json;
 mod markdown;
 mod text;
-mod words;
+pub(super) mod words;
 
 use std::collections::HashMap;
 use std::io::{self, Write};
