@@ -16,6 +16,6 @@ mod weights;
 
 pub use coroutines::CoroutineProfile;
 pub use loops::{Iteration, Lag, LoopProfile};
-pub use totals::{Naming, Profile};
+pub use totals::{Naming, Profile, longest_period_ns, period_ns};
 pub use waits::WaitProfile;
 pub use weights::{By, Label, Weighted};

@@ -11,7 +11,7 @@ use crate::detect::analysis::Found;
 use crate::detect::stall::Stall;
 use crate::profile::{CoroutineProfile, Label, Lag, LoopProfile, WaitProfile, Weighted};
 use crate::render::json::{Key, serializer};
-use crate::snapshot::event::{Note, NoteKind};
+use crate::snapshot::event::Note;
 use crate::snapshot::model::Frame;
 
 /// The format's name and version; fields may be added under it, never changed.
@@ -407,17 +407,7 @@ pub(in crate::render) struct NoteJson<'a> {
 
 impl<'a> NoteJson<'a> {
     pub(in crate::render) fn of(note: &'a Note) -> Self {
-        let kind = match note.kind {
-            NoteKind::Exited => "exited",
-            NoteKind::Executed => "executed",
-            NoteKind::Stopped => "stopped",
-            NoteKind::Continued => "continued",
-            NoteKind::Suspended => "suspended",
-            NoteKind::Ended => "ended",
-            NoteKind::Gap => "gap",
-            NoteKind::Adjusted => "adjusted",
-        };
-        Self { at_ns: note.at_ns, kind, text: &note.text }
+        Self { at_ns: note.at_ns, kind: note.kind.as_str(), text: &note.text }
     }
 }
 
