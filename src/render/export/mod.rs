@@ -76,7 +76,7 @@ pub trait Exporter {
 pub fn begin<'o>(format: Timeline, header: &Header, out: &'o mut dyn Write) -> io::Result<Box<dyn Exporter + 'o>> {
     Ok(match format {
         Timeline::Perfetto => Box::new(perfetto::Perfetto::begin(header, out)?),
-        Timeline::Firefox => Box::new(firefox::Firefox::begin(header, out)?),
+        Timeline::Firefox => Box::new(firefox::Firefox::begin(header, out)),
         Timeline::JsonLines => Box::new(jsonl::JsonLines::begin(header, out)?),
     })
 }

@@ -1,0 +1,346 @@
+//! The Firefox Profiler's processed profile: over time, for each event loop its stacks and its stalls, and the stacks of the
+//! tasks that wait. It must not know how a recording is read.
+//!
+//! The format is one JSON object of columns, so that all of it is kept until the end; see [`SAMPLES`].
+//!
+//! The height of a loop's graph says that it is away from its selector, and not that it uses a processor: that is known only of
+//! stalls. The colour says what it does: see [`palette`].
+
+mod markers;
+mod palette;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use fxprof_processed_profile::{
+    CpuDelta, MarkerTiming, ProcessHandle, Profile, ReferenceTimestamp, SamplingInterval, StackHandle, ThreadHandle,
+    Timestamp,
+};
+use rustc_hash::FxHashMap;
+
+use self::markers::{NoteMarker, StallMarker};
+use self::palette::{Kind, Palette};
+use super::{End, Exporter, Step};
+use crate::detect::stall::{Alert, Stall};
+use crate::profile::{longest_period_ns, period_ns};
+use crate::render::escape::{brief, visible};
+use crate::render::json::serializer;
+use crate::render::label;
+use crate::render::report::words;
+use crate::snapshot::event::{Doing, Event, Header, LoopSample, Phase, Source, TaskChanges, TaskLook};
+use crate::snapshot::model::TaskState;
+use crate::snapshot::tables::{LoopInfo, Tables};
+
+/// LIMIT: samples that are kept, about 100 MB of them here and in the browser: an hour of a loop that is busy half of the
+/// time. What comes later is left out, which the profile says.
+const SAMPLES: usize = 2_000_000;
+
+/// LIMIT: threads in the profile; a program that makes ever new loops is shown with these.
+const THREADS: usize = 256;
+
+/// A loop's thread.
+#[derive(Debug)]
+struct Loop {
+    info: LoopInfo,
+    thread: ThreadHandle,
+    last_ns: Option<u64>,
+    /// The last sample was in the selector, and the one before too: such are one in the profile.
+    idle: bool,
+}
+
+/// A profile in the making.
+pub(super) struct Firefox<'o> {
+    out: &'o mut dyn Write,
+    profile: Profile,
+    palette: Palette,
+    process: ProcessHandle,
+    started_ns: u64,
+    period_ns: u64,
+    loops: Vec<Loop>,
+    waiting: ThreadHandle,
+    /// Where each task waits that does.
+    waits: FxHashMap<u64, StackHandle>,
+    /// How many wait in each place.
+    places: BTreeMap<StackHandle, i32>,
+    /// The next look names all tasks.
+    lists_all: bool,
+    samples: usize,
+    left_out_since_ns: Option<u64>,
+    last_ns: u64,
+}
+
+impl<'o> Firefox<'o> {
+    pub(super) fn begin(header: &Header, out: &'o mut dyn Write) -> Self {
+        let period_ns = period_ns(header.loop_rate_hz).unwrap_or(1_000_000);
+        let started_ms = super::started_unix_ns(header).unwrap_or_default() as f64 / 1e6;
+        let title = super::title(header);
+        let mut profile = Profile::new(
+            &format!("asyncprof of {title}"),
+            ReferenceTimestamp::from_millis_since_unix_epoch(started_ms),
+            SamplingInterval::from_nanos(period_ns),
+        );
+        profile.set_os_name("Linux");
+        // Names are names: there is nothing to look up.
+        profile.set_symbolicated(true);
+        let palette = Palette::new(&mut profile);
+        let start = Timestamp::from_nanos_since_reference(0);
+        let process = profile.add_process(&title, header.pid.unsigned_abs(), start);
+        let waiting = profile.add_thread(process, 0, start, false);
+        profile.set_thread_name(waiting, "tasks that wait (a sample for each place at each look; weight: tasks)");
+        profile.add_initial_visible_thread(waiting);
+        Self {
+            out,
+            profile,
+            palette,
+            process,
+            started_ns: header.started_ns,
+            period_ns,
+            loops: Vec::new(),
+            waiting,
+            waits: FxHashMap::default(),
+            places: BTreeMap::new(),
+            lists_all: true,
+            samples: 0,
+            left_out_since_ns: None,
+            last_ns: header.started_ns,
+        }
+    }
+
+    fn timestamp(&self, at_ns: u64) -> Timestamp {
+        Timestamp::from_nanos_since_reference(at_ns.saturating_sub(self.started_ns))
+    }
+
+    /// Whether there is room for so many more samples.
+    fn has_room(&mut self, at_ns: u64, more: usize) -> bool {
+        if self.left_out_since_ns.is_some() || self.samples + more > SAMPLES {
+            self.left_out_since_ns.get_or_insert(at_ns);
+            return false;
+        }
+        self.samples += more;
+        true
+    }
+
+    fn find_loop(&mut self, info: &LoopInfo) -> Option<usize> {
+        if let Some(index) = self.loops.iter().position(|event_loop| event_loop.info == *info) {
+            return Some(index);
+        }
+        if self.loops.len() >= THREADS {
+            return None;
+        }
+        let tid = info.thread.map_or(0, i32::unsigned_abs);
+        let thread = self.profile.add_thread(self.process, tid, self.timestamp(self.started_ns), self.loops.is_empty());
+        let class = info.class.rsplit('.').next().unwrap_or(&info.class);
+        let of = info.thread_name.as_deref().map(|name| format!(" in {}", label::name(name))).unwrap_or_default();
+        let name = format!("loop {} {}{of} (height: away from its selector)", self.loops.len() + 1, visible(class));
+        self.profile.set_thread_name(thread, &name);
+        self.profile.set_thread_show_markers_in_timeline(thread, true);
+        self.profile.add_initial_visible_thread(thread);
+        if self.loops.is_empty() {
+            self.profile.add_initial_selected_thread(thread);
+        }
+        self.loops.push(Loop { info: info.clone(), thread, last_ns: None, idle: false });
+        Some(self.loops.len() - 1)
+    }
+
+    fn sample(&mut self, sample: &LoopSample, tables: &Tables) {
+        let Some(index) = tables.event_loop(sample.event_loop).and_then(|info| self.find_loop(info)) else { return };
+        let (at_ns, at) = (sample.at_ns, self.timestamp(sample.at_ns));
+        let event_loop = &mut self.loops[index];
+        let thread = event_loop.thread;
+        let last_ns = event_loop.last_ns.replace(at_ns).unwrap_or(at_ns);
+        let passed_ns = at_ns.saturating_sub(last_ns);
+        let idle = sample.phase == Phase::Selecting;
+        let was_idle = std::mem::replace(&mut event_loop.idle, idle);
+        let is_gap = passed_ns > longest_period_ns(self.period_ns);
+        if self.left_out_since_ns.is_some() {
+            return;
+        }
+        if idle && was_idle && !is_gap {
+            // The first of them stands where it was, the last where it is: no memory for those between.
+            return self.profile.add_sample_same_stack_zero_cpu(thread, at, 1);
+        }
+        if is_gap && self.has_room(at_ns, 1) {
+            let stack = self.palette.label(&mut self.profile, thread, None, "<not sampled>", Kind::Unknown);
+            let after = Timestamp::from_nanos_since_reference((last_ns + 1).saturating_sub(self.started_ns));
+            self.profile.add_sample(thread, after, Some(stack), CpuDelta::ZERO, 0);
+        }
+        if !self.has_room(at_ns, 1) {
+            return;
+        }
+        let busy = !idle && !is_gap && !matches!(sample.phase, Phase::NotRunning | Phase::Unknown);
+        let away = if busy { CpuDelta::from_nanos(passed_ns) } else { CpuDelta::ZERO };
+        let stack = self.stack(thread, sample, tables);
+        self.profile.add_sample(thread, at, Some(stack), away, 1);
+    }
+
+    fn stack(&mut self, thread: ThreadHandle, sample: &LoopSample, tables: &Tables) -> StackHandle {
+        let Self { palette, profile, .. } = self;
+        let mut stack = None;
+        let frames = sample.stack.map(|stack| tables.frames_outermost_first(stack)).unwrap_or_default();
+        let (outer, coroutines) = (usize::from(sample.outer), usize::from(sample.coroutines));
+        for (depth, frame) in frames.into_iter().enumerate() {
+            let kind = match depth {
+                depth if depth < outer => Kind::Machinery,
+                depth if depth < outer + coroutines => Kind::Coroutine,
+                _ => Kind::Call,
+            };
+            stack = Some(palette.label(profile, thread, stack, &words::frame(frame), kind));
+        }
+        let mut end = |text: &str, kind| stack = Some(palette.label(profile, thread, stack, text, kind));
+        if sample.torn {
+            end("<torn>", Kind::Torn);
+        }
+        let doing = sample.kernel.as_ref().map(|look| &look.doing);
+        match (sample.phase, doing) {
+            (_, Some(Doing::Stopped)) => end("<stopped>", Kind::Unknown),
+            (Phase::Selecting, _) => end("waits for events", Kind::Idle),
+            (Phase::LeavingSelector, _) | (Phase::Away, Some(Doing::WaitingForGil)) => {
+                end("waits for the GIL", Kind::Blocked);
+            }
+            (Phase::Away, Some(Doing::Call { name, .. })) => {
+                let call = name.as_deref().map_or_else(|| "a system call".into(), visible);
+                end(&format!("in {call}"), Kind::Blocked);
+            }
+            (Phase::NotRunning, _) => end("<no loop runs>", Kind::Unknown),
+            (Phase::Unknown, _) => end("<unknown>", Kind::Unknown),
+            (Phase::Away, _) => {}
+        }
+        match stack {
+            Some(stack) => stack,
+            None => palette.label(profile, thread, None, "<unknown>", Kind::Unknown),
+        }
+    }
+
+    fn look(&mut self, changes: &TaskChanges, tables: &Tables) {
+        if std::mem::take(&mut self.lists_all) && changes.complete {
+            self.waits.clear();
+            self.places.clear();
+        }
+        for task in changes.ended.iter().filter_map(|&task| tables.task(task)) {
+            self.leave(task.key);
+        }
+        for look in &changes.changed {
+            let Some(task) = tables.task(look.task) else { continue };
+            self.leave(task.key);
+            if let Some(place) = self.waiting_stack(look, tables) {
+                self.waits.insert(task.key, place);
+                *self.places.entry(place).or_default() += 1;
+            }
+        }
+        let (at, places) = (self.timestamp(changes.at_ns), std::mem::take(&mut self.places));
+        if self.has_room(changes.at_ns, places.len()) {
+            for (place, tasks) in &places {
+                self.profile.add_sample(self.waiting, at, Some(*place), CpuDelta::ZERO, *tasks);
+            }
+        }
+        self.places = places;
+    }
+
+    fn leave(&mut self, key: u64) {
+        let Some(place) = self.waits.remove(&key) else { return };
+        if let Some(tasks) = self.places.get_mut(&place) {
+            *tasks -= 1;
+            if *tasks <= 0 {
+                self.places.remove(&place);
+            }
+        }
+    }
+
+    /// Where a task waits; `None` for one that does not.
+    fn waiting_stack(&mut self, look: &TaskLook, tables: &Tables) -> Option<StackHandle> {
+        if !matches!(look.state, TaskState::Waiting | TaskState::Cancelling) {
+            return None;
+        }
+        let Self { palette, profile, waiting, .. } = self;
+        let mut stack = None;
+        for frame in look.stack.map(|stack| tables.frames_outermost_first(stack)).unwrap_or_default() {
+            stack = Some(palette.label(profile, *waiting, stack, &words::frame(frame), Kind::Coroutine));
+        }
+        if look.torn {
+            stack = Some(palette.label(profile, *waiting, stack, "<torn>", Kind::Torn));
+        }
+        let kind = match &look.wait {
+            Some(wait) => format!("await:{}", wait.kind.as_str()),
+            None => "<unknown>".to_owned(),
+        };
+        Some(palette.label(profile, *waiting, stack, &kind, Kind::Idle))
+    }
+
+    fn stall(&mut self, stall: &Stall) {
+        let Some(index) = self.find_loop(&stall.event_loop) else { return };
+        let thread = self.loops[index].thread;
+        let (from, to) = (stall.start_ns, stall.start_ns.saturating_add(stall.at_least_ns));
+        let timing = MarkerTiming::Interval(self.timestamp(from), self.timestamp(to));
+        let marker = StallMarker::of(stall, self.palette.blocked(), &mut self.profile);
+        let handle = self.profile.add_marker(thread, timing, marker);
+        let mut stack = None;
+        for (depth, frame) in stall.stack.iter().enumerate() {
+            let kind = if depth < stall.coroutines { Kind::Coroutine } else { Kind::Call };
+            stack = Some(self.palette.label(&mut self.profile, thread, stack, &words::frame(frame), kind));
+        }
+        if stall.torn {
+            stack = Some(self.palette.label(&mut self.profile, thread, stack, "<torn>", Kind::Torn));
+        }
+        self.profile.set_marker_stack(thread, handle, stack);
+    }
+
+    /// Something that happened, where people look first.
+    fn mark(&mut self, at_ns: u64, text: &str) {
+        let thread = self.loops.first().map_or(self.waiting, |event_loop| event_loop.thread);
+        let timing = MarkerTiming::Instant(self.timestamp(at_ns));
+        let marker = NoteMarker::of(text, &mut self.profile);
+        self.profile.add_marker(thread, timing, marker);
+    }
+}
+
+impl Exporter for Firefox<'_> {
+    fn take(&mut self, step: &Step<'_>) -> io::Result<()> {
+        let Step { batch, analysis, alerts } = *step;
+        if batch.begins_anew && batch.source == Source::Tasks {
+            self.lists_all = true;
+        }
+        let tables = analysis.tables(batch.source);
+        for event in &batch.events {
+            self.last_ns = self.last_ns.max(event.at_ns());
+            match event {
+                Event::Loop(sample) => self.sample(sample, tables),
+                Event::Tasks(changes) => self.look(changes, tables),
+                Event::Note(note) => {
+                    self.mark(note.at_ns, &format!("{}: {}", note.kind.as_str(), brief(&note.text, 200)));
+                }
+                Event::Health(health) => self.period_ns = period_ns(health.loop_rate_hz).unwrap_or(self.period_ns),
+                Event::Findings { .. } => {}
+            }
+        }
+        for alert in alerts {
+            if let Alert::Ended(stall) = alert {
+                self.stall(stall);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>, end: &End<'_>) -> io::Result<Option<String>> {
+        for stall in end.ongoing {
+            self.stall(stall);
+        }
+        if !end.complete {
+            self.mark(self.last_ns, "the recording breaks off here");
+        }
+        let left_out = self.left_out_since_ns.map(|since_ns| {
+            let after = words::duration(since_ns.saturating_sub(self.started_ns));
+            let most = label::count(SAMPLES);
+            format!("the Firefox Profiler's format is kept in memory: after {most} samples, at {after}, none are in it")
+        });
+        if let (Some(since_ns), Some(left_out)) = (self.left_out_since_ns, &left_out) {
+            self.mark(since_ns, left_out);
+        }
+        let end_of_all = self.timestamp(self.last_ns);
+        self.profile.set_process_end_time(self.process, end_of_all);
+        let mut out = io::BufWriter::new(&mut *self.out);
+        serde::Serialize::serialize(&self.profile, &mut serializer(&mut out))?;
+        out.write_all(b"\n")?;
+        out.flush()?;
+        Ok(left_out)
+    }
+}
