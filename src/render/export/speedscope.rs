@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::levels::{Level, level};
 use crate::profile::{By, Profile};
+use crate::render::escape;
 use crate::render::json::serializer;
 
 /// Writes the profiles; `by` is the one that is shown first, `whose` the title.
@@ -22,7 +23,7 @@ pub fn write(profile: &Profile, by: By, whose: &str, out: &mut dyn Write) -> io:
         schema: "https://www.speedscope.app/file-format-schema.json",
         profiles: WAYS.map(|way| sampled(profile, way, &mut frames)),
         shared: Shared { frames: frames.list.iter().map(Frame::of).collect() },
-        name: whose,
+        name: &escape::brief(whose, 200),
         active_profile_index: WAYS.iter().position(|way| *way == by).unwrap_or_default(),
         exporter: concat!("asyncprof@", env!("CARGO_PKG_VERSION")),
     };

@@ -128,7 +128,7 @@ impl<'o> Firefox<'o> {
             return None;
         }
         let tid = info.thread.map_or(0, i32::unsigned_abs);
-        let thread = self.profile.add_thread(self.process, tid, self.timestamp(self.started_ns), self.loops.is_empty());
+        let thread = self.profile.add_thread(self.process, tid, self.timestamp(self.started_ns), false);
         let class = info.class.rsplit('.').next().unwrap_or(&info.class);
         let of = info.thread_name.as_deref().map(|name| format!(" in {}", label::name(name))).unwrap_or_default();
         let name = format!("loop {} {}{of} (height: away from its selector)", self.loops.len() + 1, visible(class));

@@ -55,6 +55,8 @@ struct Living {
     /// Up to here its lane is written.
     since_ns: u64,
     runs: bool,
+    /// A look no longer showed it, so that it ends with its run.
+    ends: bool,
     /// It ran, and no look has said yet what it does since.
     ran: bool,
     looked: bool,
@@ -115,6 +117,12 @@ impl Look {
     }
 }
 
+impl LifeArgs {
+    fn of(info: &TaskInfo) -> Self {
+        Self { task: format!("{:#x}", info.key), coroutine: info.coroutine.as_ref().map(words::frame) }
+    }
+}
+
 impl Does {
     fn unknown() -> Self {
         Self { kind: "unknown", name: "<unknown>".into(), detail: None, at: None, torn: false }
@@ -160,11 +168,13 @@ impl Tasks {
         let from_ns = run.from_ns.max(living.since_ns);
         (living.runs, living.ran) = (false, true);
         living.since_ns = run.to_ns.max(from_ns);
-        let (to_ns, lane) = (living.since_ns, living.lane);
+        let (to_ns, lane, ends) = (living.since_ns, living.lane, living.ends);
         self.ran.push(info.key);
-        let Some(lane) = lane.filter(|_| from_ns < to_ns) else { return Ok(()) };
-        let args = DoesArgs { detail: None, at: run.look.at.as_deref(), torn: run.look.torn };
-        trace.slice(self.place(lane), "run", "run", (from_ns, to_ns), &args)
+        if let Some(lane) = lane.filter(|_| from_ns < to_ns) {
+            let args = DoesArgs { detail: None, at: run.look.at.as_deref(), torn: run.look.torn };
+            trace.slice(self.place(lane), "run", "run", (from_ns, to_ns), &args)?;
+        }
+        if ends { self.end(info.key, to_ns, trace) } else { Ok(()) }
     }
 
     /// What a look at all tasks showed.
@@ -189,6 +199,10 @@ impl Tasks {
         // So that one recording always gives the same file.
         ended.sort_unstable();
         for key in ended {
+            if let Some(living) = self.living.get_mut(&key).filter(|living| living.runs) {
+                living.ends = true;
+                continue;
+            }
             let at_ns = self.changed_ns(key, middle_ns);
             self.end(key, at_ns, trace)?;
         }
@@ -246,13 +260,11 @@ impl Tasks {
             if let Some(name) = &got.name {
                 trace.name_track(place, name, got.lane.0)?;
             }
-            let coroutine = info.coroutine.as_ref().map(words::frame);
-            let args = LifeArgs { task: format!("{:#x}", info.key), coroutine };
-            trace.open(place, &name(info), at_ns, &args)?;
+            trace.open(place, &name(info), at_ns, &LifeArgs::of(info))?;
         }
         let lane = got.map(|got| got.lane);
         let (does, info) = (Does::unknown(), info.clone());
-        let living = Living { lane, does, since_ns: at_ns, runs: false, ran: false, looked: false, info };
+        let living = Living { lane, does, since_ns: at_ns, runs: false, ends: false, ran: false, looked: false, info };
         self.living.insert(living.info.key, living);
         Ok(())
     }
@@ -263,7 +275,7 @@ impl Tasks {
         let Some(living) = self.living.remove(&key) else { return Ok(()) };
         if let Some(lane) = living.lane {
             let ended_ns = at_ns.max(living.since_ns);
-            trace.close(self.place(lane), ended_ns)?;
+            trace.close(self.place(lane), &name(&living.info), ended_ns, &LifeArgs::of(&living.info))?;
             self.lanes.give_back(lane);
             let index = lane.0 as usize;
             if self.taken_ns.len() <= index {

@@ -1,8 +1,9 @@
 //! Chrome's trace events as JSON, written one by one: slices, counters, instants, and the names of tracks. It must not know
 //! what they are about.
 //!
-//! Times are nanoseconds on the clock of the recording here, microseconds since its start in the file. What begins before
-//! the start is cut there.
+//! Times are nanoseconds on the clock of the recording here, and whole microseconds since its start in the file: readers
+//! round what is finer differently, and then slices that follow each other overlap. What begins before the start is cut
+//! there.
 
 use std::io::{self, Write};
 
@@ -34,9 +35,9 @@ struct EventJson<'a, A> {
     #[serde(skip_serializing_if = "Option::is_none")]
     cat: Option<&'static str>,
     ph: &'static str,
-    ts: f64,
+    ts: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    dur: Option<f64>,
+    dur: Option<u64>,
     pid: u32,
     tid: u32,
     /// How far an instant reaches: its process.
@@ -90,9 +91,8 @@ impl<'o> Trace<'o> {
         Ok(())
     }
 
-    /// Exact to the nanosecond for a hundred days.
-    fn us(&self, at_ns: u64) -> f64 {
-        at_ns.saturating_sub(self.started_ns) as f64 / 1e3
+    fn us(&self, at_ns: u64) -> u64 {
+        at_ns.saturating_sub(self.started_ns) / 1_000
     }
 
     fn event<A: Serialize>(
@@ -108,7 +108,7 @@ impl<'o> Trace<'o> {
         self.write(&EventJson { name, cat: None, ph, ts: self.us(at_ns), dur: None, pid, tid, s, args })
     }
 
-    /// A stretch of time with both its ends.
+    /// A stretch of time with both its ends; nothing for what is shorter than the file can say.
     pub(super) fn slice<A: Serialize>(
         &mut self,
         place: Place,
@@ -118,10 +118,13 @@ impl<'o> Trace<'o> {
         args: &A,
     ) -> io::Result<()> {
         let Place { pid, tid } = place;
-        let from_ns = from_ns.max(self.started_ns);
-        let dur = Some(to_ns.saturating_sub(from_ns) as f64 / 1e3);
+        let ts = self.us(from_ns);
+        let dur = self.us(to_ns).saturating_sub(ts);
+        if dur == 0 {
+            return Ok(());
+        }
         let (cat, args) = (Some(cat), Some(args));
-        self.write(&EventJson { name, cat, ph: "X", ts: self.us(from_ns), dur, pid, tid, s: None, args })
+        self.write(&EventJson { name, cat, ph: "X", ts, dur: Some(dur), pid, tid, s: None, args })
     }
 
     /// The beginning of a stretch of time that others lie in.
@@ -129,9 +132,9 @@ impl<'o> Trace<'o> {
         self.event(place, "B", name, at_ns, Some(args))
     }
 
-    /// The end of the last one that was begun there.
-    pub(super) fn close(&mut self, place: Place, at_ns: u64) -> io::Result<()> {
-        self.event::<Nothing>(place, "E", "", at_ns, None)
+    /// The end of the last one that was begun there; some readers want to hear its name and arguments again.
+    pub(super) fn close<A: Serialize>(&mut self, place: Place, name: &str, at_ns: u64, args: &A) -> io::Result<()> {
+        self.event(place, "E", name, at_ns, Some(args))
     }
 
     pub(super) fn counter(&mut self, place: Place, name: &str, at_ns: u64, value: f64) -> io::Result<()> {
