@@ -3,20 +3,28 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
+mod watches;
 
 #[path = "export/consumers.rs"]
 mod consumers;
 #[path = "export/formats.rs"]
 mod formats;
+#[path = "export/made_up.rs"]
+mod made_up;
 #[path = "export/recording.rs"]
 mod recording;
 
 use std::fs;
 use std::process::{Command, Stdio};
 
+use asyncprof::profile::By;
 use asyncprof::render::escape::is_deceptive;
+use asyncprof::render::export::{Timeline, write_pprof, write_speedscope};
+use asyncprof::snapshot::event::Phase;
+use asyncprof::snapshot::model::TaskState;
 use consumers::find;
 use formats::Pprof;
+use made_up::MadeUp;
 use recording::{Recording, asyncprof, export, exported, line_to_change};
 use serde_json::Value;
 
@@ -57,7 +65,10 @@ fn the_totals_of_all_formats_agree() {
     let of_tasks: Vec<&Value> = on_loops.into_iter().filter(|event| event["args"]["task"].is_string()).collect();
     let (in_lanes, of_tasks) = (sum(&in_lanes), sum(&of_tasks));
     // A run around the first look at its task is cut to what is known of it: half the time between two samples.
-    assert!((in_lanes - of_tasks).abs() <= cut_ns + 0.01 * of_tasks, "lanes have what the loops ran of tasks: {in_lanes} {of_tasks}");
+    assert!(
+        (in_lanes - of_tasks).abs() <= cut_ns + 0.01 * of_tasks,
+        "lanes have what the loops ran of tasks: {in_lanes} {of_tasks}"
+    );
 }
 
 #[test]
@@ -289,6 +300,127 @@ fn a_reader_that_has_seen_enough_is_no_error() {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{format}: {output:?}");
     }
+}
+
+/// Names of slices with their starts and lengths in milliseconds.
+fn slices(trace: &Value, of_loops: bool) -> Vec<(&str, f64, f64)> {
+    let events = formats::check_trace(trace).iter();
+    let slices = events.filter(|event| event["ph"] == "X" && is_of_loops(event) == of_loops);
+    let ms = |value: &Value| value.as_f64().unwrap() / 1e3;
+    slices.map(|event| (event["name"].as_str().unwrap(), ms(&event["ts"]), ms(&event["dur"]))).collect()
+}
+
+#[test]
+fn what_is_torn_or_not_known_is_said_in_every_format() {
+    let mut watch = MadeUp::new();
+    watch.sample(1, Phase::Selecting, None, false);
+    for at_ms in 2..=11 {
+        watch.sample(at_ms, Phase::Away, Some((7, "reader")), true);
+    }
+    watch.sample(12, Phase::Unknown, None, false);
+    watch.sample(22, Phase::NotRunning, None, false);
+    // Then nothing for a second.
+    watch.sample(1_022, Phase::Selecting, None, false);
+    let perfetto = watch.written(Timeline::Perfetto);
+    let trace: Value = serde_json::from_str(&perfetto.text).unwrap();
+    assert_eq!(
+        slices(&trace, true),
+        [
+            ("serve", 1.5, 10.0),
+            ("<unknown>", 11.5, 5.5),
+            ("<no loop runs>", 17.0, 5.0),
+            ("<not sampled>", 22.0, 1_000.0)
+        ]
+    );
+    let run = formats::check_trace(&trace).iter().find(|event| event["name"] == "serve").unwrap();
+    assert_eq!((&run["args"]["torn"], &run["args"]["task"]), (&true.into(), &"reader".into()));
+    let firefox: Value = serde_json::from_str(&watch.written(Timeline::Firefox).text).unwrap();
+    let threads = formats::check_firefox(&firefox);
+    for name in ["<torn>", "<unknown>", "<no loop runs>", "<not sampled>"] {
+        assert!(threads.iter().any(|thread| strings(&thread["stringArray"]).contains(&name)), "{name}");
+    }
+    let lines = formats::json_lines(&watch.written(Timeline::JsonLines).text);
+    let loops: Vec<&Value> = lines.iter().filter(|line| line["type"] == "loop").collect();
+    assert_eq!(loops[1]["torn"], true);
+    assert_eq!((&loops[11]["phase"], &loops[11]["stack"]), (&"unknown".into(), &Value::Null));
+    let (analysis, mut out) = (perfetto.analysis, Vec::new());
+    write_speedscope(analysis.profile(), By::Run, "app", &mut out).unwrap();
+    let speedscope: Value = serde_json::from_slice(&out).unwrap();
+    formats::check_speedscope(&speedscope);
+    assert!(strings(&speedscope).contains(&"<torn>"));
+    let mut out = Vec::new();
+    write_pprof(analysis.header(), analysis.duration_ns(), analysis.profile(), By::Run, &mut out).unwrap();
+    let pprof = Pprof::unpacked(&out);
+    pprof.check();
+    assert!(pprof.string_table.iter().any(|text| text == "<torn>"));
+}
+
+#[test]
+fn a_lane_tells_runs_between_waits_whichever_tier_is_told_later() {
+    let mut watch = MadeUp::new();
+    watch.look(0, &[(7, "reader", TaskState::Waiting)], &[]);
+    watch.look(100, &[(7, "reader", TaskState::Waiting)], &[]);
+    watch.look(200, &[], &[(7, "reader")]);
+    // The loops' samples come behind the looks.
+    watch.sample(39, Phase::Selecting, None, false);
+    for at_ms in 40..50 {
+        watch.sample(at_ms, Phase::Away, Some((7, "reader")), false);
+    }
+    watch.sample(50, Phase::Selecting, None, false);
+    watch.sample(51, Phase::Selecting, None, false);
+    let trace: Value = serde_json::from_str(&watch.written(Timeline::Perfetto).text).unwrap();
+    // Born at the first look and again at the second: two tasks with the same name. The second ends between two looks.
+    let wait = "await:sleep";
+    assert_eq!(slices(&trace, false), [(wait, 0.0, 39.5), ("run", 39.5, 10.0), (wait, 50.0, 100.0)]);
+}
+
+#[test]
+fn tasks_go_on_when_the_tables_begin_anew() {
+    let mut watch = MadeUp::new();
+    watch.look(0, &[(7, "reader", TaskState::Waiting)], &[]);
+    for at_ms in 1..20 {
+        if at_ms == 10 {
+            watch.begin_anew();
+        }
+        watch.sample(at_ms, Phase::Away, Some((7, "reader")), false);
+    }
+    watch.sample(20, Phase::Selecting, None, false);
+    watch.look(30, &[], &[]);
+    let trace: Value = serde_json::from_str(&watch.written(Timeline::Perfetto).text).unwrap();
+    let begun = formats::check_trace(&trace).iter().filter(|event| event["ph"] == "B").count();
+    assert_eq!(begun, 1);
+    assert_eq!(slices(&trace, true), [("serve", 1.0, 18.5)]);
+}
+
+#[test]
+fn tasks_beyond_the_lanes_are_counted() {
+    let names: Vec<(u64, String)> = (0..1_200).map(|key| (key + 1, format!("job-{key}"))).collect();
+    let waiting: Vec<(u64, &str, TaskState)> =
+        names.iter().map(|(key, name)| (*key, &**name, TaskState::Waiting)).collect();
+    let mut watch = MadeUp::new();
+    watch.look(0, &waiting, &[]);
+    watch.look(100, &[], &[]);
+    let written = watch.written(Timeline::Perfetto);
+    let trace: Value = serde_json::from_str(&written.text).unwrap();
+    assert_eq!(formats::check_trace(&trace).iter().filter(|event| event["ph"] == "B").count(), 1_000);
+    assert_eq!(written.left_out.unwrap(), "200 tasks have no lane, because 1000 others lived");
+    assert!(strings(&trace).iter().any(|text| text.starts_with("200 tasks have no lane")));
+}
+
+#[test]
+fn a_watch_in_which_nothing_was_seen_is_a_whole_file() {
+    let watch = MadeUp::new();
+    let trace: Value = serde_json::from_str(&watch.written(Timeline::Perfetto).text).unwrap();
+    assert!(slices(&trace, true).is_empty());
+    let profile: Value = serde_json::from_str(&watch.written(Timeline::Firefox).text).unwrap();
+    formats::check_firefox(&profile);
+    assert_eq!(formats::json_lines(&watch.written(Timeline::JsonLines).text).len(), 2);
+    let (analysis, mut out) = (watch.written(Timeline::JsonLines).analysis, Vec::new());
+    write_speedscope(analysis.profile(), By::Run, "app", &mut out).unwrap();
+    formats::check_speedscope(&serde_json::from_slice(&out).unwrap());
+    let mut out = Vec::new();
+    write_pprof(analysis.header(), 0, analysis.profile(), By::Run, &mut out).unwrap();
+    Pprof::unpacked(&out).check();
 }
 
 #[test]

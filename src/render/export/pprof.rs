@@ -111,7 +111,7 @@ impl<'p> Builder<'p> {
         let mut rest = stack;
         if let [Label::Task(name), inner @ ..] = stack {
             let name = name.map_or_else(|| "?".into(), crate::render::label::name);
-            sample.label.push(SampleLabel { key: self.text("task"), str: self.text(&name), ..SampleLabel::default() });
+            sample.label.push(SampleLabel { key: self.text("task"), str: self.text(&name) });
             rest = inner;
         }
         // Innermost first. A sample without a location would not be counted: nothing is known of what it ran.
@@ -132,7 +132,7 @@ impl<'p> Builder<'p> {
         // Ids begin at 1.
         let id = self.message.location.len() as u64 + 1;
         let line = Line { function_id, line: level.line.map_or(0, i64::from) };
-        self.message.location.push(Location { id, line: vec![line], ..Location::default() });
+        self.message.location.push(Location { id, line: vec![line] });
         self.locations.insert(level, id);
         id
     }
@@ -141,7 +141,7 @@ impl<'p> Builder<'p> {
         let functions = &mut self.message.function;
         *self.functions.entry((name, filename)).or_insert_with(|| {
             let id = functions.len() as u64 + 1;
-            functions.push(Function { id, name, filename, ..Function::default() });
+            functions.push(Function { id, name, filename });
             id
         })
     }

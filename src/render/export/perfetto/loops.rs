@@ -113,7 +113,7 @@ impl Loops {
                 ("run", callee.unwrap_or_else(|| "callback".into()))
             }
             Does::WaitsForGil => ("gil", "waits for the GIL".into()),
-            Does::DoesNotRun => ("none", "<no loop runs>".into()),
+            Does::NoLoop => ("none", "<no loop runs>".into()),
             Does::Stopped => ("none", "<stopped>".into()),
             Does::Unknown => ("none", "<unknown>".into()),
             Does::NotSampled => ("none", "<not sampled>".into()),

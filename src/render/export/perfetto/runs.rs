@@ -16,7 +16,7 @@ pub(super) enum Does {
         callback: Option<u64>,
     },
     WaitsForGil,
-    DoesNotRun,
+    NoLoop,
     Stopped,
     Unknown,
     /// No sample for so long that nobody knows.
@@ -88,7 +88,7 @@ impl Does {
             Phase::Selecting => None,
             Phase::Away => Some(Self::Run { task, callback: sample.callback }),
             Phase::LeavingSelector => Some(Self::WaitsForGil),
-            Phase::NotRunning => Some(Self::DoesNotRun),
+            Phase::NotRunning => Some(Self::NoLoop),
             Phase::Unknown => Some(Self::Unknown),
         }
     }
