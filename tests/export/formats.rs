@@ -189,7 +189,7 @@ pub(crate) fn check_trace(file: &Value) -> &Vec<Value> {
                 tracks.entry((pid, tid)).or_default().push((event["ts"].as_u64().unwrap(), position, event));
             }
             "B" | "E" => tracks.entry((pid, tid)).or_default().push((event["ts"].as_u64().unwrap(), position, event)),
-            other => panic!("{other}: {event}"),
+            other => assert_eq!(other, "a kind that is written", "{event}"),
         }
         assert!(event["ts"].is_u64() && event["name"].is_string(), "{event}");
     }
@@ -205,7 +205,8 @@ pub(crate) fn check_trace(file: &Value) -> &Vec<Value> {
             match event["ph"].as_str().unwrap() {
                 "B" => open.push((None, event)),
                 "E" => {
-                    let (end, begun) = open.pop().unwrap_or_else(|| panic!("{place:?} ends nothing: {event}"));
+                    assert!(!open.is_empty(), "{place:?} ends nothing: {event}");
+                    let (end, begun) = open.pop().unwrap();
                     assert!(end.is_none(), "{place:?}: {event} ends inside of {begun}");
                     assert_eq!((&event["name"], &event["args"]), (&begun["name"], &begun["args"]));
                 }
