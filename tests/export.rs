@@ -56,6 +56,12 @@ fn the_totals_of_all_formats_agree() {
         let rounding_ns = 500.0 * (stacks.len() + 100) as f64;
         assert!((speedscope[by] - collapsed_ns).abs() < rounding_ns, "{by}: {} {collapsed_ns}", speedscope[by]);
     }
+    let firefox = recording.exported_json("firefox");
+    let waits = formats::check_firefox(&firefox).iter().find(|thread| thread["samples"]["weightType"] == "tracing-ms");
+    let waited_ms: f64 = waits.unwrap()["samples"]["weight"].as_array().unwrap().iter().filter_map(Value::as_f64).sum();
+    // Looks alone, which do not know of runs between them.
+    let share = waited_ms * 1e6 / speedscope["await"];
+    assert!((0.8..1.25).contains(&share), "{waited_ms} ms, {} ns", speedscope["await"]);
     let trace = recording.exported_json("perfetto");
     let runs = formats::check_trace(&trace).iter().filter(|event| event["cat"] == "run" && event["ph"] == "X");
     let (on_loops, in_lanes): (Vec<&Value>, Vec<&Value>) = runs.partition(|event| is_of_loops(event));
@@ -268,6 +274,42 @@ fn the_ending_of_a_file_says_for_which_tool_it_is() {
     let unknown = export(&recording.file(), &["-o", recording.path("x.json").to_str().unwrap()]);
     assert_eq!(unknown.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&unknown.stderr).contains(".speedscope.json"));
+}
+
+#[test]
+fn what_cannot_be_written_there_is_refused_with_a_hint() {
+    let Some(recording) = Recording::get() else { return };
+    let trace = recording.path("refused.trace.json");
+    let (file, trace) = (recording.file(), trace.to_str().unwrap().to_owned());
+    let file = file.to_str().unwrap();
+    for (arguments, hint) in [
+        (&["attach", "1", "-o", &trace][..], "asyncprof export x.aprof"),
+        (&["report", file, "-o", &trace], "asyncprof export"),
+        (&["flamegraph", file, "-o", &trace], ".folded"),
+        (&["export", file], "-f collapsed"),
+    ] {
+        let output = asyncprof().args(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains("hint:") && said.contains(hint), "{arguments:?}: {said}");
+    }
+    assert!(!std::path::Path::new(&trace).exists());
+}
+
+#[test]
+fn what_is_not_text_does_not_go_to_a_terminal() {
+    let Some(recording) = Recording::get() else { return };
+    let on_terminal = |format: &str| {
+        let command = format!("'{}' export x.aprof -f {format}", env!("CARGO_BIN_EXE_asyncprof"));
+        let mut script = Command::new("script");
+        script.args(["-qec", &command, "/dev/null"]).current_dir(recording.path("")).stdin(Stdio::null()).output()
+    };
+    let Ok(refused) = on_terminal("pprof") else {
+        return eprintln!("NOT TESTED: no script(1) to make a terminal with");
+    };
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stdout).contains("give -o a file.pb.gz"), "{refused:?}");
+    assert!(on_terminal("collapsed").unwrap().status.success());
 }
 
 #[test]

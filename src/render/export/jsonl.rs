@@ -18,7 +18,10 @@
 //! | `stall` | a stall, after the events in which it ended; one that nobody saw the end of before the last line | as in `asyncprof.report/1` |
 //! | `end` | the last line; without it the file is not whole | `at_ns` of the last event, `complete` (false where the recording breaks off), `stalls` (how many there were) |
 //!
-//! A task is `id`, `name`, `coroutine` (a frame); a later task can have the same `id`.
+//! A task is `id`, `name`, `coroutine` (a frame); a later task can have the same `id`. `wait` is `kind`, `detail`, `tasks` and
+//! `held_by` (lists of tasks). `gil` is `free`, `own`, `other` (than of the loop's thread; `gil_thread` where known), `none` (this
+//! build has none) or `unknown`. `kernel` is `doing` (`running`, `call`, `waiting_for_gil`, `fault`, `stopped`, `unknown`), `call`,
+//! `call_number`, `fd`, and since the thread's start `run_ns`, `starved_ns`, and of its control group `throttled_us`.
 
 use std::io::{self, Write};
 

@@ -14,7 +14,7 @@ use std::io::{self, Write};
 
 use fxprof_processed_profile::{
     CpuDelta, MarkerTiming, ProcessHandle, Profile, ReferenceTimestamp, SamplingInterval, StackHandle, ThreadHandle,
-    Timestamp,
+    Timestamp, WeightType,
 };
 use rustc_hash::FxHashMap;
 
@@ -31,9 +31,12 @@ use crate::snapshot::event::{Doing, Event, Header, LoopSample, Phase, Source, Ta
 use crate::snapshot::model::TaskState;
 use crate::snapshot::tables::{LoopInfo, Tables};
 
-/// LIMIT: samples that are kept, about 100 MB of them here and in the browser: an hour of a loop that is busy half of the
-/// time. What comes later is left out, which the profile says.
+/// LIMIT: samples of loops that are kept, about 100 MB of them: more than half an hour of a busy loop; those in the selector
+/// that follow each other are one. What comes later is left out, which the profile says.
 const SAMPLES: usize = 2_000_000;
+
+/// LIMIT: samples of waiting tasks after which half as many are kept, each for twice the time.
+const WAITING_SAMPLES: u64 = 100_000;
 
 /// LIMIT: threads in the profile; a program that makes ever new loops is shown with these.
 const THREADS: usize = 256;
@@ -61,9 +64,12 @@ pub(super) struct Firefox<'o> {
     /// Where each task waits that does.
     waits: FxHashMap<u64, StackHandle>,
     /// How many wait in each place.
-    places: BTreeMap<StackHandle, i32>,
+    places: BTreeMap<StackHandle, u32>,
     /// The next look names all tasks.
     lists_all: bool,
+    /// Up to here what tasks waited for is in the profile.
+    waited_ns: Option<u64>,
+    waiting_samples: u64,
     samples: usize,
     left_out_since_ns: Option<u64>,
     last_ns: u64,
@@ -86,7 +92,8 @@ impl<'o> Firefox<'o> {
         let start = Timestamp::from_nanos_since_reference(0);
         let process = profile.add_process(&title, header.pid.unsigned_abs(), start);
         let waiting = profile.add_thread(process, 0, start, false);
-        profile.set_thread_name(waiting, "tasks that wait (a sample for each place at each look; weight: tasks)");
+        profile.set_thread_name(waiting, "tasks that wait (weight: how long, all tasks together)");
+        profile.set_thread_samples_weight_type(waiting, WeightType::TracingMs);
         profile.add_initial_visible_thread(waiting);
         Self {
             out,
@@ -100,6 +107,8 @@ impl<'o> Firefox<'o> {
             waits: FxHashMap::default(),
             places: BTreeMap::new(),
             lists_all: true,
+            waited_ns: None,
+            waiting_samples: 0,
             samples: 0,
             left_out_since_ns: None,
             last_ns: header.started_ns,
@@ -110,13 +119,13 @@ impl<'o> Firefox<'o> {
         Timestamp::from_nanos_since_reference(at_ns.saturating_sub(self.started_ns))
     }
 
-    /// Whether there is room for so many more samples.
-    fn has_room(&mut self, at_ns: u64, more: usize) -> bool {
-        if self.left_out_since_ns.is_some() || self.samples + more > SAMPLES {
+    /// Whether there is room for one more sample of a loop.
+    fn has_room(&mut self, at_ns: u64) -> bool {
+        if self.left_out_since_ns.is_some() || self.samples >= SAMPLES {
             self.left_out_since_ns.get_or_insert(at_ns);
             return false;
         }
-        self.samples += more;
+        self.samples += 1;
         true
     }
 
@@ -159,12 +168,12 @@ impl<'o> Firefox<'o> {
             // The first of them stands where it was, the last where it is: no memory for those between.
             return self.profile.add_sample_same_stack_zero_cpu(thread, at, 1);
         }
-        if is_gap && self.has_room(at_ns, 1) {
+        if is_gap && self.has_room(at_ns) {
             let stack = self.palette.label(&mut self.profile, thread, None, "<not sampled>", Kind::Unknown);
             let after = Timestamp::from_nanos_since_reference((last_ns + 1).saturating_sub(self.started_ns));
             self.profile.add_sample(thread, after, Some(stack), CpuDelta::ZERO, 0);
         }
-        if !self.has_room(at_ns, 1) {
+        if !self.has_room(at_ns) {
             return;
         }
         let busy = !idle && !is_gap && !matches!(sample.phase, Phase::NotRunning | Phase::Unknown);
@@ -211,7 +220,30 @@ impl<'o> Firefox<'o> {
         }
     }
 
+    /// Since the last time the tasks waited as they are known to: a sample for each place, which counts for all its tasks.
+    fn add_waits(&mut self, at_ns: u64) {
+        /// What is kept apart at first: how far looks at the tasks are apart.
+        const SHORTEST_NS: u64 = 100_000_000;
+        let waited_ns = at_ns.saturating_sub(*self.waited_ns.get_or_insert(at_ns));
+        let shortest_ns = match self.waiting_samples / WAITING_SAMPLES {
+            0 => 1_000_000,
+            halvings => SHORTEST_NS.saturating_mul(1 << halvings.min(20)),
+        };
+        if waited_ns < shortest_ns {
+            return;
+        }
+        self.waited_ns = Some(at_ns);
+        let at = self.timestamp(at_ns);
+        for (place, tasks) in &self.places {
+            let ms = (waited_ns / 1_000_000).saturating_mul(u64::from(*tasks));
+            let weight = i32::try_from(ms).unwrap_or(i32::MAX);
+            self.profile.add_sample(self.waiting, at, Some(*place), CpuDelta::ZERO, weight);
+        }
+        self.waiting_samples += self.places.len() as u64;
+    }
+
     fn look(&mut self, changes: &TaskChanges, tables: &Tables) {
+        self.add_waits(changes.at_ns);
         if std::mem::take(&mut self.lists_all) && changes.complete {
             self.waits.clear();
             self.places.clear();
@@ -227,20 +259,13 @@ impl<'o> Firefox<'o> {
                 *self.places.entry(place).or_default() += 1;
             }
         }
-        let (at, places) = (self.timestamp(changes.at_ns), std::mem::take(&mut self.places));
-        if self.has_room(changes.at_ns, places.len()) {
-            for (place, tasks) in &places {
-                self.profile.add_sample(self.waiting, at, Some(*place), CpuDelta::ZERO, *tasks);
-            }
-        }
-        self.places = places;
     }
 
     fn leave(&mut self, key: u64) {
         let Some(place) = self.waits.remove(&key) else { return };
         if let Some(tasks) = self.places.get_mut(&place) {
             *tasks -= 1;
-            if *tasks <= 0 {
+            if *tasks == 0 {
                 self.places.remove(&place);
             }
         }
@@ -324,13 +349,14 @@ impl Exporter for Firefox<'_> {
         for stall in end.ongoing {
             self.stall(stall);
         }
+        self.add_waits(self.last_ns);
         if !end.complete {
             self.mark(self.last_ns, "the recording breaks off here");
         }
         let left_out = self.left_out_since_ns.map(|since_ns| {
             let after = words::duration(since_ns.saturating_sub(self.started_ns));
             let most = label::count(SAMPLES);
-            format!("the Firefox Profiler's format is kept in memory: after {most} samples, at {after}, none are in it")
+            format!("the Firefox Profiler's format is kept in memory: after {most} samples of loops, at {after}, none are in it")
         });
         if let (Some(since_ns), Some(left_out)) = (self.left_out_since_ns, &left_out) {
             self.mark(since_ns, left_out);

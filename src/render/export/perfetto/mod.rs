@@ -88,9 +88,10 @@ impl<'o> Perfetto<'o> {
         };
         let mut trace = Trace::begin(out, header.started_ns, &about)?;
         let loops = Loops::new(u32::try_from(header.pid).unwrap_or(1));
-        trace.name_process(loops.place(), &format!("event loops of {}", about.command), 0)?;
+        let whose = brief(&about.command, 80);
+        trace.name_process(loops.place(), &format!("event loops of {whose}"), 0)?;
         trace.name_track(loops.place(), "what happened", 0)?;
-        trace.name_process(tasks_place(), &format!("tasks of {}", about.command), 1)?;
+        trace.name_process(tasks_place(), &format!("tasks of {whose}"), 1)?;
         Ok(Self {
             trace,
             loops,
