@@ -60,7 +60,7 @@ pub(crate) fn asyncprof() -> Command {
 }
 
 pub(crate) struct Recording {
-    folder: tempfile::TempDir,
+    folder: PathBuf,
 }
 
 impl Recording {
@@ -77,13 +77,15 @@ impl Recording {
             eprintln!("NOT TESTED: no Python on this machine");
             return None;
         };
-        let folder = tempfile::tempdir().unwrap();
-        let place = folder.path().join(FOLDER);
-        fs::create_dir(&place).unwrap();
+        // Not a temporary one: nothing removes what all tests use.
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("export");
+        let _ = fs::remove_dir_all(&folder);
+        let place = folder.join(FOLDER);
+        fs::create_dir_all(&place).unwrap();
         fs::write(place.join("app.py"), PROGRAM).unwrap();
         let output = asyncprof()
             .args(["record", "--cpu-budget", "60%", "--task-rate", "50", "-o"])
-            .arg(folder.path().join("x.aprof"))
+            .arg(folder.join("x.aprof"))
             .arg("--")
             .arg(&python.path)
             .arg(place.join("app.py"))
@@ -94,7 +96,7 @@ impl Recording {
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
     pub(crate) fn file(&self) -> PathBuf {

@@ -67,8 +67,10 @@ pub(super) struct Firefox<'o> {
     places: BTreeMap<StackHandle, u32>,
     /// The next look names all tasks.
     lists_all: bool,
+    /// When `places` were so.
+    look_ns: Option<u64>,
     /// Up to here what tasks waited for is in the profile.
-    waited_ns: Option<u64>,
+    counted_ns: Option<u64>,
     waiting_samples: u64,
     samples: usize,
     left_out_since_ns: Option<u64>,
@@ -107,7 +109,8 @@ impl<'o> Firefox<'o> {
             waits: FxHashMap::default(),
             places: BTreeMap::new(),
             lists_all: true,
-            waited_ns: None,
+            look_ns: None,
+            counted_ns: None,
             waiting_samples: 0,
             samples: 0,
             left_out_since_ns: None,
@@ -220,11 +223,13 @@ impl<'o> Firefox<'o> {
         }
     }
 
-    /// Since the last time the tasks waited as they are known to: a sample for each place, which counts for all its tasks.
-    fn add_waits(&mut self, at_ns: u64) {
+    /// The look before this moment stands for half of the time to its neighbours: a sample for each place, which counts for
+    /// all its tasks.
+    fn add_waits(&mut self, until_ns: u64) {
         /// What is kept apart at first: how far looks at the tasks are apart.
         const SHORTEST_NS: u64 = 100_000_000;
-        let waited_ns = at_ns.saturating_sub(*self.waited_ns.get_or_insert(at_ns));
+        let (Some(look_ns), Some(counted_ns)) = (self.look_ns, self.counted_ns) else { return };
+        let waited_ns = until_ns.saturating_sub(counted_ns);
         let shortest_ns = match self.waiting_samples / WAITING_SAMPLES {
             0 => 1_000_000,
             halvings => SHORTEST_NS.saturating_mul(1 << halvings.min(20)),
@@ -232,8 +237,8 @@ impl<'o> Firefox<'o> {
         if waited_ns < shortest_ns {
             return;
         }
-        self.waited_ns = Some(at_ns);
-        let at = self.timestamp(at_ns);
+        self.counted_ns = Some(until_ns);
+        let at = self.timestamp(look_ns);
         for (place, tasks) in &self.places {
             let ms = (waited_ns / 1_000_000).saturating_mul(u64::from(*tasks));
             let weight = i32::try_from(ms).unwrap_or(i32::MAX);
@@ -243,7 +248,11 @@ impl<'o> Firefox<'o> {
     }
 
     fn look(&mut self, changes: &TaskChanges, tables: &Tables) {
-        self.add_waits(changes.at_ns);
+        let at_ns = changes.at_ns;
+        let before_ns = self.look_ns.unwrap_or(at_ns);
+        self.add_waits(before_ns + at_ns.saturating_sub(before_ns) / 2);
+        self.look_ns = Some(at_ns);
+        self.counted_ns.get_or_insert(at_ns);
         if std::mem::take(&mut self.lists_all) && changes.complete {
             self.waits.clear();
             self.places.clear();

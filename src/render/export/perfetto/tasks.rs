@@ -2,7 +2,7 @@
 //! knows. Runs come from samples of the loops, the rest from looks at all tasks. It must not know loops.
 //!
 //! A look says how a task is at that moment. A task that ran since the look before is taken to have been like that since it
-//! ran; one that did not, since the middle between the looks.
+//! ran; one that did not, since the middle between the looks. A run is cut where that has placed a change inside of it.
 
 use std::io;
 use std::sync::Arc;
