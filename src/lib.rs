@@ -40,6 +40,8 @@
 //! - A format: a file in `src/render/`, a variant of [`render::Format`], and a golden file; of a watch over time in
 //!   `src/render/report/`, and a variant of [`render::report::Format`]. Markup, style and script of the HTML page are files of
 //!   their own in `src/render/report/html/`.
+//! - A format for other tools: a file in `src/render/export/`, a variant of `ExportFormat` in `src/cli/args/watch.rs` and its
+//!   ending in `src/cli/product.rs`; a check of it in `tests/export/`.
 //! - An option: a field in `src/cli/args.rs` or `src/cli/args/`; help, manual, completions, variables and the keys of
 //!   `asyncprof.toml` follow from it.
 //! - A Python version: a row in [`python::layout`].

@@ -134,7 +134,12 @@ Examples:
 const EXPORT_HELP: &str = "\
 Examples:
   asyncprof export app.aprof -f collapsed | flamegraph.pl > app.svg
-  asyncprof export app.aprof --by await -o waits.folded";
+  asyncprof export app.aprof --by await -o waits.folded
+  asyncprof export app.aprof -o app.speedscope.json       to open in speedscope
+  asyncprof export app.aprof -o app.trace.json            to open in Perfetto's user interface
+  asyncprof export app.aprof -o app.firefox.json          to open in the Firefox Profiler
+  asyncprof export app.aprof -o app.pb.gz && go tool pprof -top app.pb.gz
+  asyncprof export app.aprof -f jsonl | jq 'select(.type == \"stall\")'";
 
 const DUMP_HELP: &str = "\
 Examples:

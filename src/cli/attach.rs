@@ -84,8 +84,11 @@ impl Outputs {
 }
 
 fn product_of(path: &Path, args: &AttachArgs) -> Result<Product, Failure> {
-    Product::of_ending(path, args.flame.by).ok_or_else(|| {
-        Failure::new(Exit::Usage, format!("{}: the ending does not say what to write", path.display()))
-            .hint("known are .aprof .html .svg .folded .json .md .txt")
+    Product::of_ending(path, args.flame.by).ok_or_else(|| match product::export_of_ending(path) {
+        // Written while a recording is read, which has all events in it.
+        Some(_) => Failure::new(Exit::Usage, format!("{} can only be made of a recording", path.display()))
+            .hint(format!("give -o x.aprof, then: asyncprof export x.aprof -o {}", path.display())),
+        None => Failure::new(Exit::Usage, format!("{}: the ending does not say what to write", path.display()))
+            .hint("known are .aprof .html .svg .folded .speedscope.json .pb.gz .json .md .txt"),
     })
 }

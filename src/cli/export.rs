@@ -1,24 +1,80 @@
 //! `asyncprof export`: a recording for other tools. It must not know their formats.
 
+use std::io::{self, IsTerminal as _, Write};
+use std::path::Path;
+
 use super::args::{Color, ExportArgs, ExportFormat};
 use super::output::Destination;
-use super::product::{self, Product, Style};
-use super::{Exit, Failure, replay};
+use super::product::{self, Export, Style, Watched};
+use super::replay::{self, Halt, Replay};
+use super::{Exit, Failure, note};
+use crate::render::export::{self, End, Timeline};
 
 pub(super) fn run(args: &ExportArgs, color: Color) -> Result<Exit, Failure> {
     let destination = Destination::check(&args.output, args.force)?;
-    let product = match args.format {
-        Some(ExportFormat::Collapsed) => Product::Collapsed(args.flame.by),
-        None => match Product::of_ending(&args.output, args.flame.by) {
-            Some(product @ Product::Collapsed(_)) => product,
-            _ => {
-                return Err(
-                    Failure::new(Exit::Usage, "for which tools?").hint("give -f collapsed, or -o a file.folded")
-                );
-            }
-        },
+    let format = match args.format.or_else(|| of_ending(&args.output)) {
+        Some(format) => format,
+        None => {
+            return Err(Failure::new(Exit::Usage, "for which tools?").hint(
+                "give -f collapsed, speedscope, perfetto, firefox, pprof or jsonl, or -o a file that ends in .folded, \
+                 .speedscope.json, .trace.json, .firefox.json, .pb.gz or .jsonl",
+            ));
+        }
     };
-    let watched = replay::read(&args.file, None, args.flame)?;
-    product::write(product, &watched, &destination, Style { color, limit: None })?;
+    if format == ExportFormat::Pprof && matches!(destination, Destination::Stdout) && io::stdout().is_terminal() {
+        return Err(Failure::new(Exit::Usage, "pprof's format is not for the terminal").hint("give -o a file.pb.gz"));
+    }
+    match Export::of(format, args.flame.by) {
+        Export::Totals(product) => {
+            let watched = replay::read(&args.file, None, args.flame)?;
+            product::write(product, &watched, &destination, Style { color, limit: None })?;
+        }
+        Export::Events(timeline) => write_events(args, timeline, &destination)?,
+    }
     Ok(Exit::Fine)
+}
+
+/// A text file for a flame graph tool is what the word means here, where a report is not to be had.
+fn of_ending(path: &Path) -> Option<ExportFormat> {
+    let is_text = path.extension().is_some_and(|ending| ending == "txt");
+    product::export_of_ending(path).or(is_text.then_some(ExportFormat::Collapsed))
+}
+
+fn write_events(args: &ExportArgs, timeline: Timeline, destination: &Destination) -> Result<(), Failure> {
+    // Before anything is written: a file that is no recording leaves nothing behind.
+    let replay = Replay::open(&args.file, None)?;
+    let mut unreadable = None;
+    let mut left_out = None;
+    let written = destination.write(|out| match events(replay, args, timeline, out) {
+        Ok(said) => {
+            left_out = said;
+            Ok(())
+        }
+        Err(Halt::NotTaken(error)) => Err(error),
+        Err(Halt::Unreadable(failure)) => {
+            unreadable = Some(failure);
+            Err(io::Error::other("the recording cannot be used"))
+        }
+    });
+    if let Some(failure) = unreadable {
+        return Err(failure);
+    }
+    written?;
+    if let Some(left_out) = left_out {
+        note(&left_out);
+    }
+    Ok(())
+}
+
+fn events(
+    replay: Replay<'_>,
+    args: &ExportArgs,
+    timeline: Timeline,
+    out: &mut dyn Write,
+) -> Result<Option<String>, Halt> {
+    let mut exporter = export::begin(timeline, replay.header(), out).map_err(Halt::NotTaken)?;
+    let replayed = replay.run(args.flame, &mut |step| exporter.take(step))?;
+    let Watched { analysis, complete } = &replayed.watched;
+    let end = End { analysis, ongoing: &replayed.ongoing, complete: *complete };
+    exporter.finish(&end).map_err(Halt::NotTaken)
 }

@@ -26,12 +26,12 @@ pub(super) fn run(args: &FlamegraphArgs, color: Color) -> Result<Exit, Failure> 
         return Err(Failure::new(Exit::Usage, "a flame graph is not for the terminal").hint("give -o a file.svg"));
     }
     let product = match Product::of_ending(&args.output, args.flame.by) {
-        None => Product::Flamegraph(args.flame.by),
-        Some(Product::Report(_)) => {
+        None if product::export_of_ending(&args.output).is_none() => Product::Flamegraph(args.flame.by),
+        None | Some(Product::Report(_)) => {
             return Err(Failure::new(Exit::Usage, format!("{} would not be a flame graph", args.output.display()))
                 .hint("give -o a file.svg, or a file.folded for other tools"));
         }
-        Some(Product::Collapsed(_)) if args.diff.is_some() => {
+        Some(Product::Collapsed(_) | Product::Speedscope(_) | Product::Pprof(_)) if args.diff.is_some() => {
             return Err(Failure::new(Exit::Usage, "a difference is drawn, and needs a file.svg"));
         }
         Some(product) => product,

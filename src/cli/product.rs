@@ -1,16 +1,17 @@
-//! What can be made of a watch that was judged: a report, a flame graph, folded stacks. One way for live watches and recordings.
+//! What can be made of a watch that was judged: a report, a flame graph, stacks for other tools. One way for live watches and recordings.
 //! It must not know where the analysis comes from.
 
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
-use super::args::{ByName, Color, FlameArgs, ReportFormat};
+use super::args::{ByName, Color, ExportFormat, FlameArgs, ReportFormat};
 use super::output::{self, Destination};
 use super::{Exit, Failure, sources};
 use crate::detect::analysis::Analysis;
 use crate::profile::{By, Naming};
+use crate::render::export::Timeline;
 use crate::render::report::Report;
-use crate::render::{self, flamegraph, report};
+use crate::render::{self, export, flamegraph, report};
 use crate::snapshot::event::Header;
 
 /// Something to write.
@@ -19,14 +20,21 @@ pub(super) enum Product {
     Report(ReportFormat),
     Flamegraph(ByName),
     Collapsed(ByName),
+    Speedscope(ByName),
+    Pprof(ByName),
 }
 
 impl Product {
-    /// What a file's ending asks for.
+    /// What a file's ending asks for; `None` also for what can only be written while a recording is read.
     pub(super) fn of_ending(path: &Path, by: ByName) -> Option<Self> {
+        if let Some(format) = export_of_ending(path) {
+            return match Export::of(format, by) {
+                Export::Totals(product) => Some(product),
+                Export::Events(_) => None,
+            };
+        }
         Some(match path.extension()?.to_str()? {
             "svg" => Self::Flamegraph(by),
-            "folded" | "collapsed" => Self::Collapsed(by),
             "txt" => Self::Report(ReportFormat::Text),
             "json" => Self::Report(ReportFormat::Json),
             "md" => Self::Report(ReportFormat::Md),
@@ -43,6 +51,45 @@ pub(super) fn check_terminal(format: ReportFormat, destination: &Destination) ->
         return Err(Failure::new(Exit::Usage, "an HTML report is not for the terminal").hint("give -o a file.html"));
     }
     Ok(())
+}
+
+/// How a format for other tools is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Export {
+    /// When all was seen.
+    Totals(Product),
+    /// While a recording is read.
+    Events(Timeline),
+}
+
+impl Export {
+    pub(super) fn of(format: ExportFormat, by: ByName) -> Self {
+        match format {
+            ExportFormat::Collapsed => Self::Totals(Product::Collapsed(by)),
+            ExportFormat::Speedscope => Self::Totals(Product::Speedscope(by)),
+            ExportFormat::Pprof => Self::Totals(Product::Pprof(by)),
+            ExportFormat::Perfetto => Self::Events(Timeline::Perfetto),
+            ExportFormat::Firefox => Self::Events(Timeline::Firefox),
+            ExportFormat::Jsonl => Self::Events(Timeline::JsonLines),
+        }
+    }
+}
+
+/// The endings of files for other tools. Some have two parts, of which the last alone says another thing.
+const EXPORTS: [(&str, ExportFormat); 7] = [
+    (".folded", ExportFormat::Collapsed),
+    (".collapsed", ExportFormat::Collapsed),
+    (".speedscope.json", ExportFormat::Speedscope),
+    (".trace.json", ExportFormat::Perfetto),
+    (".firefox.json", ExportFormat::Firefox),
+    (".pb.gz", ExportFormat::Pprof),
+    (".jsonl", ExportFormat::Jsonl),
+];
+
+/// For which tool a file is, by its ending.
+pub(super) fn export_of_ending(path: &Path) -> Option<ExportFormat> {
+    let name = path.file_name()?.to_str()?;
+    EXPORTS.iter().find(|(ending, _)| name.ends_with(ending)).map(|(_, format)| *format)
 }
 
 /// An analysis of a watch that begins, kept as its products need it.
@@ -107,6 +154,10 @@ pub(super) fn write(
         Product::Report(format) => report::write(format.into(), &report, &options, out),
         Product::Flamegraph(by) => flamegraph::write(profile, by.into(), &watched.name(), out),
         Product::Collapsed(by) => flamegraph::write_collapsed(profile, by.into(), out),
+        Product::Speedscope(by) => export::write_speedscope(profile, by.into(), &watched.name(), out),
+        Product::Pprof(by) => {
+            export::write_pprof(watched.analysis.header(), watched.analysis.duration_ns(), profile, by.into(), out)
+        }
     })
 }
 

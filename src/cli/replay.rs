@@ -1,6 +1,7 @@
-//! Reads a recording from its beginning to its end, once, and says what it adds up to and what of it could not be read. It must
-//! not know the format of the file, nor what is made of it.
+//! Reads a recording from its beginning to its end, once, and says what it adds up to and what of it could not be read. Who
+//! wants the events themselves gets each batch as it is read. It must not know the format of the file, nor what is made of it.
 
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -9,46 +10,97 @@ use super::args::FlameArgs;
 use super::live::{REPAINT, length};
 use super::product::{self, Watched};
 use super::{Exit, Failure, note};
+use crate::detect::stall::Stall;
 use crate::profile::recording::{Ending, Reader, RecordingError};
+use crate::render::export::Step;
+use crate::snapshot::event::Header;
 
 /// A reading that is done sooner needs no explanation.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What a recording adds up to. `stall` is from how long on a loop is stalled, where that is not to be as it was recorded.
 pub(super) fn read(path: &Path, stall: Option<Duration>, flame: FlameArgs) -> Result<Watched, Failure> {
-    let failed = |error: RecordingError| Failure::from(error).about(path);
-    let mut reader = Reader::open(path).map_err(failed)?;
-    let mut header = reader.header().clone();
-    if let Some(stall) = stall {
-        header.stall_threshold_ns = u64::try_from(stall.as_nanos()).unwrap_or(u64::MAX);
+    let replay = Replay::open(path, stall)?;
+    match replay.run(flame, &mut |_| Ok(())) {
+        Ok(replayed) => Ok(replayed.watched),
+        Err(Halt::Unreadable(failure)) => Err(failure),
+        // INVARIANT: whoever takes nothing does not fail.
+        Err(Halt::NotTaken(error)) => Err(Failure::new(Exit::Own, error.to_string()).about(path)),
     }
-    let started_ns = header.started_ns;
-    let mut analysis = product::analysis(header, flame);
-    let mut progress = Progress::begin(path);
-    let mut unreadable = None;
-    while let Some(batch) = reader.next_batch() {
-        match batch {
-            Ok(batch) => {
-                progress.show(|| batch.events.last().map(|event| event.at_ns().saturating_sub(started_ns)));
-                analysis.absorb(&batch).map_err(|error| Failure::new(Exit::BadFile, error.to_string()).about(path))?;
-            }
-            Err(error) => {
-                unreadable = Some(error);
-                break;
+}
+
+/// A recording that was found to be one, to be read once.
+pub(super) struct Replay<'p> {
+    path: &'p Path,
+    reader: Reader<File>,
+    header: Header,
+}
+
+/// A recording that was read.
+pub(super) struct Replayed {
+    pub(super) watched: Watched,
+    /// Stalls that nobody saw the end of.
+    pub(super) ongoing: Vec<Stall>,
+}
+
+/// Why the reading ended early.
+pub(super) enum Halt {
+    /// The recording cannot be used.
+    Unreadable(Failure),
+    /// Who took what was read wants no more.
+    NotTaken(io::Error),
+}
+
+impl<'p> Replay<'p> {
+    pub(super) fn open(path: &'p Path, stall: Option<Duration>) -> Result<Self, Failure> {
+        let reader = Reader::open(path).map_err(|error| Failure::from(error).about(path))?;
+        let mut header = reader.header().clone();
+        if let Some(stall) = stall {
+            header.stall_threshold_ns = u64::try_from(stall.as_nanos()).unwrap_or(u64::MAX);
+        }
+        Ok(Self { path, reader, header })
+    }
+
+    pub(super) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Reads it to its end. `take` gets each batch, once it is judged.
+    pub(super) fn run(
+        mut self,
+        flame: FlameArgs,
+        take: &mut dyn FnMut(&Step<'_>) -> io::Result<()>,
+    ) -> Result<Replayed, Halt> {
+        let (path, started_ns) = (self.path, self.header.started_ns);
+        let mut analysis = product::analysis(self.header, flame);
+        let mut progress = Progress::begin(path);
+        let mut unreadable = None;
+        while let Some(batch) = self.reader.next_batch() {
+            match batch {
+                Ok(batch) => {
+                    progress.show(|| batch.events.last().map(|event| event.at_ns().saturating_sub(started_ns)));
+                    let alerts = analysis.absorb(&batch).map_err(|error| {
+                        Halt::Unreadable(Failure::new(Exit::BadFile, error.to_string()).about(path))
+                    })?;
+                    let step = Step { batch: &batch, analysis: &analysis, alerts: &alerts };
+                    take(&step).map_err(Halt::NotTaken)?;
+                }
+                Err(error) => {
+                    unreadable = Some(error);
+                    break;
+                }
             }
         }
+        progress.end();
+        let ongoing = analysis.finish();
+        let ending = self.reader.ending();
+        if let Some(error) = unreadable {
+            note(&format!("{}: {error}; what follows tells what came before that", path.display()));
+        }
+        say_how_it_ends(path, &ending, started_ns);
+        let complete = matches!(ending, Ending::Complete { .. } | Ending::Damaged { complete: true, .. });
+        Ok(Replayed { watched: Watched { analysis, complete }, ongoing })
     }
-    progress.end();
-    analysis.finish();
-    let ending = reader.ending();
-    if let Some(error) = unreadable {
-        note(&format!("{}: {error}; what follows tells what came before that", path.display()));
-    }
-    say_how_it_ends(path, &ending, started_ns);
-    Ok(Watched {
-        analysis,
-        complete: matches!(ending, Ending::Complete { .. } | Ending::Damaged { complete: true, .. }),
-    })
 }
 
 /// What was not read is said, never guessed.

@@ -8,6 +8,10 @@ use super::{Exit, Failure, replay};
 
 pub(super) fn run(args: &ReportArgs, color: Color) -> Result<Exit, Failure> {
     let destination = Destination::check(&args.output, args.force)?;
+    if args.format.is_none() && product::export_of_ending(&args.output).is_some() {
+        return Err(Failure::new(Exit::Usage, format!("{} would not be a report", args.output.display()))
+            .hint("asyncprof export writes files for other tools"));
+    }
     let flame = FlameArgs::default();
     let format = match (args.format, Product::of_ending(&args.output, flame.by)) {
         (Some(format), _) | (None, Some(Product::Report(format))) => format,

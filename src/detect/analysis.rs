@@ -4,10 +4,10 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::stall::{Alert, Cause, Stall, StallDetector};
+use super::stall::{Alert, Cause, Iteration, Stall, StallDetector};
 use crate::profile::{self, Naming, Profile};
 use crate::snapshot::event::{Batch, Event, Header, Health, KeptFinding, Note, Source};
-use crate::snapshot::tables::{Tables, TaskNo, UndefinedError};
+use crate::snapshot::tables::{LoopInfo, Tables, TaskNo, UndefinedError};
 
 /// LIMIT: notes that are kept; the first ones tell how it began, and of more of them only the number.
 const NOTES: usize = 1_000;
@@ -18,6 +18,8 @@ pub struct Analysis {
     header: Header,
     tables: SourceTables,
     detector: StallDetector,
+    /// Those that the last batch showed the end of.
+    iterations: Vec<(LoopInfo, Iteration)>,
     profile: Profile,
     stalls: Stalls,
     findings: Vec<Found>,
@@ -75,6 +77,7 @@ impl Analysis {
             header,
             tables: SourceTables::default(),
             detector,
+            iterations: Vec::new(),
             stalls: Stalls::default(),
             findings: Vec::new(),
             health: None,
@@ -116,13 +119,15 @@ impl Analysis {
                 }
             }
         }
-        for (event_loop, iteration) in self.detector.take_iterations() {
+        self.iterations.clear();
+        self.iterations.extend(self.detector.take_iterations());
+        for (event_loop, iteration) in &self.iterations {
             let seen = profile::Iteration {
                 start_ns: iteration.start_ns,
                 at_least_ns: iteration.at_least_ns,
                 at_most_ns: iteration.at_most_ns,
             };
-            self.profile.iteration(&event_loop, seen);
+            self.profile.iteration(event_loop, seen);
         }
         Ok(alerts)
     }
@@ -168,6 +173,16 @@ impl Analysis {
         self.longest_gap_ns = self.longest_gap_ns.max(health.longest_gap_ns);
         self.detector.set_rate(health.loop_rate_hz);
         self.health = Some(*health);
+    }
+
+    /// The names that the events of the last batch of a source use.
+    pub fn tables(&self, source: Source) -> &Tables {
+        self.tables.of(source)
+    }
+
+    /// Iterations of loops that the last batch showed the end of, in the order in which they ended.
+    pub fn iterations(&self) -> &[(LoopInfo, Iteration)] {
+        &self.iterations
     }
 
     /// What was known at the beginning.
@@ -228,7 +243,8 @@ pub fn shortest_sure_stall_ns(threshold_ns: u64, longest_gap_ns: u64, loop_rate_
 }
 
 impl Found {
-    fn new(finding: &KeptFinding, tables: &Tables) -> Self {
+    /// A finding of a look, with the names of its source.
+    pub fn new(finding: &KeptFinding, tables: &Tables) -> Self {
         let name = |number: &TaskNo| {
             let task = tables.task(*number)?;
             Some(task.name.as_deref().map_or_else(|| format!("task {:#x}", task.key), str::to_owned))

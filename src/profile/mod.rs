@@ -20,6 +20,6 @@ pub use coroutines::CoroutineProfile;
 pub use edges::AwaitEdge;
 pub use loops::{Iteration, Lag, LoopProfile};
 pub use timeline::{LoopBin, TaskBin, Timeline};
-pub use totals::{Naming, Profile};
+pub use totals::{Naming, Profile, longest_period_ns, period_ns};
 pub use waits::WaitProfile;
 pub use weights::{By, Label, Weighted};

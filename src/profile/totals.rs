@@ -56,7 +56,7 @@ impl Profile {
             last: Vec::new(),
             tasks: Tasks::new(naming),
             timeline: Timeline::new(header.started_ns),
-            period_ns: period(header.loop_rate_hz).unwrap_or(1_000_000),
+            period_ns: period_ns(header.loop_rate_hz).unwrap_or(1_000_000),
         }
     }
 
@@ -69,7 +69,7 @@ impl Profile {
                 self.timeline.look(changes.at_ns, changes.total, born, changes.ended.len() as u64);
                 self.tasks.look(changes, tables);
             }
-            Event::Health(health) => self.period_ns = period(health.loop_rate_hz).unwrap_or(self.period_ns),
+            Event::Health(health) => self.period_ns = period_ns(health.loop_rate_hz).unwrap_or(self.period_ns),
             Event::Findings { .. } | Event::Note(_) => {}
         }
     }
@@ -168,7 +168,7 @@ impl Profile {
         let before = self.last[number].replace(now);
         let passed_ns = before.map_or(0, |before| sample.at_ns.saturating_sub(before.at_ns));
         event_loop.longest_between_ns = event_loop.longest_between_ns.max(passed_ns);
-        if passed_ns > longest_period(self.period_ns) {
+        if passed_ns > longest_period_ns(self.period_ns) {
             event_loop.gap_ns += passed_ns;
             return self.spend(number, now, 0, 1);
         }
@@ -190,12 +190,13 @@ impl Profile {
     }
 }
 
-fn period(rate_hz: f64) -> Option<u64> {
+/// Nanoseconds between two samples at a rate; `None` where it says nothing.
+pub fn period_ns(rate_hz: f64) -> Option<u64> {
     (rate_hz.is_finite() && rate_hz > 0.0).then(|| (1e9 / rate_hz) as u64)
 }
 
-/// After a longer time without a sample nobody knows what happened meanwhile.
-fn longest_period(period_ns: u64) -> u64 {
+/// After a longer time without a sample, nanoseconds, nobody knows what happened meanwhile.
+pub fn longest_period_ns(period_ns: u64) -> u64 {
     /// Samplers are late by some milliseconds on a busy machine.
     const PATIENCE_NS: u64 = 50_000_000;
     period_ns.saturating_mul(20).max(PATIENCE_NS)

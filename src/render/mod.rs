@@ -6,6 +6,7 @@
 pub mod collapsed;
 pub mod dot;
 pub mod escape;
+pub mod export;
 pub mod flamegraph;
 mod groups;
 pub mod json;

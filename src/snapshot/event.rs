@@ -328,3 +328,19 @@ pub enum NoteKind {
     /// The watch continues otherwise than asked for.
     Adjusted,
 }
+
+impl NoteKind {
+    /// The contract's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exited => "exited",
+            Self::Executed => "executed",
+            Self::Stopped => "stopped",
+            Self::Continued => "continued",
+            Self::Suspended => "suspended",
+            Self::Ended => "ended",
+            Self::Gap => "gap",
+            Self::Adjusted => "adjusted",
+        }
+    }
+}

@@ -55,7 +55,7 @@ pub(in crate::cli) struct AttachArgs {
     #[arg(long, value_name = "N", env = "ASYNCPROF_LIMIT")]
     pub(in crate::cli) limit: Option<usize>,
 
-    /// Also write a file, by its ending: .aprof .html .svg .folded .json .md .txt; can be given several times.
+    /// Also write a file, by its ending: .aprof .html .svg .folded .speedscope.json .pb.gz .json .md .txt; can be given several times.
     #[arg(short, long, value_name = "FILE")]
     pub(in crate::cli) output: Vec<PathBuf>,
 
@@ -173,7 +173,7 @@ pub(in crate::cli) struct ExportArgs {
     #[command(flatten)]
     pub(in crate::cli) flame: FlameArgs,
 
-    /// Where to write it: a file (.folded), or - for stdout.
+    /// Where to write it: a file (.folded .txt .speedscope.json .trace.json .firefox.json .pb.gz .jsonl), or - for stdout.
     #[arg(short, long, value_name = "FILE", default_value = "-", hide_default_value = true)]
     pub(in crate::cli) output: PathBuf,
 
@@ -228,4 +228,14 @@ pub(in crate::cli) enum ByName {
 pub(in crate::cli) enum ExportFormat {
     /// Folded stacks: `frame;frame;… count`.
     Collapsed,
+    /// speedscope: stacks by what is run, awaited and both; --by says which is shown first.
+    Speedscope,
+    /// Perfetto (Chrome's trace events): loops with their stalls, tasks with their runs and waits, over time.
+    Perfetto,
+    /// Firefox Profiler: stacks of the loops and of waiting tasks, and stalls, over time.
+    Firefox,
+    /// pprof: stacks with a column for what is run, awaited and both; --by says which is shown first.
+    Pprof,
+    /// Each event as a line of JSON.
+    Jsonl,
 }

@@ -11,7 +11,7 @@ use crate::detect::analysis::Found;
 use crate::detect::stall::Stall;
 use crate::profile::{CoroutineProfile, Label, Lag, LoopProfile, WaitProfile, Weighted};
 use crate::render::json::{Key, serializer};
-use crate::snapshot::event::{Note, NoteKind};
+use crate::snapshot::event::Note;
 use crate::snapshot::model::Frame;
 
 /// The format's name and version; fields may be added under it, never changed.
@@ -206,14 +206,14 @@ impl StallTotalsJson {
 }
 
 #[derive(Serialize)]
-struct FrameJson<'a> {
+pub(in crate::render) struct FrameJson<'a> {
     function: Option<&'a str>,
     file: Option<&'a str>,
     line: Option<u32>,
 }
 
 impl<'a> FrameJson<'a> {
-    fn of(frame: Option<&'a Frame>) -> Self {
+    pub(in crate::render) fn of(frame: Option<&'a Frame>) -> Self {
         Self {
             function: frame.map(|frame| &*frame.function),
             file: frame.map(|frame| &*frame.file),
@@ -221,13 +221,13 @@ impl<'a> FrameJson<'a> {
         }
     }
 
-    fn list(frames: impl IntoIterator<Item = &'a Frame>) -> Vec<Self> {
+    pub(in crate::render) fn list(frames: impl IntoIterator<Item = &'a Frame>) -> Vec<Self> {
         frames.into_iter().map(|frame| Self::of(Some(frame))).collect()
     }
 }
 
 #[derive(Serialize)]
-struct StallJson<'a> {
+pub(in crate::render) struct StallJson<'a> {
     start_ns: u64,
     duration_ms: f64,
     duration_ms_at_most: Option<f64>,
@@ -250,7 +250,7 @@ struct StallJson<'a> {
 }
 
 impl<'a> StallJson<'a> {
-    fn of(stall: &'a Stall) -> Self {
+    pub(in crate::render) fn of(stall: &'a Stall) -> Self {
         let task = stall.task.as_ref();
         Self {
             start_ns: stall.start_ns,
@@ -373,7 +373,7 @@ fn run_value(run: &Weighted<'_>) -> serde_json::Value {
 }
 
 #[derive(Serialize)]
-struct FindingJson<'a> {
+pub(in crate::render) struct FindingJson<'a> {
     rule: &'static str,
     severity: &'static str,
     message: &'a str,
@@ -384,7 +384,7 @@ struct FindingJson<'a> {
 }
 
 impl<'a> FindingJson<'a> {
-    fn of(found: &'a Found) -> Self {
+    pub(in crate::render) fn of(found: &'a Found) -> Self {
         let finding = &found.finding.finding;
         Self {
             rule: finding.rule,
@@ -399,25 +399,15 @@ impl<'a> FindingJson<'a> {
 }
 
 #[derive(Serialize)]
-struct NoteJson<'a> {
+pub(in crate::render) struct NoteJson<'a> {
     at_ns: u64,
     kind: &'static str,
     text: &'a str,
 }
 
 impl<'a> NoteJson<'a> {
-    fn of(note: &'a Note) -> Self {
-        let kind = match note.kind {
-            NoteKind::Exited => "exited",
-            NoteKind::Executed => "executed",
-            NoteKind::Stopped => "stopped",
-            NoteKind::Continued => "continued",
-            NoteKind::Suspended => "suspended",
-            NoteKind::Ended => "ended",
-            NoteKind::Gap => "gap",
-            NoteKind::Adjusted => "adjusted",
-        };
-        Self { at_ns: note.at_ns, kind, text: &note.text }
+    pub(in crate::render) fn of(note: &'a Note) -> Self {
+        Self { at_ns: note.at_ns, kind: note.kind.as_str(), text: &note.text }
     }
 }
 

@@ -2,10 +2,10 @@
 //! recording, it looks the same.
 
 pub mod html;
-mod json;
+pub(super) mod json;
 mod markdown;
 mod text;
-mod words;
+pub(super) mod words;
 
 use std::collections::HashMap;
 use std::io::{self, Write};

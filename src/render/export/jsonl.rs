@@ -1,0 +1,117 @@
+//! `asyncprof.events/1`: a recording as JSON lines, for scripts: each line an object that can be read without the others. It must
+//! not know how the events were recorded.
+//!
+//! Every line has a `type`. Times are nanoseconds on the clock of the events (`at_ns`, `start_ns`); `started_ns` of the
+//! header is the beginning on the same clock, `started_at` the same moment by the calendar. What is not known is `null`.
+//! Lines of one kind are in the order of time; lines of different kinds that stand next to each other can be up to some
+//! seconds apart. A frame is `function`, `file`, `line`; a stack is its frames, outermost first. Fields and types may be added
+//! under the same `schema`, so readers pass over what they do not know.
+//!
+//! | `type` | what | fields |
+//! |---|---|---|
+//! | `header` | the first line | `schema`, `asyncprof`, `pid`, `python`, `command`, `machine`, `started_at`, `started_ns`, `loop_rate_hz`, `task_rate_hz`, `stall_threshold_ns`, `cpu_budget`, `blocking` |
+//! | `loop` | a loop's thread at one moment | `at_ns`, `loop` (`id`, `type`, `thread`, `thread_name`), `phase` (`selecting`, `away`, `leaving_selector`, `not_running`, `unknown`), `away_since_ns`, `callback`, `task`, `stack`, `outer` (how many of its outermost frames are the loop's own), `coroutines` (how many after those are coroutines), `torn` (after `stack` there is a gap), `moved`, `ready`, `gil`, `gil_thread`, `collecting`, `generation`, `kernel`, `holder_stack` |
+//! | `tasks` | a look at all tasks | `at_ns`, `took_ns`, `total`, `complete`, `changed` (a list of `task`, `born`, `state`, `stack`, `torn`, `wait`), `ended` (a list of tasks) |
+//! | `findings` | what a look showed to be wrong; replaces what the last one said | `at_ns`, `findings` as in `asyncprof.report/1` |
+//! | `health` | how well the watch goes, totals since it began | `at_ns`, `loop_samples`, `task_snapshots`, `dropped`, `lost`, `torn`, `partial`, `late`, `cpu_ns`, `loop_rate_hz`, `task_rate_hz`, `lowered_rate`, `longest_gap_ns` |
+//! | `note` | something happened to the target or the watch | `at_ns`, `kind`, `text` |
+//! | `stall` | a stall, after the events in which it ended; one that nobody saw the end of before the last line | as in `asyncprof.report/1` |
+//! | `end` | the last line; without it the file is not whole | `at_ns` of the last event, `complete` (false where the recording breaks off), `stalls` (how many there were) |
+//!
+//! A task is `id`, `name`, `coroutine` (a frame); a later task can have the same `id`. `wait` is `kind`, `detail`, `tasks` and
+//! `held_by` (lists of tasks). `gil` is `free`, `own`, `other` (than of the loop's thread; `gil_thread` where known), `none` (this
+//! build has none) or `unknown`. `kernel` is `doing` (`running`, `call`, `waiting_for_gil`, `fault`, `stopped`, `unknown`), `call`,
+//! `call_number`, `fd`, and since the thread's start `run_ns`, `starved_ns`, and of its control group `throttled_us`.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::jsonl_events::{HeaderLine, HealthLine, LoopLine, TasksLine};
+use super::{End, Exporter, Step};
+use crate::detect::analysis::Found;
+use crate::detect::stall::{Alert, Stall};
+use crate::render::json::serializer;
+use crate::render::report::json::{FindingJson, NoteJson, StallJson};
+use crate::snapshot::event::{Event, Header};
+use crate::snapshot::tables::Tables;
+
+/// The format's name and version; fields may be added under it, never changed.
+pub(super) const SCHEMA: &str = "asyncprof.events/1";
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Line<'a> {
+    Header(HeaderLine<'a>),
+    Loop(LoopLine<'a>),
+    Tasks(TasksLine<'a>),
+    Findings { at_ns: u64, findings: Vec<FindingJson<'a>> },
+    Health(HealthLine),
+    Note(NoteJson<'a>),
+    Stall(StallJson<'a>),
+    End { at_ns: Option<u64>, complete: bool, stalls: u64 },
+}
+
+/// Writes a line for each event.
+pub(super) struct JsonLines<'o> {
+    out: io::BufWriter<&'o mut dyn Write>,
+    last_ns: Option<u64>,
+}
+
+impl<'o> JsonLines<'o> {
+    pub(super) fn begin(header: &Header, out: &'o mut dyn Write) -> io::Result<Self> {
+        let mut lines = Self { out: io::BufWriter::new(out), last_ns: None };
+        lines.line(&Line::Header(HeaderLine::of(header)))?;
+        Ok(lines)
+    }
+
+    fn line(&mut self, line: &Line<'_>) -> io::Result<()> {
+        line.serialize(&mut serializer(&mut self.out))?;
+        self.out.write_all(b"\n")
+    }
+
+    fn event(&mut self, event: &Event, tables: &Tables) -> io::Result<()> {
+        match event {
+            Event::Loop(sample) => self.line(&Line::Loop(LoopLine::of(sample, tables))),
+            Event::Tasks(changes) => self.line(&Line::Tasks(TasksLine::of(changes, tables))),
+            Event::Findings { at_ns, findings } => {
+                let found: Vec<Found> = findings.iter().map(|finding| Found::new(finding, tables)).collect();
+                let findings = found.iter().map(FindingJson::of).collect();
+                self.line(&Line::Findings { at_ns: *at_ns, findings })
+            }
+            Event::Health(health) => self.line(&Line::Health(HealthLine::of(health))),
+            Event::Note(note) => self.line(&Line::Note(NoteJson::of(note))),
+        }
+    }
+
+    fn stall(&mut self, stall: &Stall) -> io::Result<()> {
+        self.line(&Line::Stall(StallJson::of(stall)))
+    }
+}
+
+impl Exporter for JsonLines<'_> {
+    fn take(&mut self, step: &Step<'_>) -> io::Result<()> {
+        let tables = step.analysis.tables(step.batch.source);
+        for event in &step.batch.events {
+            self.last_ns = self.last_ns.max(Some(event.at_ns()));
+            self.event(event, tables)?;
+        }
+        for alert in step.alerts {
+            if let Alert::Ended(stall) = alert {
+                self.stall(stall)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>, end: &End<'_>) -> io::Result<Option<String>> {
+        for stall in end.ongoing {
+            self.stall(stall)?;
+        }
+        let stalls = end.analysis.stalls().total().count;
+        let last = Line::End { at_ns: self.last_ns, complete: end.complete, stalls };
+        self.line(&last)?;
+        self.out.flush()?;
+        Ok(None)
+    }
+}

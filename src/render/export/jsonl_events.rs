@@ -1,0 +1,290 @@
+//! The events of `asyncprof.events/1`: each with its names, so that a line can be read without the others. It must not know
+//! where the lines go.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::jsonl::SCHEMA;
+use crate::render::json::Key;
+use crate::render::report::json::FrameJson;
+use crate::snapshot::event::{Doing, Gil, Header, Health, KernelLook, LoopSample, Phase, TaskChanges, TaskLook};
+use crate::snapshot::tables::{LoopNo, StackId, Tables, TaskNo};
+
+#[derive(Serialize)]
+pub(super) struct HeaderLine<'a> {
+    schema: &'static str,
+    asyncprof: &'a str,
+    pid: i32,
+    python: PythonJson<'a>,
+    command: &'a [String],
+    machine: BTreeMap<&'a str, &'a str>,
+    started_at: &'a str,
+    started_ns: u64,
+    loop_rate_hz: f64,
+    task_rate_hz: f64,
+    stall_threshold_ns: u64,
+    cpu_budget: f64,
+    blocking: bool,
+}
+
+#[derive(Serialize)]
+struct PythonJson<'a> {
+    version: &'a str,
+    free_threaded: bool,
+    executable: &'a str,
+}
+
+impl<'a> HeaderLine<'a> {
+    pub(super) fn of(header: &'a Header) -> Self {
+        Self {
+            schema: SCHEMA,
+            asyncprof: &header.asyncprof,
+            pid: header.pid,
+            python: PythonJson {
+                version: &header.python,
+                free_threaded: header.free_threaded,
+                executable: &header.executable,
+            },
+            command: &header.command,
+            machine: header.machine.iter().map(|(name, value)| (&**name, &**value)).collect(),
+            started_at: &header.started_at,
+            started_ns: header.started_ns,
+            loop_rate_hz: header.loop_rate_hz,
+            task_rate_hz: header.task_rate_hz,
+            stall_threshold_ns: header.stall_threshold_ns,
+            cpu_budget: header.cpu_budget,
+            blocking: header.blocking,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct LoopJson<'a> {
+    id: Key,
+    #[serde(rename = "type")]
+    class: &'a str,
+    thread: Option<i32>,
+    thread_name: Option<&'a str>,
+}
+
+impl<'a> LoopJson<'a> {
+    fn of(number: LoopNo, tables: &'a Tables) -> Option<Self> {
+        let info = tables.event_loop(number)?;
+        Some(Self {
+            id: Key(info.key),
+            class: &info.class,
+            thread: info.thread,
+            thread_name: info.thread_name.as_deref(),
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct TaskJson<'a> {
+    id: Key,
+    name: Option<&'a str>,
+    coroutine: Option<FrameJson<'a>>,
+}
+
+impl<'a> TaskJson<'a> {
+    fn of(number: TaskNo, tables: &'a Tables) -> Option<Self> {
+        let info = tables.task(number)?;
+        let coroutine = info.coroutine.as_ref().map(|frame| FrameJson::of(Some(frame)));
+        Some(Self { id: Key(info.key), name: info.name.as_deref(), coroutine })
+    }
+
+    fn list(numbers: &[TaskNo], tables: &'a Tables) -> Vec<Self> {
+        numbers.iter().filter_map(|&number| Self::of(number, tables)).collect()
+    }
+}
+
+fn frames(stack: Option<StackId>, tables: &Tables) -> Option<Vec<FrameJson<'_>>> {
+    stack.map(|stack| FrameJson::list(tables.frames_outermost_first(stack)))
+}
+
+#[derive(Serialize)]
+pub(super) struct LoopLine<'a> {
+    at_ns: u64,
+    #[serde(rename = "loop")]
+    event_loop: Option<LoopJson<'a>>,
+    phase: &'static str,
+    away_since_ns: Option<u64>,
+    callback: Option<u64>,
+    task: Option<TaskJson<'a>>,
+    stack: Option<Vec<FrameJson<'a>>>,
+    outer: u16,
+    coroutines: u16,
+    torn: bool,
+    moved: bool,
+    ready: Option<u32>,
+    gil: &'static str,
+    gil_thread: Option<i32>,
+    collecting: bool,
+    generation: Option<u8>,
+    kernel: Option<KernelJson<'a>>,
+    holder_stack: Option<Vec<FrameJson<'a>>>,
+}
+
+impl<'a> LoopLine<'a> {
+    pub(super) fn of(sample: &'a LoopSample, tables: &'a Tables) -> Self {
+        let (gil, gil_thread) = match sample.gil {
+            Gil::Free => ("free", None),
+            Gil::Own => ("own", None),
+            Gil::Other(thread) => ("other", thread),
+            Gil::None => ("none", None),
+            Gil::Unknown => ("unknown", None),
+        };
+        Self {
+            at_ns: sample.at_ns,
+            event_loop: LoopJson::of(sample.event_loop, tables),
+            phase: match sample.phase {
+                Phase::Selecting => "selecting",
+                Phase::Away => "away",
+                Phase::LeavingSelector => "leaving_selector",
+                Phase::NotRunning => "not_running",
+                Phase::Unknown => "unknown",
+            },
+            away_since_ns: sample.away_since_ns,
+            callback: sample.callback,
+            task: sample.task.and_then(|task| TaskJson::of(task, tables)),
+            stack: frames(sample.stack, tables),
+            outer: sample.outer,
+            coroutines: sample.coroutines,
+            torn: sample.torn,
+            moved: sample.moved,
+            ready: sample.ready,
+            gil,
+            gil_thread,
+            collecting: sample.collecting,
+            generation: sample.generation,
+            kernel: sample.kernel.as_ref().map(KernelJson::of),
+            holder_stack: frames(sample.holder_stack, tables),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct KernelJson<'a> {
+    doing: &'static str,
+    call: Option<&'a str>,
+    call_number: Option<u32>,
+    fd: Option<i32>,
+    run_ns: Option<u64>,
+    starved_ns: Option<u64>,
+    throttled_us: Option<u64>,
+}
+
+impl<'a> KernelJson<'a> {
+    fn of(look: &'a KernelLook) -> Self {
+        let (doing, call, call_number, fd) = match &look.doing {
+            Doing::Running => ("running", None, None, None),
+            Doing::Call { name, number, fd } => ("call", name.as_deref(), Some(*number), *fd),
+            Doing::WaitingForGil => ("waiting_for_gil", None, None, None),
+            Doing::Fault => ("fault", None, None, None),
+            Doing::Stopped => ("stopped", None, None, None),
+            Doing::Unknown => ("unknown", None, None, None),
+        };
+        let KernelLook { run_ns, starved_ns, throttled_us, .. } = *look;
+        Self { doing, call, call_number, fd, run_ns, starved_ns, throttled_us }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct TasksLine<'a> {
+    at_ns: u64,
+    took_ns: u64,
+    total: u32,
+    complete: bool,
+    changed: Vec<LookJson<'a>>,
+    ended: Vec<TaskJson<'a>>,
+}
+
+impl<'a> TasksLine<'a> {
+    pub(super) fn of(changes: &'a TaskChanges, tables: &'a Tables) -> Self {
+        Self {
+            at_ns: changes.at_ns,
+            took_ns: changes.took_ns,
+            total: changes.total,
+            complete: changes.complete,
+            changed: changes.changed.iter().map(|look| LookJson::of(look, tables)).collect(),
+            ended: TaskJson::list(&changes.ended, tables),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct LookJson<'a> {
+    task: Option<TaskJson<'a>>,
+    born: bool,
+    state: &'static str,
+    stack: Option<Vec<FrameJson<'a>>>,
+    torn: bool,
+    wait: Option<WaitJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct WaitJson<'a> {
+    kind: &'static str,
+    detail: Option<&'a str>,
+    tasks: Vec<TaskJson<'a>>,
+    held_by: Vec<TaskJson<'a>>,
+}
+
+impl<'a> LookJson<'a> {
+    fn of(look: &'a TaskLook, tables: &'a Tables) -> Self {
+        let wait = look.wait.as_ref().map(|wait| WaitJson {
+            kind: wait.kind.as_str(),
+            detail: wait.detail.as_deref(),
+            tasks: TaskJson::list(&wait.tasks, tables),
+            held_by: TaskJson::list(&wait.held_by, tables),
+        });
+        Self {
+            task: TaskJson::of(look.task, tables),
+            born: look.born,
+            state: look.state.as_str(),
+            stack: frames(look.stack, tables),
+            torn: look.torn,
+            wait,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct HealthLine {
+    at_ns: u64,
+    loop_samples: u64,
+    task_snapshots: u64,
+    dropped: u64,
+    lost: u64,
+    torn: u64,
+    partial: u64,
+    late: u64,
+    cpu_ns: u64,
+    loop_rate_hz: f64,
+    task_rate_hz: f64,
+    lowered_rate: bool,
+    longest_gap_ns: u64,
+}
+
+impl HealthLine {
+    pub(super) fn of(health: &Health) -> Self {
+        let Health { at_ns, loop_samples, task_snapshots, dropped, lost, torn, partial, late, cpu_ns, .. } = *health;
+        let Health { loop_rate_hz, task_rate_hz, lowered_rate, longest_gap_ns, .. } = *health;
+        Self {
+            at_ns,
+            loop_samples,
+            task_snapshots,
+            dropped,
+            lost,
+            torn,
+            partial,
+            late,
+            cpu_ns,
+            loop_rate_hz,
+            task_rate_hz,
+            lowered_rate,
+            longest_gap_ns,
+        }
+    }
+}

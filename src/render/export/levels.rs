@@ -1,0 +1,35 @@
+//! The levels of a stitched stack as tools of other makers show them: a name, and where there is one a file and a line.
+//! The words are those of folded stacks, so that one recording looks the same everywhere. It must not know a format.
+
+use std::borrow::Cow;
+
+use crate::profile::Label;
+use crate::render::{escape, label};
+
+/// One level of a stack.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Level<'p> {
+    pub(super) name: Cow<'p, str>,
+    /// `None` for what is no code.
+    pub(super) file: Option<Cow<'p, str>>,
+    pub(super) line: Option<u32>,
+}
+
+/// How a level is written.
+pub(super) fn level<'p>(of: &Label<'p>) -> Level<'p> {
+    let name = match of {
+        Label::Frame(frame) => {
+            let (name, file) = (escape::visible(&frame.function), escape::visible(&frame.file));
+            return Level { name, file: Some(file), line: frame.line };
+        }
+        Label::Task(None) => "task:?".into(),
+        Label::Task(Some(name)) => format!("task:{}", label::name(name)).into(),
+        Label::Callback => "callback".into(),
+        Label::Torn => "<torn>".into(),
+        Label::Await(kind) => format!("await:{}", kind.as_str()).into(),
+        Label::Ready => "<ready>".into(),
+        Label::Unknown => "<unknown>".into(),
+        Label::Other => "<other>".into(),
+    };
+    Level { name, file: None, line: None }
+}

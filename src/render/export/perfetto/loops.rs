@@ -1,0 +1,235 @@
+//! Two tracks for each event loop, its stalls and what it runs, and its counters: how long iterations keep it from its selector,
+//! and how many callbacks are ready. It must not know tasks.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use serde::Serialize;
+
+use super::runs::{Does, Runs, Stretch};
+use super::tasks;
+use super::trace::{Nothing, Place, Trace};
+use crate::detect::stall::{Iteration, Stall};
+use crate::render::escape::visible;
+use crate::render::label;
+use crate::render::report::words;
+use crate::snapshot::tables::LoopInfo;
+
+/// Shorter iterations are not drawn as lag: there are thousands a second, and most are not seen.
+const SHORTEST_LAG_NS: u64 = 1_000_000;
+
+/// One loop.
+#[derive(Debug)]
+pub(super) struct Loop {
+    info: LoopInfo,
+    number: u32,
+    pub(super) runs: Runs,
+    ready: Option<u32>,
+    /// Up to here the track of stalls is written.
+    stalls_ns: u64,
+    lag_ns: u64,
+}
+
+/// All loops, in the order in which they were met.
+#[derive(Debug)]
+pub(super) struct Loops {
+    pid: u32,
+    list: Vec<Loop>,
+}
+
+#[derive(Serialize)]
+struct RunArgs<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    torn: bool,
+}
+
+#[derive(Serialize)]
+struct StallArgs<'a> {
+    cause: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    task: Option<String>,
+    at_least_ms: f64,
+    at_most_ms: Option<f64>,
+    ongoing: bool,
+    advice: &'a str,
+    site: Option<String>,
+    /// Innermost first.
+    stack: Vec<String>,
+    torn: bool,
+    callbacks: Option<u32>,
+    ready_waiting: Option<u32>,
+    evidence: BTreeMap<&'static str, u64>,
+}
+
+impl Loops {
+    pub(super) fn new(pid: u32) -> Self {
+        Self { pid, list: Vec::new() }
+    }
+
+    pub(super) fn get(&mut self, index: usize) -> Option<&mut Loop> {
+        self.list.get_mut(index)
+    }
+
+    /// Its position; `None` where there are too many. It gets its tracks when it is met.
+    pub(super) fn find(&mut self, info: &LoopInfo, trace: &mut Trace<'_>) -> io::Result<Option<usize>> {
+        /// LIMIT: loops; a program that makes ever new ones is shown with these.
+        const LOOPS: usize = 256;
+        if let Some(index) = self.list.iter().position(|known| known.info == *info) {
+            return Ok(Some(index));
+        }
+        if self.list.len() >= LOOPS {
+            return Ok(None);
+        }
+        let number = self.list.len() as u32;
+        let info = info.clone();
+        let event_loop = Loop { info, number, runs: Runs::default(), ready: None, stalls_ns: 0, lag_ns: 0 };
+        let name = event_loop.name();
+        trace.name_track(event_loop.stalls_track(self.pid), &format!("{name}: stalls"), 2 * number)?;
+        trace.name_track(event_loop.runs_track(self.pid), &format!("{name}: what it runs"), 2 * number + 1)?;
+        self.list.push(event_loop);
+        Ok(Some(number as usize))
+    }
+
+    /// A stretch of what a loop did is over.
+    pub(super) fn over(&self, index: usize, stretch: &Stretch, trace: &mut Trace<'_>) -> io::Result<()> {
+        let (Some(event_loop), true) = (self.list.get(index), stretch.from_ns < stretch.to_ns) else { return Ok(()) };
+        let (place, times) = (event_loop.runs_track(self.pid), (stretch.from_ns, stretch.to_ns));
+        let look = &stretch.look;
+        let (cat, name) = match &stretch.does {
+            Does::Run { task: Some(task), .. } => {
+                let name = match &task.coroutine {
+                    Some(frame) => label::name(&frame.function).into_owned(),
+                    None => tasks::name(task),
+                };
+                ("run", name)
+            }
+            Does::Run { task: None, .. } => {
+                let callee = look.callee.as_deref().map(|callee| format!("callback: {}", label::name(callee)));
+                ("run", callee.unwrap_or_else(|| "callback".into()))
+            }
+            Does::WaitsForGil => ("gil", "waits for the GIL".into()),
+            Does::NoLoop => ("none", "<no loop runs>".into()),
+            Does::Stopped => ("none", "<stopped>".into()),
+            Does::Unknown => ("none", "<unknown>".into()),
+            Does::NotSampled => ("none", "<not sampled>".into()),
+        };
+        let task = stretch.does.task().map(|task| tasks::name(task));
+        trace.slice(place, cat, &name, times, &RunArgs { task, at: look.at.as_deref(), torn: look.torn })
+    }
+
+    /// A stall, when it is over or nobody will see the end of it.
+    pub(super) fn stall(&mut self, stall: &Stall, trace: &mut Trace<'_>) -> io::Result<()> {
+        let Some(index) = self.find(&stall.event_loop, trace)? else { return Ok(()) };
+        let event_loop = &mut self.list[index];
+        let from_ns = stall.start_ns.max(event_loop.stalls_ns);
+        let to_ns = stall.start_ns.saturating_add(stall.at_least_ns).max(from_ns);
+        event_loop.stalls_ns = to_ns;
+        let site = stall.site.as_ref().or(stall.stack.last()).map(words::frame);
+        let name = match &site {
+            Some(site) => format!("{}: {site}", words::cause(stall.cause)),
+            None => words::cause(stall.cause).to_owned(),
+        };
+        let args = StallArgs {
+            cause: stall.cause.as_str(),
+            detail: stall.detail.as_deref(),
+            task: stall.task.as_ref().map(tasks::name),
+            at_least_ms: ms(stall.at_least_ns),
+            at_most_ms: stall.at_most_ns.map(ms),
+            ongoing: stall.ongoing,
+            advice: &stall.advice,
+            site: stall.site.as_ref().map(words::frame),
+            stack: stall.stack.iter().rev().map(words::frame).collect(),
+            torn: stall.torn,
+            callbacks: stall.callbacks,
+            ready_waiting: stall.ready_waiting,
+            evidence: stall.evidence.entries().collect(),
+        };
+        let place = event_loop.stalls_track(self.pid);
+        trace.slice(place, "stall", &name, (from_ns, to_ns), &args)
+    }
+
+    /// How many callbacks are ready, if that has changed.
+    pub(super) fn ready(
+        &mut self,
+        index: usize,
+        at_ns: u64,
+        ready: Option<u32>,
+        trace: &mut Trace<'_>,
+    ) -> io::Result<()> {
+        let pid = self.pid;
+        let Some(event_loop) = self.get(index) else { return Ok(()) };
+        let (Some(now), true) = (ready, event_loop.ready != ready) else { return Ok(()) };
+        event_loop.ready = ready;
+        let name = format!("loop {} ready queue", event_loop.number + 1);
+        trace.counter(event_loop.runs_track(pid), &name, at_ns, f64::from(now))
+    }
+
+    /// An iteration that was seen: the loop's lag is as long as it from its beginning to its end, and none afterwards.
+    pub(super) fn iteration(
+        &mut self,
+        info: &LoopInfo,
+        iteration: &Iteration,
+        trace: &mut Trace<'_>,
+    ) -> io::Result<()> {
+        let (pid, Some(index)) = (self.pid, self.find(info, trace)?) else { return Ok(()) };
+        let event_loop = &mut self.list[index];
+        let end_ns = iteration.start_ns.saturating_add(iteration.at_least_ns);
+        if iteration.at_least_ns < SHORTEST_LAG_NS || iteration.start_ns < event_loop.lag_ns {
+            return Ok(());
+        }
+        event_loop.lag_ns = end_ns;
+        let (place, name) = (event_loop.runs_track(pid), format!("loop {} lag (ms)", event_loop.number + 1));
+        trace.counter(place, &name, iteration.start_ns, ms(iteration.at_least_ns))?;
+        trace.counter(place, &name, end_ns, 0.0)
+    }
+
+    /// No more samples will come: what each loop still does, by its position.
+    pub(super) fn finish(&mut self) -> Vec<(usize, Stretch)> {
+        let last = |(index, event_loop): (usize, &mut Loop)| Some((index, event_loop.runs.finish()?));
+        self.list.iter_mut().enumerate().filter_map(last).collect()
+    }
+
+    /// Where what is about all loops stands.
+    pub(super) fn place(&self) -> Place {
+        Place { pid: self.pid, tid: FIRST_TRACK - 1 }
+    }
+
+    /// Marks a moment.
+    pub(super) fn mark(&self, at_ns: u64, what: &str, trace: &mut Trace<'_>) -> io::Result<()> {
+        trace.instant(self.place(), what, at_ns, &Nothing {})
+    }
+}
+
+/// Numbers of tracks are of their own: a loop has two, and its thread can have had another loop before.
+const FIRST_TRACK: u32 = 10_000_001;
+
+impl Loop {
+    fn stalls_track(&self, pid: u32) -> Place {
+        Place { pid, tid: FIRST_TRACK + 2 * self.number }
+    }
+
+    fn runs_track(&self, pid: u32) -> Place {
+        Place { pid, tid: FIRST_TRACK + 2 * self.number + 1 }
+    }
+
+    fn name(&self) -> String {
+        let LoopInfo { class, thread, thread_name, .. } = &self.info;
+        let class = class.rsplit('.').next().unwrap_or(class);
+        let thread = match (thread, thread_name) {
+            (Some(thread), Some(name)) => format!(" in thread {thread} ({})", label::name(name)),
+            (Some(thread), None) => format!(" in thread {thread}"),
+            (None, Some(name)) => format!(" in thread {}", label::name(name)),
+            (None, None) => String::new(),
+        };
+        format!("loop {} {}{thread}", self.number + 1, visible(class))
+    }
+}
+
+fn ms(ns: u64) -> f64 {
+    ns as f64 / 1e6
+}

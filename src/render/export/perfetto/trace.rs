@@ -1,0 +1,164 @@
+//! Chrome's trace events as JSON, written one by one: slices, counters, instants, and the names of tracks. It must not know
+//! what they are about.
+//!
+//! Times are nanoseconds on the clock of the recording here, and whole microseconds since its start in the file: readers
+//! round what is finer differently, and then slices that follow each other overlap. What begins before the start is cut
+//! there.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::render::json::serializer;
+
+/// Where slices stand: a thread of a process, in the words of the format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) pid: u32,
+    pub(super) tid: u32,
+}
+
+/// A trace in the making.
+pub(super) struct Trace<'o> {
+    out: io::BufWriter<&'o mut dyn Write>,
+    started_ns: u64,
+    is_first: bool,
+}
+
+/// An event without anything more.
+#[derive(Clone, Copy, Serialize)]
+pub(super) struct Nothing {}
+
+#[derive(Serialize)]
+struct EventJson<'a, A> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cat: Option<&'static str>,
+    ph: &'static str,
+    ts: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dur: Option<u64>,
+    pid: u32,
+    tid: u32,
+    /// How far an instant reaches: its process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    s: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    args: Option<&'a A>,
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    name: &'static str,
+    ph: &'static str,
+    pid: u32,
+    tid: u32,
+    args: MetadataArgs<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum MetadataArgs<'a> {
+    Name(&'a str),
+    SortIndex(u32),
+}
+
+#[derive(Serialize)]
+struct CounterArgs {
+    value: f64,
+}
+
+impl<'o> Trace<'o> {
+    /// `about` is what the file says of itself.
+    pub(super) fn begin(out: &'o mut dyn Write, started_ns: u64, about: &impl Serialize) -> io::Result<Self> {
+        let mut out = io::BufWriter::new(out);
+        out.write_all(b"{\"displayTimeUnit\":\"ms\",\"otherData\":")?;
+        about.serialize(&mut serializer(&mut out))?;
+        out.write_all(b",\"traceEvents\":[\n")?;
+        Ok(Self { out, started_ns, is_first: true })
+    }
+
+    pub(super) fn end(mut self) -> io::Result<()> {
+        self.out.write_all(b"\n]}\n")?;
+        self.out.flush()
+    }
+
+    fn write(&mut self, event: &impl Serialize) -> io::Result<()> {
+        if !std::mem::take(&mut self.is_first) {
+            self.out.write_all(b",\n")?;
+        }
+        event.serialize(&mut serializer(&mut self.out))?;
+        Ok(())
+    }
+
+    fn us(&self, at_ns: u64) -> u64 {
+        at_ns.saturating_sub(self.started_ns) / 1_000
+    }
+
+    fn event<A: Serialize>(
+        &mut self,
+        place: Place,
+        ph: &'static str,
+        name: &str,
+        at_ns: u64,
+        args: Option<&A>,
+    ) -> io::Result<()> {
+        let Place { pid, tid } = place;
+        let s = (ph == "i").then_some("p");
+        self.write(&EventJson { name, cat: None, ph, ts: self.us(at_ns), dur: None, pid, tid, s, args })
+    }
+
+    /// A stretch of time with both its ends; nothing for what is shorter than the file can say.
+    pub(super) fn slice<A: Serialize>(
+        &mut self,
+        place: Place,
+        cat: &'static str,
+        name: &str,
+        (from_ns, to_ns): (u64, u64),
+        args: &A,
+    ) -> io::Result<()> {
+        let Place { pid, tid } = place;
+        let ts = self.us(from_ns);
+        let dur = self.us(to_ns).saturating_sub(ts);
+        if dur == 0 {
+            return Ok(());
+        }
+        let (cat, args) = (Some(cat), Some(args));
+        self.write(&EventJson { name, cat, ph: "X", ts, dur: Some(dur), pid, tid, s: None, args })
+    }
+
+    /// The beginning of a stretch of time that others lie in.
+    pub(super) fn open<A: Serialize>(&mut self, place: Place, name: &str, at_ns: u64, args: &A) -> io::Result<()> {
+        self.event(place, "B", name, at_ns, Some(args))
+    }
+
+    /// The end of the last one that was begun there; some readers want to hear its name and arguments again.
+    pub(super) fn close<A: Serialize>(&mut self, place: Place, name: &str, at_ns: u64, args: &A) -> io::Result<()> {
+        self.event(place, "E", name, at_ns, Some(args))
+    }
+
+    pub(super) fn counter(&mut self, place: Place, name: &str, at_ns: u64, value: f64) -> io::Result<()> {
+        self.event(place, "C", name, at_ns, Some(&CounterArgs { value }))
+    }
+
+    pub(super) fn instant<A: Serialize>(&mut self, place: Place, name: &str, at_ns: u64, args: &A) -> io::Result<()> {
+        self.event(place, "i", name, at_ns, Some(args))
+    }
+
+    fn metadata(&mut self, place: Place, name: &'static str, args: MetadataArgs<'_>) -> io::Result<()> {
+        let Place { pid, tid } = place;
+        self.write(&Metadata { name, ph: "M", pid, tid, args })
+    }
+
+    /// What a process is called, and where it stands among the others.
+    pub(super) fn name_process(&mut self, place: Place, name: &str, position: u32) -> io::Result<()> {
+        self.metadata(place, "process_name", MetadataArgs::Name(name))?;
+        self.metadata(place, "process_sort_index", MetadataArgs::SortIndex(position))
+    }
+
+    /// What a track is called, and where it stands among the others.
+    pub(super) fn name_track(&mut self, place: Place, name: &str, position: u32) -> io::Result<()> {
+        self.metadata(place, "thread_name", MetadataArgs::Name(name))?;
+        self.metadata(place, "thread_sort_index", MetadataArgs::SortIndex(position))
+    }
+}

@@ -1,0 +1,80 @@
+//! The programs that open what is exported, as far as `scripts/install-consumers` has installed them.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+
+/// Where a program or package is; `None`, and said so, where it is not.
+pub(crate) fn find(name: &str) -> Option<&'static Path> {
+    static FOUND: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
+    let found = FOUND.get_or_init(|| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/install-consumers");
+        let output = Command::new(script).arg("--find").output().unwrap();
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let pairs = lines.lines().filter_map(|line| line.split_once('\t'));
+        pairs.map(|(name, path)| (name.to_owned(), path.into())).collect()
+    });
+    let path = found.get(name);
+    if path.is_none() {
+        eprintln!("NOT TESTED: no {name} here; scripts/install-consumers installs it");
+    }
+    path.map(PathBuf::as_path)
+}
+
+/// What a program says; it must be content.
+pub(crate) fn content(mut command: Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(status.success(), "{command:?}: {status}\n{stdout}\n{stderr}");
+    stdout.into_owned()
+}
+
+/// The Firefox Profiler's command line with a profile. It answers by a process of its own, which it would start itself and give
+/// half a second to be there; here it is ours, gets the time it needs, and ends with this value.
+pub(crate) struct FirefoxProfiler {
+    program: [&'static Path; 2],
+    server: Child,
+    sessions: tempfile::TempDir,
+}
+
+impl FirefoxProfiler {
+    const SESSION: [&'static str; 2] = ["--session", "test"];
+
+    /// `None`, and said so, where it is not installed.
+    pub(crate) fn open(profile: &Path) -> Option<Self> {
+        let program = [find("node")?, find("profiler-cli")?];
+        let sessions = tempfile::tempdir().unwrap();
+        let mut command = Self::command(program, sessions.path());
+        command.arg("--daemon").arg(profile).args(Self::SESSION);
+        let mut server = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let log = sessions.path().join("test.log");
+        let mut said = String::new();
+        while !said.contains("Profile loaded successfully") {
+            assert!(server.try_wait().unwrap().is_none() && !said.contains("Failed"), "{said}");
+            std::thread::yield_now();
+            said = fs::read_to_string(&log).unwrap_or_default();
+        }
+        Some(Self { program, server, sessions })
+    }
+
+    fn command(program: [&Path; 2], sessions: &Path) -> Command {
+        let mut command = Command::new(program[0]);
+        command.arg(program[1]).env("PROFILER_CLI_SESSION_DIR", sessions).env("HOME", sessions);
+        command
+    }
+
+    pub(crate) fn says(&self, arguments: &[&str]) -> String {
+        let mut command = Self::command(self.program, self.sessions.path());
+        command.args(arguments).args(Self::SESSION);
+        content(command)
+    }
+}
+
+impl Drop for FirefoxProfiler {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
