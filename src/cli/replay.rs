@@ -51,6 +51,12 @@ pub(super) fn read(path: &Path, stall: Option<Duration>, flame: FlameArgs) -> Re
     })
 }
 
+/// From how long on loops are stalled by what was recorded, nanoseconds.
+pub(super) fn stall_threshold(path: &Path) -> Result<u64, Failure> {
+    let failed = |error: RecordingError| Failure::from(error).about(path);
+    Ok(Reader::open(path).map_err(failed)?.header().stall_threshold_ns)
+}
+
 /// What was not read is said, never guessed.
 fn say_how_it_ends(path: &Path, ending: &Ending, started_ns: u64) {
     let path = path.display();

@@ -220,7 +220,9 @@ mod tests {
     fn times_of_another_machine_are_not_judged_and_counts_are() {
         let base = runs(&BASE);
         let mut more = runs(&BASE.map(|ms| ms * 2.0));
-        more.iter_mut().for_each(|run| drop(run.values.insert(Metric::Stalls, 4.0)));
+        for run in &mut more {
+            run.values.insert(Metric::Stalls, 4.0);
+        }
         assert_eq!(cpu(&more, &base, Setting::AnyMachine), Verdict::Shown);
         assert_eq!(judge(&more, &base, Setting::AnyMachine, Metric::Stalls).verdict, Verdict::Fail);
     }

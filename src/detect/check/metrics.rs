@@ -107,6 +107,22 @@ impl Metric {
         }
     }
 
+    /// What its budget is called.
+    pub fn budget(self) -> &'static str {
+        match self {
+            Self::Cpu => "max-cpu",
+            Self::Wall => "max-wall",
+            Self::LongestStall => "max-stall",
+            Self::Stalls => "max-stalls",
+            Self::P99Lag => "max-p99-lag",
+            Self::Busy => "max-busy",
+            Self::Orphans => "max-orphans",
+            Self::Unretrieved => "max-unretrieved",
+            Self::Tasks => "max-tasks",
+            Self::TaskGrowth => "max-task-growth",
+        }
+    }
+
     /// What it is of.
     pub fn unit(self) -> Unit {
         match self {
@@ -134,10 +150,12 @@ impl Metric {
 
     pub(super) fn gate(self) -> Gate {
         match self {
+            // What neighbours disturb most; they disturb both of a pair.
+            Self::Wall => Gate::SideBySide,
             Self::Cpu | Self::P99Lag => Gate::SameMachine,
             Self::Stalls | Self::Orphans | Self::Unretrieved | Self::Tasks => Gate::AnyMachine,
-            // Its sites are judged one by one, and how long from start to end is what neighbours disturb most.
-            Self::Wall | Self::LongestStall | Self::Busy | Self::TaskGrowth => Gate::Never,
+            // Stalls are judged one by one, and a loop that is busier has done no less.
+            Self::LongestStall | Self::Busy | Self::TaskGrowth => Gate::Never,
         }
     }
 
@@ -149,11 +167,6 @@ impl Metric {
             Taint::Slow => matches!(self, Self::Cpu | Self::Wall | Self::P99Lag | Self::Busy),
             Taint::Blind | Taint::Torn => matches!(self, Self::Stalls | Self::P99Lag | Self::Busy),
         }
-    }
-
-    /// Whether it is time, which another machine has more or less of for the same work.
-    pub(super) fn depends_on_the_machine(self) -> bool {
-        matches!(self, Self::Cpu | Self::Wall | Self::LongestStall | Self::P99Lag | Self::Busy)
     }
 
     /// On this scale a change by a factor is the same anywhere. What can be zero is moved away from it.

@@ -2,9 +2,9 @@
 //! recording, it looks the same.
 
 mod json;
-mod markdown;
+pub(super) mod markdown;
 mod text;
-mod words;
+pub(super) mod words;
 
 use std::collections::HashMap;
 use std::io::{self, Write};

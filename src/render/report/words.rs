@@ -6,7 +6,7 @@ use crate::render::{escape, label};
 use crate::snapshot::model::Frame;
 
 /// `0.31 ms`, `340 ms`, `1.20 s`, `2 min 05 s`: three digits, since more are not known.
-pub(super) fn duration(ns: u64) -> String {
+pub(in crate::render) fn duration(ns: u64) -> String {
     let ms = ns as f64 / 1e6;
     match ns {
         0..10_000_000 => format!("{ms:.2} ms"),
