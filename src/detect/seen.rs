@@ -36,6 +36,7 @@ pub struct SeenFindings {
     positions: FxHashMap<Key, usize>,
     most: FxHashMap<&'static str, u64>,
     looks: u64,
+    last_look_ns: u64,
     left_out: u64,
 }
 
@@ -46,6 +47,7 @@ impl SeenFindings {
     /// Takes what one look showed.
     pub(super) fn absorb(&mut self, at_ns: u64, findings: &[KeptFinding], tables: &Tables) {
         self.looks += 1;
+        self.last_look_ns = self.last_look_ns.max(at_ns);
         let mut at_once: FxHashMap<&'static str, u64> = FxHashMap::default();
         for finding in findings {
             let concerned = concerned(finding);
@@ -93,6 +95,11 @@ impl SeenFindings {
     /// How often everything was looked at; zero says that nobody can know what was wrong.
     pub fn looks(&self) -> u64 {
         self.looks
+    }
+
+    /// When everything was looked at last, on the clock of the events; `None` if never.
+    pub fn last_look_ns(&self) -> Option<u64> {
+        (self.looks > 0).then_some(self.last_look_ns)
     }
 
     /// The most tasks that findings of a rule concerned at one look.

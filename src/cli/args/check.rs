@@ -162,8 +162,8 @@ pub(in crate::cli) struct CheckWatchArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_stall, env = "ASYNCPROF_STALL")]
     pub(in crate::cli) stall: Option<Duration>,
 
-    /// How much of one core asyncprof may use; it looks less often to stay below.
-    #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = parse_budget, env = "ASYNCPROF_CPU_BUDGET")]
+    /// How much of one core asyncprof may use; more than elsewhere, since what a short run shows must not escape.
+    #[arg(long, value_name = "SHARE", default_value = "20%", value_parser = parse_budget, env = "ASYNCPROF_CPU_BUDGET")]
     cpu_budget: f64,
 
     /// Stop the process for each look: every sample is of one moment for certain, and the process is slower for it.

@@ -97,9 +97,9 @@ impl<'a> Series<'a> {
                 None => Before::Nothing,
             };
             let judgement = judge(&head, before, &self.rules);
-            let spoilt = head.iter().position(|run| !self.taints(run).is_empty());
+            let spoilt = head.iter().position(|run| !self.taints(run).is_empty() || is_unlooked(run));
             match (judgement.verdict, spoilt) {
-                (Verdict::Inconclusive, Some(index)) if spare > 0 => {
+                (Verdict::Inconclusive | Verdict::NoData, Some(index)) if spare > 0 => {
                     spare -= 1;
                     self.say_why_again(&head[index]);
                     head[index] = self.once(Side::Head, &format!("run {} again", index + 1))?;
@@ -217,9 +217,17 @@ impl<'a> Series<'a> {
     }
 
     fn say_why_again(&self, run: &Run) {
-        let why: Vec<&str> = self.taints(run).into_iter().map(Taint::describe).collect();
+        let mut why: Vec<&str> = self.taints(run).into_iter().map(Taint::describe).collect();
+        if is_unlooked(run) {
+            why.push("all tasks were not looked at, or at the beginning alone");
+        }
         note(&format!("once more: {}", why.join("; ")));
     }
+}
+
+/// A look at all tasks came too early to know of orphans, or not at all.
+fn is_unlooked(run: &Run) -> bool {
+    run.problem.is_none() && run.samples > 0 && run.value(Metric::Orphans).is_none()
 }
 
 fn has_failed(runs: &[Run]) -> bool {

@@ -80,7 +80,7 @@ fn reason(metric: Metric, verdict: Verdict, runs: &[&Run]) -> Option<String> {
     match (verdict, metric) {
         (Verdict::NoData, Metric::TaskGrowth) => Some("tasks must be watched for 5 s at least to tell their growth".into()),
         (Verdict::NoData, Metric::Orphans | Metric::Unretrieved) => {
-            Some("nobody looked at all tasks: the run was too short for that, or tasks could not be read".into())
+            Some("all tasks were not looked at, or at the beginning alone: the run was too short for that".into())
         }
         (Verdict::NoData, Metric::Cpu | Metric::Wall) => Some("a recording does not tell it; check a command".into()),
         (Verdict::NoData, _) => Some("no event loop was seen".into()),

@@ -158,14 +158,16 @@ impl Run {
 
     fn add_findings(&mut self, analysis: &Analysis) {
         let seen = analysis.seen();
-        if seen.looks() == 0 {
-            return;
-        }
+        let Some(last_look_ns) = seen.last_look_ns() else { return };
+        // Who looked at the beginning alone, as at a program of half a second, cannot know what came then.
+        let looked_ns = last_look_ns.saturating_sub(analysis.header().started_ns);
+        let is_known = looked_ns >= analysis.duration_ns() / 2;
         for (rule, kind, metric) in [
             ("orphaned-task", Kind::Orphan, Metric::Orphans),
             ("exception-never-retrieved", Kind::Unretrieved, Metric::Unretrieved),
         ] {
-            self.set(metric, Some(seen.most(rule) as f64));
+            let most = seen.most(rule);
+            self.set(metric, (is_known || most > 0).then_some(most as f64));
             for found in seen.list().iter().filter(|found| found.finding.finding.rule == rule) {
                 merge(&mut self.sites, finding_site(kind, found));
             }

@@ -193,7 +193,9 @@ pub fn judge(head: &[Run], before: Before<'_>, rules: &Rules) -> Judgement {
             items.extend(compare(&good, &base, setting, rules));
         }
     }
-    let verdict = items.iter().map(|item| item.verdict).max().unwrap_or(Verdict::NoData);
+    let is_seen = !head.is_empty() && head.iter().all(|run| run.samples > 0);
+    let nothing_asked = if is_seen { Verdict::Pass } else { Verdict::NoData };
+    let verdict = items.iter().map(|item| item.verdict).max().unwrap_or(nothing_asked);
     let mut not_judged: Vec<Site> = Vec::new();
     for site in head.iter().flat_map(|run| &run.not_judged) {
         if !not_judged.iter().any(|known| known.is_same_place(site)) {
@@ -254,8 +256,9 @@ fn unseen(runs: &[&Run], tolerance: &Tolerance) -> Option<(Verdict, String)> {
     if runs.iter().all(|run| run.samples == 0) {
         return Some((Verdict::NoData, "no event loop was seen".into()));
     }
-    if runs.iter().all(|run| run.looks == 0) {
-        return Some((Verdict::NoData, "nobody looked at all tasks, so an orphan would not have been seen".into()));
+    if runs.iter().all(|run| run.value(Metric::Orphans).is_none()) {
+        let why = "all tasks were not looked at, or at the beginning alone, so an orphan would not have been seen";
+        return Some((Verdict::NoData, why.into()));
     }
     let is_blind = |run: &&Run| run.noise.taints(tolerance).contains(&Taint::Blind);
     runs.iter().all(is_blind).then(|| (Verdict::Inconclusive, "a stall could have escaped the watch in every run".into()))
@@ -310,7 +313,9 @@ mod tests {
         assert_eq!(verdict(&orphan, &base), Verdict::Fail);
         assert_eq!(verdict(&orphan, &orphan), Verdict::Pass);
         assert_eq!(verdict(&base, &base), Verdict::Pass);
-        assert_eq!(verdict(&[Run { looks: 0, ..run(&[]) }], &base), Verdict::NoData);
+        let mut unseen = run(&[]);
+        unseen.values.remove(&Metric::Orphans);
+        assert_eq!(verdict(&[unseen], &base), Verdict::NoData);
         assert_eq!(verdict(&base, &[Run { problem: Some(Problem::Failed("x".into())), ..run(&[]) }]), Verdict::Inconclusive);
     }
 }

@@ -78,7 +78,7 @@ pub fn write_baseline(baseline: &Baseline, out: &mut dyn Write) -> io::Result<()
     };
     let head = serde_json::to_string_pretty(&head)?;
     // The runs come before the head's closing brace.
-    write!(out, "{},\n  \"runs\": [", head.trim_end_matches(['\n', '}']))?;
+    write!(out, "{},\n  \"runs\": [", head.strip_suffix("\n}").unwrap_or(&head))?;
     for (index, run) in baseline.runs.iter().enumerate() {
         write!(out, "{}\n    ", if index == 0 { "" } else { "," })?;
         RunJson::of(run).serialize(&mut serializer(&mut *out))?;

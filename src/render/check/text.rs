@@ -11,7 +11,7 @@ use crate::render::text::wrap;
 use crate::render::{Options, label};
 
 /// Columns of verdict and name.
-const NAME: usize = 28;
+const NAME: usize = 32;
 
 /// Writes the check.
 pub(super) fn write(check: &Check<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {

@@ -68,7 +68,7 @@ pub(super) fn value(metric: Metric, value: f64) -> String {
         Unit::Time => duration(value as u64),
         Unit::Count => number(value),
         Unit::Share => format!("{:.1} %", 100.0 * value),
-        Unit::PerMinute => format!("{value:+.1}/min"),
+        Unit::PerMinute => format!("{value:.1} a minute"),
     }
 }
 
@@ -123,7 +123,9 @@ fn change(metric: Metric, numbers: &Numbers) -> String {
     let Numbers::Change { base, head, ratio, low, high, p, runs, spoilt } = numbers else { return String::new() };
     let known = |number: &Option<f64>| number.map_or("?".into(), |number| value(metric, number));
     let mut text = format!("{} {} → {}", metric.describe(), known(base), known(head));
-    if let Some(ratio) = ratio {
+    if base == head && low == high {
+        text = format!("{} {} as before, {}", metric.describe(), known(head), of_runs(*runs, *spoilt));
+    } else if let Some(ratio) = ratio {
         let interval = match (low.is_finite() && *low > 0.0, high.is_finite()) {
             (true, true) => format!(", 95 % interval {} to {}", percent(*low), percent(*high)),
             _ => String::new(),
@@ -136,7 +138,7 @@ fn change(metric: Metric, numbers: &Numbers) -> String {
 fn of_runs(runs: usize, spoilt: usize) -> String {
     match spoilt {
         0 => label::counted(runs, "run"),
-        spoilt => format!("{}, {spoilt} more spoilt by noise", label::counted(runs, "run")),
+        spoilt => format!("{}, {spoilt} more not used", label::counted(runs, "run")),
     }
 }
 
