@@ -6,8 +6,10 @@ mod watches;
 
 use asyncprof::detect::analysis::Analysis;
 use asyncprof::profile::By;
+use asyncprof::profile::recording::{Reader, Writer};
 use asyncprof::render::report::{self, Format, Report};
 use asyncprof::render::{Options, escape, flamegraph};
+use asyncprof::snapshot::event::NoteKind;
 use serde_json::Value;
 use support::schema;
 use watches::story;
@@ -73,6 +75,21 @@ fn a_recording_that_breaks_off_says_so() {
     assert_eq!(json["complete"], false);
     assert_eq!(json["sampling"]["known"], false);
     assert_eq!(json["sampling"]["loop_samples"], 20_000);
+}
+
+#[test]
+fn what_a_recording_says_of_tasks_is_what_the_watch_said() {
+    let batches = story::batches(true);
+    let mut writer = Writer::new(Vec::new(), &watches::header()).unwrap();
+    batches.iter().for_each(|batch| writer.append(batch).unwrap());
+    let file = writer.finish(NoteKind::Ended, 10_000 * watches::MS).unwrap();
+    let mut replayed = Analysis::new(watches::header());
+    // A recording has a block every two seconds at least, and numbers the names of each anew.
+    for batch in Reader::new(&file[..]).unwrap() {
+        replayed.absorb(&batch.unwrap()).unwrap();
+    }
+    replayed.finish();
+    assert_eq!(replayed.profile().coroutines(), story::analysis(true).profile().coroutines());
 }
 
 #[test]

@@ -64,7 +64,7 @@ pub(super) struct Tasks {
     first_look_ns: Option<u64>,
     last_look_ns: Option<u64>,
     look_before_ns: Option<u64>,
-    /// The next look names all tasks, and those that it does not name are no more.
+    /// The next look may name all tasks, and then those that it does not name are no more.
     lists_all: bool,
 }
 
@@ -73,7 +73,7 @@ impl Tasks {
         Self { naming, ..Self::default() }
     }
 
-    pub(super) fn next_look_lists_all(&mut self) {
+    pub(super) fn next_look_may_list_all(&mut self) {
         self.lists_all = true;
     }
 
@@ -167,7 +167,7 @@ impl Tasks {
             .collect();
         let looks: Vec<(&TaskInfo, &TaskLook)> =
             changes.changed.iter().filter_map(|look| Some((tables.task(look.task)?, look))).collect();
-        let unlisted = self.unlisted(&looks, changes.complete);
+        let unlisted = self.unlisted(&looks, changes);
         let changed = looks.iter().map(|(info, _)| info.key);
         for key in ended.iter().copied().chain(unlisted.iter().copied()).chain(changed) {
             self.count_up_to(key, middle_ns);
@@ -192,16 +192,13 @@ impl Tasks {
         }
     }
 
-    /// Tasks that are no more, at a look that names all there are.
-    fn unlisted(&mut self, looks: &[(&TaskInfo, &TaskLook)], complete: bool) -> Vec<u64> {
-        if !self.lists_all {
+    /// Tasks that are no more, at a look that names all there are. Numbers that begin anew are not enough for that: a
+    /// recording numbers each of its blocks anew, and goes on with what changed.
+    fn unlisted(&mut self, looks: &[(&TaskInfo, &TaskLook)], changes: &TaskChanges) -> Vec<u64> {
+        if !std::mem::take(&mut self.lists_all) || !changes.complete || looks.len() < changes.total as usize {
             return Vec::new();
         }
-        self.lists_all = false;
         let mut keys = self.live.keys();
-        if !complete {
-            keys.clear();
-        }
         let listed: FxHashMap<u64, ()> = looks.iter().map(|(info, _)| (info.key, ())).collect();
         keys.retain(|key| {
             !listed.contains_key(key) && self.live.get(*key).is_some_and(|live| live.first_look_ns.is_some())

@@ -78,7 +78,7 @@ impl Profile {
     pub fn begins_anew(&mut self, source: Source) {
         self.tasks.stacks.forget(source);
         if source == Source::Tasks {
-            self.tasks.next_look_lists_all();
+            self.tasks.next_look_may_list_all();
         }
     }
 

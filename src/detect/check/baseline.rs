@@ -45,7 +45,8 @@ impl Baseline {
     /// What is not as it was, when runs like these are made in such circumstances.
     pub fn differences(&self, now: &Fingerprint, runs: &[Run]) -> Vec<Difference> {
         let text = |fingerprint: &Fingerprint, name: &str| fingerprint.0.get(name).cloned().unwrap_or_default();
-        let names = self.fingerprint.0.keys().chain(now.0.keys().filter(|name| !self.fingerprint.0.contains_key(*name)));
+        let names =
+            self.fingerprint.0.keys().chain(now.0.keys().filter(|name| !self.fingerprint.0.contains_key(*name)));
         let mut differences: Vec<Difference> = names
             .map(|name| Difference { name: name.clone(), then: text(&self.fingerprint, name), now: text(now, name) })
             .filter(|difference| difference.then != difference.now)
@@ -79,7 +80,8 @@ mod tests {
         let now = fingerprint(&[("cpu", "two"), ("command", "python b.py"), ("kernel", "6")]);
         let found = baseline.differences(&now, &[]);
         let names: Vec<_> = found.iter().map(|one| (&*one.name, &*one.then, &*one.now)).collect();
-        let wanted = [("command", "python a.py", "python b.py"), ("cores", "2", ""), ("cpu", "one", "two"), ("kernel", "", "6")];
+        let wanted =
+            [("command", "python a.py", "python b.py"), ("cores", "2", ""), ("cpu", "one", "two"), ("kernel", "", "6")];
         assert_eq!(names, wanted);
         assert_eq!(found.iter().filter(|one| one.forbids_times()).count(), 3);
     }

@@ -44,7 +44,9 @@ fn judge_one(metric: Metric, limit: f64, runs: &[&Run], tolerance: &Tolerance) -
     let exceeded = values.iter().filter(|value| **value > limit).count();
     let middle = median(values.iter().copied());
     let verdict = match middle {
-        Some(middle) if middle > limit && is_the_machines_doing(metric, limit, runs, tolerance) => Verdict::Inconclusive,
+        Some(middle) if middle > limit && is_the_machines_doing(metric, limit, runs, tolerance) => {
+            Verdict::Inconclusive
+        }
         Some(middle) if middle > limit => Verdict::Fail,
         // A run that shows nothing must not hide behind one that does.
         Some(_) if values.len() < runs.len() => Verdict::NoData,
@@ -78,7 +80,9 @@ fn could_have_escaped(limit: f64, runs: &[&Run]) -> bool {
 
 fn reason(metric: Metric, verdict: Verdict, runs: &[&Run]) -> Option<String> {
     match (verdict, metric) {
-        (Verdict::NoData, Metric::TaskGrowth) => Some("tasks must be watched for 5 s at least to tell their growth".into()),
+        (Verdict::NoData, Metric::TaskGrowth) => {
+            Some("tasks must be watched for 5 s at least to tell their growth".into())
+        }
         (Verdict::NoData, Metric::Orphans | Metric::Unretrieved) => {
             Some("all tasks were not looked at, or at the beginning alone: the run was too short for that".into())
         }

@@ -39,7 +39,8 @@ pub(super) fn compare(head: &[&Run], base: &[&Run], setting: Setting, rules: &Ru
         Metric::ALL.iter().filter_map(|metric| measure(*metric, head, base, setting, &rules.tolerance)).collect();
     // What did not differ at all takes nothing from the others.
     let counts = |one: &&Measured| one.gated && one.shift.is_some_and(|shift| shift.least_p < 1.0);
-    let adjusted = stats::holm(&measured.iter().filter(counts).filter_map(|one| Some(one.shift?.p)).collect::<Vec<_>>());
+    let adjusted =
+        stats::holm(&measured.iter().filter(counts).filter_map(|one| Some(one.shift?.p)).collect::<Vec<_>>());
     let mut adjusted = adjusted.into_iter();
     let mut items = Vec::new();
     for one in &measured {
@@ -60,7 +61,8 @@ fn measure(metric: Metric, head: &[&Run], base: &[&Run], setting: Setting, toler
     let log = |values: &[f64]| values.iter().map(|value| metric.to_log(*value)).collect::<Vec<_>>();
     let (base_values, head_values, shift, all) = match setting {
         Setting::SideBySide => {
-            let pairs: Vec<(f64, f64)> = base.iter().zip(head).filter_map(|(b, h)| Some((value(b)?, value(h)?))).collect();
+            let pairs: Vec<(f64, f64)> =
+                base.iter().zip(head).filter_map(|(b, h)| Some((value(b)?, value(h)?))).collect();
             let differences: Vec<f64> = pairs.iter().map(|(b, h)| metric.to_log(*h) - metric.to_log(*b)).collect();
             let (base_values, head_values) = pairs.iter().copied().unzip();
             (base_values, head_values, stats::signed_rank(&differences), head.len().min(base.len()))
@@ -98,16 +100,13 @@ fn item(one: &Measured, p: f64, setting: Setting, rules: &Rules) -> Item {
     Item { subject: Subject::Change(one.metric), verdict, numbers, sites: Vec::new(), reason }
 }
 
-fn verdict(
-    one: &Measured,
-    p: f64,
-    difference: f64,
-    setting: Setting,
-    rules: &Rules,
-) -> (Verdict, Option<String>) {
+fn verdict(one: &Measured, p: f64, difference: f64, setting: Setting, rules: &Rules) -> (Verdict, Option<String>) {
     if !one.gated {
         let elsewhere = setting == Setting::AnyMachine && one.metric.gate() == Gate::SameMachine;
-        return (Verdict::Shown, elsewhere.then(|| "not judged: the baseline is not of this machine and Python".into()));
+        return (
+            Verdict::Shown,
+            elsewhere.then(|| "not judged: the baseline is not of this machine and Python".into()),
+        );
     }
     let floor = one.metric.floor();
     let Some(shift) = one.shift else {

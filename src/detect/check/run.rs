@@ -224,7 +224,8 @@ fn finding_site(kind: Kind, found: &SeenFinding) -> Site {
     };
     let mut site = Site { count: found.most, ..site(kind, frame, what, finding.advice.clone()) };
     // Where it waits is nearer to the cause than where it begins.
-    if let Some(at) = found.finding.site.as_ref().filter(|at| *at.function == *site.function && *at.file == *site.file) {
+    if let Some(at) = found.finding.site.as_ref().filter(|at| *at.function == *site.function && *at.file == *site.file)
+    {
         site.line = at.line.or(site.line);
     }
     site

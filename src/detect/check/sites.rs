@@ -107,7 +107,8 @@ pub(super) struct NewSite {
 /// Places of `head` that no run of `base` has. A stall that is known to come near the threshold is not new when it reaches it.
 pub(super) fn find_new(head: &[&Run], base: &[&Run], alpha: f64) -> Vec<NewSite> {
     let mut new: Vec<NewSite> = Vec::new();
-    let judged = |run: &&Run| run.sites.iter().filter(|site| site.kind.is_judged_by_itself()).cloned().collect::<Vec<_>>();
+    let judged =
+        |run: &&Run| run.sites.iter().filter(|site| site.kind.is_judged_by_itself()).cloned().collect::<Vec<_>>();
     let known: Vec<&Site> = base.iter().flat_map(|run| run.near_sites()).collect();
     for run in head {
         for site in judged(run).into_iter().filter(|site| run.reaches_threshold(site)) {
@@ -124,7 +125,8 @@ pub(super) fn find_new(head: &[&Run], base: &[&Run], alpha: f64) -> Vec<NewSite>
     // The most convincing that so many runs allow.
     let best = stats::fisher(head.len(), head.len(), 0, base.len());
     for one in &mut new {
-        let has_it = |run: &&&Run| run.sites.iter().any(|site| site.is_same_place(&one.site) && run.reaches_threshold(site));
+        let has_it =
+            |run: &&&Run| run.sites.iter().any(|site| site.is_same_place(&one.site) && run.reaches_threshold(site));
         one.seen_in = head.iter().filter(has_it).count();
         one.p = stats::fisher(one.seen_in, head.len(), 0, base.len());
         one.is_certain = one.seen_in > 0 && one.p <= alpha.max(best);
@@ -165,7 +167,7 @@ mod tests {
     #[test]
     fn what_is_in_every_run_and_was_in_none_is_new() {
         let (old, new) = (site(Kind::Stall, "old", "/app/a.py", 150), site(Kind::Stall, "new", "/app/a.py", 120));
-        let (base, head) = (run(&[old.clone()]), run(&[old, new.clone()]));
+        let (base, head) = (run(std::slice::from_ref(&old)), run(&[old.clone(), new.clone()]));
         let found = find_new(&[&head], &[&base], 0.02);
         assert_eq!(found.len(), 1);
         assert_eq!((&found[0].site, found[0].is_certain), (&new, true));

@@ -220,7 +220,8 @@ mod tests {
         let ranks = doubled_ranks(&nonzero.iter().map(|one| one.abs()).collect::<Vec<_>>());
         let seen: usize = nonzero.iter().zip(&ranks).filter(|(one, _)| **one > 0.0).map(|(_, rank)| rank).sum();
         let as_far = (0..1_u32 << ranks.len()).filter(|signs| {
-            ranks.iter().enumerate().filter(|(bit, _)| signs >> bit & 1 == 1).map(|(_, rank)| rank).sum::<usize>() >= seen
+            ranks.iter().enumerate().filter(|(bit, _)| signs >> bit & 1 == 1).map(|(_, rank)| rank).sum::<usize>()
+                >= seen
         });
         as_far.count() as f64 / f64::from(1_u32 << ranks.len())
     }

@@ -186,7 +186,9 @@ pub fn judge(head: &[Run], before: Before<'_>, rules: &Rules) -> Judgement {
                 verdict: Verdict::Inconclusive,
                 numbers: Numbers::None,
                 sites: Vec::new(),
-                reason: Some(base.iter().find_map(|run| said(run)).unwrap_or_else(|| "there is no run of before".into())),
+                reason: Some(
+                    base.iter().find_map(|run| said(run)).unwrap_or_else(|| "there is no run of before".into()),
+                ),
             });
         } else if !good.is_empty() {
             items.extend(new_sites(&good, &base, rules));
@@ -261,7 +263,9 @@ fn unseen(runs: &[&Run], tolerance: &Tolerance) -> Option<(Verdict, String)> {
         return Some((Verdict::NoData, why.into()));
     }
     let is_blind = |run: &&Run| run.noise.taints(tolerance).contains(&Taint::Blind);
-    runs.iter().all(is_blind).then(|| (Verdict::Inconclusive, "a stall could have escaped the watch in every run".into()))
+    runs.iter()
+        .all(is_blind)
+        .then(|| (Verdict::Inconclusive, "a stall could have escaped the watch in every run".into()))
 }
 
 #[cfg(test)]
@@ -316,6 +320,9 @@ mod tests {
         let mut unseen = run(&[]);
         unseen.values.remove(&Metric::Orphans);
         assert_eq!(verdict(&[unseen], &base), Verdict::NoData);
-        assert_eq!(verdict(&base, &[Run { problem: Some(Problem::Failed("x".into())), ..run(&[]) }]), Verdict::Inconclusive);
+        assert_eq!(
+            verdict(&base, &[Run { problem: Some(Problem::Failed("x".into())), ..run(&[]) }]),
+            Verdict::Inconclusive
+        );
     }
 }
