@@ -43,8 +43,13 @@ pub(super) fn run(args: &CheckArgs, color: Color) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Usage, "there is nothing to check against")
             .hint("give a budget such as --max-stall 100ms, or keep how it is now with --update and compare later"));
     }
-    if let (Some(_), Some(_)) = (&args.file, args.comparison.runs) {
-        return Err(Failure::new(Exit::Usage, "--runs is for a command: a recording is one run"));
+    for (option, is_given) in
+        [("--base-cmd", args.comparison.base_cmd.is_some()), ("--self-test", args.comparison.self_test.is_some())]
+    {
+        if is_given && args.file.is_some() {
+            let what = format!("{option} is for a command: a recording is one run, and was made");
+            return Err(Failure::new(Exit::Usage, what));
+        }
     }
     let done = match &args.file {
         Some(file) => check_file(file, args, &baseline, &rules)?,
@@ -110,7 +115,7 @@ fn check_file(path: &Path, args: &CheckArgs, baseline: &BaselineFile, rules: &Ru
     let look_ns = threshold_to_look_with(rules.budgets.shortest_stall_ns(threshold_ns));
     let look = std::time::Duration::from_nanos(look_ns);
     let watched = replay::read(path, Some(look), FlameArgs::default())?;
-    let problem = (!watched.complete)
+    let problem = (!watched.whole)
         .then(|| Problem::Unseen("the recording breaks off or is damaged: what is not in it cannot be judged".into()));
     let run = Run::of(&watched.analysis, threshold_ns, Circumstances { problem, ..Circumstances::default() });
     let fingerprint = surroundings::fingerprint(&watched.analysis, threshold_ns, &[]);

@@ -65,9 +65,14 @@ fn list(file: &Path, table: Table, commands: &[String]) -> Vec<Setting> {
     let (mut for_all, mut for_one) = (Vec::new(), Vec::new());
     for (key, value) in table {
         match value {
-            Value::Table(table) if commands.contains(&key) => for_one.extend(table.into_iter().map(|(name, value)| {
-                Setting { command: Some(key.clone()), key: name, value, file: file.to_owned() }
-            })),
+            Value::Table(table) if commands.contains(&key) => {
+                for_one.extend(table.into_iter().map(|(name, value)| Setting {
+                    command: Some(key.clone()),
+                    key: name,
+                    value,
+                    file: file.to_owned(),
+                }))
+            }
             value => for_all.push(Setting { command: None, key, value, file: file.to_owned() }),
         }
     }

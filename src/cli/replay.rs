@@ -41,6 +41,7 @@ pub(super) fn read(path: &Path, stall: Option<Duration>, flame: FlameArgs) -> Re
     progress.end();
     analysis.finish();
     let ending = reader.ending();
+    let is_readable = unreadable.is_none();
     if let Some(error) = unreadable {
         note(&format!("{}: {error}; what follows tells what came before that", path.display()));
     }
@@ -48,6 +49,7 @@ pub(super) fn read(path: &Path, stall: Option<Duration>, flame: FlameArgs) -> Re
     Ok(Watched {
         analysis,
         complete: matches!(ending, Ending::Complete { .. } | Ending::Damaged { complete: true, .. }),
+        whole: is_readable && matches!(ending, Ending::Complete { .. }),
     })
 }
 

@@ -78,7 +78,11 @@ impl BaselineFile {
             runs: done.head.clone(),
         };
         Destination::check(&self.path, true)?.write(|out| write_baseline(&baseline, out))?;
-        note(&format!("{} holds {} runs now; check without --update compares with them", self.path.display(), done.head.len()));
+        note(&format!(
+            "{} holds {} runs now; check without --update compares with them",
+            self.path.display(),
+            done.head.len()
+        ));
         Ok(())
     }
 }

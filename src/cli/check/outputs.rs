@@ -43,8 +43,7 @@ impl Outputs {
 }
 
 fn write(format: Format, check: &Check<'_>, destination: &Destination, color: Color) -> Result<(), Failure> {
-    let options =
-        Options { width: output::width(), color: destination.shows_color(color), ..Options::default() };
+    let options = Options { width: output::width(), color: destination.shows_color(color), ..Options::default() };
     destination.write(|out| check::write(format, check, &options, out))
 }
 

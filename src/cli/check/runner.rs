@@ -69,12 +69,7 @@ struct Around {
 
 impl Runner {
     /// `watch` says with what threshold to look, `threshold_ns` from where on stalls count.
-    pub(super) fn new(
-        watch: WatchArgs,
-        threshold_ns: u64,
-        keep: Option<&Path>,
-        color: Color,
-    ) -> Result<Self, Failure> {
+    pub(super) fn new(watch: WatchArgs, threshold_ns: u64, keep: Option<&Path>, color: Color) -> Result<Self, Failure> {
         if let Some(folder) = keep {
             let failed = |error| Failure::new(Exit::Own, format!("cannot make {}: {error}", folder.display()));
             fs::create_dir_all(folder).map_err(failed)?;

@@ -8,7 +8,8 @@ use super::runner::{Made, Runner};
 use super::{Done, Exit, Failure, STALL_NS, nanos, note};
 use crate::cli::args::{CheckArgs, Color};
 use crate::detect::check::{
-    Before, Fingerprint, Judgement, Metric, Problem, Rules, Run, SelfTest, Taint, Verdict, judge, threshold_to_look_with,
+    Before, Fingerprint, Judgement, Metric, Problem, Rules, Run, SelfTest, Taint, Verdict, judge,
+    threshold_to_look_with,
 };
 use crate::render::escape::visible;
 
@@ -149,7 +150,7 @@ impl<'a> Series<'a> {
     /// The same number of each goes first.
     fn pair(&mut self, index: usize, pairs: usize, which: &str) -> Result<(Run, Run), Failure> {
         let label = |side: &str| format!("{which}pair {} of {pairs}, {side}", index + 1);
-        if index % 2 == 0 {
+        if index.is_multiple_of(2) {
             let base = self.once(Side::Base, &label("base"))?;
             Ok((base, self.once(Side::Head, &label("head"))?))
         } else {
@@ -179,8 +180,7 @@ impl<'a> Series<'a> {
             (0, _) => Verdict::Pass,
             _ => Verdict::Fail,
         };
-        let judgement =
-            Judgement { verdict, items: Vec::new(), not_judged: Vec::new(), differences: Vec::new() };
+        let judgement = Judgement { verdict, items: Vec::new(), not_judged: Vec::new(), differences: Vec::new() };
         Ok((judgement, Vec::new(), Vec::new(), Some(test)))
     }
 

@@ -29,13 +29,7 @@ pub(super) fn write(check: &Check<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "asyncprof: {verdict}, {}", words::headline(check))
 }
 
-fn annotate(
-    command: &str,
-    site: Option<&Site>,
-    item: &Item,
-    check: &Check<'_>,
-    out: &mut dyn Write,
-) -> io::Result<()> {
+fn annotate(command: &str, site: Option<&Site>, item: &Item, check: &Check<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut properties = Vec::new();
     let mut message = words::sentence(item);
     if let Some(site) = site {

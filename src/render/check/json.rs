@@ -88,8 +88,19 @@ impl ItemJson {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum NumbersJson {
-    Limit { metric: String, value: Option<f64>, limit: f64, exceeded: usize, runs: usize },
-    Seen { seen_in: usize, runs: usize, base_runs: usize, p: f64 },
+    Limit {
+        metric: String,
+        value: Option<f64>,
+        limit: f64,
+        exceeded: usize,
+        runs: usize,
+    },
+    Seen {
+        seen_in: usize,
+        runs: usize,
+        base_runs: usize,
+        p: f64,
+    },
     Change {
         metric: String,
         base: Option<f64>,

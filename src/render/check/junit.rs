@@ -81,12 +81,7 @@ fn details(item: &Item, check: &Check<'_>) -> String {
     lines.join("\n")
 }
 
-fn text_element<W: Write>(
-    name: &str,
-    attributes: &[(&str, &str)],
-    text: &str,
-    xml: &mut Writer<W>,
-) -> io::Result<()> {
+fn text_element<W: Write>(name: &str, attributes: &[(&str, &str)], text: &str, xml: &mut Writer<W>) -> io::Result<()> {
     let mut start = BytesStart::new(name);
     attributes.iter().for_each(|attribute| start.push_attribute(*attribute));
     xml.write_event(Event::Start(start))?;

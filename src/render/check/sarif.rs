@@ -127,7 +127,8 @@ fn result(rule: &str, level: &str, text: &str, site: Option<&Site>, check: &Chec
     if let Some(site) = site {
         // What makes it the same result although lines have moved.
         let file = words::relative(&site.file, check.root);
-        result["partialFingerprints"] = json!({"asyncprofSite/v1": format!("{}:{}:{file}", site.kind.as_str(), site.function)});
+        result["partialFingerprints"] =
+            json!({"asyncprofSite/v1": format!("{}:{}:{file}", site.kind.as_str(), site.function)});
     }
     result
 }

@@ -96,7 +96,10 @@ impl<W: Write + ?Sized> Page<'_, '_, W> {
         if sites.is_empty() {
             return Ok(());
         }
-        writeln!(self.out, "\n  The machine's doing, not judged: the loop was ready to run and had no processor, or was suspended")?;
+        writeln!(
+            self.out,
+            "\n  The machine's doing, not judged: the loop was ready to run and had no processor, or was suspended"
+        )?;
         for site in sites {
             writeln!(self.out, "      {}: {}", words::place(site, self.check.root), words::event(site))?;
         }
@@ -109,7 +112,10 @@ impl<W: Write + ?Sized> Page<'_, '_, W> {
             let shown = |text: &str| if text.is_empty() { "not known".into() } else { visible(text).into_owned() };
             let effect = if difference.forbids_times() { "times are not judged" } else { "judged all the same" };
             let (then, now) = (shown(&difference.then), shown(&difference.now));
-            self.wrapped("  ", &format!("Not as in the baseline: {} was {then}, is {now}; {effect}.", difference.name))?;
+            self.wrapped(
+                "  ",
+                &format!("Not as in the baseline: {} was {then}, is {now}; {effect}.", difference.name),
+            )?;
         }
         // What was let pass is known to whoever judged; what is shown here is what a run of this threshold bears.
         let threshold = self.check.head.iter().map(|run| run.threshold_ns).max().unwrap_or(0);

@@ -122,17 +122,22 @@ fn limited(metric: Metric, middle: Option<f64>, limit: f64, exceeded: usize, run
 fn change(metric: Metric, numbers: &Numbers) -> String {
     let Numbers::Change { base, head, ratio, low, high, p, runs, spoilt } = numbers else { return String::new() };
     let known = |number: &Option<f64>| number.map_or("?".into(), |number| value(metric, number));
-    let mut text = format!("{} {} → {}", metric.describe(), known(base), known(head));
-    if base == head && low == high {
-        text = format!("{} {} as before, {}", metric.describe(), known(head), of_runs(*runs, *spoilt));
-    } else if let Some(ratio) = ratio {
-        let interval = match (low.is_finite() && *low > 0.0, high.is_finite()) {
-            (true, true) => format!(", 95 % interval {} to {}", percent(*low), percent(*high)),
-            _ => String::new(),
-        };
-        text.push_str(&format!(" ({}{interval}, p = {}, {})", percent(*ratio), probability(*p), of_runs(*runs, *spoilt)));
+    if base == head {
+        return format!("{} {} as before, {}", metric.describe(), known(head), of_runs(*runs, *spoilt));
     }
-    text
+    let mut about = Vec::new();
+    // Of a count, or of nothing, a percentage says little.
+    if let Some(ratio) = ratio.filter(|_| metric.unit() != Unit::Count && base.is_some_and(|base| base > 0.0)) {
+        about.push(percent(ratio));
+        if low.is_finite() && *low > 0.0 && high.is_finite() {
+            about.push(format!("95 % interval {} to {}", percent(*low), percent(*high)));
+        }
+    }
+    if *runs > 1 {
+        about.push(format!("p = {}", probability(*p)));
+    }
+    about.push(of_runs(*runs, *spoilt));
+    format!("{} {} → {} ({})", metric.describe(), known(base), known(head), about.join(", "))
 }
 
 fn of_runs(runs: usize, spoilt: usize) -> String {
