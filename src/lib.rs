@@ -17,8 +17,8 @@
 //! | [`snapshot`] | one instant as owned, inert data; the session that takes it | files, terminals |
 //! | [`sampler`] | when to look, again and again: deadlines, the CPU budget, the channel | how anything is read or shown |
 //! | [`profile`] | many instants: what they add up to | the target, what is good or bad, the output |
-//! | [`detect`] | what is wrong in a snapshot | I/O, the clock |
-//! | [`render`] | a snapshot and its findings as bytes, one file a format | the target, the terminal |
+//! | [`detect`] | what is wrong in a snapshot or a watch, and whether runs are good enough | I/O, the clock |
+//! | [`render`] | a snapshot, a watch or a judgement as bytes, one file a format | the target, the terminal |
 //! | [`cli`] | people: options, exit codes, files, terminal | how anything is read |
 //!
 //! # Invariants
@@ -37,7 +37,10 @@
 //! # Where to add things
 //!
 //! - A rule: a type in `src/detect/` and a line in [`detect::RULES`].
-//! - A format: a file in `src/render/`, a variant of [`render::Format`], and a golden file.
+//! - A format: a file in `src/render/`, a variant of [`render::Format`], and a golden file; of a report in `src/render/report/`,
+//!   of a check in `src/render/check/`.
+//! - Something that `asyncprof check` compares or limits: a variant of [`detect::check::Metric`], and where
+//!   [`detect::check::Run`] gets it from.
 //! - An option: a field in `src/cli/args.rs` or `src/cli/args/`; help, manual, completions, variables and the keys of
 //!   `asyncprof.toml` follow from it.
 //! - A Python version: a row in [`python::layout`].

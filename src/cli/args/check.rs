@@ -104,7 +104,7 @@ pub(in crate::cli) struct ComparisonArgs {
     pub(in crate::cli) runs: Option<u32>,
 
     /// The program as it was before, as one string: both run in turns (base, head, head, base) and are compared in pairs.
-    #[arg(long, value_name = "CMD", conflicts_with_all = ["update", "baseline"])]
+    #[arg(long, value_name = "CMD", conflicts_with = "update")]
     pub(in crate::cli) base_cmd: Option<String>,
 
     /// What is kept of runs of before. [default: asyncprof.baseline.json, if there is one]
@@ -120,7 +120,7 @@ pub(in crate::cli) struct ComparisonArgs {
     pub(in crate::cli) min_effect: f64,
 
     /// Compare CMD with itself so often, and tell how often that gives a false alarm and how small a change it would find.
-    #[arg(long, value_name = "N", conflicts_with_all = ["update", "baseline", "base_cmd"],
+    #[arg(long, value_name = "N", conflicts_with_all = ["update", "base_cmd"],
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(in crate::cli) self_test: Option<u32>,
 }
