@@ -1,6 +1,7 @@
 //! Every command and option, defined once: help, completions and environment variables come from here.
 //! It must not know what the commands do.
 
+mod check;
 mod watch;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(super) use check::{BudgetArgs, CheckArgs, CheckFormat, CheckOutputArgs};
 pub(super) use watch::{
     AttachArgs, ByName, DemoArgs, ExportArgs, ExportFormat, FlameArgs, FlamegraphArgs, RecordArgs, ReportArgs,
     ReportFormat, WatchArgs,
@@ -37,6 +39,7 @@ Examples:
   asyncprof record -o app.aprof -- python app.py    watch a program from its start, keep everything in a file
   asyncprof report app.aprof                   the stalls in it, worst first, and how the loops and tasks fared
   asyncprof flamegraph app.aprof -o app.svg    what the loop executes
+  asyncprof check --max-stall 100ms -- python app.py    for CI: fails, with file and line, when the loop is blocked
   asyncprof dump 4211                          one instant: what is every task doing, and what is wrong
   asyncprof dump --name app.py -f tree         who waits for whom, in the process found by its command line
   asyncprof doctor 4211                        why can it not be read, and what would help
@@ -46,8 +49,8 @@ Settings come from the command line, then from ASYNCPROF_... variables, then fro
 in pyproject.toml, in this folder or one above it: ASYNCPROF_CPU_BUDGET=2% is cpu-budget = \"2%\".
 
 Exit codes:
-  0 fine   1 findings at or above --fail-on   2 usage   3 may not attach   4 no such process, or gone
-  5 not a supported Python, or no event loop   6 a file that cannot be used   125 own failure
+  0 fine   1 findings at or above --fail-on, or check failed   2 usage   3 may not attach   4 no such process, or gone
+  5 not a supported Python, or no event loop   6 a file that cannot be used   7 check could not judge   125 own failure
   record -- CMD passes the program's status on (128+n for signal n); 126 not executable, 127 not found";
 
 #[derive(Debug, Subcommand)]
@@ -73,6 +76,12 @@ pub(super) enum Command {
     /// Writes a recording for other tools.
     #[command(after_help = EXPORT_HELP)]
     Export(ExportArgs),
+    /// Is a program good enough? Budgets, and comparison with how it was before; the exit code says it.
+    ///
+    /// Judges a recording, or runs a program and judges that: against budgets, against a baseline that was kept, or against the
+    /// program as it was before, run in turns with it.
+    #[command(after_long_help = check::CHECK_HELP)]
+    Check(Box<CheckArgs>),
     /// One instant: tasks and their stacks, who waits for whom, loops, threads, and what is wrong.
     #[command(after_help = DUMP_HELP)]
     Dump(DumpArgs),

@@ -22,9 +22,17 @@ const ROOT_MARKS: [&str; 4] = [".git", ".hg", ".jj", ".svn"];
 /// What every variable begins with.
 const PREFIX: &str = "ASYNCPROF_";
 
+/// The root of the working copy that a folder is in, else the folder itself.
+pub(super) fn root_of(folder: &Path) -> &Path {
+    let is_root = |folder: &&Path| ROOT_MARKS.iter().any(|mark| folder.join(mark).exists());
+    folder.ancestors().find(is_root).unwrap_or(folder)
+}
+
 /// A setting and where it was made.
 #[derive(Clone, Debug, PartialEq)]
 struct Setting {
+    /// The one command that it is for; `None` for all that have such an option.
+    command: Option<String>,
     key: String,
     value: Value,
     file: PathBuf,
@@ -33,26 +41,43 @@ struct Setting {
 /// The command line's definition with the project's settings as defaults.
 pub(super) fn apply(command: Command, folder: &Path) -> Result<Command, Failure> {
     let mut command = command;
-    for setting in settings(folder)? {
+    let commands: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    for setting in settings(folder, &commands)? {
         command = set(command, &setting)?;
     }
     Ok(command)
 }
 
 /// All settings that hold in a folder, those of `asyncprof.toml` last: who comes last wins.
-fn settings(folder: &Path) -> Result<Vec<Setting>, Failure> {
+fn settings(folder: &Path, commands: &[String]) -> Result<Vec<Setting>, Failure> {
     let mut found = Vec::new();
     if let Some((file, table)) = nearest(folder, SHARED_FILE, read_shared)? {
-        found.extend(list(&file, table));
+        found.extend(list(&file, table, commands));
     }
     if let Some((file, table)) = nearest(folder, OWN_FILE, read_own)? {
-        found.extend(list(&file, table));
+        found.extend(list(&file, table, commands));
     }
     Ok(found)
 }
 
-fn list(file: &Path, table: Table) -> impl Iterator<Item = Setting> {
-    table.into_iter().map(move |(key, value)| Setting { key, value, file: file.to_owned() })
+/// A table that is named like a command holds settings for this command alone; they come after those for all.
+fn list(file: &Path, table: Table, commands: &[String]) -> Vec<Setting> {
+    let (mut for_all, mut for_one) = (Vec::new(), Vec::new());
+    for (key, value) in table {
+        match value {
+            Value::Table(table) if commands.contains(&key) => {
+                for_one.extend(table.into_iter().map(|(name, value)| Setting {
+                    command: Some(key.clone()),
+                    key: name,
+                    value,
+                    file: file.to_owned(),
+                }))
+            }
+            value => for_all.push(Setting { command: None, key, value, file: file.to_owned() }),
+        }
+    }
+    for_all.extend(for_one);
+    for_all
 }
 
 /// The first table that is found on the way up, and the file it is in.
@@ -126,8 +151,14 @@ fn set(command: Command, setting: &Setting) -> Result<Command, Failure> {
     let failed = |message: String| Failure::new(Exit::Usage, message).about(&setting.file);
     let key = setting.key.replace('_', "-");
     let mut matches = 0;
+    let is_for = |command: &Command| setting.command.as_deref().is_none_or(|name| name == command.get_name());
+    // In its own table an option goes by its own name too, where its variable has a longer one.
+    let is_key = |arg: &&Arg| match key_of(arg) {
+        Some(known) => known == key || (setting.command.is_some() && arg.get_long() == Some(&key)),
+        None => false,
+    };
     let mut command = in_each_command(command, &mut |command| {
-        let Some(arg) = command.get_arguments().find(|arg| key_of(arg).as_ref() == Some(&key)) else {
+        let Some(arg) = command.get_arguments().filter(|_| is_for(&command)).find(is_key) else {
             return Ok(command);
         };
         matches += 1;
@@ -140,12 +171,13 @@ fn set(command: Command, setting: &Setting) -> Result<Command, Failure> {
     if matches > 0 {
         return Ok(command);
     }
-    let known = known_keys(&mut command);
+    let known = known_keys(&mut command, setting.command.as_deref());
     let hint = match nearest_key(&key, &known) {
         Some(nearest) => format!("did you mean {nearest}?"),
         None => format!("known are: {}", known.join(", ")),
     };
-    Err(failed(format!("there is no setting {}", setting.key)).hint(hint))
+    let of = setting.command.as_ref().map(|command| format!(" of {command}")).unwrap_or_default();
+    Err(failed(format!("there is no setting {}{of}", setting.key)).hint(hint))
 }
 
 /// Changes the top command and every subcommand.
@@ -177,9 +209,10 @@ fn key_of(arg: &Arg) -> Option<String> {
     Some(name.to_ascii_lowercase().replace('_', "-"))
 }
 
-fn known_keys(command: &mut Command) -> Vec<String> {
-    let mut keys: Vec<String> = (command.get_arguments())
-        .chain(command.get_subcommands().flat_map(Command::get_arguments))
+fn known_keys(command: &mut Command, of: Option<&str>) -> Vec<String> {
+    let is_asked_for = |command: &&Command| of.is_none_or(|name| name == command.get_name());
+    let mut keys: Vec<String> = (command.get_arguments().filter(|_| of.is_none()))
+        .chain(command.get_subcommands().filter(is_asked_for).flat_map(Command::get_arguments))
         .filter_map(key_of)
         .collect();
     keys.sort();
@@ -295,6 +328,31 @@ mod tests {
             assert_eq!(failure.exit, Exit::Usage);
             assert!(failure.message.contains(part), "{text}: {}", failure.message);
         }
+    }
+
+    #[test]
+    fn a_table_named_like_a_command_is_for_this_command_alone() {
+        let check = |text: &str| -> Result<args::CheckArgs, Failure> {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join(OWN_FILE), text).unwrap();
+            let command = apply(Cli::command(), folder.path())?;
+            let cli = Cli::from_arg_matches(&command.get_matches_from(["asyncprof", "check", "a.aprof"])).unwrap();
+            match cli.command {
+                args::Command::Check(args) => Ok(*args),
+                other => panic!("{other:?}"),
+            }
+        };
+        let args = check("max-stalls = 4\n[check]\nmax-stalls = 3\nmax_stall = '50ms'\nformat = 'md'\n").unwrap();
+        assert_eq!((args.budgets.max_stalls, args.output.format), (Some(3), args::CheckFormat::Md));
+        assert_eq!(args.budgets.max_stall.unwrap().as_millis(), 50);
+        let failure = check("[check]\nmax-orphan = 0\n").unwrap_err();
+        assert!(failure.message.ends_with("there is no setting max-orphan of check"), "{failure:?}");
+        assert_eq!(failure.hint.as_deref(), Some("did you mean max-orphans?"));
+        assert!(check("[check]\nreport-format = 'md'\n").is_err(), "it is no option of check");
+        let args = attach_in(&[(OWN_FILE, "[check]\nrate = 7\n")], "").unwrap();
+        assert_eq!(args.watch.rate, 1_000.0);
+        let shared = "[tool.asyncprof.check]\nmax-busy = '80%'\n";
+        assert!(attach_in(&[(SHARED_FILE, shared)], "").is_ok());
     }
 
     #[test]

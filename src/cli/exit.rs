@@ -9,7 +9,7 @@ use crate::snapshot::session::FailureKind;
 pub enum Exit {
     /// Done.
     Fine,
-    /// Findings at or above `--fail-on`.
+    /// Findings at or above `--fail-on`, or a check that failed.
     Found,
     /// The command line makes no sense.
     Usage,
@@ -21,6 +21,8 @@ pub enum Exit {
     Unsupported,
     /// A file that cannot be used.
     BadFile,
+    /// Too little data to judge, or too much noise.
+    Undecided,
     /// Our own failure: a full disk, or a bug.
     Own,
     /// `-- CMD` is there but cannot be executed.
@@ -42,6 +44,7 @@ impl Exit {
             Self::Gone => 4,
             Self::Unsupported => 5,
             Self::BadFile => 6,
+            Self::Undecided => 7,
             Self::Own => 125,
             Self::NotExecutable => 126,
             Self::NotFound => 127,

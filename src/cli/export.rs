@@ -74,7 +74,7 @@ fn events(
 ) -> Result<Option<String>, Halt> {
     let mut exporter = export::begin(timeline, replay.header(), out).map_err(Halt::NotTaken)?;
     let replayed = replay.run(args.flame, &mut |step| exporter.take(step))?;
-    let Watched { analysis, complete } = &replayed.watched;
+    let Watched { analysis, complete, .. } = &replayed.watched;
     let end = End { analysis, ongoing: &replayed.ongoing, complete: *complete };
     exporter.finish(&end).map_err(Halt::NotTaken)
 }

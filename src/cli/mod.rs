@@ -5,6 +5,7 @@
 mod abilities;
 mod args;
 mod attach;
+mod check;
 mod child;
 mod config;
 mod demo;
@@ -76,6 +77,7 @@ fn run(cli: &Cli) -> Exit {
         args::Command::Report(args) => report::run(args, cli.color),
         args::Command::Flamegraph(args) => flamegraph::run(args, cli.color),
         args::Command::Export(args) => export::run(args, cli.color),
+        args::Command::Check(args) => check::run(args, cli.color),
         args::Command::Demo(args) => demo::run(args, cli.color),
         args::Command::Dump(args) => dump::run(args, cli.color),
         args::Command::Doctor(args) => doctor::run(args),

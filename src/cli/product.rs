@@ -104,12 +104,14 @@ pub(super) struct Watched {
     pub(super) analysis: Analysis,
     /// It has its end: false for a recording that breaks off.
     pub(super) complete: bool,
+    /// Nothing of it was lost: false also for a recording that is damaged before its end.
+    pub(super) whole: bool,
 }
 
 impl Watched {
     /// One that we have seen the end of.
     pub(super) fn to_its_end(analysis: Analysis) -> Self {
-        Self { analysis, complete: true }
+        Self { analysis, complete: true, whole: true }
     }
 
     /// The target, as a title.

@@ -94,13 +94,21 @@ impl<'p> Replay<'p> {
         progress.end();
         let ongoing = analysis.finish();
         let ending = self.reader.ending();
+        let is_readable = unreadable.is_none();
         if let Some(error) = unreadable {
             note(&format!("{}: {error}; what follows tells what came before that", path.display()));
         }
         say_how_it_ends(path, &ending, started_ns);
         let complete = matches!(ending, Ending::Complete { .. } | Ending::Damaged { complete: true, .. });
-        Ok(Replayed { watched: Watched { analysis, complete }, ongoing })
+        let whole = is_readable && matches!(ending, Ending::Complete { .. });
+        Ok(Replayed { watched: Watched { analysis, complete, whole }, ongoing })
     }
+}
+
+/// From how long on loops are stalled by what was recorded, nanoseconds.
+pub(super) fn stall_threshold(path: &Path) -> Result<u64, Failure> {
+    let failed = |error: RecordingError| Failure::from(error).about(path);
+    Ok(Reader::open(path).map_err(failed)?.header().stall_threshold_ns)
 }
 
 /// What was not read is said, never guessed.

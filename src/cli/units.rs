@@ -20,6 +20,15 @@ const STALLS: Limits = Limits { least: 0.001, most: 3_600.0, range: "1ms to 1h (
 /// LIMIT: percent of one core. Two threads sample and one listens: nothing above can be used.
 const BUDGETS: Limits = Limits { least: 0.1, most: 400.0, range: "0.1% to 400% of one core (5%, 0.5%)" };
 
+/// LIMIT: share of the time that a loop may be busy, percent.
+const SHARES: Limits = Limits { least: 0.0, most: 100.0, range: "0% to 100% (80%)" };
+
+/// LIMIT: tasks that may be more after a minute.
+const GROWTHS: Limits = Limits { least: 0.0, most: 1e9, range: "0 or more a minute (10/min)" };
+
+/// LIMIT: a change that is too small to matter, percent of what it was.
+const EFFECTS: Limits = Limits { least: 0.1, most: 1_000.0, range: "0.1% to 1000% (10%)" };
+
 /// What a value may be, and how that is said.
 struct Limits {
     least: f64,
@@ -112,6 +121,33 @@ fn split_number(text: &str) -> Option<(f64, &str)> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     Some((text[..end].parse().ok()?, text[end..].trim()))
+}
+
+/// A part of the time: `80%`, or `80` for the same.
+pub(super) fn parse_share(text: &str) -> Result<f64, String> {
+    parse_percent(text, &SHARES)
+}
+
+/// A part of what something was: `10%`, or `10` for the same.
+pub(super) fn parse_effect(text: &str) -> Result<f64, String> {
+    parse_percent(text, &EFFECTS)
+}
+
+fn parse_percent(text: &str, limits: &Limits) -> Result<f64, String> {
+    let (number, unit) = split_number(text).ok_or_else(|| limits.unreadable())?;
+    match unit {
+        "" | "%" => Ok(limits.check(number)? / 100.0),
+        _ => Err(limits.unreadable()),
+    }
+}
+
+/// How many more in a minute: `10/min`, or `10` for the same.
+pub(super) fn parse_growth(text: &str) -> Result<f64, String> {
+    let (number, unit) = split_number(text).ok_or_else(|| GROWTHS.unreadable())?;
+    match unit {
+        "" | "/min" | "/m" | "/minute" => GROWTHS.check(number),
+        _ => Err(GROWTHS.unreadable()),
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use super::seen::SeenFindings;
 use super::stall::{Alert, Cause, Iteration, Stall, StallDetector};
 use crate::profile::{self, Naming, Profile};
 use crate::snapshot::event::{Batch, Event, Header, Health, KeptFinding, Note, Source};
@@ -23,6 +24,7 @@ pub struct Analysis {
     profile: Profile,
     stalls: Stalls,
     findings: Vec<Found>,
+    seen: SeenFindings,
     health: Option<Health>,
     longest_gap_ns: u64,
     notes: Vec<Note>,
@@ -80,6 +82,7 @@ impl Analysis {
             iterations: Vec::new(),
             stalls: Stalls::default(),
             findings: Vec::new(),
+            seen: SeenFindings::default(),
             health: None,
             longest_gap_ns: 0,
             notes: Vec::new(),
@@ -107,8 +110,9 @@ impl Analysis {
                     self.keep_note(note);
                 }
                 Event::Health(health) => self.keep_health(health),
-                Event::Findings { findings, .. } => {
+                Event::Findings { at_ns, findings } => {
                     let tables = self.tables.of(batch.source);
+                    self.seen.absorb(*at_ns, findings, tables);
                     self.findings = findings.iter().map(|finding| Found::new(finding, tables)).collect();
                 }
                 Event::Tasks(_) => {}
@@ -203,6 +207,11 @@ impl Analysis {
     /// What the last look at everything showed, with the names of the tasks.
     pub fn findings(&self) -> &[Found] {
         &self.findings
+    }
+
+    /// What all looks at everything showed.
+    pub fn seen(&self) -> &SeenFindings {
+        &self.seen
     }
 
     /// Totals since the beginning, and the rates of last; `None` before the first word about it.

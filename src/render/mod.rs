@@ -3,6 +3,7 @@
 //! Nothing here knows the target, files or terminals: whoever calls brings the writer, its width and whether it shows
 //! colours.
 
+pub mod check;
 pub mod collapsed;
 pub mod dot;
 pub mod escape;

@@ -3,7 +3,7 @@
 
 pub mod html;
 pub(super) mod json;
-mod markdown;
+pub(super) mod markdown;
 mod text;
 pub(super) mod words;
 

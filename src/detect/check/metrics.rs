@@ -1,0 +1,183 @@
+//! What of a run is counted and measured, and in which circumstances two runs may be compared by it. It must not know how it
+//! is measured.
+
+use super::noise::Taint;
+
+/// A number that every run has, or of which it has no data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Metric {
+    /// Processor time of the program and the children that it waited for, nanoseconds: of a fixed amount of work the number
+    /// that neighbours on the machine disturb least.
+    Cpu,
+    /// From the start of the program to its end, nanoseconds.
+    Wall,
+    /// The longest stall, nanoseconds; zero where there was none.
+    LongestStall,
+    /// Stalls that reached the threshold.
+    Stalls,
+    /// 99 of 100 iterations of the slowest loop were shorter, nanoseconds.
+    P99Lag,
+    /// Share of the time that the busiest loop was away from its selector.
+    Busy,
+    /// Orphaned tasks at one look, at most.
+    Orphans,
+    /// Failed tasks that nobody looked at, at one look, at most.
+    Unretrieved,
+    /// Tasks at one look, at most.
+    Tasks,
+    /// By how many tasks there are more after a minute.
+    TaskGrowth,
+}
+
+/// What a number is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Nanoseconds.
+    Time,
+    /// One.
+    Count,
+    /// A part of the whole.
+    Share,
+    /// In a minute.
+    PerMinute,
+}
+
+/// When a change for the worse fails a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// Never: it is shown.
+    Never,
+    /// When both were run in turns, at the same time on the same machine.
+    SideBySide,
+    /// Also against what was kept of the same machine.
+    SameMachine,
+    /// Against what was kept of any machine.
+    AnyMachine,
+}
+
+impl Metric {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 10] = [
+        Self::Cpu,
+        Self::Wall,
+        Self::LongestStall,
+        Self::Stalls,
+        Self::P99Lag,
+        Self::Busy,
+        Self::Orphans,
+        Self::Unretrieved,
+        Self::Tasks,
+        Self::TaskGrowth,
+    ];
+
+    /// As it is written everywhere.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Wall => "wall",
+            Self::LongestStall => "longest-stall",
+            Self::Stalls => "stalls",
+            Self::P99Lag => "p99-lag",
+            Self::Busy => "busy",
+            Self::Orphans => "orphans",
+            Self::Unretrieved => "unretrieved",
+            Self::Tasks => "tasks",
+            Self::TaskGrowth => "task-growth",
+        }
+    }
+
+    /// The metric of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|metric| metric.as_str() == name)
+    }
+
+    /// In words.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Cpu => "processor time",
+            Self::Wall => "time from start to end",
+            Self::LongestStall => "longest stall",
+            Self::Stalls => "stalls",
+            Self::P99Lag => "99th percentile of loop lag",
+            Self::Busy => "share of time that a loop is busy",
+            Self::Orphans => "orphaned tasks",
+            Self::Unretrieved => "exceptions never retrieved",
+            Self::Tasks => "most tasks at once",
+            Self::TaskGrowth => "growth of tasks",
+        }
+    }
+
+    /// What its budget is called.
+    pub fn budget(self) -> &'static str {
+        match self {
+            Self::Cpu => "max-cpu",
+            Self::Wall => "max-wall",
+            Self::LongestStall => "max-stall",
+            Self::Stalls => "max-stalls",
+            Self::P99Lag => "max-p99-lag",
+            Self::Busy => "max-busy",
+            Self::Orphans => "max-orphans",
+            Self::Unretrieved => "max-unretrieved",
+            Self::Tasks => "max-tasks",
+            Self::TaskGrowth => "max-task-growth",
+        }
+    }
+
+    /// What it is of.
+    pub fn unit(self) -> Unit {
+        match self {
+            Self::Cpu | Self::Wall | Self::LongestStall | Self::P99Lag => Unit::Time,
+            Self::Stalls | Self::Orphans | Self::Unretrieved | Self::Tasks => Unit::Count,
+            Self::Busy => Unit::Share,
+            Self::TaskGrowth => Unit::PerMinute,
+        }
+    }
+
+    /// A smaller change for the worse matters to nobody, however sure it is; in the metric's own unit.
+    pub(super) fn floor(self) -> f64 {
+        match self {
+            Self::Cpu => 5e6,
+            Self::Wall => 50e6,
+            Self::LongestStall => 50e6,
+            // A timer that is late by this is late by what a busy machine does to it anyway.
+            Self::P99Lag => 10e6,
+            Self::Busy => 0.05,
+            Self::Stalls | Self::Orphans | Self::Unretrieved => 1.0,
+            Self::Tasks => 10.0,
+            Self::TaskGrowth => 10.0,
+        }
+    }
+
+    pub(super) fn gate(self) -> Gate {
+        match self {
+            // What neighbours disturb most; they disturb both of a pair.
+            Self::Wall => Gate::SideBySide,
+            Self::Cpu | Self::P99Lag => Gate::SameMachine,
+            Self::Stalls | Self::Orphans | Self::Unretrieved | Self::Tasks => Gate::AnyMachine,
+            // Stalls are judged one by one, and a loop that is busier has done no less.
+            Self::LongestStall | Self::Busy | Self::TaskGrowth => Gate::Never,
+        }
+    }
+
+    /// What makes this number of a run no good. The length of a stall is what it was without the time that it waited for a
+    /// processor, so that it is a good one also on a busy machine.
+    pub(super) fn is_spoilt_by(self, taint: Taint) -> bool {
+        match taint {
+            Taint::Starved => matches!(self, Self::Wall | Self::P99Lag | Self::Busy),
+            Taint::Slow => matches!(self, Self::Cpu | Self::Wall | Self::P99Lag | Self::Busy),
+            Taint::Blind | Taint::Torn => matches!(self, Self::Stalls | Self::P99Lag | Self::Busy),
+        }
+    }
+
+    /// On this scale a change by a factor is the same anywhere. What can be zero is moved away from it.
+    pub(super) fn to_log(self, value: f64) -> f64 {
+        let offset = match self.unit() {
+            Unit::Time if matches!(self, Self::Cpu | Self::Wall) => 0.0,
+            Unit::Time => 1e6,
+            Unit::Count => 0.5,
+            Unit::Share => 0.01,
+            Unit::PerMinute => 1.0,
+        };
+        (value.max(0.0) + offset).ln()
+    }
+}

@@ -1,0 +1,30 @@
+//! Whether a program does well enough: one run or several, against budgets and against how it did before. Pure: runs come in
+//! as what was measured of them, and a judgement goes out with its numbers. It must not know how runs are made, kept or shown.
+//!
+//! ```text
+//! Analysis -> Run -+-> budgets
+//!                  +-> sites      against the runs of before: what is there now and was not
+//!                  +-> comparison against the runs of before: what got worse by more than noise explains
+//! ```
+//!
+//! INVARIANT: what has no data does not pass. A run that did not go well is judged as that, never by what it shows.
+
+mod baseline;
+mod budgets;
+mod comparison;
+mod metrics;
+mod noise;
+mod run;
+mod self_test;
+mod sites;
+pub mod stats;
+mod verdict;
+
+pub use baseline::{Baseline, Difference, Fingerprint};
+pub use budgets::Budgets;
+pub use metrics::{Metric, Unit};
+pub use noise::{Noise, Taint, Tolerance};
+pub use run::{Circumstances, Problem, Run, threshold_to_look_with};
+pub use self_test::{SelfTest, SmallestEffect};
+pub use sites::{Kind, Site};
+pub use verdict::{Before, Item, Judgement, Numbers, Rules, Subject, Verdict, judge};

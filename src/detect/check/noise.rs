@@ -1,0 +1,124 @@
+//! How quiet it was while a program ran: what neighbours on the machine took, and what the watch missed. It must not know what
+//! the program did.
+
+/// What is known of one run; `None` where nobody can know.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Noise {
+    /// Time that its threads were ready and had no processor, against the time that they had one.
+    pub delay_share: Option<f64>,
+    /// How long a fixed piece of work took right before and after the run, against the fastest such time of the check.
+    pub spin_ratio: Option<f64>,
+    /// The longest time between two samples, nanoseconds: what is shorter can hide in it.
+    pub longest_gap_ns: Option<u64>,
+    /// Attempts that did not hold together or were given up, against samples that were accepted.
+    pub torn_share: Option<f64>,
+    /// Deadlines of the sampler that were missed, against those that were kept.
+    pub missed_share: Option<f64>,
+    /// The watch looked less often than asked for, to stay within its own budget.
+    pub lowered_rate: bool,
+}
+
+/// Why a run is no measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Taint {
+    /// It waited for a processor.
+    Starved,
+    /// The processor itself was slower than at other times.
+    Slow,
+    /// A stall could have escaped the watch.
+    Blind,
+    /// Much of what was read did not hold together.
+    Torn,
+}
+
+/// How much noise is let pass.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tolerance {
+    /// For [`Noise::delay_share`].
+    pub delay_share: f64,
+    /// For [`Noise::spin_ratio`].
+    pub spin_ratio: f64,
+    /// For [`Noise::longest_gap_ns`].
+    pub gap_ns: u64,
+    /// For [`Noise::torn_share`].
+    pub torn_share: f64,
+}
+
+impl Tolerance {
+    /// As much as a pair of runs side by side, or a stall of `threshold_ns`, can bear. A rank test is not misled by noise that
+    /// both sides have; what is above these limits no test can look through.
+    pub fn for_stalls_of(threshold_ns: u64) -> Self {
+        Self { delay_share: 1.0, spin_ratio: 1.5, gap_ns: threshold_ns, torn_share: 1.0 }
+    }
+}
+
+impl Taint {
+    /// In words: why the run is not used.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Starved => "the program waited for a processor as long as it had one",
+            Self::Slow => "the machine was much slower than at its best",
+            Self::Blind => "the watch had a gap in which a stall could hide",
+            Self::Torn => "most of what was read did not hold together",
+        }
+    }
+
+    /// As it is written everywhere.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starved => "starved",
+            Self::Slow => "slow",
+            Self::Blind => "blind",
+            Self::Torn => "torn",
+        }
+    }
+}
+
+impl Noise {
+    /// What is wrong with the run as a measure.
+    pub fn taints(&self, tolerance: &Tolerance) -> Vec<Taint> {
+        let above = |value: Option<f64>, limit: f64| value.is_some_and(|value| value > limit);
+        let mut taints = Vec::new();
+        if above(self.delay_share, tolerance.delay_share) {
+            taints.push(Taint::Starved);
+        }
+        if above(self.spin_ratio, tolerance.spin_ratio) {
+            taints.push(Taint::Slow);
+        }
+        if self.longest_gap_ns.is_some_and(|gap| gap > tolerance.gap_ns) {
+            taints.push(Taint::Blind);
+        }
+        if above(self.torn_share, tolerance.torn_share) {
+            taints.push(Taint::Torn);
+        }
+        taints
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_noise_taints_in_its_own_way() {
+        let tolerance = Tolerance::for_stalls_of(100_000_000);
+        assert_eq!(Noise::default().taints(&tolerance), []);
+        let quiet = Noise {
+            delay_share: Some(0.2),
+            spin_ratio: Some(1.1),
+            longest_gap_ns: Some(20_000_000),
+            torn_share: Some(0.1),
+            missed_share: Some(0.3),
+            lowered_rate: true,
+        };
+        assert_eq!(quiet.taints(&tolerance), []);
+        let loud = Noise {
+            delay_share: Some(1.2),
+            spin_ratio: Some(1.6),
+            longest_gap_ns: Some(100_000_001),
+            torn_share: Some(2.0),
+            ..quiet
+        };
+        assert_eq!(loud.taints(&tolerance), [Taint::Starved, Taint::Slow, Taint::Blind, Taint::Torn]);
+    }
+}

@@ -1,0 +1,120 @@
+//! How far a check can be trusted on a machine: the same program against itself, many times. It must not know how the runs are
+//! made.
+
+use super::metrics::Metric;
+use super::run::Run;
+use super::stats;
+use super::verdict::{Before, Judgement, Rules, Verdict, judge};
+
+/// What comparisons of a program with itself have shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SelfTest {
+    /// Comparisons.
+    pub trials: usize,
+    /// Those that said it got worse.
+    pub false_alarms: usize,
+    /// Those that could not tell.
+    pub inconclusive: usize,
+    /// The false alarms' share of all, and the ends of its interval.
+    pub rate: (f64, f64, f64),
+    /// The smallest change of processor time that would have been found.
+    pub smallest_effect: SmallestEffect,
+    /// A stall from this length on was sure to be seen in every run, nanoseconds; `None` where nobody knows.
+    pub sure_stall_ns: Option<u64>,
+    /// The false alarms themselves.
+    pub alarms: Vec<Judgement>,
+}
+
+/// What a check can see.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SmallestEffect {
+    /// As a part of what it was; `None` where not even ten times as much would be found.
+    pub effect: Option<f64>,
+    /// Comparisons that would have found it.
+    pub found: usize,
+}
+
+/// Nine of ten is found.
+const POWER: f64 = 0.9;
+
+impl SelfTest {
+    /// Judges comparisons: in each, runs of the program and runs of the same program in turns with them.
+    pub fn of(trials: &[(Vec<Run>, Vec<Run>)], rules: &Rules) -> Self {
+        let judgements: Vec<Judgement> =
+            trials.iter().map(|(head, base)| judge(head, Before::SideBySide(base), rules)).collect();
+        let count = |verdict: Verdict| judgements.iter().filter(|judgement| judgement.verdict == verdict).count();
+        let false_alarms = count(Verdict::Fail);
+        let runs = || trials.iter().flat_map(|(head, base)| head.iter().chain(base));
+        let sure: Option<Vec<u64>> = runs().map(|run| run.sure_stall_ns).collect();
+        Self {
+            trials: trials.len(),
+            false_alarms,
+            inconclusive: count(Verdict::Inconclusive) + count(Verdict::NoData),
+            rate: stats::share(false_alarms, trials.len()),
+            smallest_effect: smallest_effect(trials, rules),
+            sure_stall_ns: sure.and_then(|sure| sure.into_iter().max()),
+            alarms: judgements.into_iter().filter(|judgement| judgement.verdict == Verdict::Fail).collect(),
+        }
+    }
+}
+
+/// Makes the program slower on paper, and asks again.
+fn smallest_effect(trials: &[(Vec<Run>, Vec<Run>)], rules: &Rules) -> SmallestEffect {
+    let wanted = (POWER * trials.len() as f64).ceil() as usize;
+    let found_at = |effect: f64| trials.iter().filter(|(head, base)| is_found(head, base, effect, rules)).count();
+    // In steps of one percent, then of ten.
+    let steps = (1..100).chain((100..=1_000).step_by(10)).map(|percent| f64::from(percent) / 100.0);
+    for effect in steps {
+        let found = found_at(effect);
+        if found >= wanted && found > 0 {
+            return SmallestEffect { effect: Some(effect), found };
+        }
+    }
+    SmallestEffect { effect: None, found: found_at(10.0) }
+}
+
+fn is_found(head: &[Run], base: &[Run], effect: f64, rules: &Rules) -> bool {
+    let mut slower = head.to_vec();
+    for value in slower.iter_mut().filter_map(|run| run.values.get_mut(&Metric::Cpu)) {
+        *value *= 1.0 + effect;
+    }
+    let judgement = judge(&slower, Before::SideBySide(base), rules);
+    let of_cpu = |item: &&super::Item| item.subject == super::Subject::Change(Metric::Cpu);
+    judgement.items.iter().find(of_cpu).is_some_and(|item| item.verdict == Verdict::Fail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::run::tests::{run, site};
+    use super::super::sites::Kind;
+    use super::*;
+
+    fn runs(offset: usize) -> Vec<Run> {
+        let with = |index: usize| {
+            let mut run = run(&[]);
+            // A few percent up and down.
+            run.values.insert(Metric::Cpu, 1e9 * (1.0 + ((index * 7 + offset * 3) % 11) as f64 / 200.0));
+            run
+        };
+        (0..10).map(with).collect()
+    }
+
+    #[test]
+    fn a_quiet_machine_sees_little_more_than_the_smallest_effect_that_matters() {
+        let trials: Vec<_> = (0..10).map(|trial| (runs(trial), runs(trial + 5))).collect();
+        let test = SelfTest::of(&trials, &Rules::default());
+        assert_eq!((test.trials, test.false_alarms, test.inconclusive), (10, 0, 0));
+        let effect = test.smallest_effect.effect.unwrap();
+        assert!((0.1..0.2).contains(&effect), "{effect}");
+        assert_eq!(test.sure_stall_ns, Some(40_000_000));
+    }
+
+    #[test]
+    fn an_alarm_is_counted_and_kept() {
+        let orphan = run(&[site(Kind::Orphan, "lost", "/app/a.py", 0)]);
+        let trials = [(vec![orphan; 10], runs(0))];
+        let test = SelfTest::of(&trials, &Rules::default());
+        assert_eq!((test.false_alarms, test.alarms.len()), (1, 1));
+        assert_eq!(test.rate.0, 1.0);
+    }
+}

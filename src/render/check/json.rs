@@ -1,0 +1,197 @@
+//! `asyncprof.check/1`: a check and all that it rests on, for programs. Its types are the format's own; what it is made from can
+//! change without it. It must not know how the runs were made.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::run_json::{RunJson, SiteJson, ms, named};
+use super::{Check, words};
+use crate::detect::check::{Difference, Item, Judgement, Numbers, SelfTest, Subject, Verdict};
+use crate::render::json::serializer;
+
+/// The format's name and version; fields may be added under it, never changed.
+const SCHEMA: &str = "asyncprof.check/1";
+
+/// Writes the check as one line of JSON.
+pub(super) fn write(check: &Check<'_>, out: &mut dyn Write) -> io::Result<()> {
+    CheckJson::of(check).serialize(&mut serializer(&mut *out))?;
+    out.write_all(b"\n")
+}
+
+#[derive(Serialize)]
+struct CheckJson<'a> {
+    schema: &'static str,
+    asyncprof: &'static str,
+    verdict: &'static str,
+    subject: &'a str,
+    reproduce: &'a str,
+    items: Vec<ItemJson>,
+    not_judged: Vec<SiteJson>,
+    differences: Vec<DifferenceJson<'a>>,
+    runs: Vec<RunJson>,
+    base_runs: Vec<RunJson>,
+    self_test: Option<SelfTestJson>,
+}
+
+impl<'a> CheckJson<'a> {
+    fn of(check: &Check<'a>) -> Self {
+        let Judgement { verdict, items, not_judged, differences } = check.judgement;
+        Self {
+            schema: SCHEMA,
+            asyncprof: env!("CARGO_PKG_VERSION"),
+            verdict: verdict.as_str(),
+            subject: check.subject,
+            reproduce: check.reproduce,
+            items: items.iter().map(ItemJson::of).collect(),
+            not_judged: not_judged.iter().map(SiteJson::of).collect(),
+            differences: differences.iter().map(DifferenceJson::of).collect(),
+            runs: check.head.iter().map(RunJson::of).collect(),
+            base_runs: check.base.iter().map(RunJson::of).collect(),
+            self_test: check.self_test.map(SelfTestJson::of),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ItemJson {
+    about: &'static str,
+    name: String,
+    verdict: &'static str,
+    text: String,
+    numbers: Option<NumbersJson>,
+    sites: Vec<SiteJson>,
+    reason: Option<String>,
+}
+
+impl ItemJson {
+    fn of(item: &Item) -> Self {
+        let about = match &item.subject {
+            Subject::Run(_) => "run",
+            Subject::Budget(_) => "budget",
+            Subject::NewSite | Subject::NoNewSites => "sites",
+            Subject::Change(_) => "change",
+        };
+        Self {
+            about,
+            name: words::name(item),
+            verdict: item.verdict.as_str(),
+            text: words::sentence(item),
+            numbers: NumbersJson::of(item),
+            sites: item.sites.iter().map(SiteJson::of).collect(),
+            reason: item.reason.clone(),
+        }
+    }
+}
+
+/// Numbers of a metric are in the unit that its name says.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum NumbersJson {
+    Limit {
+        metric: String,
+        value: Option<f64>,
+        limit: f64,
+        exceeded: usize,
+        runs: usize,
+    },
+    Seen {
+        seen_in: usize,
+        runs: usize,
+        base_runs: usize,
+        p: f64,
+    },
+    Change {
+        metric: String,
+        base: Option<f64>,
+        head: Option<f64>,
+        ratio: Option<f64>,
+        /// Ends of the interval; absent where there is none.
+        ratio_low: Option<f64>,
+        ratio_high: Option<f64>,
+        p: f64,
+        runs: usize,
+        spoilt: usize,
+    },
+}
+
+impl NumbersJson {
+    fn of(item: &Item) -> Option<Self> {
+        let finite = |number: f64| number.is_finite().then_some(number);
+        match (&item.subject, &item.numbers) {
+            (Subject::Budget(metric), Numbers::Limit { value, limit, exceeded, runs }) => {
+                let (metric, divisor) = named(*metric);
+                let (value, limit) = (value.map(|value| value / divisor), limit / divisor);
+                Some(Self::Limit { metric, value, limit, exceeded: *exceeded, runs: *runs })
+            }
+            (_, Numbers::Seen { head, heads, bases, p }) => {
+                Some(Self::Seen { seen_in: *head, runs: *heads, base_runs: *bases, p: *p })
+            }
+            (Subject::Change(metric), Numbers::Change { base, head, ratio, low, high, p, runs, spoilt }) => {
+                let (metric, divisor) = named(*metric);
+                Some(Self::Change {
+                    metric,
+                    base: base.map(|base| base / divisor),
+                    head: head.map(|head| head / divisor),
+                    ratio: *ratio,
+                    ratio_low: finite(*low).filter(|low| *low > 0.0),
+                    ratio_high: finite(*high),
+                    p: *p,
+                    runs: *runs,
+                    spoilt: *spoilt,
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct DifferenceJson<'a> {
+    name: &'a str,
+    then: &'a str,
+    now: &'a str,
+    times_are_judged: bool,
+}
+
+impl<'a> DifferenceJson<'a> {
+    fn of(difference: &'a Difference) -> Self {
+        let Difference { name, then, now } = difference;
+        Self { name, then, now, times_are_judged: !difference.forbids_times() }
+    }
+}
+
+#[derive(Serialize)]
+struct SelfTestJson {
+    trials: usize,
+    false_alarms: usize,
+    inconclusive: usize,
+    false_alarm_rate: f64,
+    false_alarm_rate_low: f64,
+    false_alarm_rate_high: f64,
+    smallest_cpu_effect: Option<f64>,
+    smallest_cpu_effect_found: usize,
+    sure_stall_ms: Option<f64>,
+    alarms: Vec<Vec<ItemJson>>,
+}
+
+impl SelfTestJson {
+    fn of(test: &SelfTest) -> Self {
+        let failed = |judgement: &Judgement| {
+            judgement.items.iter().filter(|item| item.verdict == Verdict::Fail).map(ItemJson::of).collect()
+        };
+        let (rate, low, high) = test.rate;
+        Self {
+            trials: test.trials,
+            false_alarms: test.false_alarms,
+            inconclusive: test.inconclusive,
+            false_alarm_rate: rate,
+            false_alarm_rate_low: low,
+            false_alarm_rate_high: high,
+            smallest_cpu_effect: test.smallest_effect.effect,
+            smallest_cpu_effect_found: test.smallest_effect.found,
+            sure_stall_ms: test.sure_stall_ns.map(ms),
+            alarms: test.alarms.iter().map(failed).collect(),
+        }
+    }
+}
