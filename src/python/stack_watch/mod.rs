@@ -16,15 +16,17 @@
 
 use std::hash::{Hash as _, Hasher as _};
 
-use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
+use rustc_hash::{FxHashSet, FxHasher};
 
 mod plan;
+mod remembered;
 
 use super::circle::CircleWatch;
 use super::frame::{FRAME_OBJECT_HEADER, RawFrame};
 use super::layout::{FrameHead, Frames, Layout, Offset};
 use crate::target::{Addr, Memory, ReadError, Span};
 use plan::{Link, Plan, decode, header_len, notes_of, pieces_of, word};
+use remembered::Remembered;
 
 /// LIMIT: calls of one sample that read the whole stack.
 const ATTEMPTS: u32 = 32;
@@ -46,28 +48,6 @@ const MAX_FRAMES: usize = 50_000;
 
 /// LIMIT: paths that are known to be possible; then they are shown again to be.
 const MAX_KNOWN: usize = 16_384;
-
-/// LIMIT: frames that are remembered, or read at once, beside those of the last stack.
-const MAX_REMEMBERED: usize = 32;
-
-/// How likely it is that a frame is in the next stack, in 256ths, from how often it was in the last ones.
-#[derive(Clone, Copy, Default)]
-struct Worth(u16);
-
-impl Worth {
-    /// Reading a frame for nothing, twice in each call, costs less than missing it, which takes two more calls: up to about
-    /// one in six. What was seen once is so read for two more samples.
-    const ENOUGH: u16 = 48;
-
-    fn used(self) -> Self {
-        Self(self.0 + (256 - self.0) / 3)
-    }
-
-    /// After a sample in which something moved.
-    fn aged(self) -> Self {
-        Self(self.0 - self.0 / 4)
-    }
-}
 
 /// A frame of a sampled stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,9 +92,7 @@ pub struct StackWatch {
     /// Paths that are possible.
     known: FxHashSet<u64>,
     /// Frames that are read with each call.
-    remembered: FxHashMap<Addr, (Link, Worth)>,
-    /// Frames that the last attempt led to.
-    met: Vec<Addr>,
+    remembered: Remembered,
     /// All frames that were met are read, not only those that may well be met again.
     is_wide: bool,
     /// The current frame of the last call, from which the order of the frames follows.
@@ -163,8 +141,7 @@ impl StackWatch {
             frames: Vec::new(),
             fingerprint: 0,
             known: FxHashSet::default(),
-            remembered: FxHashMap::default(),
-            met: Vec::new(),
+            remembered: Remembered::default(),
             is_wide: false,
             current: None,
             wanted_locals: None,
@@ -253,7 +230,7 @@ impl StackWatch {
             }
         }
         let sampled = sampled.unwrap_or_else(|| self.give_up());
-        self.tidy();
+        self.plan.stale |= self.remembered.tidy(self.frames.len(), self.current);
         Ok(sampled)
     }
 
@@ -265,7 +242,7 @@ impl StackWatch {
         self.frames.clear();
         self.frames.extend(self.best.iter().map(Link::watched));
         self.last.clear();
-        remember(&mut self.remembered, &self.best);
+        self.remembered.used(&self.best);
         Sampled::Partial
     }
 
@@ -278,26 +255,7 @@ impl StackWatch {
         self.frames.clear();
         self.frames.extend(self.links.iter().map(Link::watched));
         std::mem::swap(&mut self.last, &mut self.links);
-        remember(&mut self.remembered, &self.last);
-    }
-
-    /// Forgets frames that will hardly be met again. Every frame that is read makes a call longer, and the longer it takes the
-    /// less of it holds together: so this is done whether or not samples succeed.
-    fn tidy(&mut self) {
-        let before = self.remembered.len();
-        self.remembered.retain(|_, (_, worth)| {
-            *worth = worth.aged();
-            worth.0 >= Worth::ENOUGH
-        });
-        let limit = self.frames.len() + MAX_REMEMBERED;
-        if self.remembered.len() > limit {
-            let mut worths: Vec<u16> = self.remembered.values().map(|(_, worth)| worth.0).collect();
-            worths.sort_unstable_by_key(|worth| std::cmp::Reverse(*worth));
-            let (least, stack) = (worths[limit], self.depths());
-            // Of one worth all go together, but for those of the stack that was seen last.
-            self.remembered.retain(|addr, (_, worth)| worth.0 > least || stack.contains_key(addr));
-        }
-        self.plan.stale |= self.remembered.len() != before;
+        self.remembered.used(&self.last);
     }
 
     fn attempt(&mut self, memory: &dyn Memory, layout: &Layout) -> Result<Attempt, ReadError> {
@@ -437,12 +395,12 @@ impl StackWatch {
         let mut next = Some(addr);
         let mut bytes = [0; FRAME_OBJECT_HEADER];
         let len = header_len(layout);
-        self.met.clear();
+        self.remembered.meets_others();
         self.plan.stale = true;
         for _ in 0..MAX_FRAMES {
-            let Some(addr) = next.filter(|addr| !self.plan.has(*addr) && !self.met.contains(addr)) else { break };
-            self.met.push(addr);
-            if let Some((link, _)) = self.remembered.get(&addr) {
+            let unread = next.filter(|addr| !self.plan.has(*addr));
+            let Some(addr) = unread.filter(|addr| self.remembered.meet(*addr)) else { break };
+            if let Some(link) = self.remembered.get(addr) {
                 next = Addr::aligned(link.previous);
                 continue;
             }
@@ -452,22 +410,14 @@ impl StackWatch {
                 Err(_) => break,
             }
             let Some(link) = decode(layout, addr, &bytes[..len]) else { break };
-            self.remembered.insert(addr, (link, Worth::default()));
+            self.remembered.learn(link);
             next = Addr::aligned(link.previous);
         }
         Ok(())
     }
 
     fn make_plan(&mut self, layout: &Layout) {
-        let depths = self.depths();
-        // Frames that are not in the stack any more may be the next to be called; of those that were met on the way to this
-        // stack only the ones in it count.
-        let all = self.is_wide && self.remembered.len() <= self.frames.len() + MAX_REMEMBERED;
-        let kept = self.remembered.values().filter_map(|(link, worth)| match depths.get(&link.addr) {
-            Some(depth) => Some((*depth, *link)),
-            None => (all || worth.0 > 0 || self.met.contains(&link.addr)).then_some((0, *link)),
-        });
-        let frames: Vec<(usize, Link)> = kept.collect();
+        let frames = self.remembered.to_read(self.frames.len(), self.current, self.is_wide);
         let (mut pieces, windows) = pieces_of(layout, frames, self.wanted_locals);
         // The pieces next to the middle, on both sides of it.
         let core = windows.len().max(1);
@@ -513,19 +463,6 @@ impl StackWatch {
         plan.pieces.sort_by_key(|(span, _, _)| span.addr);
         plan.out.resize(at, 0);
         plan.stale = false;
-    }
-
-    /// How far from the current frame each of the remembered frames is.
-    fn depths(&self) -> FxHashMap<Addr, usize> {
-        let mut depths = FxHashMap::default();
-        let mut next = self.current;
-        while let Some((link, _)) = next.and_then(|addr| self.remembered.get(&addr)) {
-            if depths.insert(link.addr, depths.len()).is_some() {
-                break;
-            }
-            next = Addr::aligned(link.previous);
-        }
-        depths
     }
 
     /// The current frame as the middle of the call shows it; `None` when that could not be read.
@@ -610,14 +547,6 @@ enum Head {
 impl Head {
     fn of(raw: u64) -> Self {
         Addr::aligned(raw).map_or(Self::NoFrame, Self::At)
-    }
-}
-
-/// These frames were met.
-fn remember(remembered: &mut FxHashMap<Addr, (Link, Worth)>, links: &[Link]) {
-    for link in links {
-        let entry = remembered.entry(link.addr).or_insert((*link, Worth::default()));
-        *entry = (*link, entry.1.used());
     }
 }
 

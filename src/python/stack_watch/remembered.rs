@@ -1,0 +1,115 @@
+//! Frames that are read ahead: which, and how likely it is that the next stack has them. It must not know how they are read.
+
+use rustc_hash::FxHashMap;
+
+use super::plan::Link;
+use crate::target::Addr;
+
+/// LIMIT: frames that are remembered, or read at once, beside those of the last stack.
+const MAX_REMEMBERED: usize = 32;
+
+/// How likely it is that a frame is in the next stack, in 256ths, from how often it was in the last ones.
+#[derive(Clone, Copy, Default)]
+struct Worth(u16);
+
+impl Worth {
+    /// Reading a frame for nothing, twice in each call, costs less than missing it, which takes two more calls: up to about
+    /// one in six. What was seen once is so read for two more samples.
+    const ENOUGH: u16 = 48;
+
+    fn used(self) -> Self {
+        Self(self.0 + (256 - self.0) / 3)
+    }
+
+    /// After a sample in which something moved.
+    fn aged(self) -> Self {
+        Self(self.0 - self.0 / 4)
+    }
+}
+
+/// Frames by their address.
+#[derive(Default)]
+pub(super) struct Remembered {
+    frames: FxHashMap<Addr, (Link, Worth)>,
+    /// Frames that the last attempt led to.
+    met: Vec<Addr>,
+}
+
+impl Remembered {
+    pub(super) fn get(&self, addr: Addr) -> Option<Link> {
+        self.frames.get(&addr).map(|(link, _)| *link)
+    }
+
+    /// These frames were in a stack.
+    pub(super) fn used(&mut self, links: &[Link]) {
+        for link in links {
+            let entry = self.frames.entry(link.addr).or_insert((*link, Worth::default()));
+            *entry = (*link, entry.1.used());
+        }
+    }
+
+    /// Another attempt leads to frames that were not read.
+    pub(super) fn meets_others(&mut self) {
+        self.met.clear();
+    }
+
+    /// It leads to this one; whether it is the first time.
+    pub(super) fn meet(&mut self, addr: Addr) -> bool {
+        let is_new = !self.met.contains(&addr);
+        if is_new {
+            self.met.push(addr);
+        }
+        is_new
+    }
+
+    /// A frame that is worth reading until this sample is taken; longer, if it turns out to be in the stack.
+    pub(super) fn learn(&mut self, link: Link) {
+        self.frames.insert(link.addr, (link, Worth::default()));
+    }
+
+    /// Forgets frames that will hardly be met again. Every frame that is read makes a call longer, and the longer it takes the
+    /// less of it holds together: so this is done whether or not samples succeed. The last stack has so many frames and,
+    /// as far as it is remembered, begins at `current`. Answers whether any were forgotten.
+    pub(super) fn tidy(&mut self, last: usize, current: Option<Addr>) -> bool {
+        let before = self.frames.len();
+        self.frames.retain(|_, (_, worth)| {
+            *worth = worth.aged();
+            worth.0 >= Worth::ENOUGH
+        });
+        let limit = last + MAX_REMEMBERED;
+        if self.frames.len() > limit {
+            let mut worths: Vec<u16> = self.frames.values().map(|(_, worth)| worth.0).collect();
+            worths.sort_unstable_by_key(|worth| std::cmp::Reverse(*worth));
+            let (least, stack) = (worths[limit], self.depths(current));
+            // Of one worth all go together, but for those of the stack that was seen last.
+            self.frames.retain(|addr, (_, worth)| worth.0 > least || stack.contains_key(addr));
+        }
+        self.frames.len() != before
+    }
+
+    /// What to read, each with its distance from the current frame. Frames that are not in the stack any more may be the next
+    /// to be called; of those that were met on the way to this stack only the ones in it count, unless `all` are asked
+    /// for and they are not too many.
+    pub(super) fn to_read(&self, last: usize, current: Option<Addr>, all: bool) -> Vec<(usize, Link)> {
+        let depths = self.depths(current);
+        let all = all && self.frames.len() <= last + MAX_REMEMBERED;
+        let wanted = |(link, worth): &(Link, Worth)| match depths.get(&link.addr) {
+            Some(depth) => Some((*depth, *link)),
+            None => (all || worth.0 > 0 || self.met.contains(&link.addr)).then_some((0, *link)),
+        };
+        self.frames.values().filter_map(wanted).collect()
+    }
+
+    /// How far from the current frame each of them is.
+    fn depths(&self, current: Option<Addr>) -> FxHashMap<Addr, usize> {
+        let mut depths = FxHashMap::default();
+        let mut next = current;
+        while let Some(link) = next.and_then(|addr| self.get(addr)) {
+            if depths.insert(link.addr, depths.len()).is_some() {
+                break;
+            }
+            next = Addr::aligned(link.previous);
+        }
+        depths
+    }
+}
