@@ -62,12 +62,18 @@ def violations(budget, stalls, orphans, stall_s):
     return found
 
 
-def orphans_of(dump):
-    """Orphaned tasks of a dump by their ids."""
+def orphans_of(dump, thread):
+    """Orphaned tasks of the loop that runs in a thread (its native id), by their ids; None when the dump has no such loop.
+
+    A test before may have closed its loop with tasks in it, which live until the garbage collector finds them.
+    """
+    running = [loop["id"] for loop in dump["loops"] if loop["thread"] == thread and loop["running_task"] is not None]
+    if not running:
+        return None
     orphans = {}
     advice = next((finding["advice"] for finding in dump["findings"] if finding["rule"] == "orphaned-task"), "")
     for task in dump["tasks"]:
-        if task["orphaned"]:
+        if task["orphaned"] and task["loop"] in running:
             stack = task["stack"]
             # Its own coroutine, not the library function it waits in.
             site = stack[0] if stack else {"function": "?", "file": "?", "line": None}

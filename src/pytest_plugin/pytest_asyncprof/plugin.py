@@ -9,6 +9,7 @@ import inspect
 import os
 import shutil
 import tempfile
+import threading
 import time
 
 import pytest
@@ -89,10 +90,13 @@ class BudgetExceeded(Exception):
 class Window:
     """What is known of the test that runs."""
 
-    def __init__(self, budget, is_coroutine, is_marked):
+    def __init__(self, item, budget):
         self.budget = budget
-        self.is_coroutine = is_coroutine
-        self.is_marked = is_marked
+        self.is_coroutine = inspect.iscoroutinefunction(getattr(item, "obj", None))
+        markers = list(item.iter_markers("asyncprof"))
+        self.is_marked = bool(markers)
+        #: Its own markers, not the settings of all tests, limit its orphans.
+        self.asks_for_orphans = budget.max_orphans is not None and any("max_orphans" in m.kwargs for m in markers)
         #: Start of the setup, CLOCK_MONOTONIC in nanoseconds.
         self.start_ns = time.monotonic_ns()
         #: From where on nothing was judged yet.
@@ -175,6 +179,8 @@ class Watch:
         self.window = None
         #: (test, start, end) of windows since the recording began, for the summary.
         self.windows = []
+        #: Reports of recordings that ended before their test was judged.
+        self.unread = []
         self.results = Results()
 
     def pytest_collection_finish(self, session):
@@ -201,9 +207,7 @@ class Watch:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item):
-        function = getattr(item, "obj", None)
-        is_marked = item.get_closest_marker("asyncprof") is not None
-        self.window = Window(self.budgets[item.nodeid], inspect.iscoroutinefunction(function), is_marked)
+        self.window = Window(item, self.budgets[item.nodeid])
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self, item):
@@ -230,12 +234,18 @@ class Watch:
     def look_for_orphans(self, window):
         """Orphaned tasks of this process by id; None when asyncprof cannot say. The loop waits meanwhile: nothing moves."""
         try:
-            if self.recorder.one_at_a_time and self.recorder.is_running():
-                self.cut(go_on=False)
-            dump = self.recorder.dump()
-            if self.recorder.one_at_a_time:
-                self.recorder.start()
-            return judge.orphans_of(dump)
+            if not self.recorder.one_at_a_time:
+                dump = self.recorder.dump()
+            else:
+                try:
+                    self.unread.append(self.end())
+                    dump = self.recorder.dump()
+                finally:
+                    self.recorder.start()
+            orphans = judge.orphans_of(dump, threading.get_native_id())
+            if orphans is None:
+                window.trouble = "asyncprof saw no asyncio event loop that runs the test, so its orphans are not known"
+            return orphans
         except RecorderError as error:
             window.trouble = str(error)
             return None
@@ -244,7 +254,7 @@ class Watch:
     def pytest_runtest_makereport(self, item, call):
         exceeded = None
         if call.when != "setup" and self.window is not None:
-            exceeded = self.judge(item, call.when)
+            exceeded = self.judge(item, call.when, call.excinfo is not None)
             if exceeded is not None and call.excinfo is None:
                 try:
                     raise exceeded
@@ -261,49 +271,57 @@ class Watch:
             # It failed by itself; why it was slow may be the reason.
             report.sections.append(("asyncprof", "\n".join(exceeded.lines)))
 
-    def judge(self, item, when):
+    def judge(self, item, when, failed):
         """What is wrong with a test since it was judged last; None when nothing is."""
         window, now = self.window, time.monotonic_ns()
         since, window.unjudged_ns = window.unjudged_ns, now
-        budget, found, trouble = window.budget, [], window.trouble
+        budget, trouble = window.budget, window.trouble
         window.trouble = None
-        self.windows = [one for one in self.windows if one[0] != item.nodeid] + [(item.nodeid, window.start_ns, now)]
+        self.windows = [one for one in self.windows if one[1] != window.start_ns] + [(item.nodeid, window.start_ns, now)]
         shortest = budget.shortest_stall(self.stall_s)
         stalls, recording = [], None
         if shortest is not None and (now - since) / 1e9 >= shortest:
             recording = self.recorder.path if self.output else None
             try:
-                report = self.cut()
-                stalls = [stall for stall in judge.stalls_of(report) if judge.overlaps(stall, since, now)]
-                if window.is_marked and window.is_coroutine and when == "call" and not report["loops"]:
+                reports = self.cut()
+                stalls = [stall for report in reports for stall in judge.stalls_of(report)]
+                stalls = [stall for stall in stalls if judge.overlaps(stall, since, now)]
+                stalls.sort(key=lambda stall: -stall["duration_ms"])
+                expects_loop = window.is_marked and window.is_coroutine and when == "call"
+                if expects_loop and not any(report["loops"] for report in reports):
                     trouble = "no asyncio event loop was seen; the plugin knows asyncio's loops and uvloop's"
             except RecorderError as error:
                 trouble = str(error)
             if stalls:
                 item.user_properties.append(("asyncprof_longest_stall_ms", stalls[0]["duration_ms"]))
         orphans, window.orphans = window.orphans, None
+        if window.asks_for_orphans and when == "call" and orphans is None and trouble is None:
+            trouble = "max_orphans needs a coroutine test that pytest-asyncio or anyio runs (async def)"
         found = judge.violations(budget, stalls, orphans, self.stall_s)
         if found:
             things = found[0][1]
             return BudgetExceeded(judge.explain(found, recording), found[0][0], things[0]["site"])
-        if trouble:
+        if trouble and not failed:
             short = "asyncprof: the test could not be judged: " + trouble.strip().splitlines()[0]
             return BudgetExceeded([f"asyncprof: the test could not be judged: {trouble}"], short)
         return None
 
-    def cut(self, go_on=True):
-        """Ends the recording, keeps what it says for the summary, and begins the next one; what the ended one holds."""
-        if not self.recorder.is_running():
-            # The last start failed, which a test was told.
-            self.recorder.start()
+    def cut(self):
+        """Ends the recording and begins the next one; what was seen since the last cut, a report for each recording."""
         try:
-            report = self.recorder.stop()
+            self.unread.append(self.end())
         finally:
-            if go_on:
-                finished = self.recorder.path
-                self.recorder.start()
-        if go_on:
-            self.forget(finished)
+            self.recorder.start()
+        reports, self.unread = self.unread, []
+        return reports
+
+    def end(self):
+        """Ends the recording, and keeps what it says for the summary."""
+        if not self.recorder.is_running():
+            raise RecorderError("asyncprof was not recording, because it could not begin again after the last test")
+        recording = self.recorder.path
+        report = self.recorder.stop()
+        self.forget(recording)
         self.keep(report)
         return report
 
@@ -332,10 +350,8 @@ class Watch:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self):
         if self.recorder is not None and self.recorder.is_running():
-            path = self.recorder.path
             try:
-                self.keep(self.recorder.stop())
-                self.forget(path)
+                self.end()
             except RecorderError as error:
                 self.results.notes.append(str(error))
         if self.folder and not self.output:

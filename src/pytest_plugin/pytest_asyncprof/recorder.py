@@ -174,13 +174,6 @@ class Recorder:
         except OSError:
             return ""
 
-    def remove_log(self):
-        """Forgets what asyncprof said of a recording that was a success."""
-        try:
-            os.remove(self._log())
-        except OSError:
-            pass
-
 
 def _environment():
     return {name: value for name, value in os.environ.items() if name not in _UNWANTED}
