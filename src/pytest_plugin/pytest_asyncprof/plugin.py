@@ -129,7 +129,7 @@ class Results:
         for note in self.notes:
             terminal.line(f"note: {note}")
         if not self.saw_loop:
-            terminal.line("no event loop was seen in the process of the tests; one that lives for less than 50 ms may not be")
+            terminal.line("no event loop was seen in the process of the tests; one that lives for a moment may not be")
             return
         by_test = {}
         for test, stall in self.stalls:
