@@ -227,8 +227,8 @@ fn a_budget_of_the_command_line_holds_for_tests_without_a_marker_and_junit_tells
         assert!(xml.contains(&format!("<failure message=\"{blocks}")), "{xml}");
         assert!(xml.contains("asyncprof_longest_stall_ms"), "{xml}");
         outcome.has(&format!("asyncprof report {}", output.display()));
-        let recordings = output.read_dir().unwrap().map(|entry| entry.unwrap().path());
-        assert!(recordings.clone().count() >= 2);
+        let recordings: Vec<PathBuf> = output.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(recordings.len() >= 2);
         for recording in recordings {
             assert!(succeeds(Command::new(env!("CARGO_BIN_EXE_asyncprof")).arg("report").arg(&recording)));
         }
