@@ -47,6 +47,7 @@
 //! - An option: a field in `src/cli/args.rs` or `src/cli/args/`; help, manual, completions, variables and the keys of
 //!   `asyncprof.toml` follow from it.
 //! - A Python version: a row in [`python::layout`].
+//! - A budget for tests: `src/pytest_plugin/`, a Python package that knows the program's JSON and nothing of this library.
 
 pub mod cli;
 pub mod detect;

@@ -1,0 +1,148 @@
+"""Stalls and orphans against a budget, and how that reads. Pure: it must not know pytest, processes or the clock."""
+
+import os
+
+#: The machine's doing, not the test's: shown, never a reason to fail.
+NOT_GATED = ("cpu_starved", "suspended")
+#: LIMIT: a test that blocks its loop a thousand times is understood after this many.
+SHOWN = 5
+
+_OURS = os.path.dirname(os.path.abspath(__file__))
+
+
+def stalls_of(report):
+    """The stalls of a report, worst first, each once, without those that the plugin itself makes."""
+    longest = {}
+    for stall in report["stalls"]:
+        if is_ours(stall):
+            continue
+        # A loop that was closed can be told of twice: as seen, and as still lasting when it was last seen.
+        key = (stall["start_ns"], stall.get("thread"))
+        if key not in longest or longest[key]["duration_ms"] < stall["duration_ms"]:
+            longest[key] = stall
+    return sorted(longest.values(), key=lambda stall: -stall["duration_ms"])
+
+
+def is_ours(stall):
+    """Whether the loop waited for the look at orphans at the end of a test's body."""
+    return any(frame["function"].split(".")[-1] == "look_for_orphans" and os.path.dirname(frame["file"]) == _OURS
+               for frame in stall["stack"])
+
+
+def overlaps(stall, start_ns, end_ns):
+    """Whether a stall lasted during a part of a window of CLOCK_MONOTONIC."""
+    return stall["start_ns"] <= end_ns and stall["start_ns"] + stall["duration_ms"] * 1e6 >= start_ns
+
+
+def is_gated(stall):
+    return stall["cause"] not in NOT_GATED
+
+
+def violations(budget, stalls, orphans, stall_s):
+    """What goes beyond a budget: (sentence, stalls or orphans to show), for each limit."""
+    found = []
+    gated = [stall for stall in stalls if is_gated(stall)]
+    if budget.max_stall is not None:
+        beyond = [stall for stall in gated if stall["duration_ms"] > budget.max_stall * 1e3]
+        if beyond:
+            worst = beyond[0]
+            found.append((
+                f"{place(worst['site'])} blocked the event loop for {length(worst['duration_ms'])}, "
+                f"{length(budget.max_stall * 1e3)} allowed (max_stall)", beyond))
+    if budget.max_stalls is not None:
+        counted = [stall for stall in gated if stall["duration_ms"] >= stall_s * 1e3]
+        if len(counted) > budget.max_stalls:
+            found.append((
+                f"{plural(len(counted), 'stall')} of {length(stall_s * 1e3)} or more, {budget.max_stalls} allowed "
+                f"(max_stalls); the longest at {place(counted[0]['site'])}", counted))
+    if budget.max_orphans is not None and orphans is not None and len(orphans) > budget.max_orphans:
+        found.append((
+            f"{plural(len(orphans), 'orphaned task')}, {budget.max_orphans} allowed (max_orphans): "
+            f"{orphans[0]['name']} at {place(orphans[0]['site'])}", orphans))
+    return found
+
+
+def orphans_of(dump, thread):
+    """Orphaned tasks of the loop that runs in a thread (its native id), by their ids; None when the dump has no such loop.
+
+    A test before may have closed its loop with tasks in it, which live until the garbage collector finds them.
+    """
+    running = [loop["id"] for loop in dump["loops"] if loop["thread"] == thread and loop["running_task"] is not None]
+    if not running:
+        return None
+    orphans = {}
+    advice = next((finding["advice"] for finding in dump["findings"] if finding["rule"] == "orphaned-task"), "")
+    for task in dump["tasks"]:
+        if task["orphaned"] and task["loop"] in running:
+            stack = task["stack"]
+            # Its own coroutine, not the library function it waits in.
+            site = stack[0] if stack else {"function": "?", "file": "?", "line": None}
+            orphans[task["id"]] = {"name": clean(task["name"] or "a task"), "site": site, "advice": advice}
+    return orphans
+
+
+def explain(found, recording=None):
+    """The lines of a failure."""
+    lines, shown, advised = [], [], set()
+    for sentence, _ in found:
+        lines.append(f"asyncprof: {sentence}")
+    for _, things in found:
+        for thing in things[:SHOWN]:
+            if thing not in shown:
+                shown.append(thing)
+                lines.extend("  " + line for line in describe(thing, advised))
+        if len(things) > SHOWN:
+            lines.append(f"  … and {len(things) - SHOWN} more")
+    if recording:
+        lines.append(f"  asyncprof report {recording} tells more")
+    return lines
+
+
+def describe(thing, advised):
+    """A stall or an orphan in some lines; the same advice once."""
+    if "duration_ms" in thing:
+        yield summary_line(thing)
+        for frame in thing["stack"][-4:]:
+            yield f"    {clean(frame['function'])} ({place(frame)})"
+    else:
+        yield f"orphaned task {thing['name']}: {clean(thing['site']['function'])} ({place(thing['site'])})"
+    if thing["advice"] and thing["advice"] not in advised:
+        advised.add(thing["advice"])
+        yield f"    {clean(thing['advice'])}"
+
+
+def summary_line(stall):
+    """A stall in one line."""
+    cause = stall["cause"].replace("_", " ")
+    detail = f" ({clean(stall['cause_detail'])})" if stall["cause_detail"] else ""
+    task = f", task {clean(stall['task'])}" if stall["task"] else ""
+    gated = "" if is_gated(stall) else " [not the test's fault, not judged]"
+    return (f"{length(stall['duration_ms']):>7}  {place(stall['site'])} in {clean(stall['site']['function'])}: "
+            f"{cause}{detail}{task}{gated}")
+
+
+def place(frame):
+    """``file:line``, the file as seen from the current folder if it is below."""
+    file = frame["file"]
+    try:
+        below = os.path.relpath(file)
+        file = below if os.path.isabs(file) and not below.startswith(os.pardir) else file
+    except (OSError, ValueError):
+        pass
+    return clean(file) if frame["line"] is None else f"{clean(file)}:{frame['line']}"
+
+
+def length(milliseconds):
+    """For a person: three digits and a unit."""
+    if milliseconds >= 1e3:
+        return f"{milliseconds / 1e3:.2f} s"
+    return f"{milliseconds:.0f} ms" if milliseconds >= 10 else f"{milliseconds:.1f} ms"
+
+
+def plural(count, noun):
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def clean(text):
+    """Names come from the program that is looked at: nothing in them reaches the terminal as a control character."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))

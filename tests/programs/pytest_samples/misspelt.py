@@ -1,0 +1,8 @@
+"""A marker with a misspelt limit."""
+
+import pytest
+
+
+@pytest.mark.asyncprof(max_stal="100ms")
+def test_passes():
+    pass
