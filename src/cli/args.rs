@@ -1,6 +1,7 @@
 //! Every command and option, defined once: help, completions and environment variables come from here.
 //! It must not know what the commands do.
 
+mod diff;
 mod watch;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(super) use diff::{DiffArgs, DiffFormat};
 pub(super) use watch::{
     AttachArgs, ByName, DemoArgs, ExportArgs, ExportFormat, FlameArgs, FlamegraphArgs, RecordArgs, ReportArgs,
     ReportFormat, WatchArgs,
@@ -37,6 +39,7 @@ Examples:
   asyncprof record -o app.aprof -- python app.py    watch a program from its start, keep everything in a file
   asyncprof report app.aprof                   the stalls in it, worst first, and how the loops and tasks fared
   asyncprof flamegraph app.aprof -o app.svg    what the loop executes
+  asyncprof diff before.aprof after.aprof      what got slower, what waits longer, which stalls are new
   asyncprof dump 4211                          one instant: what is every task doing, and what is wrong
   asyncprof dump --name app.py -f tree         who waits for whom, in the process found by its command line
   asyncprof doctor 4211                        why can it not be read, and what would help
@@ -73,6 +76,12 @@ pub(super) enum Command {
     /// Writes a recording for other tools.
     #[command(after_help = EXPORT_HELP)]
     Export(ExportArgs),
+    /// How one recording differs from another: what got slower, waits longer, stalls anew, and how sure that is.
+    ///
+    /// Places are matched by function and file, wherever their lines have moved. It informs, so it exits with 0 whatever it
+    /// finds.
+    #[command(after_help = DIFF_HELP)]
+    Diff(DiffArgs),
     /// One instant: tasks and their stacks, who waits for whom, loops, threads, and what is wrong.
     #[command(after_help = DUMP_HELP)]
     Dump(DumpArgs),
@@ -135,6 +144,15 @@ const EXPORT_HELP: &str = "\
 Examples:
   asyncprof export app.aprof -f collapsed | flamegraph.pl > app.svg
   asyncprof export app.aprof --by await -o waits.folded";
+
+const DIFF_HELP: &str = "\
+Examples:
+  asyncprof diff before.aprof after.aprof
+  asyncprof diff before.aprof after.aprof -o diff.md
+  asyncprof diff before.aprof after.aprof -f json | jq '.stalls[] | select(.presence == \"new\") | .site'
+
+As a picture:
+  asyncprof flamegraph after.aprof --diff before.aprof -o diff.svg";
 
 const DUMP_HELP: &str = "\
 Examples:

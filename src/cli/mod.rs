@@ -8,6 +8,7 @@ mod attach;
 mod child;
 mod config;
 mod demo;
+mod diff;
 mod doctor;
 mod dump;
 mod exit;
@@ -76,6 +77,7 @@ fn run(cli: &Cli) -> Exit {
         args::Command::Report(args) => report::run(args, cli.color),
         args::Command::Flamegraph(args) => flamegraph::run(args, cli.color),
         args::Command::Export(args) => export::run(args, cli.color),
+        args::Command::Diff(args) => diff::run(args, cli.color),
         args::Command::Demo(args) => demo::run(args, cli.color),
         args::Command::Dump(args) => dump::run(args, cli.color),
         args::Command::Doctor(args) => doctor::run(args),

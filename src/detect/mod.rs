@@ -1,6 +1,7 @@
 //! Layer 5: what is wrong in a snapshot. Pure functions from a snapshot to findings.
 //!
-//! Over time: [`stall`] judges the samples of event loops, [`analysis`] whole watches and recordings.
+//! Over time: [`stall`] judges the samples of event loops, [`analysis`] whole watches and recordings, [`difference`] two of
+//! these.
 //!
 //! No I/O, no clock, no terminal. A rule says only what one instant can show, and is silent where it cannot know.
 //! Messages carry names from the target as they are; whoever prints them makes control characters visible.
@@ -10,6 +11,7 @@ mod backlog;
 mod blocked;
 mod blocking;
 mod cycle;
+pub mod difference;
 mod exception;
 pub mod origin;
 mod orphan;

@@ -202,7 +202,7 @@ fn frame(frame: &Frame) -> String {
 }
 
 /// Text as code: nothing in it means anything. A bar would end a cell of a table, also in code.
-fn code_text(text: &str) -> String {
+pub(in crate::render) fn code_text(text: &str) -> String {
     let text = escape::visible(text).replace('|', "\\|");
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest + 1);
@@ -212,7 +212,7 @@ fn code_text(text: &str) -> String {
 }
 
 /// Text in which nothing is markup, and nobody is called by name.
-fn plain(text: &str) -> String {
+pub(in crate::render) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len() + 8);
     for character in escape::visible(text).chars() {
         match character {

@@ -3,9 +3,9 @@
 
 pub mod html;
 mod json;
-mod markdown;
+pub(super) mod markdown;
 mod text;
-mod words;
+pub(super) mod words;
 
 use std::collections::HashMap;
 use std::io::{self, Write};

@@ -1,4 +1,4 @@
-//! The words for durations, causes and places that reports for people share. It must not know any format.
+//! The words for durations, causes and places that reports and comparisons for people share. It must not know any format.
 
 use crate::detect::stall::{Cause, Stall};
 use crate::profile::Label;
@@ -6,7 +6,7 @@ use crate::render::{escape, label};
 use crate::snapshot::model::Frame;
 
 /// `0.31 ms`, `340 ms`, `1.20 s`, `2 min 05 s`: three digits, since more are not known.
-pub(super) fn duration(ns: u64) -> String {
+pub(in crate::render) fn duration(ns: u64) -> String {
     let ms = ns as f64 / 1e6;
     match ns {
         0..10_000_000 => format!("{ms:.2} ms"),
@@ -37,7 +37,7 @@ pub(super) fn stall_length(stall: &Stall) -> String {
 }
 
 /// A cause in words.
-pub(super) fn cause(cause: Cause) -> &'static str {
+pub(in crate::render) fn cause(cause: Cause) -> &'static str {
     match cause {
         Cause::BlockingCall => "blocking call",
         Cause::Cpu => "CPU work in Python",
@@ -52,7 +52,7 @@ pub(super) fn cause(cause: Cause) -> &'static str {
 }
 
 /// `function (file:line)`, safe to print; the place is never cut.
-pub(super) fn frame(frame: &Frame) -> String {
+pub(in crate::render) fn frame(frame: &Frame) -> String {
     /// A longer function name hides the place behind it.
     const FUNCTION: usize = 60;
     format!("{} ({})", escape::brief(&frame.function, FUNCTION), label::place(frame))
@@ -73,7 +73,7 @@ pub(super) fn innermost(stack: &[Label<'_>]) -> Option<String> {
 }
 
 /// `12.3 %`.
-pub(super) fn percent(share: f64) -> String {
+pub(in crate::render) fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
