@@ -17,7 +17,7 @@
 //! | [`snapshot`] | one instant as owned, inert data; the session that takes it | files, terminals |
 //! | [`sampler`] | when to look, again and again: deadlines, the CPU budget, the channel | how anything is read or shown |
 //! | [`profile`] | many instants: what they add up to | the target, what is good or bad, the output |
-//! | [`detect`] | what is wrong in a snapshot | I/O, the clock |
+//! | [`detect`] | what is wrong in a snapshot or a watch, how two watches differ | I/O, the clock |
 //! | [`render`] | a snapshot and its findings as bytes, one file a format | the target, the terminal |
 //! | [`cli`] | people: options, exit codes, files, terminal | how anything is read |
 //!
@@ -38,7 +38,7 @@
 //!
 //! - A rule: a type in `src/detect/` and a line in [`detect::RULES`].
 //! - A format: a file in `src/render/`, a variant of [`render::Format`], and a golden file; of a watch over time in
-//!   `src/render/report/`, and a variant of [`render::report::Format`]. Markup, style and script of the HTML page are files of
+//!   `src/render/report/`, and a variant of [`render::report::Format`]; of how two differ in `src/render/difference/`. Markup, style and script of the HTML page are files of
 //!   their own in `src/render/report/html/`.
 //! - An option: a field in `src/cli/args.rs` or `src/cli/args/`; help, manual, completions, variables and the keys of
 //!   `asyncprof.toml` follow from it.

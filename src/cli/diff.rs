@@ -6,8 +6,8 @@ use super::output::{self, Destination};
 use super::product::Watched;
 use super::{Exit, Failure, replay};
 use crate::detect::difference::{Difference, Watch};
+use crate::render;
 use crate::render::difference::{self, Comparison, Format};
-use crate::render::{self};
 
 pub(super) fn run(args: &DiffArgs, color: Color) -> Result<Exit, Failure> {
     let destination = Destination::check(&args.output, args.force)?;

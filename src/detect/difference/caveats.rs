@@ -82,8 +82,9 @@ pub(super) fn find(base: &Watch<'_>, head: &Watch<'_>) -> Vec<Caveat> {
         }
         let starved = watch.analysis.stalls().totals().get(&Cause::CpuStarved).map_or(0, |total| total.count);
         if starved > 0 {
+            let times = if starved == 1 { "once".to_owned() } else { format!("{starved} times") };
             let message =
-                format!("{which} had to wait for a processor ({starved} stalls): the machine was busy with else.");
+                format!("{which} stalled {times} for want of a processor: the machine was busy with other things.");
             say("cpu-starved", message);
         }
         let (kept, all) = (watch.analysis.stalls().worst_first().len() as u64, watch.analysis.stalls().total().count);

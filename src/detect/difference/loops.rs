@@ -160,8 +160,9 @@ pub(super) fn findings(base: &Watch<'_>, head: &Watch<'_>) -> Vec<FindingChange>
 }
 
 fn findings_of<'a>(watch: &Watch<'a>) -> Places<'a, &'static str, Seen<'a>> {
-    /// About the look itself, not the program.
-    const OF_THE_LOOK: [&str; 2] = ["incomplete-reading", "untested-interpreter"];
+    /// About the look itself, or about that moment alone: what blocks then is told by the stalls.
+    const OF_THE_LOOK: [&str; 4] =
+        ["incomplete-reading", "untested-interpreter", "blocking-call", "ready-queue-backlog"];
     let mut places = Places::new();
     for found in watch.analysis.findings() {
         let finding = &found.finding.finding;

@@ -27,7 +27,8 @@ pub(super) fn write(comparison: &Comparison<'_>, options: &Options, out: &mut dy
             let more: Vec<String> = line.more.iter().filter(|more| !more.is_empty()).map(|more| plain(more)).collect();
             let more = if more.is_empty() { String::new() } else { format!("<br>{}", more.join("<br>")) };
             let change = plain(&line.change);
-            writeln!(out, "| {} | {} | {change}{more} | {place} |", line.what, line.confidence.as_str())?;
+            let sure = if line.confidence.is_change() { line.confidence.as_str() } else { "may be chance" };
+            writeln!(out, "| {} | {} | {change}{more} | {place} |", line.what, sure)?;
         }
         match section.lines.len().saturating_sub(shown) {
             0 => {}

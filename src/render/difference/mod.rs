@@ -58,6 +58,8 @@ struct Line {
     what: &'static str,
     /// It is worse than before.
     worse: bool,
+    /// It is told even if it may be chance.
+    always: bool,
     confidence: Confidence,
     /// The place, ready for printing as text.
     place: Option<String>,
@@ -96,9 +98,10 @@ fn sections(difference: &Difference) -> Vec<Section> {
             (Presence::Both, false) => direction(&decisive, "slower", "faster"),
             (presence, _) => presence.as_str(),
         };
-        let of_time = format!("{} of the time", in_numbers(&change.run, words::percent));
+        let of_time = in_numbers_of(&change.run, words::percent, " of the time");
         let worse = decisive.difference() > 0.0;
-        let line = Line { what, worse, confidence: decisive.confidence, place: frame, change: of_time, more };
+        let line =
+            Line { what, worse, always: false, confidence: decisive.confidence, place: frame, change: of_time, more };
         (change.confidence(), line)
     });
     let runs = section("What loops run, by function", &difference.runs, |change| {
@@ -109,9 +112,10 @@ fn sections(difference: &Difference) -> Vec<Section> {
         let line = Line {
             what,
             worse: change.run.difference() > 0.0,
+            always: false,
             confidence: change.run.confidence,
             place: change.site.frame().map(words::frame),
-            change: format!("{} of the time", in_numbers(&change.run, words::percent)),
+            change: in_numbers_of(&change.run, words::percent, " of the time"),
             more: Vec::new(),
         };
         (change.run.confidence, line)
@@ -129,13 +133,14 @@ fn sections(difference: &Difference) -> Vec<Section> {
         }
         let longest = [longest.0, longest.1].map(|ns| if ns == 0 { "none seen".into() } else { words::duration(ns) });
         more.push(format!("longest seen: {} -> {}", longest[0], longest[1]));
-        let waiting = in_numbers(&change.waiting, number);
+        let tasks = format!(" tasks wait for {}", wait_kind(change.kind));
         let line = Line {
             what,
             worse: decisive.difference() > 0.0,
+            always: false,
             confidence: decisive.confidence,
             place: change.site.frame().map(words::frame),
-            change: format!("{waiting} tasks wait for {}", wait_kind(change.kind)),
+            change: in_numbers_of(&change.waiting, number, &tasks),
             more,
         };
         (change.confidence(), line)
@@ -146,6 +151,7 @@ fn sections(difference: &Difference) -> Vec<Section> {
         let line = Line {
             what: change.presence.as_str(),
             worse: change.presence == Presence::New,
+            always: false,
             confidence,
             place: change.site.frame().map(words::frame),
             change: format!("{}: {} -> {} tasks", change.rule, change.tasks.0, change.tasks.1),
@@ -160,7 +166,7 @@ fn section<C>(title: &'static str, changes: &[C], line: impl Fn(&C) -> (Confiden
     let mut section = Section { title, lines: Vec::new(), within_noise: 0, unknown: 0 };
     for change in changes {
         match line(change) {
-            (confidence, line) if confidence.is_change() => section.lines.push(line),
+            (confidence, line) if confidence.is_change() || line.always => section.lines.push(line),
             (Confidence::Unknown, _) => section.unknown += 1,
             _ => section.within_noise += 1,
         }
@@ -193,9 +199,14 @@ fn stall_line(stall: &StallChange) -> Line {
     Line {
         what,
         worse: worse.difference() > 0.0,
+        // Whoever changed the program wants to know of each new place that blocks.
+        always: stall.presence != Presence::Both && stall.is_of_the_program(),
         confidence: stall.confidence(),
         place: stall.site.frame().map(words::frame),
-        change: format!("{before} -> {after} stalls ({} a minute), {longest}", in_numbers(&stall.per_minute, number)),
+        change: format!(
+            "{before} -> {after} stalls ({}), {longest}",
+            in_numbers_of(&stall.per_minute, number, " a minute")
+        ),
         more,
     }
 }
@@ -208,10 +219,15 @@ fn wait_kind(kind: Option<WaitKind>) -> &'static str {
     kind.map_or("something not known", super::label::wait)
 }
 
-/// `4.1 % -> 8.3 %, 2.02 times (1.8 to 2.3)`.
+/// `4.1 % -> 8.3 %, 2.02 times (1.80 to 2.30)`.
 fn in_numbers(measure: &Measure, show: fn(f64) -> String) -> String {
+    in_numbers_of(measure, show, "")
+}
+
+/// The same, with words after the values.
+fn in_numbers_of(measure: &Measure, show: fn(f64) -> String, of_what: &str) -> String {
     let value = |value: Option<f64>| value.map_or_else(|| "?".into(), show);
-    let mut shown = format!("{} -> {}", value(measure.base), value(measure.head));
+    let mut shown = format!("{} -> {}{of_what}", value(measure.base), value(measure.head));
     if let Some(ratio) = measure.ratio.filter(|ratio| ratio.estimate.is_finite() && ratio.estimate > 0.0) {
         shown.push_str(&format!(", {} times", times(ratio.estimate)));
         if ratio.high.is_finite() {

@@ -83,7 +83,11 @@ impl Page<'_> {
 
     fn line(&mut self, line: &Line) -> io::Result<()> {
         let what = if line.worse { self.paint.trouble(line.what) } else { self.paint.name(line.what) };
-        let sure = if line.confidence == Confidence::Certain { "" } else { ", likely" };
+        let sure = match line.confidence {
+            Confidence::Certain => "",
+            Confidence::Likely => ", likely",
+            Confidence::Noise | Confidence::Unknown => ", may be chance",
+        };
         writeln!(self.out, "  {what}{sure}: {}", line.change)?;
         match &line.place {
             Some(place) => writeln!(self.out, "{:INDENT$}at {}", "", self.paint.name(place))?,
