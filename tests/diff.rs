@@ -88,7 +88,7 @@ impl Program {
         let task = tables.add_task(&TaskInfo { key: 1, name: Some("Task-1".into()), coroutine: Some(handler.clone()) });
         let runs = tables.add_frames([&handler, &self.frame("render", 20)]);
         let blocks = tables.add_frames([&handler, &self.frame(self.culprit, 40)]);
-        let every_ms = if self.stalls > 0 { self.seconds * 1_000 / self.stalls } else { u64::MAX };
+        let every_ms = (self.seconds * 1_000).checked_div(self.stalls).unwrap_or(u64::MAX);
         let sample = |at_ms: u64| {
             let since_stall = at_ms % every_ms;
             let blocked = self.stalls > 0 && (500..650).contains(&since_stall);

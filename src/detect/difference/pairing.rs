@@ -51,8 +51,10 @@ impl<'f, K: Ord + Copy, T: Default> Places<'f, K, T> {
 
 /// Brings the places of two watches together.
 pub(super) fn pair<K: Ord + Copy, T>(base: Places<'_, K, T>, head: Places<'_, K, T>) -> Vec<Paired<K, T>> {
+    /// A function and the name of its file.
+    type Name = Option<(String, String)>;
     type Sides<'f, T> = [Vec<Place<'f, T>>; 2];
-    let mut groups: BTreeMap<(K, Option<(String, String)>), Sides<'_, T>> = BTreeMap::new();
+    let mut groups: BTreeMap<(K, Name), Sides<'_, T>> = BTreeMap::new();
     for (side, places) in [base, head].into_iter().enumerate() {
         for ((kind, code), place) in places.places {
             let code = code.map(|(function, file)| (function.to_owned(), name_of(file).to_owned()));

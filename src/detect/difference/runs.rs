@@ -89,7 +89,7 @@ impl Tasks {
     /// Independent tasks: those that come in bursts, as what was run of them shows, are worth fewer.
     fn task_events(&self) -> Option<f64> {
         let worth_of_one = self.run_events()? / self.run_samples as f64;
-        (self.run_samples > 0).then(|| self.seen as f64 * worth_of_one)
+        (self.run_samples > 0).then_some(self.seen as f64 * worth_of_one)
     }
 
     /// For one task each: only where most came to their end under our eyes, and lived long enough that looks did not miss
