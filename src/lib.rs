@@ -17,7 +17,7 @@
 //! | [`snapshot`] | one instant as owned, inert data; the session that takes it | files, terminals |
 //! | [`sampler`] | when to look, again and again: deadlines, the CPU budget, the channel | how anything is read or shown |
 //! | [`profile`] | many instants: what they add up to | the target, what is good or bad, the output |
-//! | [`detect`] | what is wrong in a snapshot or a watch, and whether runs are good enough | I/O, the clock |
+//! | [`detect`] | what is wrong in a snapshot or a watch, how two watches differ, whether runs are good enough | I/O, the clock |
 //! | [`render`] | a snapshot, a watch or a judgement as bytes, one file a format | the target, the terminal |
 //! | [`cli`] | people: options, exit codes, files, terminal | how anything is read |
 //!
@@ -38,7 +38,8 @@
 //!
 //! - A rule: a type in `src/detect/` and a line in [`detect::RULES`].
 //! - A format: a file in `src/render/`, a variant of [`render::Format`], and a golden file; of a watch over time in
-//!   `src/render/report/`, and a variant of [`render::report::Format`]; of a check in `src/render/check/`. Markup, style and script of the HTML page are files of
+//!   `src/render/report/`, and a variant of [`render::report::Format`]; of a check in `src/render/check/`, of how
+//!   two watches differ in `src/render/difference/`. Markup, style and script of the HTML page are files of
 //!   their own in `src/render/report/html/`.
 //! - A format for other tools: a file in `src/render/export/`, a variant of `ExportFormat` in `src/cli/args/watch.rs` and its
 //!   ending in `src/cli/product.rs`; a check of it in `tests/export/`.

@@ -62,6 +62,8 @@ fn a_command_line_without_sense_is_a_usage_error() {
         &["record", "1", "--", "true"],
         &["report"],
         &["report", "x.aprof", "-f", "svg"],
+        &["diff", "x.aprof"],
+        &["diff", "x.aprof", "y.aprof", "-f", "html"],
         &["flamegraph", "x.aprof", "--pid", "1"],
         &["flamegraph", "x.aprof", "--by", "magic"],
     ] {
@@ -145,8 +147,8 @@ fn completions_know_every_command() {
     }
 }
 
-const COMMANDS: [&str; 10] =
-    ["attach", "record", "report", "flamegraph", "export", "dump", "doctor", "demo", "man", "completions"];
+const COMMANDS: [&str; 11] =
+    ["attach", "record", "report", "flamegraph", "export", "diff", "dump", "doctor", "demo", "man", "completions"];
 
 #[test]
 fn the_manual_has_every_command_and_its_options() {

@@ -2,6 +2,7 @@
 //! It must not know what the commands do.
 
 mod check;
+mod diff;
 mod watch;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use check::{BudgetArgs, CheckArgs, CheckFormat, CheckOutputArgs};
+pub(super) use diff::{DiffArgs, DiffFormat};
 pub(super) use watch::{
     AttachArgs, ByName, DemoArgs, ExportArgs, ExportFormat, FlameArgs, FlamegraphArgs, RecordArgs, ReportArgs,
     ReportFormat, WatchArgs,
@@ -40,6 +42,7 @@ Examples:
   asyncprof report app.aprof                   the stalls in it, worst first, and how the loops and tasks fared
   asyncprof flamegraph app.aprof -o app.svg    what the loop executes
   asyncprof check --max-stall 100ms -- python app.py    for CI: fails, with file and line, when the loop is blocked
+  asyncprof diff before.aprof after.aprof      what got slower, what waits longer, which stalls are new
   asyncprof dump 4211                          one instant: what is every task doing, and what is wrong
   asyncprof dump --name app.py -f tree         who waits for whom, in the process found by its command line
   asyncprof doctor 4211                        why can it not be read, and what would help
@@ -82,6 +85,12 @@ pub(super) enum Command {
     /// program as it was before, run in turns with it.
     #[command(after_long_help = check::CHECK_HELP)]
     Check(Box<CheckArgs>),
+    /// How one recording differs from another: what got slower, waits longer, stalls anew, and how sure that is.
+    ///
+    /// Places are matched by function and file, wherever their lines have moved. It informs, so it exits with 0 whatever it
+    /// finds.
+    #[command(after_help = DIFF_HELP)]
+    Diff(DiffArgs),
     /// One instant: tasks and their stacks, who waits for whom, loops, threads, and what is wrong.
     #[command(after_help = DUMP_HELP)]
     Dump(DumpArgs),
@@ -149,6 +158,15 @@ Examples:
   asyncprof export app.aprof -o app.firefox.json          to open in the Firefox Profiler
   asyncprof export app.aprof -o app.pb.gz && go tool pprof -top app.pb.gz
   asyncprof export app.aprof -f jsonl | jq 'select(.type == \"stall\")'";
+
+const DIFF_HELP: &str = "\
+Examples:
+  asyncprof diff before.aprof after.aprof
+  asyncprof diff before.aprof after.aprof -o diff.md
+  asyncprof diff before.aprof after.aprof -f json | jq '.stalls[] | select(.presence == \"new\") | .site'
+
+As a picture:
+  asyncprof flamegraph after.aprof --diff before.aprof -o diff.svg";
 
 const DUMP_HELP: &str = "\
 Examples:

@@ -9,6 +9,7 @@ mod check;
 mod child;
 mod config;
 mod demo;
+mod diff;
 mod doctor;
 mod dump;
 mod exit;
@@ -78,6 +79,7 @@ fn run(cli: &Cli) -> Exit {
         args::Command::Flamegraph(args) => flamegraph::run(args, cli.color),
         args::Command::Export(args) => export::run(args, cli.color),
         args::Command::Check(args) => check::run(args, cli.color),
+        args::Command::Diff(args) => diff::run(args, cli.color),
         args::Command::Demo(args) => demo::run(args, cli.color),
         args::Command::Dump(args) => dump::run(args, cli.color),
         args::Command::Doctor(args) => doctor::run(args),

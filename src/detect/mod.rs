@@ -1,7 +1,7 @@
 //! Layer 5: what is wrong in a snapshot. Pure functions from a snapshot to findings.
 //!
-//! Over time: [`stall`] judges the samples of event loops, [`analysis`] whole watches and recordings, and [`check`] says
-//! whether what they show is good enough.
+//! Over time: [`stall`] judges the samples of event loops, [`analysis`] whole watches and recordings, [`difference`] two of
+//! these, and [`check`] says whether what they show is good enough.
 //!
 //! No I/O, no clock, no terminal. A rule says only what one instant can show, and is silent where it cannot know.
 //! Messages carry names from the target as they are; whoever prints them makes control characters visible.
@@ -12,6 +12,7 @@ mod blocked;
 mod blocking;
 pub mod check;
 mod cycle;
+pub mod difference;
 mod exception;
 pub mod origin;
 mod orphan;

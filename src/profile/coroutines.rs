@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::slices::Slices;
 use crate::snapshot::model::Frame;
 
 /// All tasks of one coroutine.
@@ -28,6 +29,8 @@ pub struct CoroutineProfile {
     pub run_ns: u64,
     /// Samples in which a loop executed one.
     pub run_samples: u64,
+    /// How these samples are spread over the watch.
+    pub run_slices: Slices,
     /// Time in which they waited, nanoseconds.
     pub wait_ns: u64,
     /// Time in which they could run and waited for their turn, nanoseconds.
@@ -45,6 +48,12 @@ pub struct CoroutineProfile {
 }
 
 impl CoroutineProfile {
+    /// A sample showed one that ran, so long after the beginning of the watch.
+    pub(super) fn ran(&mut self, since_ns: u64) {
+        self.run_samples += 1;
+        self.run_slices.add(since_ns);
+    }
+
     /// Time that they were seen to live, nanoseconds.
     pub fn lifetime_ns(&self) -> u64 {
         self.run_ns + self.wait_ns + self.ready_ns + self.unknown_ns

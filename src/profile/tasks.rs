@@ -49,6 +49,8 @@ struct Gone {
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
     naming: Naming,
+    /// When the watch began.
+    started_ns: u64,
     pub(super) stacks: Stacks,
     pub(super) names: Names,
     chains: Chains,
@@ -71,8 +73,8 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    pub(super) fn new(naming: Naming) -> Self {
-        Self { naming, ..Self::default() }
+    pub(super) fn new(naming: Naming, started_ns: u64) -> Self {
+        Self { naming, started_ns, ..Self::default() }
     }
 
     pub(super) fn next_look_may_list_all(&mut self) {
@@ -91,11 +93,12 @@ impl Tasks {
     pub(super) fn ran(&mut self, task: TaskNo, at_ns: u64, tables: &Tables) -> Option<Stepping> {
         let info = tables.task(task)?;
         let key = info.key;
+        let since_ns = at_ns.saturating_sub(self.started_ns);
         let stepping = |live: &Live| Stepping { key, coroutine: live.coroutine, label: live.label };
         let gone = self.gone.iter().filter_map(|gone| gone.get(&key));
         if let Some(gone) = gone.clone().find(|gone| at_ns < gone.missed_ns && gone.live.is(info)) {
             let stepping = stepping(&gone.live);
-            self.coroutines.get(stepping.coroutine).run_samples += 1;
+            self.coroutines.get(stepping.coroutine).ran(since_ns);
             return Some(stepping);
         }
         if !self.live.get(key).is_some_and(|live| live.is(info)) {
@@ -106,7 +109,7 @@ impl Tasks {
         self.stay_ends(key, at_ns);
         let live = self.live.get_mut(key)?;
         live.last_run_ns = live.last_run_ns.max(at_ns);
-        self.coroutines.get(live.coroutine).run_samples += 1;
+        self.coroutines.get(live.coroutine).ran(since_ns);
         Some(stepping(live))
     }
 
@@ -221,7 +224,7 @@ impl Tasks {
         let coroutine = self.coroutines.add(&info.coroutine);
         let doing = match look.state {
             TaskState::Waiting | TaskState::Cancelling => {
-                Doing::Waiting(self.wait_key(coroutine, stack, look.wait.as_ref(), tables))
+                Doing::Waiting(self.wait_key(coroutine, stack, look.wait.as_ref(), at_ns, tables))
             }
             TaskState::Ready => Doing::Ready,
             TaskState::Running | TaskState::Done | TaskState::Unknown => Doing::Unknown,
@@ -246,6 +249,7 @@ impl Tasks {
         coroutine: CoroutineId,
         stack: Option<KeptStack>,
         wait: Option<&TaskWait>,
+        at_ns: u64,
         tables: &Tables,
     ) -> WaitKey {
         // How long a sleep is differs from call to call; its place does not.
@@ -257,8 +261,10 @@ impl Tasks {
             .filter_map(|&task| tables.task(task)?.name.as_deref())
             .map(|name| label(name, self.naming, &mut self.names))
             .collect();
+        let since_ns = at_ns.saturating_sub(self.started_ns);
         let total = self.waits.get(key);
         total.waits += 1;
+        total.slices.add(since_ns);
         holders.into_iter().for_each(|holder| total.held_by(holder));
         key
     }

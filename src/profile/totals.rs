@@ -54,7 +54,7 @@ impl Profile {
             loops: Vec::new(),
             loop_numbers: FxHashMap::default(),
             last: Vec::new(),
-            tasks: Tasks::new(naming),
+            tasks: Tasks::new(naming, header.started_ns),
             timeline: Timeline::new(header.started_ns),
             period_ns: period_ns(header.loop_rate_hz).unwrap_or(1_000_000),
         }

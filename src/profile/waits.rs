@@ -6,6 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::coroutines::{CoroutineId, Coroutines};
 use super::names::{NameId, Names};
+use super::slices::Slices;
 use super::stacks::{KeptStack, Stacks};
 use crate::snapshot::model::{Frame, WaitKind};
 
@@ -24,6 +25,8 @@ pub struct WaitProfile<'p> {
     pub wait_ns: u64,
     /// How many waits: one is a task that stays at one place.
     pub waits: u64,
+    /// How their beginnings are spread over the watch.
+    pub slices: Slices,
     /// The longest, nanoseconds: at least.
     pub longest_ns: u64,
     /// The task of the longest.
@@ -46,6 +49,7 @@ pub(super) struct WaitKey {
 pub(super) struct WaitTotal {
     pub(super) wait_ns: u64,
     pub(super) waits: u64,
+    pub(super) slices: Slices,
     pub(super) longest_ns: u64,
     pub(super) longest_task: Option<Arc<str>>,
     holders: Vec<(NameId, u64)>,
@@ -102,6 +106,7 @@ impl Waits {
                 detail: key.detail.map(|detail| &**names.text(detail)),
                 wait_ns: total.wait_ns,
                 waits: total.waits,
+                slices: total.slices.clone(),
                 longest_ns: total.longest_ns,
                 longest_task: total.longest_task.as_deref(),
                 holders,

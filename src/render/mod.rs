@@ -1,10 +1,11 @@
-//! Layer 6: a snapshot and its findings, or a watch over time, as bytes, one file a format.
+//! Layer 6: a snapshot and its findings, a watch over time, or how two of them differ, as bytes, one file a format.
 //!
 //! Nothing here knows the target, files or terminals: whoever calls brings the writer, its width and whether it shows
 //! colours.
 
 pub mod check;
 pub mod collapsed;
+pub mod difference;
 pub mod dot;
 pub mod escape;
 pub mod export;

@@ -161,12 +161,12 @@ fn starved_ns(open: &Open, total: u64) -> Option<u64> {
     };
     // The kernel was looked at for a part of the time: that part speaks for the whole.
     let in_total = |part: u64| (part as f64 * total as f64 / window as f64) as u64;
-    // The kernel counts a wait for a processor when it is over. What lasts longer shows as time in which the thread was
-    // ready to run and did not.
+    // The kernel counts a wait for a processor when it is over. One that lasts shows as time in which the thread was ready to
+    // run and hardly did.
     let is_ready = |share: &Share| matches!(share.state, State::Running { .. });
     let ready = open.all.shares().filter(is_ready).fold(0, |sum: u64, share| sum.saturating_add(share.ns));
-    let idle = open.clocks.run_ns().map_or(0, |ran| ready.saturating_sub(in_total(ran)));
-    Some(in_total(starved).max(idle))
+    let hardly = open.clocks.run_ns().map(in_total).filter(|ran| *ran < ready / 4);
+    Some(in_total(starved).max(hardly.map_or(0, |ran| ready - ran)))
 }
 
 /// Nanoseconds on a processor since the last look before the iteration, which may have been long before it.

@@ -1,4 +1,4 @@
-//! The words for durations, causes and places that reports for people share. It must not know any format.
+//! The words for durations, causes and places that reports and comparisons for people share. It must not know any format.
 
 use crate::detect::stall::{Cause, Stall};
 use crate::profile::Label;
@@ -73,7 +73,7 @@ pub(super) fn innermost(stack: &[Label<'_>]) -> Option<String> {
 }
 
 /// `12.3 %`.
-pub(super) fn percent(share: f64) -> String {
+pub(in crate::render) fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 

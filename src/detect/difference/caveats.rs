@@ -1,0 +1,96 @@
+//! What makes two watches hard to compare. It must not know what differs in them.
+
+use super::Watch;
+use crate::detect::stall::Cause;
+
+/// One reason not to trust a comparison.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caveat {
+    /// kebab-case.
+    pub kind: &'static str,
+    /// One sentence. Names in it are the recordings' own.
+    pub message: String,
+}
+
+/// Shorter watches say little, nanoseconds.
+const SHORT_NS: u64 = 5_000_000_000;
+
+/// All that there are, the gravest first.
+pub(super) fn find(base: &Watch<'_>, head: &Watch<'_>) -> Vec<Caveat> {
+    let mut caveats = Vec::new();
+    let mut say = |kind: &'static str, message: String| caveats.push(Caveat { kind, message });
+    let sides = [("the base", base), ("the head", head)];
+    for (which, watch) in sides {
+        if !watch.complete {
+            say("cut-off", format!("{which} breaks off: what came after is not in it."));
+        }
+        if watch.watched_ns() < SHORT_NS {
+            let seconds = watch.watched_ns() as f64 / 1e9;
+            say("short", format!("{which} was watched for {seconds:.1} s only, which says little."));
+        }
+    }
+    let (one, other) = (base.analysis.header(), head.analysis.header());
+    let mut differs = |kind, what: &str, one: String, other: String| {
+        if one != other {
+            say(kind, format!("{what} is not the same: {one} in the base, {other} in the head."));
+        }
+    };
+    let build = |free_threaded: bool| if free_threaded { " free-threaded" } else { "" };
+    let python = |header: &crate::snapshot::event::Header| format!("{}{}", header.python, build(header.free_threaded));
+    differs("python", "Python", python(one), python(other));
+    let mut facts: Vec<&str> = one.machine.iter().chain(&other.machine).map(|(name, _)| &**name).collect();
+    facts.sort_unstable();
+    facts.dedup();
+    for fact in facts {
+        let of = |machine: &[(String, String)]| {
+            let value = machine.iter().find(|(name, _)| name == fact).map(|(_, value)| value.clone());
+            value.unwrap_or_else(|| "unknown".into())
+        };
+        differs("machine", &format!("the machine ({fact})"), of(&one.machine), of(&other.machine));
+    }
+    let classes = |watch: &Watch<'_>| {
+        let loops = watch.analysis.profile().loops();
+        let mut classes: Vec<&str> = loops.iter().map(|event_loop| &*event_loop.info.class).collect();
+        classes.sort_unstable();
+        classes.dedup();
+        classes.join(", ")
+    };
+    differs("event-loop", "the kind of event loop", classes(base), classes(head));
+    let rates = |header: &crate::snapshot::event::Header| {
+        format!("{} and {} a second", header.loop_rate_hz, header.task_rate_hz)
+    };
+    differs("rates", "how often loops and tasks were to be looked at", rates(one), rates(other));
+    let threshold = |ns: u64| format!("{} ms", ns as f64 / 1e6);
+    if one.stall_threshold_ns != other.stall_threshold_ns {
+        let longer = threshold(one.stall_threshold_ns.max(other.stall_threshold_ns));
+        say("stall-threshold", format!("only stalls of {longer} or more are in both; --stall sets one threshold."));
+    }
+    if one.blocking != other.blocking {
+        say("blocking", "one of them stopped the process for each look, which makes it slower.".into());
+    }
+    for (which, watch) in sides {
+        if let Some(health) = watch.analysis.health().filter(|health| health.lowered_rate) {
+            let (loops, tasks) = (health.loop_rate_hz, health.task_rate_hz);
+            let message = format!(
+                "rates of {which} were lowered to stay within the CPU budget (at last {loops:.0} and {tasks:.1} a second): \
+                 stalls and waits that are short can be missed there."
+            );
+            say("lowered-rate", message);
+        }
+        if let Some(health) = watch.analysis.health().filter(|health| health.lost * 50 > health.loop_samples) {
+            say("lost", format!("{} samples of {which} were lost.", health.lost));
+        }
+        let starved = watch.analysis.stalls().totals().get(&Cause::CpuStarved).map_or(0, |total| total.count);
+        if starved > 0 {
+            let times = if starved == 1 { "once".to_owned() } else { format!("{starved} times") };
+            let message =
+                format!("{which} stalled {times} for want of a processor: the machine was busy with other things.");
+            say("cpu-starved", message);
+        }
+        let (kept, all) = (watch.analysis.stalls().worst_first().len() as u64, watch.analysis.stalls().total().count);
+        if kept < all {
+            say("stalls-left-out", format!("of {all} stalls of {which} only the longest {kept} are compared."));
+        }
+    }
+    caveats
+}

@@ -1,0 +1,134 @@
+//! Where tasks wait longer: by the place in the program and what is waited for there. It must not know what ran.
+
+use super::pairing::{Places, pair};
+use super::rates::{Counted, worth};
+use super::{Confidence, Measure, Presence, Site, Watch, risk_of_each};
+use crate::detect::origin;
+use crate::profile::WaitProfile;
+use crate::snapshot::model::WaitKind;
+
+/// Tasks that wait at one place on average; fewer do not matter.
+const FLOOR: f64 = 0.02;
+
+/// Waits at one place for one kind of thing, in both watches.
+#[derive(Clone, Debug)]
+pub struct WaitChange {
+    /// The innermost frame of the program's own code; no frame where it is not known.
+    pub site: Site,
+    /// Where it was seen.
+    pub presence: Presence,
+    /// What is waited for; `None` where it is not known.
+    pub kind: Option<WaitKind>,
+    /// How many tasks wait there, on average over the time.
+    pub waiting: Measure,
+    /// Nanoseconds of one wait, on average; unknown where waits are too short to be seen one by one, or do not end.
+    pub length: Measure,
+    /// The longest wait, nanoseconds: at least.
+    pub longest_ns: (u64, u64),
+}
+
+impl WaitChange {
+    /// Whether there is more or less waiting there: each wait, or where that is not known, all together.
+    pub fn confidence(&self) -> Confidence {
+        self.decisive().confidence
+    }
+
+    /// The measure that says whether it waits longer.
+    pub fn decisive(&self) -> &Measure {
+        if self.length.confidence == Confidence::Unknown { &self.waiting } else { &self.length }
+    }
+}
+
+/// Waits at one place, in one watch.
+#[derive(Debug, Default)]
+struct Waited {
+    wait_ns: u64,
+    waits: u64,
+    longest_ns: u64,
+    by_slice: Vec<f64>,
+}
+
+impl Waited {
+    fn add(&mut self, wait: &WaitProfile<'_>, lasted_ns: u64) {
+        self.wait_ns += wait.wait_ns;
+        self.waits += wait.waits;
+        self.longest_ns = self.longest_ns.max(wait.longest_ns);
+        let slices = wait.slices.counts(lasted_ns);
+        self.by_slice.resize(self.by_slice.len().max(slices.len()), 0.0);
+        self.by_slice.iter_mut().zip(slices).for_each(|(sum, count)| *sum += count as f64);
+    }
+
+    /// The length of one wait says something: most ended, and looks did not miss them.
+    fn have_lengths(&self, watch: &Watch<'_>) -> bool {
+        let mean_ns = self.wait_ns as f64 / self.waits.max(1) as f64;
+        self.waits > 0 && mean_ns >= 2.0 * watch.look_period_ns() && self.longest_ns < watch.analysis.duration_ns() / 2
+    }
+
+    fn level(&self, watch: &Watch<'_>) -> f64 {
+        self.wait_ns as f64 / watch.analysis.duration_ns().max(1) as f64
+    }
+}
+
+/// Waits by place and kind.
+pub(super) fn compare(base: &Watch<'_>, head: &Watch<'_>) -> Vec<WaitChange> {
+    let (before, after) = (base.analysis.profile().waits(), head.analysis.profile().waits());
+    let pairs = pair(places(base, &before), places(head, &after));
+    let level = |waited: &Option<Waited>, watch: &Watch<'_>| waited.as_ref().map_or(0.0, |waited| waited.level(watch));
+    let matters = pairs.iter().filter(|pair| level(&pair.base, base).max(level(&pair.head, head)) >= FLOOR);
+    let risk = risk_of_each(2 * matters.count());
+    let mut changes: Vec<WaitChange> = pairs
+        .into_iter()
+        .map(|pair| {
+            let presence = Presence::of(pair.base.is_some(), pair.head.is_some());
+            let (before, after) = (pair.base.unwrap_or_default(), pair.head.unwrap_or_default());
+            let (waiting, length) =
+                (waiting(&before, base, &after, head, risk), length(&before, base, &after, head, risk));
+            let longest_ns = (before.longest_ns, after.longest_ns);
+            WaitChange { site: pair.site, presence, kind: pair.kind, waiting, length, longest_ns }
+        })
+        .collect();
+    changes.sort_by(|one, other| {
+        let rank = |change: &WaitChange| (change.confidence(), change.waiting.difference().abs());
+        rank(other).partial_cmp(&rank(one)).unwrap_or(std::cmp::Ordering::Equal)
+    });
+    changes
+}
+
+fn places<'p>(watch: &Watch<'_>, waits: &'p [WaitProfile<'p>]) -> Places<'p, Option<WaitKind>, Waited> {
+    let mut places: Places<'p, Option<WaitKind>, Waited> = Places::new();
+    for wait in waits {
+        let site = origin::culprit_of(wait.stack.iter().copied());
+        places.at(wait.kind, site, wait.wait_ns).add(wait, watch.analysis.duration_ns());
+    }
+    places
+}
+
+fn waiting(before: &Waited, base: &Watch<'_>, after: &Waited, head: &Watch<'_>, risk: f64) -> Measure {
+    let (was, is) = (before.level(base), after.level(head));
+    let side = |waited: &Waited, watch: &Watch<'_>| {
+        // Where nobody waited, looks saw nobody.
+        let events = if waited.waits == 0 { Some(0.0) } else { worth(waited.waits as f64, &waited.by_slice) };
+        events.map(|events| Counted::of_rate(waited.level(watch), events, watch.looks()))
+    };
+    match (side(before, base), side(after, head)) {
+        (Some(before), Some(after)) => Measure::of_rates((was, before), (is, after), FLOOR, risk),
+        _ => Measure::unjudged(Some(was), Some(is)),
+    }
+}
+
+fn length(before: &Waited, base: &Watch<'_>, after: &Waited, head: &Watch<'_>, risk: f64) -> Measure {
+    if !before.have_lengths(base) || !after.have_lengths(head) {
+        return Measure::UNKNOWN;
+    }
+    let side = |waited: &Waited| {
+        let mean_ns = waited.wait_ns as f64 / waited.waits as f64;
+        let events = worth(waited.waits as f64, &waited.by_slice)?;
+        Some((mean_ns, Counted::of_rate(mean_ns, events, 1.0)))
+    };
+    // A look cannot tell lengths that differ by less than the time between two looks.
+    let floor_ns = base.look_period_ns().max(head.look_period_ns());
+    match (side(before), side(after)) {
+        (Some(before), Some(after)) => Measure::of_rates(before, after, floor_ns, risk),
+        _ => Measure::UNKNOWN,
+    }
+}
