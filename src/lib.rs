@@ -38,9 +38,9 @@
 //!
 //! - A rule: a type in `src/detect/` and a line in [`detect::RULES`].
 //! - A format: a file in `src/render/`, a variant of [`render::Format`], and a golden file; of a watch over time in
-//!   `src/render/report/`, and a variant of [`render::report::Format`]; of a check in `src/render/check/`, of how
-//!   two watches differ in `src/render/difference/`. Markup, style and script of the HTML page are files of
-//!   their own in `src/render/report/html/`.
+//!   `src/render/report/`, and a variant of [`render::report::Format`]; of a check in `src/render/check/`; of how two watches differ
+//!   in `src/render/difference/`. Markup, style and script of the HTML page are files of their own in
+//!   `src/render/report/html/`.
 //! - A format for other tools: a file in `src/render/export/`, a variant of `ExportFormat` in `src/cli/args/watch.rs` and its
 //!   ending in `src/cli/product.rs`; a check of it in `tests/export/`.
 //! - Something that `asyncprof check` compares or limits: a variant of [`detect::check::Metric`], and where

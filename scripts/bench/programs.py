@@ -4,8 +4,11 @@ import contextlib
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -71,3 +74,34 @@ def cpu_seconds(pid):
     """What a process has used of the processors, to the nanosecond."""
     accounts = Path("/proc/%d/task" % pid).glob("*/schedstat")
     return sum(int(account.read_text().split()[0]) for account in accounts) / 1e9
+
+
+@contextlib.contextmanager
+def recording(asyncprof, pid, path, options=(), cores=None):
+    """asyncprof records the process while the block runs: its process id. The block begins when the watch has."""
+    command = [asyncprof, "record", str(pid), "-o", path, *options]
+    with tempfile.TemporaryFile() as errors:
+        preexec = on(cores) if cores else None
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, preexec_fn=preexec
+        )
+
+        def failed(what):
+            errors.seek(0)
+            return RuntimeError("asyncprof record %s (%s): %s" % (what, process.poll(), errors.read().decode()))
+
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            # The file has its header when the watch began.
+            while not (os.path.exists(path) and os.path.getsize(path)):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise failed("did not begin")
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.02)
+            yield process.pid
+            process.send_signal(signal.SIGINT)
+            if process.wait(START_SECONDS) != 0:
+                raise failed("failed")
+        finally:
+            process.kill()
+            process.wait()

@@ -28,11 +28,30 @@ pub(super) fn fingerprint(analysis: &Analysis, threshold_ns: u64, command: &[OsS
     Fingerprint(facts)
 }
 
-/// A command as a shell takes it.
+/// A command as a shell takes it, on one line.
 pub(super) fn join(command: &[impl AsRef<OsStr>]) -> String {
-    let words: Vec<String> = command.iter().map(|word| word.as_ref().to_string_lossy().into_owned()).collect();
-    // Only a zero byte cannot be quoted, and no argument has one.
-    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
+    let words: Vec<String> = command.iter().map(|word| quoted(&word.as_ref().to_string_lossy())).collect();
+    words.join(" ")
+}
+
+/// A word for a shell. One with line ends or other control characters gets the quotes in which bash, zsh and ksh know escapes:
+/// such characters are not shown as they are, and a command has to repeat what it did.
+fn quoted(word: &str) -> String {
+    if !word.contains(char::is_control) {
+        // Only a zero byte cannot be quoted, and that is a control character.
+        return shlex::try_quote(word).map_or_else(|_| word.to_owned(), Into::into);
+    }
+    let mut text = String::from("$'");
+    for character in word.chars() {
+        match character {
+            '\\' | '\'' => text.extend(['\\', character]),
+            '\n' => text.push_str("\\n"),
+            '\t' => text.push_str("\\t"),
+            control if control.is_control() => text.push_str(&format!("\\u{:04x}", u32::from(control))),
+            other => text.push(other),
+        }
+    }
+    text + "'"
 }
 
 /// The command line that we were started with.
@@ -46,4 +65,23 @@ pub(super) fn root() -> String {
     let Ok(folder) = std::env::current_dir() else { return String::new() };
     let root = config::root_of(&folder).display().to_string();
     if root.ends_with('/') { root } else { format!("{root}/") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_one_line_that_a_shell_reads_as_it_was() {
+        assert_eq!(join(&["python", "app.py"]), "python app.py");
+        assert_eq!(join(&["python", "-c", "print('a b')"]), "python -c \"print('a b')\"");
+        let script = "a = 'x'\nb = \"\\\\\"\t\u{1b}\n";
+        let line = join(&["printf", "%s", script]);
+        assert!(!line.contains(char::is_control), "{line}");
+        let Ok(shell) = std::process::Command::new("bash").args(["-c", &line]).output() else {
+            eprintln!("NOT TESTED: there is no bash");
+            return;
+        };
+        assert_eq!(String::from_utf8(shell.stdout).as_deref(), Ok(script));
+    }
 }

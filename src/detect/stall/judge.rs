@@ -259,7 +259,13 @@ impl Verdict<'_> {
             Cause::CpuStarved => {
                 let (starved, window) = (self.evidence.starved_ns?, self.open.clocks.window_ns());
                 let by = if self.is_throttled() { ", throttled for the CPU quota of its control group" } else { "" };
-                Some(format!("no processor for {} of {}{by}", in_ms(starved), in_ms(window)))
+                Some(match self.evidence.run_ns {
+                    // The kernel has not counted the wait that lasted.
+                    Some(ran) if starved < window / 2 => {
+                        format!("{} on a processor in {}{by}", in_ms(ran), in_ms(window))
+                    }
+                    _ => format!("no processor for {} of {}{by}", in_ms(starved), in_ms(window)),
+                })
             }
             Cause::Suspended => Some("stopped by job control, a debugger, or with the machine".to_owned()),
             Cause::Unknown => Some(match self.evidence.samples {

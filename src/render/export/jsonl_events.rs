@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::jsonl::SCHEMA;
 use crate::render::json::Key;
-use crate::render::report::json::FrameJson;
+use crate::render::report::json::{FrameJson, PythonJson};
 use crate::snapshot::event::{Doing, Gil, Header, Health, KernelLook, LoopSample, Phase, TaskChanges, TaskLook};
 use crate::snapshot::tables::{LoopNo, StackId, Tables, TaskNo};
 
@@ -28,24 +28,13 @@ pub(super) struct HeaderLine<'a> {
     blocking: bool,
 }
 
-#[derive(Serialize)]
-struct PythonJson<'a> {
-    version: &'a str,
-    free_threaded: bool,
-    executable: &'a str,
-}
-
 impl<'a> HeaderLine<'a> {
     pub(super) fn of(header: &'a Header) -> Self {
         Self {
             schema: SCHEMA,
             asyncprof: &header.asyncprof,
             pid: header.pid,
-            python: PythonJson {
-                version: &header.python,
-                free_threaded: header.free_threaded,
-                executable: &header.executable,
-            },
+            python: PythonJson::of(header),
             command: &header.command,
             machine: header.machine.iter().map(|(name, value)| (&**name, &**value)).collect(),
             started_at: &header.started_at,

@@ -11,7 +11,7 @@ use crate::detect::analysis::Found;
 use crate::detect::stall::Stall;
 use crate::profile::{CoroutineProfile, Label, Lag, LoopProfile, WaitProfile, Weighted};
 use crate::render::json::{Key, serializer};
-use crate::snapshot::event::Note;
+use crate::snapshot::event::{Header, Note};
 use crate::snapshot::model::Frame;
 
 /// The format's name and version; fields may be added under it, never changed.
@@ -59,11 +59,7 @@ impl<'a> ReportJson<'a> {
             schema: SCHEMA,
             asyncprof: &header.asyncprof,
             pid: header.pid,
-            python: PythonJson {
-                version: &header.python,
-                free_threaded: header.free_threaded,
-                executable: &header.executable,
-            },
+            python: PythonJson::of(header),
             command: &header.command,
             machine: header.machine.iter().map(|(name, value)| (&**name, &**value)).collect(),
             started_at: &header.started_at,
@@ -83,11 +79,18 @@ impl<'a> ReportJson<'a> {
     }
 }
 
+/// The Python of a watch.
 #[derive(Serialize)]
-struct PythonJson<'a> {
+pub(in crate::render) struct PythonJson<'a> {
     version: &'a str,
     free_threaded: bool,
     executable: &'a str,
+}
+
+impl<'a> PythonJson<'a> {
+    pub(in crate::render) fn of(header: &'a Header) -> Self {
+        Self { version: &header.python, free_threaded: header.free_threaded, executable: &header.executable }
+    }
 }
 
 #[derive(Serialize)]
