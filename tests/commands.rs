@@ -382,6 +382,38 @@ fn a_program_is_recorded_from_its_start_through_exec() {
     assert!(text(&report.stdout).contains(&format!("stalling.py:{}", line_to_change())), "{}", text(&report.stdout));
 }
 
+/// One loop after the other in one thread, each with nothing but a first step that blocks.
+const LOOPS_IN_A_ROW: &str = r#"
+import asyncio, time
+
+async def only_step():
+    time.sleep(0.3)
+
+for _ in range(4):
+    asyncio.run(only_step())
+"#;
+
+#[test]
+fn loops_that_end_with_their_only_step_have_each_its_own_stall() {
+    for python in Matrix::find().found {
+        let label = python.which.label();
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("row.py"), LOOPS_IN_A_ROW).unwrap();
+        let mut record = asyncprof(folder.path());
+        record.args(["record", "-o", "x.aprof", "--"]).arg(&python.path).arg("row.py");
+        assert_exit(&record.output().unwrap(), 0);
+        let report = run(folder.path(), &["report", "x.aprof", "-f", "json"]);
+        let report: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
+        let stalls = report["stalls"].as_array().unwrap();
+        assert_eq!(stalls.len(), 4, "{label}: {stalls:#?}");
+        for stall in stalls {
+            assert_eq!(stall["ongoing"], false, "{label}: {stall:#}");
+            assert_eq!(stall["site"]["function"], "only_step", "{label}: {stall:#}");
+            assert!(stall["duration_ms_at_most"].as_f64().unwrap() >= 300.0, "{label}: {stall:#}");
+        }
+    }
+}
+
 #[test]
 fn the_demo_shows_what_blocks_and_ends_what_it_started() {
     let Some(python) = python() else { return };

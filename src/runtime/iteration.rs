@@ -28,6 +28,8 @@ const UV_BEHIND_MS: u64 = 600_000;
 pub struct RunOnce {
     /// The code object.
     pub code: Addr,
+    /// Slot of `self`: the loop.
+    pub event_loop: Option<u32>,
     /// Slot of `end_time`: the loop's time when the selector returned, a float; unbound before.
     pub end_time: u32,
     /// Slot of `handle`: the callback that runs.
@@ -52,9 +54,16 @@ impl RunOnce {
         };
         let (Some(end_time), Some(handle)) = (slot("end_time"), slot("handle")) else { return Ok(None) };
         let position = slot("i");
-        let slots = end_time.max(handle).max(position.unwrap_or(0)) + 1;
-        Ok(Some(Self { code: frame.code, end_time, handle, position, slots }))
+        let event_loop = slot("self");
+        let slots = [end_time, handle].into_iter().chain(position).chain(event_loop).max().unwrap_or(0) + 1;
+        Ok(Some(Self { code: frame.code, event_loop, end_time, handle, position, slots }))
     }
+}
+
+/// Whether a frame is of what calls `_run_once` again and again.
+// CPython: Lib/asyncio/base_events.py, BaseEventLoop.run_forever, 3.8 to 3.15.
+pub fn is_run_forever(reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<bool, ReadError> {
+    Ok(reader.code(frame.code)?.function.rsplit('.').next() == Some("run_forever"))
 }
 
 /// libuv's loop behind a loop object written in C.

@@ -18,7 +18,7 @@ const SEEK_EVERY: u64 = SECOND / 20;
 const REATTACH_EVERY: u64 = SECOND / 4;
 /// What takes long is done less often: it must not take more than this part of the time.
 const SHARE: u64 = 50;
-/// But a try that took long may only have waited for a processor, and a program that starts must not be missed.
+/// But a loop, or a program, that starts must not be missed.
 const SEEK_AT_LATEST: u64 = SECOND / 4;
 const REATTACH_AT_LATEST: u64 = SECOND;
 /// The governor waits until it is known what a task snapshot costs, since the first one costs more than any other, but not
@@ -89,8 +89,9 @@ impl Chores {
         self.discover_at = self.discover_at.min(self.seek_at);
     }
 
-    pub(super) fn discovered(&mut self, began: u64, now: u64, has_loops: bool) {
-        let patience = (now - began) * SHARE;
+    /// It was looked for loops, which took so much CPU time: that it waited for a processor meanwhile says nothing.
+    pub(super) fn discovered(&mut self, began: u64, cost_ns: u64, has_loops: bool) {
+        let patience = cost_ns.saturating_mul(SHARE);
         self.seek_at = began + patience.clamp(SEEK_EVERY, SEEK_AT_LATEST);
         self.discover_at = if has_loops { began + patience.max(DISCOVER_EVERY) } else { self.seek_at };
     }
@@ -99,8 +100,9 @@ impl Chores {
         now >= self.reattach_at
     }
 
-    pub(super) fn reattached(&mut self, began: u64, now: u64) {
-        self.reattach_at = now + ((now - began) * SHARE).clamp(REATTACH_EVERY, REATTACH_AT_LATEST);
+    /// Python was looked for, which took so much CPU time.
+    pub(super) fn reattached(&mut self, now: u64, cost_ns: u64) {
+        self.reattach_at = now + cost_ns.saturating_mul(SHARE).clamp(REATTACH_EVERY, REATTACH_AT_LATEST);
     }
 
     /// What was spent until now is nothing the governor should judge.

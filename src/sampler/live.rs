@@ -194,8 +194,9 @@ impl LoopReader for Loops {
         })
     }
 
-    fn rediscover(&mut self, now_ns: u64) -> Result<(), LookError> {
-        Ok(self.access.look(|memory| self.watch.rediscover(memory, now_ns))??)
+    fn rediscover(&mut self, now_ns: u64) -> Result<bool, LookError> {
+        self.access.look(|memory| self.watch.rediscover(memory, now_ns))??;
+        Ok(self.watch.loops() > 0)
     }
 
     fn forget_numbers(&mut self) {

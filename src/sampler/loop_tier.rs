@@ -55,7 +55,7 @@ pub(super) struct LoopTier {
     state: TargetState,
     pub(super) totals: LoopTotals,
     samples: Vec<LoopSample>,
-    /// The last sample had a loop in it.
+    /// There are loops to sample.
     has_loops: bool,
     /// Since when looks fail.
     failing_since: Option<u64>,
@@ -100,10 +100,10 @@ impl LoopTier {
 
     /// Waits for the next thing to do, and does it.
     pub(super) fn step(&mut self) {
-        let sample_at = if self.reader.is_some() { self.schedule.next_ns() } else { u64::MAX };
+        let sample_at = if self.has_loops { self.schedule.next_ns() } else { u64::MAX };
         self.parts.clock.sleep_until(sample_at.min(self.chores.next_ns()));
         let now = self.parts.clock.now_ns();
-        let done = if self.schedule.is_due(now) { self.sample(now) } else { Ok(()) };
+        let done = if self.has_loops && self.schedule.is_due(now) { self.sample(now) } else { Ok(()) };
         let done = done.and_then(|()| if self.chores.are_due(now) { self.do_chores(now) } else { Ok(()) });
         if done == Err(Unheard) {
             self.parts.shared.end(End::Unheard, None);
@@ -171,7 +171,7 @@ impl LoopTier {
         match self.parts.target.loops() {
             Ok(mut reader) => {
                 // If that fails, it is tried again soon.
-                let _ = reader.rediscover(now);
+                self.has_loops = reader.rediscover(now).unwrap_or(false);
                 self.reader = Some(reader);
                 (self.lost_since, self.failing_since) = (None, None);
                 self.schedule.restart(now);
@@ -239,16 +239,26 @@ impl LoopTier {
     /// Which loops there are. As long as there is none, asyncio may not be loaded yet, and what was found of it when we
     /// attached may be too little: then that is tried again as well.
     fn discover(&mut self, now: u64) -> Result<(), Unheard> {
-        if self.chores.is_discovery_due(now) {
-            let found = self.reader.as_mut().map_or(Ok(()), |reader| reader.rediscover(now));
-            self.chores.discovered(now, self.parts.clock.now_ns(), self.has_loops);
-            if let Err(error) = found {
-                self.fail(&error, now);
+        if let Some(reader) = self.reader.as_mut().filter(|_| self.chores.is_discovery_due(now)) {
+            let before = self.parts.clock.thread_cpu_ns();
+            match reader.rediscover(now) {
+                Ok(has_loops) => {
+                    // Deadlines that passed while there was nothing to sample were not missed.
+                    if has_loops && !self.has_loops {
+                        self.schedule.restart(now);
+                    }
+                    self.has_loops = has_loops;
+                }
+                Err(error) => self.fail(&error, now),
             }
+            let cost = self.parts.clock.thread_cpu_ns().saturating_sub(before);
+            self.chores.discovered(now, cost, self.has_loops);
         }
         if !self.has_loops && self.reader.is_some() && self.chores.is_reattaching_due(now) {
+            let before = self.parts.clock.thread_cpu_ns();
             let attached = self.parts.target.attach();
-            self.chores.reattached(now, self.parts.clock.now_ns());
+            let cost = self.parts.clock.thread_cpu_ns().saturating_sub(before);
+            self.chores.reattached(self.parts.clock.now_ns(), cost);
             if let Ok(true) = attached {
                 self.parts.outbox.begin_anew()?;
                 self.open();

@@ -44,8 +44,8 @@ pub(super) trait LoopReader {
     /// Samples every loop once; adds to `out`.
     fn sample(&mut self, tables: &mut Tables, at_ns: u64, out: &mut Vec<LoopSample>) -> Result<Effort, LookError>;
 
-    /// Looks which loops there are.
-    fn rediscover(&mut self, now_ns: u64) -> Result<(), LookError>;
+    /// Looks which loops there are. Answers whether there is any.
+    fn rediscover(&mut self, now_ns: u64) -> Result<bool, LookError>;
 
     /// The tables began anew: numbers from before mean nothing any more.
     fn forget_numbers(&mut self);

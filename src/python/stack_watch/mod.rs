@@ -37,6 +37,10 @@ const SHOWN: u32 = 3;
 /// Attempts with as few pieces as possible. What moves even faster is met again only by those that read all that was met so far.
 const LEAN_ATTEMPTS: u32 = 8;
 
+/// After so many samples in which nothing moved, only the stack that stands still is read: what was met before it fell still
+/// costs more, sample by sample, than to meet it again.
+const STILL: u32 = 4;
+
 /// LIMIT: places of the current frame that are remembered.
 const C_FRAMES: usize = 32;
 
@@ -106,6 +110,8 @@ pub struct StackWatch {
     c_frames: Vec<Addr>,
     /// Where it was last.
     c_frame: Option<Addr>,
+    /// Samples in a row in which nothing moved.
+    still: u32,
 }
 
 impl StackWatch {
@@ -149,6 +155,7 @@ impl StackWatch {
             calls: 0,
             c_frames: Vec::new(),
             c_frame: None,
+            still: 0,
         })
     }
 
@@ -212,8 +219,10 @@ impl StackWatch {
         for number in 0..ATTEMPTS {
             self.is_wide = number >= LEAN_ATTEMPTS;
             match self.attempt(memory, layout)? {
-                // As long as nothing moves, nothing grows old.
-                Attempt::Whole { same: true } => return Ok(Sampled::Complete { same: true }),
+                Attempt::Whole { same: true } => {
+                    self.stand_still();
+                    return Ok(Sampled::Complete { same: true });
+                }
                 Attempt::Whole { same: false } => {
                     let (path, frames) = fingerprints(layout, &self.links);
                     let seen = if doubtful.0 == frames { doubtful.1 + 1 } else { 1 };
@@ -230,8 +239,19 @@ impl StackWatch {
             }
         }
         let sampled = sampled.unwrap_or_else(|| self.give_up());
+        self.still = 0;
         self.plan.stale |= self.remembered.tidy(self.frames.len(), self.current);
         Ok(sampled)
+    }
+
+    /// As long as nothing moves, nothing grows old; when that lasts, all is forgotten at once that is not in the stack.
+    fn stand_still(&mut self) {
+        self.still = self.still.saturating_add(1);
+        if self.still == STILL {
+            self.remembered.keep(&self.last);
+            self.c_frames.retain(|addr| Some(*addr) == self.c_frame);
+            self.plan.stale = true;
+        }
     }
 
     /// What held of all the attempts.

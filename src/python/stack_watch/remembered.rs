@@ -87,6 +87,12 @@ impl Remembered {
         self.frames.len() != before
     }
 
+    /// Forgets all frames but these.
+    pub(super) fn keep(&mut self, links: &[Link]) {
+        self.frames.retain(|addr, _| links.iter().any(|link| link.addr == *addr));
+        self.met.clear();
+    }
+
     /// What to read, each with its distance from the current frame. Frames that are not in the stack any more may be the next
     /// to be called; of those that were met on the way to this stack only the ones in it count, unless `all` are asked
     /// for and they are not too many.

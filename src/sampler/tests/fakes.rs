@@ -178,10 +178,11 @@ impl LoopReader for FakeReader {
         Ok(Effort::default())
     }
 
-    fn rediscover(&mut self, _now_ns: u64) -> Result<(), LookError> {
+    fn rediscover(&mut self, _now_ns: u64) -> Result<bool, LookError> {
         self.numbers.clear();
-        self.world.lock().unwrap().rediscovered += 1;
-        Ok(())
+        let mut world = self.world.lock().unwrap();
+        world.rediscovered += 1;
+        Ok(world.loops > 0)
     }
 
     fn forget_numbers(&mut self) {

@@ -15,7 +15,7 @@ use crate::python::layout::{Layout, RunningLoop};
 use crate::python::reader::{Reader, optional};
 use crate::python::stack_watch::{Sampled, StackWatch};
 use crate::runtime::event_loop::{find_ready_length, read_loop_class};
-use crate::runtime::iteration::{RunOnce, UvLoop};
+use crate::runtime::iteration::{RunOnce, UvLoop, is_run_forever};
 use crate::runtime::registry::AsyncioModules;
 use crate::snapshot::event::LoopSample;
 use crate::snapshot::tables::{LoopInfo, StackId, Tables};
@@ -48,6 +48,8 @@ struct Named {
     coroutines: u16,
     /// Position of the iteration's frame, innermost first.
     run_once: Option<usize>,
+    /// The whole stack was named, and no frame of it runs a loop.
+    without_loop: bool,
 }
 
 /// One loop and its thread.
@@ -307,7 +309,7 @@ impl WatchedLoop {
         complete: bool,
     ) -> Result<Named, ReadError> {
         let frames: Vec<RawFrame> = self.stack.frames().iter().rev().filter_map(|frame| frame.frame).collect();
-        let mut named = Named { caller: None, outer: 0, coroutines: 0, run_once: None };
+        let mut named = Named { caller: None, outer: 0, coroutines: 0, run_once: None, without_loop: complete };
         let mut outer = None;
         let mut run_once = None;
         for (position, frame) in frames.iter().enumerate() {
@@ -317,7 +319,9 @@ impl WatchedLoop {
             }
             let mut view = crate::target::View::new(memory);
             let mut reader = Reader::new(&mut view, layout, &mut self.naming.caches);
+            named.without_loop &= !is_run_forever(&mut reader, frame)?;
             if let Some(found) = RunOnce::find(&mut reader, frame)? {
+                named.without_loop = false;
                 (run_once, outer) = (Some((found, frame.locals)), Some(position + 1));
             } else if outer == Some(position) && stack.is_some_and(|stack| is_machinery(tables, stack)) {
                 outer = Some(position + 1);

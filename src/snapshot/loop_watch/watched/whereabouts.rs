@@ -7,7 +7,7 @@ use rustc_hash::FxHasher;
 
 use super::{Kind, Named, WatchedLoop};
 use crate::python::frame::untag;
-use crate::python::layout::Layout;
+use crate::python::layout::{Layout, RunningLoop};
 use crate::runtime::iteration::UvLoop;
 use crate::snapshot::event::{Gil, Phase};
 use crate::target::Addr;
@@ -32,10 +32,26 @@ impl WatchedLoop {
     }
 
     pub(super) fn whereabouts(&mut self, layout: &Layout, named: &Named, at_ns: u64, gil: Gil, in_task: bool) -> Where {
+        if self.is_not_running(layout, named) {
+            return Where { phase: Phase::NotRunning, away_since_ns: None, precision_ns: 0, callback: None };
+        }
         match self.kind {
             Kind::Uv(uv) => self.uv_whereabouts(uv, at_ns, gil, in_task),
             Kind::RunOnce => self.asyncio_whereabouts(layout, named, at_ns, gil),
         }
+    }
+
+    /// Whether the thread runs another loop, or none, by what it says itself (3.14+) or by its frames.
+    fn is_not_running(&self, layout: &Layout, named: &Named) -> bool {
+        if let RunningLoop::Field(at) = layout.thread.running_loop {
+            return self.stack.thread_word(at).is_some_and(|running| running != self.event_loop.raw());
+        }
+        // A loop that is not known to have such frames may have none.
+        let (Kind::RunOnce, Some(run_once)) = (&self.kind, self.run_once) else { return false };
+        let Some(position) = named.run_once else { return named.without_loop };
+        let frame = self.stack.frames().get(position);
+        let iterates = frame.zip(run_once.event_loop).and_then(|(frame, slot)| self.stack.slot(frame, slot));
+        iterates.and_then(|object| untag(layout, object)).is_some_and(|object| object != self.event_loop)
     }
 
     pub(super) fn asyncio_whereabouts(&mut self, layout: &Layout, named: &Named, at_ns: u64, gil: Gil) -> Where {
