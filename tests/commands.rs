@@ -348,6 +348,87 @@ fn a_recording_of_an_asyncprof_that_was_killed_can_be_read() {
     assert!(seen > 0, "what was seen before the end is there");
 }
 
+/// What a command makes of what it reads from stdin.
+fn run_on(folder: &Path, input: &[u8], arguments: &[&str]) -> Output {
+    let mut command = asyncprof(folder);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // Who does not read it to its end says why.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn a_recording_goes_through_a_pipe() {
+    let Some(python) = python() else { return };
+    let target = Stalling::start(&python);
+    let output = run(target.folder(), &["record", &target.pid(), "-d", "1s", "-o", "-"]);
+    assert_exit(&output, 0);
+    assert!(text(&output.stderr).contains(" into stdout"), "{}", text(&output.stderr));
+    fs::write(target.folder().join("x.aprof"), &output.stdout).unwrap();
+    assert_complete(target.folder(), "x.aprof");
+    for arguments in [
+        &["report", "-", "-f", "json"][..],
+        &["export", "-", "-f", "jsonl"],
+        &["export", "-", "-f", "collapsed"],
+        &["flamegraph", "-"],
+        &["check", "-", "-f", "json", "--max-orphans", "1"],
+        &["diff", "-", "x.aprof", "-f", "json"],
+    ] {
+        let piped = run_on(target.folder(), &output.stdout, arguments);
+        let named: Vec<&str> = arguments.iter().map(|&one| if one == "-" { "x.aprof" } else { one }).collect();
+        let read = run(target.folder(), &named);
+        assert_exit(&piped, read.status.code().unwrap());
+        assert!(!piped.stdout.is_empty() && piped.stdout.len().abs_diff(read.stdout.len()) < 100, "{arguments:?}");
+    }
+    let cut = run_on(target.folder(), &output.stdout[..output.stdout.len() - 5], &["report", "-"]);
+    assert_exit(&cut, 0);
+    assert!(text(&cut.stderr).contains("stdin has no end"), "{}", text(&cut.stderr));
+    let none = run_on(target.folder(), b"", &["report", "-"]);
+    assert_exit(&none, 6);
+    assert!(text(&none.stderr).starts_with("error: stdin: the recording is empty"), "{}", text(&none.stderr));
+    for arguments in [&["diff", "-", "-"][..], &["flamegraph", "-", "--diff", "-"]] {
+        let twice = run_on(target.folder(), &output.stdout, arguments);
+        assert_exit(&twice, 2);
+        assert!(text(&twice.stderr).contains("save one of them to a file"), "{}", text(&twice.stderr));
+    }
+}
+
+#[test]
+fn a_reader_of_the_recording_that_has_seen_enough_ends_it_well() {
+    let Some(python) = python() else { return };
+    let target = Stalling::start(&python);
+    let (mut child, mut stderr) = start_watching(target.folder(), &["record", &target.pid(), "-o", "-"]);
+    let mut some = [0; 100];
+    child.stdout.take().unwrap().read_exact(&mut some).unwrap();
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{rest}");
+    assert!(!rest.contains("error"), "{rest}");
+}
+
+#[test]
+fn a_recording_does_not_go_where_it_would_do_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let mixed = run(folder.path(), &["record", "-o", "-", "--", "touch", "started"]);
+    assert_exit(&mixed, 2);
+    assert!(text(&mixed.stderr).contains("would mix"), "{}", text(&mixed.stderr));
+    assert!(!folder.path().join("started").exists());
+    let on_terminal = |arguments: &str| {
+        let command = format!("'{}' {arguments}", env!("CARGO_BIN_EXE_asyncprof"));
+        let mut script = Command::new("script");
+        script.args(["-qec", &command, "/dev/null"]).current_dir(folder.path()).stdin(Stdio::null()).output()
+    };
+    let Ok(refused) = on_terminal("record 1 -o -") else {
+        return eprintln!("NOT TESTED: no script(1) to make a terminal with");
+    };
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(text(&refused.stdout).contains("ssh host"), "the next step: {refused:?}");
+    let refused = on_terminal("report -").unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(text(&refused.stdout).contains("asyncprof report -"), "the next step: {refused:?}");
+}
+
 #[test]
 fn a_program_is_recorded_from_its_start_through_exec() {
     let Some(python) = python() else { return };

@@ -190,13 +190,98 @@ fn pprof_has_the_task_as_a_label_and_the_line_of_each_call() {
 }
 
 #[test]
+fn threads_and_idle_time_are_in_the_stacks_where_they_are_asked_for() {
+    let Some(recording) = Recording::get() else { return };
+    let report = recording.report();
+    let event_loop = &report["loops"][0];
+    let thread = format!("{} ({})", event_loop["thread_name"].as_str().unwrap(), event_loop["thread"]);
+    let plain = recording.exported_text(&["-f", "collapsed"]);
+    let text = recording.exported_text(&["-f", "collapsed", "-t", "-i"]);
+    let (idle, busy): (Vec<_>, Vec<_>) = (formats::collapsed(&text).into_iter())
+        .map(|(stack, us)| (stack.join(";"), us))
+        .partition(|(stack, _)| *stack == format!("thread:{thread};<idle>"));
+    assert_eq!(idle.len(), 1, "{text}");
+    let share = |name: &str| event_loop[name].as_f64().unwrap() / 100.0;
+    let busy_us: u64 = busy.iter().map(|(_, us)| us).sum();
+    let known_us = busy_us as f64 / (share("busy_percent") - share("waiting_for_gil_percent"));
+    let idle_us = known_us * (1.0 - share("busy_percent"));
+    assert!((idle[0].1 as f64 / idle_us - 1.0).abs() < 0.01, "{idle:?} {idle_us} {event_loop}");
+    let busy: Vec<String> = busy.iter().map(|(stack, us)| format!("{stack} {us}")).collect();
+    let wanted: Vec<String> = plain.lines().map(|line| format!("thread:{thread};{line}")).collect();
+    assert_eq!(busy, wanted, "nothing else is otherwise");
+    assert!(plain.lines().all(|line| line.starts_with("task:") || line.starts_with("callback")), "{plain}");
+
+    let waits = recording.exported_text(&["-f", "collapsed", "--by", "await", "--threads"]);
+    assert!(waits.lines().all(|line| line.starts_with(&format!("thread:{thread};task:"))), "{waits}");
+
+    let speedscope: Value = serde_json::from_str(&recording.exported_text(&["-f", "speedscope", "-t", "-i"])).unwrap();
+    let totals = formats::check_speedscope(&speedscope);
+    let without = formats::check_speedscope(&recording.exported_json("speedscope"));
+    let idle_ns = totals["run"] - without["run"];
+    assert!((idle_ns / 1e3 - idle[0].1 as f64).abs() <= 1.0, "{idle_ns} {idle:?}");
+    assert_eq!((totals["wall"] - without["wall"], totals["await"]), (idle_ns, without["await"]));
+
+    let pprof = Pprof::unpacked(&recording.exported(&["-f", "pprof", "-t", "-i"]));
+    assert_eq!(pprof.check()["run"] as f64, totals["run"]);
+    for sample in &pprof.sample {
+        assert_eq!(pprof.text(sample.label[0].key), "thread");
+        assert_eq!(pprof.text(sample.label[0].text), thread);
+    }
+}
+
+#[test]
+fn an_option_without_meaning_for_a_format_is_refused_unless_it_is_a_setting() {
+    let Some(recording) = Recording::get() else { return };
+    let file = recording.file();
+    for format in ["perfetto", "firefox", "jsonl"] {
+        for option in [&["--by", "run"][..], &["--threads"], &["-i"]] {
+            let output = export(&file, &[&["-f", format], option].concat());
+            assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{format} {option:?}");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(said.contains("has no meaning") && said.contains("hint:"), "{said}");
+        }
+        let mut command = asyncprof();
+        command.envs([("ASYNCPROF_BY", "await"), ("ASYNCPROF_THREADS", "1"), ("ASYNCPROF_IDLE", "true")]);
+        let output = command.arg("export").arg(&file).args(["-f", format]).output().unwrap();
+        assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]), "{format}");
+        assert_eq!(output.stdout, recording.exported(&["-f", format]), "{format}");
+    }
+    let waits = export(&file, &["-f", "collapsed", "--by", "await", "--idle"]);
+    assert_eq!(waits.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&waits.stderr).contains("--by await"), "{waits:?}");
+    let nothing = asyncprof().args(["attach", "1", "--threads"]).output().unwrap();
+    assert_eq!(nothing.status.code(), Some(2), "a summary has no stacks: {nothing:?}");
+    let mut command = asyncprof();
+    command.envs([("ASYNCPROF_THREADS", "1"), ("ASYNCPROF_IDLE", "1")]);
+    let set = command.arg("export").arg(&file).args(["-f", "collapsed"]).output().unwrap();
+    assert_eq!(
+        set.stdout,
+        recording.exported(&["-f", "collapsed", "-t", "-i"]),
+        "variables count where they mean something"
+    );
+}
+
+#[test]
+fn a_difference_tells_threads_apart_by_name_for_their_numbers_differ() {
+    let Some(recording) = Recording::get() else { return };
+    let file = recording.file();
+    let drawn = asyncprof().arg("flamegraph").arg(&file).args(["-t", "-i", "--diff"]).arg(&file).output().unwrap();
+    assert!(drawn.status.success(), "{drawn:?}");
+    let shown = String::from_utf8(drawn.stdout).unwrap();
+    assert!(shown.contains("thread:MainThread (") && shown.contains("&lt;idle&gt; ("), "{shown}");
+    let number = format!("thread:MainThread ({})", recording.report()["loops"][0]["thread"]);
+    assert!(!shown.contains(&number), "{shown}");
+}
+
+#[test]
 fn names_that_mean_harm_are_made_visible_in_every_format() {
     let Some(recording) = Recording::get() else { return };
     let whole = ["</script><img src=x onerror=alert(1)>", "quotes \" ' ` and \\ and ", "Ünïcödé 名前 😀"];
     let visible = ["line\\nbreak\\r\\ttab", "\\u{1b}[31mred\\u{7} \\u{202e}backwards"];
     // Names of tasks, in formats that show them one by one.
     for format in ["speedscope", "perfetto", "collapsed"] {
-        let bytes = recording.exported_text(&["-f", format, "--full-task-names", "--by", "wall"]);
+        let by = if format == "perfetto" { &[][..] } else { &["--by", "wall"] };
+        let bytes = recording.exported_text(&[&["-f", format, "--full-task-names"], by].concat());
         assert!(!bytes.chars().any(|character| is_deceptive(character) && character != '\n'), "{format}");
         let text = match serde_json::from_str::<Value>(&bytes) {
             Ok(json) => strings(&json).join("\n"),

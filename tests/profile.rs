@@ -5,7 +5,7 @@ mod watches;
 
 use std::collections::BTreeMap;
 
-use asyncprof::profile::{By, Iteration, Label, Naming, Profile, Weighted};
+use asyncprof::profile::{By, Folding, Iteration, Label, Naming, Profile, Threads, Weighted};
 use asyncprof::snapshot::event::{Phase, Source};
 use asyncprof::snapshot::model::{TaskState, WaitKind};
 use asyncprof::snapshot::tables::{Tables, TaskNo};
@@ -14,12 +14,14 @@ use watches::{MS, Watch};
 
 fn names(weighted: &Weighted<'_>) -> String {
     let name = |label: &Label<'_>| match label {
+        Label::Thread(name) => format!("thread:{}", name.unwrap_or("?")),
         Label::Task(name) => format!("task:{}", name.unwrap_or("?")),
         Label::Callback => "callback".into(),
         Label::Frame(frame) => frame.function.to_string(),
         Label::Torn => "<torn>".into(),
         Label::Await(kind) => format!("await:{}", kind.as_str()),
         Label::Ready => "<ready>".into(),
+        Label::Idle => "<idle>".into(),
         Label::Unknown => "<unknown>".into(),
         Label::Other => "<other>".into(),
     };
@@ -62,6 +64,103 @@ fn a_loop_is_busy_for_the_samples_that_show_it_away() {
     assert_eq!(event_loop.busy_share(), Some(0.3));
     expect(&watch.profile, By::Run, &[("task:Task-*;main;parse", 30)]);
     assert_eq!(watch.profile.coroutines()[0].run_samples, 31);
+}
+
+#[test]
+fn the_time_in_the_selector_counts_where_it_is_asked_for() {
+    let mut watch = Watch::new(Folding { idle: true, ..Folding::default() });
+    let main = watch.task(0x10, "Task-1", "main");
+    for at in 0..=100 {
+        match at % 10 < 3 {
+            true => watch.runs(at * MS, Some(main), &["main"]),
+            false => watch.selects(at * MS),
+        }
+    }
+    expect(&watch.profile, By::Run, &[("task:Task-*;main", 30), ("<idle>", 70)]);
+    expect(&watch.profile, By::Wall, &[("task:Task-*;main", 30), ("<idle>", 70)]);
+    expect(&watch.profile, By::Await, &[]);
+    let runs: Vec<String> = watch.profile.runs().iter().map(names).collect();
+    assert_eq!(runs, ["main"], "to be idle is nothing that a loop runs");
+    let idle = &watch.profile.weights(By::Run)[0];
+    assert_eq!((names(idle), idle.count), ("<idle>".into(), 70), "as many as samples were in the selector");
+}
+
+/// The same in two loops, each with a task that runs for 10 ms; a third task never runs.
+fn two_loops(threads: Threads) -> Watch {
+    let mut watch = Watch::new(Folding { threads, idle: true, ..Folding::default() });
+    let (one, two) = (watch.task(0x10, "work-1", "work"), watch.task(0x20, "work-2", "work"));
+    let sleeper = watch.task(0x30, "sleeper", "rest");
+    watch.look(0, |look| [one, two].into_iter().for_each(|task| look.is(task, TaskState::Ready)));
+    for at in 0..=20 {
+        for (thread, name, task) in [(4211, "MainThread", one), (4219, "Thread-7 (serve)", two)] {
+            watch.thread = (thread, name.into());
+            match (1..=10).contains(&at) {
+                true => watch.runs(at * MS, Some(task), &["work"]),
+                false => watch.selects(at * MS),
+            }
+        }
+    }
+    watch.thread = (4211, "MainThread".into());
+    watch.runs(21 * MS, None, &["on_timer"]);
+    watch.selects(22 * MS);
+    watch.look(100 * MS, |look| {
+        for task in [one, two] {
+            look.waits(task, &["work"], WaitKind::Sleep, &[]);
+        }
+        look.waits(sleeper, &["rest"], WaitKind::Event, &[]);
+    });
+    watch.look(200 * MS, |look| [one, two, sleeper].into_iter().for_each(|task| look.ends(task)));
+    watch
+}
+
+#[test]
+fn threads_are_in_front_where_they_are_told_apart() {
+    let watch = two_loops(Threads::Each);
+    let runs = [
+        ("thread:MainThread (4211);task:work-*;work", 10),
+        ("thread:MainThread (4211);callback;on_timer", 1),
+        ("thread:MainThread (4211);<idle>", 11),
+        ("thread:Thread-7 (serve) (4219);task:work-*;work", 10),
+        ("thread:Thread-7 (serve) (4219);<idle>", 10),
+    ];
+    expect(&watch.profile, By::Run, &runs);
+    // A task waits in the thread that was seen to run it; of the one that never ran nobody knows.
+    let waits = [
+        ("thread:MainThread (4211);task:work-*;work;await:sleep", 100),
+        ("thread:Thread-7 (serve) (4219);task:work-*;work;await:sleep", 100),
+        ("thread:?;task:sleeper;rest;await:event", 50),
+    ];
+    expect(&watch.profile, By::Await, &waits);
+    let runs: Vec<String> = watch.profile.runs().iter().map(names).collect();
+    assert_eq!(runs, ["work", "on_timer"], "what runs does not depend on where");
+}
+
+#[test]
+fn threads_of_two_processes_can_be_told_apart_by_their_names() {
+    let watch = two_loops(Threads::Named);
+    let stacks = by_stack(&watch.profile, By::Run);
+    assert_eq!(stacks["thread:MainThread;task:work-*;work"], 10);
+    assert_eq!(stacks["thread:Thread-* (serve);task:work-*;work"], 10);
+    let merged = two_loops(Threads::Merged);
+    assert_eq!(by_stack(&merged.profile, By::Run)["task:work-*;work"], 20);
+    for by in [By::Run, By::Await, By::Wall] {
+        assert_eq!(total(&watch.profile, by), total(&merged.profile, by), "no time is lost or made up");
+    }
+}
+
+#[test]
+fn where_one_thread_has_all_loops_it_has_the_tasks_that_none_was_seen_to_run() {
+    let mut watch = Watch::new(Folding { threads: Threads::Each, ..Folding::default() });
+    let sleeper = watch.task(0x30, "sleeper", "rest");
+    watch.look(0, |look| look.waits(sleeper, &["rest"], WaitKind::Event, &[]));
+    watch.selects(MS);
+    watch.look(100 * MS, |look| look.waits(sleeper, &["rest"], WaitKind::Event, &[]));
+    watch.look(120 * MS, |_| {});
+    watch.runs(130 * MS, Some(sleeper), &["rest"]);
+    watch.look(200 * MS, |look| look.ends(sleeper));
+    let weights = watch.profile.weights(By::Await);
+    assert_eq!(weights.len(), 1, "what was counted before it ran and after is one: {weights:?}");
+    assert_eq!(names(&weights[0]), "thread:MainThread (4211);task:sleeper;rest;await:event");
 }
 
 #[test]
@@ -285,8 +384,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #[test]
-    fn no_time_is_lost_and_none_counted_twice_whoever_waits_for_whom(steps in steps()) {
-        let mut watch = Watch::new(Naming::Full);
+    fn no_time_is_lost_and_none_counted_twice_whoever_waits_for_whom(steps in steps(), apart: bool, idle: bool) {
+        let threads = if apart { Threads::Each } else { Threads::Merged };
+        let mut watch = Watch::new(Folding { naming: Naming::Full, threads, idle });
         let name = |task: usize| format!("task {}", char::from(b'a' + task as u8));
         let tasks: Vec<TaskNo> = (0..TASKS).map(|task| watch.task(16 + task as u64, &name(task), &name(task))).collect();
         let mut there = [false; TASKS];
@@ -324,11 +424,14 @@ proptest! {
         watch.profile.settle(steps.len() as u64 * 100 * MS);
         let profile = &watch.profile;
         let busy: u64 = profile.loops().iter().map(|event_loop| event_loop.busy_ns).sum();
-        prop_assert_eq!(total(profile, By::Run), busy);
+        let selecting: u64 = profile.loops().iter().map(|event_loop| event_loop.selecting_ns).sum();
+        let idle = if idle { selecting } else { 0 };
+        prop_assert_eq!(total(profile, By::Run), busy + idle);
         let coroutines = profile.coroutines();
         prop_assert_eq!(coroutines.iter().map(|coroutine| coroutine.run_ns).sum::<u64>(), busy);
         prop_assert_eq!(total(profile, By::Await), coroutines.iter().map(|coroutine| coroutine.wait_ns).sum::<u64>());
-        prop_assert_eq!(total(profile, By::Wall), coroutines.iter().map(|coroutine| coroutine.lifetime_ns()).sum::<u64>());
+        let lived: u64 = coroutines.iter().map(|coroutine| coroutine.lifetime_ns()).sum();
+        prop_assert_eq!(total(profile, By::Wall), lived + idle);
         prop_assert_eq!(profile.waits().iter().map(|wait| wait.wait_ns).sum::<u64>(), total(profile, By::Await));
         prop_assert_eq!(profile.runs().iter().map(|run| run.time_ns).sum::<u64>(), busy);
     }

@@ -3,6 +3,7 @@
 
 mod check;
 mod diff;
+mod flame;
 mod watch;
 
 use std::path::PathBuf;
@@ -12,9 +13,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use check::{BudgetArgs, CheckArgs, CheckFormat, CheckOutputArgs};
 pub(super) use diff::{DiffArgs, DiffFormat};
+pub(super) use flame::{ByName, FlameArgs};
 pub(super) use watch::{
-    AttachArgs, ByName, DemoArgs, ExportArgs, ExportFormat, FlameArgs, FlamegraphArgs, RecordArgs, ReportArgs,
-    ReportFormat, WatchArgs,
+    AttachArgs, DemoArgs, ExportArgs, ExportFormat, FlamegraphArgs, RecordArgs, ReportArgs, ReportFormat, WatchArgs,
 };
 
 use crate::render::Format;
@@ -132,6 +133,7 @@ Examples:
   asyncprof record 4211 -o app.aprof                Ctrl-C ends it
   asyncprof record 4211 -d 10m -o app.aprof
   asyncprof record -o app.aprof -- python app.py    from its first instruction; exits as the program does
+  asyncprof record 4211 -d 1m -o - | ssh host 'cat > app.aprof'    nothing is written here
   asyncprof report app.aprof";
 
 const REPORT_HELP: &str = "\
@@ -140,12 +142,14 @@ Examples:
   asyncprof report app.aprof --stall 50ms
   asyncprof report app.aprof -f json | jq '.stalls[] | {duration_ms, cause, site}'
   asyncprof report app.aprof -o report.md
-  asyncprof report app.aprof -o report.html         charts, flame graphs, source lines; opens in any browser";
+  asyncprof report app.aprof -o report.html         charts, flame graphs, source lines; opens in any browser
+  ssh host asyncprof record 4211 -d 1m -o - | asyncprof report -";
 
 const FLAMEGRAPH_HELP: &str = "\
 Examples:
   asyncprof flamegraph app.aprof -o run.svg
   asyncprof flamegraph app.aprof --by await -o waits.svg
+  asyncprof flamegraph app.aprof --threads --idle -o loops.svg    each loop's thread, and how idle it is
   asyncprof flamegraph after.aprof --diff before.aprof -o diff.svg
   asyncprof flamegraph 4211 -d 30s -o now.svg";
 

@@ -12,7 +12,8 @@ use super::product::{self, Product, Style, Watched};
 use super::recording::{Place, Recording};
 use super::signals::Signals;
 use super::watching::{self, Listeners, verdict};
-use super::{Exit, Failure, processes};
+use super::{Exit, Failure, meaning, processes};
+use crate::detect::analysis::Analysis;
 use crate::sampler::{self, Stop};
 
 pub(super) fn run(args: &AttachArgs, color: Color) -> Result<Exit, Failure> {
@@ -35,7 +36,7 @@ fn watch(pid: i32, args: &AttachArgs, color: Color, outputs: &Outputs, stop: &St
     let mut listeners = Listeners::new(&header, color);
     listeners.recording = outputs.recording.as_ref().map(|place| Recording::create(place, &header)).transpose()?;
     watching::announce(&header, None, false);
-    let mut analysis = product::analysis(header.clone(), args.flame);
+    let mut analysis = Analysis::with_folding(header.clone(), product::folding(args.flame));
     listeners.analysis = Some(&mut analysis);
     let outcome = listeners.follow(watch, &args.watch);
     let recording = listeners.recording;
@@ -74,6 +75,8 @@ impl Outputs {
         }
         product::check_terminal(args.format, &Destination::Stdout)?;
         outputs.files.push((Product::Report(args.format), Destination::Stdout));
+        let products: Vec<Product> = outputs.files.iter().map(|(product, _)| *product).collect();
+        meaning::check(args.flame, &products, "what is written here")?;
         Ok(outputs)
     }
 

@@ -9,12 +9,14 @@ mod surroundings;
 
 use std::path::Path;
 
-use super::args::{BudgetArgs, CheckArgs, Color, FlameArgs};
-use super::{Exit, Failure, note, replay};
+use super::args::{BudgetArgs, CheckArgs, Color};
+use super::replay::Replay;
+use super::{Exit, Failure, note};
 use crate::detect::check::{
     Before, Budgets, Circumstances, Fingerprint, Judgement, Metric, Problem, Rules, Run, SelfTest, Tolerance, Verdict,
     judge, threshold_to_look_with,
 };
+use crate::profile::Folding;
 use crate::render::check::Check;
 use baseline_file::BaselineFile;
 use outputs::Outputs;
@@ -110,11 +112,11 @@ fn budgets(args: &BudgetArgs) -> Budgets {
 
 /// A recording is a run of which nothing was measured around it.
 fn check_file(path: &Path, args: &CheckArgs, baseline: &BaselineFile, rules: &Rules) -> Result<Done, Failure> {
-    let recorded = replay::stall_threshold(path)?;
-    let threshold_ns = args.watch.stall.map_or(recorded, nanos);
+    let replay = Replay::open(path)?;
+    let threshold_ns = args.watch.stall.map_or(replay.header().stall_threshold_ns, nanos);
     let look_ns = threshold_to_look_with(rules.budgets.shortest_stall_ns(threshold_ns));
     let look = std::time::Duration::from_nanos(look_ns);
-    let watched = replay::read(path, Some(look), FlameArgs::default())?;
+    let watched = replay.with_stall(Some(look)).read(Folding::default())?;
     let problem = (!watched.whole)
         .then(|| Problem::Unseen("the recording breaks off or is damaged: what is not in it cannot be judged".into()));
     let run = Run::of(&watched.analysis, threshold_ns, Circumstances { problem, ..Circumstances::default() });

@@ -289,6 +289,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_set_is_not_what_was_said() {
+        let flame = attach_in(&[(OWN_FILE, "threads = true\nidle = true\nby = 'wall'\n")], "").unwrap().flame;
+        assert!(flame.threads && flame.idle && flame.by == args::ByName::Wall);
+        assert_eq!(flame.said, Default::default());
+    }
+
+    #[test]
     fn asyncprof_toml_goes_before_pyproject_key_by_key() {
         let shared = "[project]\nname = 'x'\n[tool.asyncprof]\nrate = 50\nstall = '20ms'\n";
         let args = attach_in(&[(OWN_FILE, "rate = 60"), (SHARED_FILE, shared)], "").unwrap();

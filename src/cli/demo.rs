@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use crossbeam_channel::bounded;
 
-use super::args::{ByName, Color, DemoArgs, FlameArgs, ReportFormat};
+use super::args::{ByName, Color, DemoArgs, ReportFormat};
 use super::output::Destination;
 use super::product::{self, Product, Style, Watched};
 use super::signals::Signals;
 use super::watching::{self, Listeners, verdict};
 use super::{Exit, Failure, note};
+use crate::detect::analysis::Analysis;
 use crate::sampler::{self, Stop};
 
 /// The program. Runs on every Python that is supported, without any package.
@@ -46,10 +47,9 @@ pub(super) fn run(args: &DemoArgs, color: Color) -> Result<Exit, Failure> {
 fn watch(pid: i32, args: &DemoArgs, stop: &Stop, color: Color, folder: &Folder) -> Result<Exit, Failure> {
     let mut how = args.watch.clone();
     how.duration.get_or_insert(DURATION);
-    let flame = FlameArgs::default();
     let watch = sampler::start(pid, &watching::options(&how, stop))?;
     let header = watch.header.clone();
-    let mut analysis = product::analysis(header.clone(), flame);
+    let mut analysis = Analysis::new(header.clone());
     let mut listeners = Listeners::new(&header, color);
     listeners.analysis = Some(&mut analysis);
     let exit = verdict(&listeners.follow(watch, &how), &header)?;

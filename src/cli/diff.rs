@@ -1,19 +1,21 @@
 //! `asyncprof diff`: how one recording differs from another. It must not know the format of the files, nor how they are
 //! compared.
 
-use super::args::{Color, DiffArgs, DiffFormat, FlameArgs};
+use super::args::{Color, DiffArgs, DiffFormat};
 use super::output::{self, Destination};
 use super::product::Watched;
 use super::{Exit, Failure, replay};
 use crate::detect::difference::{Difference, Watch};
+use crate::profile::Folding;
 use crate::render;
 use crate::render::difference::{self, Comparison, Format};
 
 pub(super) fn run(args: &DiffArgs, color: Color) -> Result<Exit, Failure> {
     let destination = Destination::check(&args.output, args.force)?;
     let format = args.format.or_else(|| of_ending(args)).unwrap_or(DiffFormat::Text);
-    let base = replay::read(&args.base, args.stall, FlameArgs::default())?;
-    let head = replay::read(&args.head, args.stall, FlameArgs::default())?;
+    replay::check_both(&args.base, &args.head)?;
+    let base = replay::read(&args.base, args.stall, Folding::default())?;
+    let head = replay::read(&args.head, args.stall, Folding::default())?;
     let (base, head) = (watch(&base), watch(&head));
     let difference = Difference::between(&base, &head);
     let (base_name, head_name) = (args.base.display().to_string(), args.head.display().to_string());

@@ -3,11 +3,13 @@
 use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
 
+use clap::ValueEnum as _;
+
 use super::args::{Color, ExportArgs, ExportFormat};
 use super::output::Destination;
 use super::product::{self, Export, Style, Watched};
 use super::replay::{self, Halt, Replay};
-use super::{Exit, Failure, note};
+use super::{Exit, Failure, meaning, note};
 use crate::render::export::{self, End, Timeline};
 
 pub(super) fn run(args: &ExportArgs, color: Color) -> Result<Exit, Failure> {
@@ -24,12 +26,17 @@ pub(super) fn run(args: &ExportArgs, color: Color) -> Result<Exit, Failure> {
     if format == ExportFormat::Pprof && matches!(destination, Destination::Stdout) && io::stdout().is_terminal() {
         return Err(Failure::new(Exit::Usage, "pprof's format is not for the terminal").hint("give -o a file.pb.gz"));
     }
+    let name = format.to_possible_value().map_or_else(String::new, |format| format.get_name().to_owned());
     match Export::of(format, args.flame.by) {
         Export::Totals(product) => {
-            let watched = replay::read(&args.file, None, args.flame)?;
+            meaning::check(args.flame, &[product], &name)?;
+            let watched = replay::read(&args.file, None, product::folding(args.flame))?;
             product::write(product, &watched, &destination, Style { color, limit: None })?;
         }
-        Export::Events(timeline) => write_events(args, timeline, &destination)?,
+        Export::Events(timeline) => {
+            meaning::check(args.flame, &[], &name)?;
+            write_events(args, timeline, &destination)?;
+        }
     }
     Ok(Exit::Fine)
 }
@@ -42,7 +49,7 @@ fn of_ending(path: &Path) -> Option<ExportFormat> {
 
 fn write_events(args: &ExportArgs, timeline: Timeline, destination: &Destination) -> Result<(), Failure> {
     // Before anything is written: a file that is no recording leaves nothing behind.
-    let replay = Replay::open(&args.file, None)?;
+    let replay = Replay::open(&args.file)?;
     let mut unreadable = None;
     let mut left_out = None;
     let written = destination.write(|out| match events(replay, args, timeline, out) {
@@ -73,7 +80,7 @@ fn events(
     out: &mut dyn Write,
 ) -> Result<Option<String>, Halt> {
     let mut exporter = export::begin(timeline, replay.header(), out).map_err(Halt::NotTaken)?;
-    let replayed = replay.run(args.flame, &mut |step| exporter.take(step))?;
+    let replayed = replay.run(product::folding(args.flame), &mut |step| exporter.take(step))?;
     let Watched { analysis, complete, .. } = &replayed.watched;
     let end = End { analysis, ongoing: &replayed.ongoing, complete: *complete };
     exporter.finish(&end).map_err(Halt::NotTaken)

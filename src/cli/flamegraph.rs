@@ -13,8 +13,9 @@ use super::output::Destination;
 use super::product::{self, Product, Style, Watched};
 use super::signals::Signals;
 use super::watching::{self, Listeners, verdict};
-use super::{Exit, Failure, processes, replay};
+use super::{Exit, Failure, meaning, processes, replay};
 use crate::detect::analysis::Analysis;
+use crate::profile::Folding;
 use crate::sampler::{self, Stop};
 
 /// How long a process is watched when nothing is said.
@@ -36,9 +37,13 @@ pub(super) fn run(args: &FlamegraphArgs, color: Color) -> Result<Exit, Failure> 
         }
         Some(product) => product,
     };
-    let base = args.diff.as_deref().map(|base| replay::read(base, None, args.flame)).transpose()?;
+    meaning::check(args.flame, &[product], "a flame graph")?;
+    if let (Some(base), Some(source)) = (&args.diff, &args.source) {
+        replay::check_both(base, source)?;
+    }
+    let base = args.diff.as_deref().map(|base| replay::read(base, None, folding(args))).transpose()?;
     let watched = match source(args)? {
-        Source::File(path) => replay::read(path, None, args.flame)?,
+        Source::File(path) => replay::read(path, None, folding(args))?,
         Source::Process(pid) => Watched::to_its_end(watch(pid, args, color)?),
     };
     match base {
@@ -46,6 +51,10 @@ pub(super) fn run(args: &FlamegraphArgs, color: Color) -> Result<Exit, Failure> 
         None => product::write(product, &watched, &destination, Style { color, limit: None })?,
     }
     Ok(Exit::Fine)
+}
+
+fn folding(args: &FlamegraphArgs) -> Folding {
+    if args.diff.is_some() { product::folding_to_compare(args.flame) } else { product::folding(args.flame) }
 }
 
 enum Source<'a> {
@@ -83,7 +92,7 @@ fn watch(pid: i32, args: &FlamegraphArgs, color: Color) -> Result<Analysis, Fail
         let watch = sampler::start(pid, &watching::options(&how, &stop))?;
         let header = watch.header.clone();
         watching::announce(&header, None, false);
-        let mut analysis = product::analysis(header.clone(), args.flame);
+        let mut analysis = Analysis::with_folding(header.clone(), folding(args));
         let outcome = Listeners::silent(&header, color, &mut analysis).follow(watch, &how);
         match verdict(&outcome, &header)? {
             Exit::Fine => Ok(analysis),

@@ -17,6 +17,7 @@ mod export;
 mod flamegraph;
 mod image;
 mod live;
+mod meaning;
 mod output;
 mod processes;
 mod product;

@@ -8,11 +8,10 @@ use super::args::{ByName, Color, ExportFormat, FlameArgs, ReportFormat};
 use super::output::{self, Destination};
 use super::{Exit, Failure, sources};
 use crate::detect::analysis::Analysis;
-use crate::profile::{By, Naming};
+use crate::profile::{By, Folding, Naming, Threads};
 use crate::render::export::Timeline;
 use crate::render::report::Report;
 use crate::render::{self, export, flamegraph, report};
-use crate::snapshot::event::Header;
 
 /// Something to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,10 +91,18 @@ pub(super) fn export_of_ending(path: &Path) -> Option<ExportFormat> {
     EXPORTS.iter().find(|(ending, _)| name.ends_with(ending)).map(|(_, format)| *format)
 }
 
-/// An analysis of a watch that begins, kept as its products need it.
-pub(super) fn analysis(header: Header, flame: FlameArgs) -> Analysis {
-    let naming = if flame.full_task_names { Naming::Full } else { Naming::Folded };
-    Analysis::with_naming(header, naming)
+/// How stacks are told apart for what is asked for.
+pub(super) fn folding(flame: FlameArgs) -> Folding {
+    Folding {
+        naming: if flame.full_task_names { Naming::Full } else { Naming::Folded },
+        threads: if flame.threads { Threads::Each } else { Threads::Merged },
+        idle: flame.idle,
+    }
+}
+
+/// The same where two watches are compared, which mostly are of two processes.
+pub(super) fn folding_to_compare(flame: FlameArgs) -> Folding {
+    Folding { threads: if flame.threads { Threads::Named } else { Threads::Merged }, ..folding(flame) }
 }
 
 /// A watch that is over.

@@ -34,6 +34,10 @@ pub(super) fn run(args: &RecordArgs, color: Color) -> Result<Exit, Failure> {
 
 fn place(args: &RecordArgs, what: &str) -> Result<Place, Failure> {
     match &args.output {
+        Some(path) if path == Path::new("-") && !args.command.is_empty() => {
+            Err(Failure::new(Exit::Usage, "on stdout the recording and what the program writes would mix")
+                .hint("give -o a file, or start the program yourself: asyncprof record PID -o -"))
+        }
         Some(path) => Place::check(path, args.force),
         None => Place::check(&Place::default_for(what), args.force),
     }
@@ -69,21 +73,26 @@ fn watch(pid: i32, args: &RecordArgs, place: &Place, stop: &Stop, ours: bool, co
     let header = watch.header.clone();
     let mut listeners = Listeners::new(&header, color);
     let recording = listeners.recording.insert(Recording::create(place, &header)?);
-    watching::announce(&header, Some(recording.path()), ours);
+    watching::announce(&header, Some(&recording.name()), ours);
     listeners.recording_is_all = !ours;
     // Our program uses this terminal too.
     listeners.quiet = ours;
     let outcome = listeners.follow(watch, &args.watch);
+    if listeners.recording.as_ref().is_some_and(Recording::is_unread) {
+        note("nobody reads stdout any more: the recording ends here");
+        return Ok(Exit::Fine);
+    }
     let verdict = verdict(&outcome, &header);
     if let Some(recording) = &listeners.recording {
         recording.verdict()?;
         let lowered = if outcome.health.lowered_rate { " (less often than asked for, see --cpu-budget)" } else { "" };
         note(&format!(
-            "{}: {}, {} samples, {} looks at all tasks{lowered}; asyncprof report {0} tells what is in it",
-            recording.path().display(),
+            "{}: {}, {} samples, {} looks at all tasks{lowered}; asyncprof report {} tells what is in it",
+            recording.name(),
             length(outcome.health.at_ns.saturating_sub(header.started_ns)),
             outcome.health.loop_samples,
             outcome.health.task_snapshots,
+            recording.file_name(),
         ));
     }
     verdict

@@ -2,7 +2,8 @@
 //! must not know its format.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IsTerminal as _};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -19,16 +20,21 @@ const LEAST_ROOM: u64 = 1 << 20;
 
 /// A place that was found fit for a recording.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
-    path: PathBuf,
-    overwrite: bool,
+pub(super) enum Place {
+    Stdout,
+    File { path: PathBuf, overwrite: bool },
 }
 
 impl Place {
     /// Looks at a place before any process is watched, or started, for it.
     pub(super) fn check(path: &Path, overwrite: bool) -> Result<Self, Failure> {
-        let Destination::File { path, overwrite } = Destination::check(path, overwrite)? else {
-            return Err(Failure::new(Exit::Usage, "a recording is not for stdout").hint("give -o a file"));
+        let (path, overwrite) = match Destination::check(path, overwrite)? {
+            Destination::File { path, overwrite } => (path, overwrite),
+            Destination::Stdout if io::stdout().is_terminal() => {
+                return Err(Failure::new(Exit::Usage, "a recording is not for the terminal")
+                    .hint("give -o a file, or hand it on: asyncprof record PID -o - | ssh host 'cat > app.aprof'"));
+            }
+            Destination::Stdout => return Ok(Self::Stdout),
         };
         let folder = folder_of(&path);
         access(folder, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|error| {
@@ -40,7 +46,7 @@ impl Place {
         if room < LEAST_ROOM {
             return Err(Failure::new(Exit::Own, format!("there is no room on the disk of {}", folder.display())));
         }
-        Ok(Self { path, overwrite })
+        Ok(Self::File { path, overwrite })
     }
 
     /// In the current folder, named after what is watched and when.
@@ -53,20 +59,40 @@ impl Place {
 
 /// A recording that is written.
 pub(super) struct Recording {
-    path: PathBuf,
+    /// `None` for stdout.
+    path: Option<PathBuf>,
     /// `None` when it is finished.
     writer: Option<Writer<File>>,
     last_ns: u64,
     failed: Option<io::Error>,
+    /// Who read stdout has gone.
+    unread: bool,
 }
 
 impl Recording {
     /// Creates the file, for nobody else to read, with what is known when the watch begins.
     pub(super) fn create(place: &Place, header: &Header) -> Result<Self, Failure> {
-        let path = place.path.clone();
-        let writer = Writer::create(&path, place.overwrite, header)
-            .map_err(|error| Failure::new(Exit::Own, format!("cannot write {}: {error}", path.display())))?;
-        Ok(Self { path, writer: Some(writer), last_ns: header.started_ns, failed: None })
+        let (path, created) = match place {
+            Place::File { path, overwrite } => (Some(path.clone()), Writer::create(path, *overwrite, header)),
+            Place::Stdout => {
+                let stdout = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+                (None, stdout.and_then(|stdout| Writer::new(stdout, header)))
+            }
+        };
+        let mut recording = Self { path, writer: None, last_ns: header.started_ns, failed: None, unread: false };
+        match created {
+            Ok(writer) => recording.writer = Some(writer),
+            Err(error) if recording.is_unread_after(&error) => recording.unread = true,
+            Err(error) => {
+                return Err(Failure::new(Exit::Own, format!("cannot write {}: {error}", recording.name())));
+            }
+        }
+        Ok(recording)
+    }
+
+    /// A reader of stdout that has seen enough (`| head`) is no failure.
+    fn is_unread_after(&self, error: &io::Error) -> bool {
+        self.path.is_none() && error.kind() == io::ErrorKind::BrokenPipe
     }
 
     /// Adds what was seen. A failure is said at once: whoever watches may want to make room.
@@ -84,32 +110,47 @@ impl Recording {
         }
     }
 
-    /// Whether something is missing in it.
-    pub(super) fn has_failed(&self) -> bool {
-        self.failed.is_some()
+    /// Whether there is no sense in going on with it.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.failed.is_some() || self.unread
+    }
+
+    /// Whether nobody reads it any more.
+    pub(super) fn is_unread(&self) -> bool {
+        self.unread
     }
 
     /// Its bytes on the disk so far.
     pub(super) fn size(&self) -> Option<u64> {
-        std::fs::metadata(&self.path).ok().map(|metadata| metadata.len())
+        std::fs::metadata(self.path.as_ref()?).ok().map(|metadata| metadata.len())
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// What it is called where something is said about it.
+    pub(super) fn name(&self) -> String {
+        self.path.as_ref().map_or_else(|| "stdout".to_owned(), |path| path.display().to_string())
     }
 
     /// The failure, if anything is missing in it.
     pub(super) fn verdict(&self) -> Result<(), Failure> {
         match &self.failed {
             None => Ok(()),
-            Some(error) => Err(Failure::new(Exit::Own, format!("{} is not complete: {error}", self.path.display()))
-                .hint(format!("what could be written can be read: asyncprof report {}", self.path.display()))),
+            Some(error) => Err(Failure::new(Exit::Own, format!("{} is not complete: {error}", self.name()))
+                .hint(format!("what could be written can be read: asyncprof report {}", self.file_name()))),
         }
     }
 
+    /// By which name it can be read.
+    pub(super) fn file_name(&self) -> String {
+        self.path.as_ref().map_or_else(|| "FILE".to_owned(), |path| path.display().to_string())
+    }
+
     fn fail(&mut self, error: io::Error) {
-        if self.failed.is_none() {
-            note(&format!("cannot write {}: {error}", self.path.display()));
+        if self.is_unread_after(&error) {
+            self.unread = true;
+            // What it still holds has nowhere to go.
+            self.writer = None;
+        } else if self.failed.is_none() {
+            note(&format!("cannot write {}: {error}", self.name()));
             self.failed = Some(error);
         }
     }

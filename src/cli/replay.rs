@@ -3,14 +3,16 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::args::FlameArgs;
 use super::live::{REPAINT, length};
-use super::product::{self, Watched};
+use super::product::Watched;
 use super::{Exit, Failure, note};
+use crate::detect::analysis::Analysis;
 use crate::detect::stall::Stall;
+use crate::profile::Folding;
 use crate::profile::recording::{Ending, Reader, RecordingError};
 use crate::render::export::Step;
 use crate::snapshot::event::Header;
@@ -19,18 +21,37 @@ use crate::snapshot::event::Header;
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What a recording adds up to. `stall` is from how long on a loop is stalled, where that is not to be as it was recorded.
-pub(super) fn read(path: &Path, stall: Option<Duration>, flame: FlameArgs) -> Result<Watched, Failure> {
-    let replay = Replay::open(path, stall)?;
-    match replay.run(flame, &mut |_| Ok(())) {
-        Ok(replayed) => Ok(replayed.watched),
-        Err(Halt::Unreadable(failure)) => Err(failure),
-        // INVARIANT: whoever takes nothing does not fail.
-        Err(Halt::NotTaken(error)) => Err(Failure::new(Exit::Own, error.to_string()).about(path)),
+pub(super) fn read(path: &Path, stall: Option<Duration>, folding: Folding) -> Result<Watched, Failure> {
+    Replay::open(path)?.with_stall(stall).read(folding)
+}
+
+/// Whether a recording is to be read from stdin.
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// Of two recordings only one can come from stdin.
+pub(super) fn check_both(base: &Path, head: &Path) -> Result<(), Failure> {
+    if is_stdin(base) && is_stdin(head) {
+        return Err(Failure::new(Exit::Usage, "two recordings cannot both be read from stdin")
+            .hint("save one of them to a file first"));
     }
+    Ok(())
+}
+
+fn stdin() -> Result<File, Failure> {
+    let stdin = io::stdin();
+    if stdin.is_terminal() {
+        return Err(Failure::new(Exit::Usage, "a recording is not for the terminal")
+            .hint("asyncprof record PID -d 10s -o - | asyncprof report -"));
+    }
+    let file = stdin.as_fd().try_clone_to_owned().map(File::from);
+    file.map_err(|error| Failure::new(Exit::Own, format!("cannot read stdin: {error}")))
 }
 
 /// A recording that was found to be one, to be read once.
 pub(super) struct Replay<'p> {
+    /// What it is called where something is said about it.
     path: &'p Path,
     reader: Reader<File>,
     header: Header,
@@ -52,27 +73,47 @@ pub(super) enum Halt {
 }
 
 impl<'p> Replay<'p> {
-    pub(super) fn open(path: &'p Path, stall: Option<Duration>) -> Result<Self, Failure> {
-        let reader = Reader::open(path).map_err(|error| Failure::from(error).about(path))?;
-        let mut header = reader.header().clone();
-        if let Some(stall) = stall {
-            header.stall_threshold_ns = u64::try_from(stall.as_nanos()).unwrap_or(u64::MAX);
-        }
+    pub(super) fn open(path: &'p Path) -> Result<Self, Failure> {
+        let (path, opened) = match is_stdin(path) {
+            true => (Path::new("stdin"), Reader::new(stdin()?)),
+            false => (path, Reader::open(path)),
+        };
+        let reader = opened.map_err(|error| Failure::from(error).about(path))?;
+        let header = reader.header().clone();
         Ok(Self { path, reader, header })
+    }
+
+    /// From how long on a loop is stalled, where that is not to be as it was recorded.
+    pub(super) fn with_stall(mut self, stall: Option<Duration>) -> Self {
+        if let Some(stall) = stall {
+            self.header.stall_threshold_ns = u64::try_from(stall.as_nanos()).unwrap_or(u64::MAX);
+        }
+        self
     }
 
     pub(super) fn header(&self) -> &Header {
         &self.header
     }
 
+    /// Reads it to its end.
+    pub(super) fn read(self, folding: Folding) -> Result<Watched, Failure> {
+        let path = self.path;
+        match self.run(folding, &mut |_| Ok(())) {
+            Ok(replayed) => Ok(replayed.watched),
+            Err(Halt::Unreadable(failure)) => Err(failure),
+            // INVARIANT: whoever takes nothing does not fail.
+            Err(Halt::NotTaken(error)) => Err(Failure::new(Exit::Own, error.to_string()).about(path)),
+        }
+    }
+
     /// Reads it to its end. `take` gets each batch, once it is judged.
     pub(super) fn run(
         mut self,
-        flame: FlameArgs,
+        folding: Folding,
         take: &mut dyn FnMut(&Step<'_>) -> io::Result<()>,
     ) -> Result<Replayed, Halt> {
         let (path, started_ns) = (self.path, self.header.started_ns);
-        let mut analysis = product::analysis(self.header, flame);
+        let mut analysis = Analysis::with_folding(self.header, folding);
         let mut progress = Progress::begin(path);
         let mut unreadable = None;
         while let Some(batch) = self.reader.next_batch() {
@@ -103,12 +144,6 @@ impl<'p> Replay<'p> {
         let whole = is_readable && matches!(ending, Ending::Complete { .. });
         Ok(Replayed { watched: Watched { analysis, complete, whole }, ongoing })
     }
-}
-
-/// From how long on loops are stalled by what was recorded, nanoseconds.
-pub(super) fn stall_threshold(path: &Path) -> Result<u64, Failure> {
-    let failed = |error: RecordingError| Failure::from(error).about(path);
-    Ok(Reader::open(path).map_err(failed)?.header().stall_threshold_ns)
 }
 
 /// What was not read is said, never guessed.

@@ -1,7 +1,6 @@
 //! Follows a live watch to its end: what it sees goes to the analysis, to a recording, and to who watches the terminal. It
 //! must not know which command asks.
 
-use std::path::Path;
 use std::thread::Scope;
 
 use crossbeam_channel::{Receiver, after, never, select, tick};
@@ -36,9 +35,9 @@ pub(super) fn options(args: &WatchArgs, stop: &Stop) -> Options {
 }
 
 /// Says what is watched, now that it is certain, and what becomes of it.
-pub(super) fn announce(header: &Header, into: Option<&Path>, ends_by_itself: bool) {
+pub(super) fn announce(header: &Header, into: Option<&str>, ends_by_itself: bool) {
     let python = format!("CPython {}: {}", header.python, brief(&header.command.join(" "), 120));
-    let into = into.map(|path| format!(" into {}", path.display())).unwrap_or_default();
+    let into = into.map(|path| format!(" into {path}")).unwrap_or_default();
     let verb = if into.is_empty() { "watching" } else { "recording" };
     let end = if ends_by_itself { "" } else { "; Ctrl-C ends it" };
     note(&format!("{verb} process {} ({python}){into}{end}", header.pid));
@@ -145,7 +144,7 @@ impl<'a> Listeners<'a> {
     fn take(&mut self, batch: &Batch, watch: &Watch) {
         if let Some(recording) = &mut self.recording {
             recording.append(batch);
-            if self.recording_is_all && recording.has_failed() {
+            if self.recording_is_all && recording.is_given_up() {
                 watch.stop();
             }
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::seen::SeenFindings;
 use super::stall::{Alert, Cause, Iteration, Stall, StallDetector};
-use crate::profile::{self, Naming, Profile};
+use crate::profile::{self, Folding, Profile};
 use crate::snapshot::event::{Batch, Event, Header, Health, KeptFinding, Note, Source};
 use crate::snapshot::tables::{LoopInfo, Tables, TaskNo, UndefinedError};
 
@@ -67,15 +67,15 @@ impl SourceTables {
 impl Analysis {
     /// Nothing seen yet. Counters in names of tasks are folded in the profile.
     pub fn new(header: Header) -> Self {
-        Self::with_naming(header, Naming::Folded)
+        Self::with_folding(header, Folding::default())
     }
 
     /// Nothing seen yet.
-    pub fn with_naming(header: Header, naming: Naming) -> Self {
+    pub fn with_folding(header: Header, folding: Folding) -> Self {
         let mut detector = StallDetector::new(header.stall_threshold_ns);
         detector.set_rate(header.loop_rate_hz);
         Self {
-            profile: Profile::new(&header, naming),
+            profile: Profile::new(&header, folding),
             header,
             tables: SourceTables::default(),
             detector,

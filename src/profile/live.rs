@@ -35,6 +35,8 @@ pub(super) struct Live {
     pub(super) coroutine: CoroutineId,
     /// As it is called in stitched stacks.
     pub(super) label: Option<NameId>,
+    /// What the thread of its loop is called, once that was seen to run it.
+    pub(super) thread: Option<NameId>,
     pub(super) doing: Doing,
     pub(super) stack: Option<KeptStack>,
     pub(super) torn: bool,

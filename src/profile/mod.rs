@@ -5,6 +5,7 @@
 mod chains;
 mod coroutines;
 mod edges;
+mod folding;
 mod live;
 mod loops;
 pub mod names;
@@ -19,9 +20,10 @@ mod weights;
 
 pub use coroutines::CoroutineProfile;
 pub use edges::AwaitEdge;
+pub use folding::{Folding, Naming, Threads};
 pub use loops::{Iteration, Lag, LoopProfile};
 pub use slices::Slices;
 pub use timeline::{LoopBin, TaskBin, Timeline};
-pub use totals::{Naming, Profile, longest_period_ns, period_ns};
+pub use totals::{Profile, longest_period_ns, period_ns};
 pub use waits::WaitProfile;
 pub use weights::{By, Label, Weighted};

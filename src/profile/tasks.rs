@@ -10,12 +10,12 @@ use rustc_hash::FxHashMap;
 use super::chains::{Chains, Link};
 use super::coroutines::{CoroutineId, Coroutines};
 use super::edges::Edges;
+use super::folding::Naming;
 use super::live::{Doing, Live, LiveTasks};
 use super::names::{NameId, Names, fold_digits};
 use super::stacks::{KeptStack, Stacks};
-use super::totals::Naming;
 use super::waits::{WaitKey, Waits};
-use super::weights::{By, Leaf, Place, Weighted, Weights};
+use super::weights::{By, Front, Leaf, Place, Weighted, Weights};
 use crate::snapshot::event::{Source, TaskChanges, TaskLook, TaskWait};
 use crate::snapshot::model::{TaskState, WaitKind};
 use crate::snapshot::tables::{Tables, TaskInfo, TaskNo};
@@ -129,31 +129,38 @@ impl Tasks {
         }
     }
 
-    /// A loop ran this for so long.
-    pub(super) fn run(&mut self, running: Running, time_ns: u64, samples: u64) {
-        let leaf = Leaf::Run { torn: running.torn };
+    /// A loop ran this for so long, in a thread that is called so.
+    pub(super) fn run(&mut self, running: Running, thread: Option<NameId>, time_ns: u64, samples: u64) {
+        let (stack, leaf) = (running.stack, Leaf::Run { torn: running.torn });
         let Some(task) = running.task else {
-            return self.weights.add(Place { above: None, stack: running.stack, leaf }, time_ns, samples);
+            return self.weights.add(Place { thread, above: None, stack, leaf }, time_ns, samples);
         };
         self.coroutines.get(task.coroutine).run_ns += time_ns;
         match self.live.get_mut(task.key).filter(|live| (live.coroutine, live.label) == (task.coroutine, task.label)) {
             Some(live) => {
                 live.owed_ns += time_ns;
-                self.spread(task.key, running.stack, leaf, time_ns, samples);
+                live.thread = thread.or(live.thread);
+                self.spread(task.key, stack, leaf, time_ns, samples);
             }
             None => {
                 let above = Some(self.chains.add(Link::Root(task.label)));
-                self.weights.add(Place { above, stack: running.stack, leaf }, time_ns, samples);
+                self.weights.add(Place { thread, above, stack, leaf }, time_ns, samples);
             }
         }
     }
 
+    /// A loop was in its selector for so long.
+    pub(super) fn idle(&mut self, thread: Option<NameId>, time_ns: u64, samples: u64) {
+        self.weights.add(Place { thread, above: None, stack: None, leaf: Leaf::Idle }, time_ns, samples);
+    }
+
     /// Counts time at a place under all that wait for the task.
     fn spread(&mut self, key: u64, stack: Option<KeptStack>, leaf: Leaf, time_ns: u64, count: u64) {
+        let thread = self.live.get(key).and_then(|live| live.thread);
         let shares = self.live.chains_above(key, time_ns, &mut self.chains);
         for (position, (chain, part_ns)) in shares.into_iter().enumerate() {
             let count = if position == 0 { count } else { 0 };
-            self.weights.add(Place { above: Some(chain), stack, leaf }, part_ns, count);
+            self.weights.add(Place { thread, above: Some(chain), stack, leaf }, part_ns, count);
         }
     }
 
@@ -280,6 +287,7 @@ impl Tasks {
             coroutine_frame: info.coroutine.clone(),
             coroutine,
             label,
+            thread: None,
             doing: Doing::Unknown,
             stack: None,
             torn: false,
@@ -393,8 +401,8 @@ impl Tasks {
         }
     }
 
-    pub(super) fn list_weights(&self, by: By) -> Vec<Weighted<'_>> {
-        self.weights.list(by, &self.chains, &self.stacks, &self.names)
+    pub(super) fn list_weights(&self, by: By, front: Front) -> Vec<Weighted<'_>> {
+        self.weights.list(by, front, &self.chains, &self.stacks, &self.names)
     }
 
     /// Counts what lasts.

@@ -7,28 +7,23 @@
 
 use rustc_hash::FxHashMap;
 
+use super::folding::{Folding, Threads};
 use super::loops::{Iteration, LoopProfile};
+use super::names::NameId;
 use super::tasks::{Running, Tasks};
 use super::timeline::Timeline;
-use super::weights::{By, Weighted};
+use super::weights::{By, Front, Weighted};
 use super::{AwaitEdge, CoroutineProfile, WaitProfile};
 use crate::snapshot::event::{Doing, Event, Header, LoopSample, Phase, Source};
 use crate::snapshot::tables::{LoopInfo, Tables};
 
-/// What becomes of the counters in names of tasks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Naming {
-    /// `Task-17` and `Task-18` are `Task-*`, because where time goes does not depend on a counter.
-    #[default]
-    Folded,
-    /// Names as they are; a program that names each task otherwise soon reaches the limit of distinct stacks.
-    Full,
-}
-
 /// The totals of a watch.
 #[derive(Debug)]
 pub struct Profile {
+    folding: Folding,
     loops: Vec<LoopProfile>,
+    /// What the thread of each is called, by position in `loops`; `None` where that is not known or not told apart.
+    threads: Vec<Option<NameId>>,
     loop_numbers: FxHashMap<LoopInfo, usize>,
     /// What each loop's last sample said, by position in `loops`.
     last: Vec<Option<Last>>,
@@ -49,12 +44,14 @@ struct Last {
 
 impl Profile {
     /// Nothing seen yet.
-    pub fn new(header: &Header, naming: Naming) -> Self {
+    pub fn new(header: &Header, folding: Folding) -> Self {
         Self {
+            folding,
             loops: Vec::new(),
+            threads: Vec::new(),
             loop_numbers: FxHashMap::default(),
             last: Vec::new(),
-            tasks: Tasks::new(naming, header.started_ns),
+            tasks: Tasks::new(folding.naming, header.started_ns),
             timeline: Timeline::new(header.started_ns),
             period_ns: period_ns(header.loop_rate_hz).unwrap_or(1_000_000),
         }
@@ -122,12 +119,22 @@ impl Profile {
 
     /// Stitched stacks with their time, heaviest first: a task stands under the tasks that wait for it.
     pub fn weights(&self, by: By) -> Vec<Weighted<'_>> {
-        self.tasks.list_weights(by)
+        let front = match self.folding.threads {
+            Threads::Merged => Front::Nothing,
+            Threads::Named | Threads::Each => Front::Thread(self.only_thread()),
+        };
+        self.tasks.list_weights(by, front)
     }
 
     /// What loops executed, by stack alone, without the task or what waits for it, most time first.
     pub fn runs(&self) -> Vec<Weighted<'_>> {
         self.tasks.weights.list_runs(&self.tasks.stacks)
+    }
+
+    /// The thread of all loops, if that is one: then also of tasks that none of them was seen to run.
+    fn only_thread(&self) -> Option<NameId> {
+        let first = *self.threads.first()?;
+        first.filter(|_| self.threads.iter().all(|thread| *thread == first))
     }
 
     fn loop_number(&mut self, info: &LoopInfo) -> usize {
@@ -143,6 +150,8 @@ impl Profile {
                 _ => info.clone(),
             };
             self.loop_numbers.insert(info.clone(), number);
+            let thread = self.folding.threads.name_of(&info).map(|name| self.tasks.names.add(&name));
+            self.threads.push(thread);
             self.loops.push(LoopProfile::new(info));
             self.last.push(None);
         }
@@ -184,8 +193,12 @@ impl Profile {
 
     fn spend(&mut self, number: usize, what: Last, time_ns: u64, samples: u64) {
         self.loops[number].spend(what.phase, time_ns);
+        let thread = self.threads[number];
         if let Some(running) = what.running {
-            self.tasks.run(running, time_ns, samples);
+            self.tasks.run(running, thread, time_ns, samples);
+        }
+        if self.folding.idle && what.phase == Phase::Selecting {
+            self.tasks.idle(thread, time_ns, samples);
         }
     }
 }

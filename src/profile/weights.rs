@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::chains::{ChainId, Chains};
-use super::names::Names;
+use super::names::{NameId, Names};
 use super::stacks::{KeptStack, Stacks};
 use crate::snapshot::model::{Frame, WaitKind};
 
@@ -21,6 +21,9 @@ pub enum By {
 /// One level of a stitched stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Label<'p> {
+    /// The thread of the event loop, by name; `None` where it is not known. Only where [threads](super::Threads) are told
+    /// apart.
+    Thread(Option<&'p str>),
     /// The outermost task, by name; `None` where it has none.
     Task(Option<&'p str>),
     /// The loop runs what is no task's step.
@@ -33,6 +36,8 @@ pub enum Label<'p> {
     Await(WaitKind),
     /// The task could run, and waits for its turn.
     Ready,
+    /// The loop has nothing to do, and waits in its selector. Only where [asked for](super::Folding::idle).
+    Idle,
     /// What the task does is not known.
     Unknown,
     /// All that is beyond the limit of distinct stacks.
@@ -51,6 +56,14 @@ pub struct Weighted<'p> {
     pub count: u64,
 }
 
+/// What stands in front of each stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Front {
+    Nothing,
+    /// The thread of the loop; this one where that is not known.
+    Thread(Option<NameId>),
+}
+
 /// What time is spent with, at the innermost end of a stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Leaf {
@@ -58,11 +71,14 @@ pub(super) enum Leaf {
     Wait { kind: Option<WaitKind>, torn: bool },
     Ready,
     Unknown,
+    Idle,
 }
 
 /// Where time is spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place {
+    /// What the thread of the event loop is called; `None` where that is not known or not told apart.
+    pub(super) thread: Option<NameId>,
     /// The task's name, or the stacks of those that wait for it; `None` outside of tasks.
     pub(super) above: Option<ChainId>,
     pub(super) stack: Option<KeptStack>,
@@ -82,13 +98,13 @@ pub(super) struct Weights {
 }
 
 impl Weights {
-    /// LIMIT: distinct stitched stacks; the rest is one for each kind of leaf, so that totals stay true.
+    /// LIMIT: distinct stitched stacks; the rest is one for each thread and kind of leaf, so that totals stay true.
     const LIMIT: usize = 1 << 18;
 
     pub(super) fn add(&mut self, place: Place, time_ns: u64, count: u64) {
         let full = self.by_place.len() >= Self::LIMIT;
         let place = match full && !self.by_place.contains_key(&place) {
-            true => Place { above: Some(Chains::OTHER), stack: None, leaf: place.leaf },
+            true => Place { above: Some(Chains::OTHER), stack: None, ..place },
             false => place,
         };
         let weight = self.by_place.entry(place).or_default();
@@ -97,44 +113,68 @@ impl Weights {
     }
 
     /// Heaviest first.
-    pub(super) fn list<'p>(&self, by: By, chains: &Chains, stacks: &'p Stacks, names: &'p Names) -> Vec<Weighted<'p>> {
-        let mut places: Vec<(&Place, &Weight)> = (self.by_place.iter())
-            .filter(|(place, weight)| is_part_of(place.leaf, by) && (weight.time_ns > 0 || weight.count > 0))
-            .collect();
-        places.sort_by_key(|(place, weight)| (std::cmp::Reverse(weight.time_ns), **place));
-        let whole = |(place, weight): (&Place, &Weight)| {
-            let mut stack = match place.above {
-                None => vec![Label::Callback],
-                Some(chain) => chains.labels(chain, stacks, names),
+    pub(super) fn list<'p>(
+        &self,
+        by: By,
+        front: Front,
+        chains: &Chains,
+        stacks: &'p Stacks,
+        names: &'p Names,
+    ) -> Vec<Weighted<'p>> {
+        let sums = self.sums(|place| {
+            let thread = match front {
+                Front::Nothing => None,
+                Front::Thread(unknown) => place.thread.or(unknown),
             };
-            stack.extend(own_labels(place, stacks));
+            is_part_of(place.leaf, by).then_some(Place { thread, ..*place })
+        });
+        let whole = |(place, weight): (Place, Weight)| {
+            let mut stack = Vec::new();
+            if front != Front::Nothing {
+                stack.push(Label::Thread(place.thread.map(|thread| &**names.text(thread))));
+            }
+            match place.above {
+                Some(chain) => stack.extend(chains.labels(chain, stacks, names)),
+                None if place.leaf == Leaf::Idle => {}
+                None => stack.push(Label::Callback),
+            }
+            stack.extend(own_labels(&place, stacks));
             Weighted { stack, time_ns: weight.time_ns, count: weight.count }
         };
-        places.into_iter().map(whole).collect()
+        sums.into_iter().map(whole).collect()
     }
 
     /// What was run, by stack alone, most time first.
     pub(super) fn list_runs<'p>(&self, stacks: &'p Stacks) -> Vec<Weighted<'p>> {
-        let mut runs: FxHashMap<Place, Weight> = FxHashMap::default();
-        for (place, weight) in self.by_place.iter().filter(|(place, _)| is_part_of(place.leaf, By::Run)) {
-            let sum = runs.entry(Place { above: None, ..*place }).or_default();
-            sum.time_ns += weight.time_ns;
-            sum.count += weight.count;
-        }
-        let mut runs: Vec<(Place, Weight)> = runs.into_iter().collect();
-        runs.sort_by_key(|(place, weight)| (std::cmp::Reverse(weight.time_ns), *place));
+        let sums = self.sums(|place| {
+            matches!(place.leaf, Leaf::Run { .. }).then_some(Place { thread: None, above: None, ..*place })
+        });
         let own = |(place, weight): (Place, Weight)| Weighted {
             stack: own_labels(&place, stacks),
             time_ns: weight.time_ns,
             count: weight.count,
         };
-        runs.into_iter().map(own).collect()
+        sums.into_iter().map(own).collect()
+    }
+
+    /// Time by what a place counts as, where it counts, most time first.
+    fn sums(&self, counts_as: impl Fn(&Place) -> Option<Place>) -> Vec<(Place, Weight)> {
+        let mut sums: FxHashMap<Place, Weight> = FxHashMap::default();
+        for (place, weight) in self.by_place.iter().filter(|(_, weight)| weight.time_ns > 0 || weight.count > 0) {
+            let Some(place) = counts_as(place) else { continue };
+            let sum = sums.entry(place).or_default();
+            sum.time_ns += weight.time_ns;
+            sum.count += weight.count;
+        }
+        let mut sums: Vec<(Place, Weight)> = sums.into_iter().collect();
+        sums.sort_by_key(|(place, weight)| (std::cmp::Reverse(weight.time_ns), *place));
+        sums
     }
 }
 
 fn is_part_of(leaf: Leaf, by: By) -> bool {
     match by {
-        By::Run => matches!(leaf, Leaf::Run { .. }),
+        By::Run => matches!(leaf, Leaf::Run { .. } | Leaf::Idle),
         By::Await => matches!(leaf, Leaf::Wait { .. }),
         By::Wall => true,
     }
@@ -150,6 +190,7 @@ fn own_labels<'p>(place: &Place, stacks: &'p Stacks) -> Vec<Label<'p>> {
         Leaf::Wait { kind: Some(kind), .. } => labels.push(Label::Await(kind)),
         Leaf::Wait { kind: None, .. } | Leaf::Unknown => labels.push(Label::Unknown),
         Leaf::Ready => labels.push(Label::Ready),
+        Leaf::Idle => labels.push(Label::Idle),
     }
     labels
 }

@@ -73,6 +73,8 @@ fn folded(profile: &Profile, by: By) -> BTreeMap<String, u64> {
 /// One level of a stack, as every flame graph tool can read it.
 fn frame(level: &Label<'_>) -> String {
     let text: Cow<'_, str> = match level {
+        Label::Thread(None) => "thread:?".into(),
+        Label::Thread(Some(name)) => format!("thread:{}", label::name(name)).into(),
         Label::Task(None) => "task:?".into(),
         Label::Task(Some(name)) => format!("task:{}", label::name(name)).into(),
         Label::Callback => "callback".into(),
@@ -80,6 +82,7 @@ fn frame(level: &Label<'_>) -> String {
         Label::Torn => "<torn>".into(),
         Label::Await(kind) => format!("await:{}", kind.as_str()).into(),
         Label::Ready => "<ready>".into(),
+        Label::Idle => "<idle>".into(),
         Label::Unknown => "<unknown>".into(),
         Label::Other => "<other>".into(),
     };

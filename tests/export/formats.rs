@@ -152,9 +152,9 @@ impl Pprof {
             assert_eq!(sample.value.len(), self.sample_type.len());
             assert!(!sample.location_id.is_empty());
             assert!(sample.location_id.iter().all(|id| locations.contains_key(id)));
-            assert!(
-                sample.label.iter().all(|label| self.text(label.key) == "task" && !self.text(label.text).is_empty())
-            );
+            for label in &sample.label {
+                assert!(["thread", "task"].contains(&self.text(label.key)) && !self.text(label.text).is_empty());
+            }
         }
         let sum = |column: usize| self.sample.iter().map(|sample| sample.value[column]).sum();
         (self.sample_type.iter().enumerate()).map(|(at, kind)| (self.text(kind.kind).to_owned(), sum(at))).collect()

@@ -3,7 +3,9 @@
 
 pub(crate) mod story;
 
-use asyncprof::profile::{Naming, Profile};
+use std::sync::Arc;
+
+use asyncprof::profile::{Folding, Profile};
 use asyncprof::snapshot::event::{
     Doing, Event, Gil, Header, KernelLook, LoopSample, Phase, Source, TaskChanges, TaskLook, TaskWait,
 };
@@ -18,6 +20,8 @@ pub(crate) struct Watch {
     pub(crate) profile: Profile,
     pub(crate) tables: Tables,
     stopped: bool,
+    /// Of the loop that the next samples are of, one in each thread.
+    pub(crate) thread: (i32, Arc<str>),
 }
 
 /// What a watch of a small program begins with.
@@ -47,8 +51,9 @@ pub(crate) fn frame(function: &str) -> Frame {
 }
 
 impl Watch {
-    pub(crate) fn new(naming: Naming) -> Self {
-        Self { profile: Profile::new(&header(), naming), tables: Tables::default(), stopped: false }
+    pub(crate) fn new(folding: impl Into<Folding>) -> Self {
+        let profile = Profile::new(&header(), folding.into());
+        Self { profile, tables: Tables::default(), stopped: false, thread: (4211, "MainThread".into()) }
     }
 
     pub(crate) fn task(&mut self, key: u64, name: &str, coroutine: &str) -> TaskNo {
@@ -78,10 +83,10 @@ impl Watch {
 
     pub(crate) fn sample(&mut self, at_ns: u64, phase: Phase, task: Option<TaskNo>, functions: &[&str]) {
         let event_loop = LoopInfo {
-            key: 0x1,
+            key: self.thread.0 as u64,
             class: "asyncio.unix_events._UnixSelectorEventLoop".into(),
-            thread: Some(4211),
-            thread_name: Some("MainThread".into()),
+            thread: Some(self.thread.0),
+            thread_name: Some(self.thread.1.clone()),
         };
         let event_loop = self.tables.add_loop(&event_loop);
         let stack = match functions {

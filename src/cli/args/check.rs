@@ -44,7 +44,7 @@ Exit codes: 0 pass   1 fail, also when CMD itself failed   2 usage   3 may not a
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CheckArgs {
-    /// A recording.
+    /// A recording, or - for stdin.
     #[arg(value_name = "FILE", required_unless_present = "command", conflicts_with = "command")]
     pub(in crate::cli) file: Option<PathBuf>,
 

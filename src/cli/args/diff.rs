@@ -9,7 +9,7 @@ use crate::cli::units::parse_stall;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct DiffArgs {
-    /// The recording to compare with.
+    /// The recording to compare with; this one or the other can be - for stdin.
     #[arg(value_name = "BASE")]
     pub(in crate::cli) base: PathBuf,
 

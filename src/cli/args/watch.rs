@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
-use super::Target;
+use super::{FlameArgs, Target};
 use crate::cli::units::{parse_budget, parse_duration, parse_rate, parse_stall, parse_task_rate};
 
 /// How to watch.
@@ -79,7 +79,7 @@ pub(in crate::cli) struct RecordArgs {
     #[command(flatten)]
     pub(in crate::cli) watch: WatchArgs,
 
-    /// The recording; without this asyncprof-PID-TIME.aprof in the current folder.
+    /// The recording, or - for stdout, for a pipe; without this asyncprof-PID-TIME.aprof in the current folder.
     #[arg(short, long, value_name = "FILE")]
     pub(in crate::cli) output: Option<PathBuf>,
 
@@ -90,7 +90,7 @@ pub(in crate::cli) struct RecordArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ReportArgs {
-    /// The recording.
+    /// The recording, or - for stdin.
     #[arg(value_name = "FILE")]
     pub(in crate::cli) file: PathBuf,
 
@@ -115,21 +115,9 @@ pub(in crate::cli) struct ReportArgs {
     pub(in crate::cli) stall: Option<Duration>,
 }
 
-/// What a flame graph shows.
-#[derive(Clone, Copy, Debug, Args)]
-pub(in crate::cli) struct FlameArgs {
-    /// What the width of a flame graph means.
-    #[arg(long, value_name = "WHAT", default_value = "run", env = "ASYNCPROF_BY")]
-    pub(in crate::cli) by: ByName,
-
-    /// Keep digits in task names; normally Task-17 is Task-*.
-    #[arg(long, env = "ASYNCPROF_FULL_TASK_NAMES", value_parser = BoolishValueParser::new())]
-    pub(in crate::cli) full_task_names: bool,
-}
-
 #[derive(Debug, Args)]
 pub(in crate::cli) struct FlamegraphArgs {
-    /// A recording, or a process to watch for --duration (10 s unless given).
+    /// A recording (- for stdin), or a process to watch for --duration (10 s unless given).
     #[arg(value_name = "FILE|PID", required_unless_present_any = ["pid", "name"])]
     pub(in crate::cli) source: Option<PathBuf>,
 
@@ -144,7 +132,7 @@ pub(in crate::cli) struct FlamegraphArgs {
     #[command(flatten)]
     pub(in crate::cli) flame: FlameArgs,
 
-    /// Show what became more and less than in this recording.
+    /// Show what became more and less than in this recording (- for stdin).
     #[arg(long, value_name = "BASE")]
     pub(in crate::cli) diff: Option<PathBuf>,
 
@@ -162,7 +150,7 @@ pub(in crate::cli) struct FlamegraphArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ExportArgs {
-    /// The recording.
+    /// The recording, or - for stdin.
     #[arg(value_name = "FILE")]
     pub(in crate::cli) file: PathBuf,
 
@@ -193,12 +181,6 @@ pub(in crate::cli) struct DemoArgs {
     pub(in crate::cli) watch: WatchArgs,
 }
 
-impl Default for FlameArgs {
-    fn default() -> Self {
-        Self { by: ByName::Run, full_task_names: false }
-    }
-}
-
 /// How a report is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum ReportFormat {
@@ -210,17 +192,6 @@ pub(in crate::cli) enum ReportFormat {
     Md,
     /// One page for a browser, with charts and flame graphs; it needs no network.
     Html,
-}
-
-/// What the width of a flame graph means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(in crate::cli) enum ByName {
-    /// Time that the event loop executes it.
-    Run,
-    /// Time that tasks wait there.
-    Await,
-    /// Both.
-    Wall,
 }
 
 /// What a recording can be written as for other tools.

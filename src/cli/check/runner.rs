@@ -16,9 +16,8 @@ use nix::time::{ClockId, clock_gettime};
 use rustc_hash::FxHashMap;
 
 use super::{Exit, Failure, surroundings};
-use crate::cli::args::{Color, FlameArgs, WatchArgs};
+use crate::cli::args::{Color, WatchArgs};
 use crate::cli::child::Child;
-use crate::cli::product;
 use crate::cli::recording::{Place, Recording};
 use crate::cli::signals::{Request, Signals};
 use crate::cli::watching::{self, Listeners};
@@ -159,7 +158,7 @@ impl Runner {
             }
         };
         let header = watch.header.clone();
-        let analysis = analysis.insert(product::analysis(header.clone(), FlameArgs::default()));
+        let analysis = analysis.insert(Analysis::new(header.clone()));
         let mut listeners = Listeners::silent(&header, self.color, analysis);
         // The program uses this terminal too.
         listeners.quiet = true;

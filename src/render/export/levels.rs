@@ -22,12 +22,15 @@ pub(super) fn level<'p>(of: &Label<'p>) -> Level<'p> {
             let (name, file) = (escape::visible(&frame.function), escape::visible(&frame.file));
             return Level { name, file: Some(file), line: frame.line };
         }
+        Label::Thread(None) => "thread:?".into(),
+        Label::Thread(Some(name)) => format!("thread:{}", label::name(name)).into(),
         Label::Task(None) => "task:?".into(),
         Label::Task(Some(name)) => format!("task:{}", label::name(name)).into(),
         Label::Callback => "callback".into(),
         Label::Torn => "<torn>".into(),
         Label::Await(kind) => format!("await:{}", kind.as_str()).into(),
         Label::Ready => "<ready>".into(),
+        Label::Idle => "<idle>".into(),
         Label::Unknown => "<unknown>".into(),
         Label::Other => "<other>".into(),
     };

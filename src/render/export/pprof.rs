@@ -1,8 +1,9 @@
 //! pprof's format: a gzipped protobuf message, `perftools.profiles.Profile`, with a column for each way to weigh time. It must
 //! not know how time was counted.
 //!
-//! The task is a label of the sample (`go tool pprof -tagroot task`), not a level of its stack. There are no mappings and no
-//! addresses: a location is a function and a line.
+//! The task is a label of the sample (`go tool pprof -tagroot task`), not a level of its stack, and so is the thread where
+//! threads are told apart (`-tagroot thread,task`). There are no mappings and no addresses: a location is a function and a
+//! line.
 
 use std::io::{self, Write};
 
@@ -109,9 +110,10 @@ impl<'p> Builder<'p> {
     fn add(&mut self, stack: &[Label<'p>], values: Values) {
         let mut sample = Sample { value: values.to_vec(), ..Sample::default() };
         let mut rest = stack;
-        if let [Label::Task(name), inner @ ..] = stack {
+        while let [Label::Thread(name) | Label::Task(name), inner @ ..] = rest {
+            let key = if matches!(rest[0], Label::Thread(_)) { "thread" } else { "task" };
             let name = name.map_or_else(|| "?".into(), crate::render::label::name);
-            sample.label.push(SampleLabel { key: self.text("task"), str: self.text(&name) });
+            sample.label.push(SampleLabel { key: self.text(key), str: self.text(&name) });
             rest = inner;
         }
         // Innermost first. A sample without a location would not be counted: nothing is known of what it ran.

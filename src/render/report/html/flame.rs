@@ -139,12 +139,15 @@ fn number_of(level: Option<Label<'_>>, tables: &mut Tables) -> i64 {
     match level {
         None => text("all", tables),
         Some(Label::Frame(frame)) => i64::from(tables.frame(frame)),
+        Some(Label::Thread(Some(name))) => text(&format!("thread:{}", label::name(name)), tables),
+        Some(Label::Thread(None)) => text("thread:?", tables),
         Some(Label::Task(Some(name))) => text(&format!("task:{}", label::name(name)), tables),
         Some(Label::Task(None)) => text("task:?", tables),
         Some(Label::Callback) => text("callback", tables),
         Some(Label::Await(kind)) => text(&format!("await:{}", kind.as_str()), tables),
         Some(Label::Torn) => text("<torn>", tables),
         Some(Label::Ready) => text("<ready>", tables),
+        Some(Label::Idle) => text("<idle>", tables),
         Some(Label::Unknown) => text("<unknown>", tables),
         Some(Label::Other) => text("<other>", tables),
     }
