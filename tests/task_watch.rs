@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use asyncprof::snapshot::event::{TaskChanges, TaskLook};
-use asyncprof::snapshot::model::{Frame, Snapshot, Task, TaskState};
+use asyncprof::snapshot::model::{Frame, Snapshot, Task, TaskId, TaskState};
 use asyncprof::snapshot::session::{Options, attach, take};
 use asyncprof::snapshot::tables::{Tables, TaskNo};
 use asyncprof::snapshot::task_watch::{TaskWatch, TaskWatchStats};
@@ -150,7 +150,7 @@ impl Picture {
             stack: self.stack(look),
             wait: wait.map(|wait| {
                 let detail = wait.detail.as_deref().map(str::to_owned);
-                (wait.kind.as_str(), detail, self.keys(&wait.tasks))
+                (wait.kind.as_str(), detail, self.keys(&wait.tasks), self.keys(&wait.held_by))
             }),
         }
     }
@@ -197,7 +197,8 @@ struct Said {
     state: TaskState,
     /// Of a task that runs the watch shows nothing: the rest is on a thread's stack.
     stack: Vec<Frame>,
-    wait: Option<(&'static str, Option<String>, BTreeSet<u64>)>,
+    /// Kind, detail, the tasks it stands for, those that hold it.
+    wait: Option<(&'static str, Option<String>, BTreeSet<u64>, BTreeSet<u64>)>,
 }
 
 fn dumped(dump: &Snapshot, task: &Task) -> Said {
@@ -207,8 +208,8 @@ fn dumped(dump: &Snapshot, task: &Task) -> Said {
         state: task.state,
         stack: frames.iter().map(|frame| dump.frame(*frame).clone()).collect(),
         wait: task.awaiting.as_ref().map(|awaiting| {
-            let tasks = awaiting.tasks.iter().map(|task| dump.task(*task).key).collect();
-            (awaiting.kind.as_str(), awaiting.detail.clone(), tasks)
+            let keys = |tasks: &[TaskId]| tasks.iter().map(|task| dump.task(*task).key).collect();
+            (awaiting.kind.as_str(), awaiting.detail.clone(), keys(&awaiting.tasks), keys(&awaiting.held_by))
         }),
     }
 }

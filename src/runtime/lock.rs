@@ -28,6 +28,23 @@ pub fn read_context_managers(reader: &mut Reader<'_, '_>, frame: &RawFrame) -> R
     Ok(managers)
 }
 
+/// What a suspended frame has entered with `async with`, and of conditions among it the locks that they wrap.
+pub fn read_entered(reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<Vec<Addr>, ReadError> {
+    let mut entered = read_context_managers(reader, frame)?;
+    for position in 0..entered.len() {
+        entered.extend(lock_of_condition(reader, entered[position])?);
+    }
+    Ok(entered)
+}
+
+/// The lock that a condition wraps; `None` for anything else.
+fn lock_of_condition(reader: &mut Reader<'_, '_>, manager: Addr) -> Result<Option<Addr>, ReadError> {
+    Ok(match optional(reader.is_instance(manager, "Condition"))? {
+        Some(true) => optional(reader.attribute(manager, "_lock"))?.flatten(),
+        _ => None,
+    })
+}
+
 /// Of `managers`, the wanted locks; a condition counts as the lock it wraps.
 pub fn find_locks(
     reader: &mut Reader<'_, '_>,
@@ -44,10 +61,7 @@ pub fn find_locks(
         let lock = match conditions.get(&manager) {
             Some(lock) => *lock,
             None => {
-                let lock = match optional(reader.is_instance(manager, "Condition"))? {
-                    Some(true) => optional(reader.attribute(manager, "_lock"))?.flatten(),
-                    _ => None,
-                };
+                let lock = lock_of_condition(reader, manager)?;
                 conditions.insert(manager, lock);
                 lock
             }

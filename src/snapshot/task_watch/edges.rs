@@ -5,6 +5,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::TaskWatch;
 use super::reading::{insert, read_futures};
+use crate::runtime::wait::WaitKind;
 use crate::snapshot::tables::TaskNo;
 use crate::target::{Addr, ReadError, View};
 
@@ -26,7 +27,30 @@ impl TaskWatch {
             task.awaits = awaits.unwrap_or_default();
         }
         self.add_own_awaiters();
+        self.find_holders();
         Ok(())
+    }
+
+    /// Who holds each lock that somebody waits for. Entering `async with lock` has put the lock on the stack too: who waits for
+    /// it does not hold it. Who waits for a condition has given its lock back meanwhile.
+    fn find_holders(&mut self) {
+        let waits = self.tasks.iter().filter_map(|task| task.wait.as_ref()?.lock);
+        let mut holders: FxHashMap<Addr, Vec<TaskNo>> = waits.map(|lock| (lock, Vec::new())).collect();
+        for task in &self.tasks {
+            let wait = task.wait.as_ref();
+            let gave_back = wait.is_some_and(|wait| wait.kind == WaitKind::Condition);
+            let Some(number) = task.number.filter(|_| !gave_back && !holders.is_empty()) else { continue };
+            let waits_for = wait.and_then(|wait| wait.lock);
+            for lock in task.entered.iter().filter(|lock| waits_for != Some(**lock)) {
+                if let Some(holders) = holders.get_mut(lock).filter(|holders| !holders.contains(&number)) {
+                    holders.push(number);
+                }
+            }
+        }
+        for task in &mut self.tasks {
+            let lock = task.wait.as_ref().and_then(|wait| wait.lock);
+            task.held_by = lock.and_then(|lock| holders.get(&lock)).cloned().unwrap_or_default();
+        }
     }
 
     /// Up to 3.12, tasks in `as_completed`: what reports to the queue they wait at.

@@ -37,6 +37,8 @@ pub(super) struct TaskEntry {
     pub(super) wait: Option<Wait>,
     pub(super) awaited_by: Vec<Addr>,
     pub(super) reports_to: Vec<Addr>,
+    /// What its coroutines have entered with `async with`, locks among it.
+    pub(super) entered: Vec<Addr>,
     /// What `wait` stands for among all tasks.
     pub(super) awaits: Vec<TaskNo>,
     pub(super) held_by: Vec<TaskNo>,
@@ -81,6 +83,7 @@ impl TaskEntry {
             wait: None,
             awaited_by: Vec::new(),
             reports_to: Vec::new(),
+            entered: Vec::new(),
             awaits: Vec::new(),
             held_by: Vec::new(),
             reported: None,
@@ -102,7 +105,7 @@ impl TaskEntry {
         self.reports_to = own.flat_map(|references| references.reports_to()).collect();
         let Some(record) = record.filter(|record| record.is_pending()) else {
             (self.wait, self.reported) = (None, None);
-            (self.awaited_by, self.awaits) = (Vec::new(), Vec::new());
+            (self.awaited_by, self.awaits, self.entered) = (Vec::new(), Vec::new(), Vec::new());
             return self.number.take();
         };
         self.awaited_by.clone_from(&record.future.awaited_by);

@@ -10,6 +10,7 @@ use crate::python::coroutine::read_function;
 use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};
 use crate::python::refcount::read_refcount;
+use crate::runtime::lock::read_entered;
 use crate::runtime::wait::{Wait, WaitKind};
 use crate::snapshot::tables::{Tables, TaskNo};
 use crate::snapshot::task_walk::{Proof, TaskWalk, read_waiter};
@@ -28,6 +29,8 @@ struct Walking {
     /// Number of the frame that names its function.
     coroutine: Option<u32>,
     described: bool,
+    /// What its frames have entered, from the outermost on, as far as they were looked at.
+    entered: Vec<Vec<Addr>>,
     /// The last list has it.
     listed: bool,
 }
@@ -87,6 +90,7 @@ impl TaskWatch {
             lines: Lines::default(),
             coroutine: None,
             described: false,
+            entered: Vec::new(),
             listed: self.is_listed(at),
         };
         let mut walks: Vec<Walking> = open.into_iter().map(walking).collect();
@@ -175,6 +179,7 @@ impl TaskWatch {
                 }
                 Verdict::Held => task.holds = true,
             }
+            task.entered = std::mem::take(&mut walking.entered).concat();
             ended.extend(task.take(&walking.walk, walking.coroutine, &mut self.knowledge, tables));
             self.store.hold(&walking.lines);
             self.store.release(&std::mem::replace(&mut task.lines, walking.lines));
@@ -250,6 +255,10 @@ impl Walking {
             && let Some(frame) = optional(read_function(reader.view, layout, reader.caches, root))?.flatten()
         {
             self.coroutine = optional(knowledge.shared.frames.number(&mut reader, &frame))?;
+        }
+        let levels = self.walk.chain.iter().flat_map(|chain| &chain.levels).skip(self.entered.len());
+        for level in levels {
+            self.entered.push(optional(read_entered(&mut reader, &level.frame))?.unwrap_or_default());
         }
         Ok(())
     }
