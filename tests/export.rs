@@ -22,11 +22,12 @@ use asyncprof::render::escape::is_deceptive;
 use asyncprof::render::export::{Timeline, write_pprof, write_speedscope};
 use asyncprof::snapshot::event::Phase;
 use asyncprof::snapshot::model::TaskState;
-use consumers::{FirefoxProfiler, find};
+use consumers::FirefoxProfiler;
 use formats::Pprof;
 use made_up::MadeUp;
 use recording::{Recording, asyncprof, export, exported, line_to_change};
 use serde_json::Value;
+use support::consumers::{content, find};
 
 const FORMATS: [&str; 6] = ["collapsed", "speedscope", "perfetto", "firefox", "pprof", "jsonl"];
 const WAYS: [&str; 3] = ["run", "await", "wall"];
@@ -473,7 +474,7 @@ fn pprof_opens_it() {
         command.args(["tool", "pprof"]).args(arguments).arg(&file);
         // Its own settings and copies of profiles stay out of the user's home.
         command.env("HOME", recording.path("")).env("PPROF_TMPDIR", recording.path(""));
-        consumers::content(command)
+        content(command)
     };
     let columns = Pprof::unpacked(&fs::read(&file).unwrap()).check();
     let top = pprof(&["-top", "-lines"]);
@@ -503,7 +504,7 @@ fn open_in_speedscope(file: &std::path::Path, screenshot: &str) -> Option<Value>
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/export/open_in_speedscope.mjs"));
     command.arg(modules).arg(chromium).arg(speedscope).arg(file);
     command.arg(std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(screenshot));
-    Some(serde_json::from_str(&consumers::content(command)).unwrap())
+    Some(serde_json::from_str(&content(command)).unwrap())
 }
 
 /// It neither failed nor complained.

@@ -27,8 +27,13 @@ pub(super) struct Place {
 impl Place {
     /// Looks at a place before any process is watched, or started, for it.
     pub(super) fn check(path: &Path, overwrite: bool) -> Result<Self, Failure> {
-        let Destination::File { path, overwrite } = Destination::check(path, overwrite)? else {
-            return Err(Failure::new(Exit::Usage, "a recording is not for stdout").hint("give -o a file"));
+        let (path, overwrite) = match Destination::check(path, overwrite)? {
+            Destination::File { path, overwrite } => (path, overwrite),
+            // It has room as long as it says so, and nothing there is replaced.
+            Destination::Device { path } => return Ok(Self { path, overwrite: true }),
+            Destination::Stdout => {
+                return Err(Failure::new(Exit::Usage, "a recording is not for stdout").hint("give -o a file"));
+            }
         };
         let folder = folder_of(&path);
         access(folder, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|error| {
