@@ -213,7 +213,9 @@ fn what_is_whole_of_a_damaged_recording_is_shown_and_said_and_not_judged_as_good
             let output = reader(folder.path(), arguments, name).output().unwrap();
             let is_check = arguments[0] == "check";
             assert_exit(&output, if is_check { 7 } else { 0 }, &format!("{arguments:?} {name}"));
-            assert!(!output.stdout.is_empty(), "{arguments:?} {name}");
+            // No stack is no line.
+            let may_be_empty = name == "no-block.aprof" && arguments.contains(&"collapsed");
+            assert!(!output.stdout.is_empty() || may_be_empty, "{arguments:?} {name}");
             let said = text(&output.stderr).lines().find(|line| line.starts_with(&format!("note: {name} {what}")));
             let said = said.unwrap_or_else(|| panic!("{arguments:?} {name}: {}", text(&output.stderr)));
             assert!(said.contains(saved) && said.contains("record again"), "{said}");
