@@ -48,6 +48,14 @@ fn what_is_printed_at_night_is_dark_on_white_and_keeps_its_colours() {
     assert_eq!(browser.evaluate(&style("color")), "rgb(26, 32, 39)");
     let kept = "getComputedStyle(document.querySelector('.swatch')).printColorAdjust";
     assert_eq!(browser.evaluate(kept), "exact", "what colours mean is in the legend");
+    // An A4 page at 96 dots an inch, less its margins.
+    browser.resize(718, 1000);
+    for (what, words) in [("#tasks th:nth-child(3)", "waited"), ("#tasks tbody td", "serve")] {
+        let text = browser.evaluate(&format!("document.querySelector('{what}').innerText"));
+        assert!(text.as_str().unwrap().contains(words), "{what}: {text}");
+    }
+    let cut = "[...document.querySelectorAll('.flame, .graph, .plot')].filter((one) => one.scrollWidth > one.clientWidth).length";
+    assert_eq!(browser.evaluate(cut), 0, "nobody can scroll paper");
     for hidden in [".sections", ".tools", "#theme"] {
         let shown = browser.evaluate(&format!("document.querySelector('{hidden}').checkVisibility()"));
         assert_eq!(shown, false, "{hidden} is nothing on paper");
