@@ -15,6 +15,7 @@ mod made_up;
 mod recording;
 
 use std::fs;
+use std::io::Read as _;
 use std::process::{Command, Stdio};
 
 use asyncprof::profile::By;
@@ -447,6 +448,42 @@ fn tasks_beyond_the_lanes_are_counted() {
     assert_eq!(formats::check_trace(&trace).iter().filter(|event| event["ph"] == "B").count(), 1_000);
     assert_eq!(written.left_out.unwrap(), "200 tasks have no lane, because 1000 others lived");
     assert!(strings(&trace).iter().any(|text| text.starts_with("200 tasks have no lane")));
+}
+
+#[test]
+fn loops_beyond_the_limit_are_said() {
+    let mut watch = MadeUp::new();
+    for key in 0..=300 {
+        watch.sample_of(key + 1, key, Phase::Away, None, false);
+    }
+    for format in [Timeline::Perfetto, Timeline::Firefox] {
+        let written = watch.written(format);
+        let said = "there were more than 256 event loops, and only the first 256 are in it";
+        assert_eq!(written.left_out.as_deref(), Some(said), "{format:?}");
+        assert!(strings(&serde_json::from_str(&written.text).unwrap()).iter().any(|text| text.contains(said)));
+    }
+}
+
+#[test]
+fn with_gz_at_the_end_a_file_is_gzipped_whatever_it_holds() {
+    let Some(recording) = Recording::get() else { return };
+    for (format, ending) in [
+        ("collapsed", ".folded"),
+        ("speedscope", ".speedscope.json"),
+        ("perfetto", ".trace.json"),
+        ("firefox", ".firefox.json"),
+        ("jsonl", ".jsonl"),
+    ] {
+        let path = recording.path(&format!("packed{ending}.gz"));
+        exported(&recording.file(), &["-o", path.to_str().unwrap()]);
+        let mut unpacked = Vec::new();
+        flate2::read::GzDecoder::new(fs::File::open(path).unwrap()).read_to_end(&mut unpacked).unwrap();
+        assert!(unpacked == recording.exported(&["-f", format]), "{format}");
+    }
+    let path = recording.path("packed.gz");
+    exported(&recording.file(), &["-f", "pprof", "-o", path.to_str().unwrap()]);
+    Pprof::unpacked(&fs::read(path).unwrap()).check();
+    assert_eq!(export(&recording.file(), &["-o", "x.gz"]).status.code(), Some(2), "of what kind?");
 }
 
 #[test]

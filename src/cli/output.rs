@@ -7,6 +7,9 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
 use super::args::Color;
 use super::{Exit, Failure};
 use crate::render::Format;
@@ -23,11 +26,19 @@ pub(super) enum Destination {
     File {
         path: PathBuf,
         overwrite: bool,
+        packing: Packing,
     },
     /// Something that is there and is no file: what is written to it replaces nothing, and it is not to be replaced.
     Device {
         path: PathBuf,
     },
+}
+
+/// Whether what is written to a file is gzipped on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packing {
+    Plain,
+    Gzip,
 }
 
 impl Destination {
@@ -54,7 +65,15 @@ impl Destination {
         if !folder_of(path).is_dir() {
             return Err(Failure::new(Exit::Usage, format!("there is no folder for {shown}")));
         }
-        Ok(Self::File { path: path.to_owned(), overwrite })
+        Ok(Self::File { path: path.to_owned(), overwrite, packing: Packing::Plain })
+    }
+
+    /// The same place, for what is packed if it is a file.
+    pub(super) fn packed(self, packing: Packing) -> Self {
+        match self {
+            Self::File { path, overwrite, .. } => Self::File { path, overwrite, packing },
+            other => other,
+        }
     }
 
     /// Writes the whole result, or reports why not.
@@ -70,7 +89,10 @@ impl Destination {
     fn write_with(&self, mode: u32, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
         let (path, written) = match self {
             Self::Stdout => return to_stdout(write),
-            Self::File { path, overwrite } => (path, to_file(path, *overwrite, mode, write)),
+            Self::File { path, overwrite, packing: Packing::Plain } => (path, to_file(path, *overwrite, mode, write)),
+            Self::File { path, overwrite, packing: Packing::Gzip } => {
+                (path, to_file(path, *overwrite, mode, |out| gzipped(out, write)))
+            }
             Self::Device { path } => (path, to_device(path, write)),
         };
         written.map_err(|error| Failure::new(Exit::Own, format!("cannot write {}: {error}", path.display())))
@@ -161,6 +183,14 @@ fn to_file(
         }
         linked => linked,
     }
+}
+
+/// Gzips what is written. As little as that takes is enough: what gets large here repeats itself.
+fn gzipped(out: &mut dyn Write, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut out = BufWriter::new(GzEncoder::new(out, Compression::fast()));
+    write(&mut out)?;
+    out.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
+    Ok(())
 }
 
 /// Writes to what is there. A reader that has seen enough is no error here either.

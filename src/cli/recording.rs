@@ -28,7 +28,7 @@ impl Place {
     /// Looks at a place before any process is watched, or started, for it.
     pub(super) fn check(path: &Path, overwrite: bool) -> Result<Self, Failure> {
         let (path, overwrite) = match Destination::check(path, overwrite)? {
-            Destination::File { path, overwrite } => (path, overwrite),
+            Destination::File { path, overwrite, .. } => (path, overwrite),
             // It has room as long as it says so, and nothing there is replaced.
             Destination::Device { path } => return Ok(Self { path, overwrite: true }),
             Destination::Stdout => {
