@@ -10,8 +10,8 @@ pub fn find(name: &str) -> Option<&'static Path> {
     static FOUND: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
     let found = FOUND.get_or_init(|| {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/install-consumers");
-        let output = Command::new(script).arg("--find").output().unwrap();
-        let lines = String::from_utf8(output.stdout).unwrap();
+        let output = Command::new(script).arg("--find").output().expect("the script is part of the repository");
+        let lines = String::from_utf8(output.stdout).expect("it prints names and paths");
         let pairs = lines.lines().filter_map(|line| line.split_once('\t'));
         pairs.map(|(name, path)| (name.to_owned(), path.into())).collect()
     });
@@ -24,7 +24,7 @@ pub fn find(name: &str) -> Option<&'static Path> {
 
 /// What a program says; it must be content.
 pub fn content(mut command: Command) -> String {
-    let Output { status, stdout, stderr } = command.output().unwrap();
+    let Output { status, stdout, stderr } = command.output().expect("what was found can be started");
     let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
     assert!(status.success(), "{command:?}: {status}\n{stdout}\n{stderr}");
     stdout.into_owned()
