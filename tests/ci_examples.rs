@@ -23,7 +23,8 @@ fn examples() -> PathBuf {
 fn steps(name: &str) -> Vec<Yaml> {
     let text = fs::read_to_string(examples().join(name)).unwrap();
     let documents = YamlLoader::load_from_str(&text).unwrap();
-    let [workflow] = &documents[..] else { panic!("{name}: {} documents", documents.len()) };
+    assert_eq!(documents.len(), 1, "{name}");
+    let workflow = &documents[0];
     for key in ["name", "on", "permissions"] {
         assert!(!workflow[key].is_badvalue(), "{name} has no {key}");
     }
