@@ -194,22 +194,6 @@ fn a_destination_is_looked_at_before_the_program_is_started() {
 }
 
 #[test]
-fn a_file_that_is_no_recording_is_exit_6() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("garbage.aprof"), [7; 5000]).unwrap();
-    fs::write(folder.path().join("empty.aprof"), []).unwrap();
-    for file in ["garbage.aprof", "empty.aprof", "missing.aprof", "."] {
-        for arguments in [&["report", file][..], &["flamegraph", file], &["export", file, "-f", "collapsed"]] {
-            let output = run(folder.path(), arguments);
-            assert_exit(&output, 6);
-            assert!(output.stdout.is_empty());
-            assert!(text(&output.stderr).contains(file), "{}", text(&output.stderr));
-            assert!(text(&output.stderr).contains("hint:"), "{}", text(&output.stderr));
-        }
-    }
-}
-
-#[test]
 fn attach_names_the_line_while_it_happens_and_in_the_summary() {
     let Some(python) = python() else { return };
     let target = Stalling::start(&python);

@@ -15,6 +15,7 @@ mod made_up;
 mod recording;
 
 use std::fs;
+use std::io::Read as _;
 use std::process::{Command, Stdio};
 
 use asyncprof::profile::By;
@@ -22,11 +23,12 @@ use asyncprof::render::escape::is_deceptive;
 use asyncprof::render::export::{Timeline, write_pprof, write_speedscope};
 use asyncprof::snapshot::event::Phase;
 use asyncprof::snapshot::model::TaskState;
-use consumers::{FirefoxProfiler, find};
+use consumers::FirefoxProfiler;
 use formats::Pprof;
 use made_up::MadeUp;
 use recording::{Recording, asyncprof, export, exported, line_to_change};
 use serde_json::Value;
+use support::consumers::{content, find};
 
 const FORMATS: [&str; 6] = ["collapsed", "speedscope", "perfetto", "firefox", "pprof", "jsonl"];
 const WAYS: [&str; 3] = ["run", "await", "wall"];
@@ -534,6 +536,42 @@ fn tasks_beyond_the_lanes_are_counted() {
 }
 
 #[test]
+fn loops_beyond_the_limit_are_said() {
+    let mut watch = MadeUp::new();
+    for key in 0..=300 {
+        watch.sample_of(key + 1, key, Phase::Away, None, false);
+    }
+    for format in [Timeline::Perfetto, Timeline::Firefox] {
+        let written = watch.written(format);
+        let said = "there were more than 256 event loops, and only the first 256 are in it";
+        assert_eq!(written.left_out.as_deref(), Some(said), "{format:?}");
+        assert!(strings(&serde_json::from_str(&written.text).unwrap()).iter().any(|text| text.contains(said)));
+    }
+}
+
+#[test]
+fn with_gz_at_the_end_a_file_is_gzipped_whatever_it_holds() {
+    let Some(recording) = Recording::get() else { return };
+    for (format, ending) in [
+        ("collapsed", ".folded"),
+        ("speedscope", ".speedscope.json"),
+        ("perfetto", ".trace.json"),
+        ("firefox", ".firefox.json"),
+        ("jsonl", ".jsonl"),
+    ] {
+        let path = recording.path(&format!("packed{ending}.gz"));
+        exported(&recording.file(), &["-o", path.to_str().unwrap()]);
+        let mut unpacked = Vec::new();
+        flate2::read::GzDecoder::new(fs::File::open(path).unwrap()).read_to_end(&mut unpacked).unwrap();
+        assert!(unpacked == recording.exported(&["-f", format]), "{format}");
+    }
+    let path = recording.path("packed.gz");
+    exported(&recording.file(), &["-f", "pprof", "-o", path.to_str().unwrap()]);
+    Pprof::unpacked(&fs::read(path).unwrap()).check();
+    assert_eq!(export(&recording.file(), &["-o", "x.gz"]).status.code(), Some(2), "of what kind?");
+}
+
+#[test]
 fn a_watch_in_which_nothing_was_seen_is_a_whole_file() {
     let watch = MadeUp::new();
     let trace: Value = serde_json::from_str(&watch.written(Timeline::Perfetto).text).unwrap();
@@ -558,7 +596,7 @@ fn pprof_opens_it() {
         command.args(["tool", "pprof"]).args(arguments).arg(&file);
         // Its own settings and copies of profiles stay out of the user's home.
         command.env("HOME", recording.path("")).env("PPROF_TMPDIR", recording.path(""));
-        consumers::content(command)
+        content(command)
     };
     let columns = Pprof::unpacked(&fs::read(&file).unwrap()).check();
     let top = pprof(&["-top", "-lines"]);
@@ -588,7 +626,7 @@ fn open_in_speedscope(file: &std::path::Path, screenshot: &str) -> Option<Value>
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/export/open_in_speedscope.mjs"));
     command.arg(modules).arg(chromium).arg(speedscope).arg(file);
     command.arg(std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(screenshot));
-    Some(serde_json::from_str(&consumers::content(command)).unwrap())
+    Some(serde_json::from_str(&content(command)).unwrap())
 }
 
 /// It neither failed nor complained.

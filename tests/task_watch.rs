@@ -148,9 +148,11 @@ impl Picture {
             name: self.tables.task(look.task).and_then(|info| info.name.as_deref().map(str::to_owned)),
             state: look.state,
             stack: self.stack(look),
-            wait: wait.map(|wait| {
-                let detail = wait.detail.as_deref().map(str::to_owned);
-                (wait.kind.as_str(), detail, self.keys(&wait.tasks), self.keys(&wait.held_by))
+            wait: wait.map(|wait| SaidWait {
+                kind: wait.kind.as_str(),
+                detail: wait.detail.as_deref().map(str::to_owned),
+                tasks: self.keys(&wait.tasks),
+                held_by: self.keys(&wait.held_by),
             }),
         }
     }
@@ -197,8 +199,17 @@ struct Said {
     state: TaskState,
     /// Of a task that runs the watch shows nothing: the rest is on a thread's stack.
     stack: Vec<Frame>,
-    /// Kind, detail, the tasks it stands for, those that hold it.
-    wait: Option<(&'static str, Option<String>, BTreeSet<u64>, BTreeSet<u64>)>,
+    wait: Option<SaidWait>,
+}
+
+/// What is said of a wait.
+#[derive(Debug, PartialEq)]
+struct SaidWait {
+    kind: &'static str,
+    detail: Option<String>,
+    /// The tasks it stands for.
+    tasks: BTreeSet<u64>,
+    held_by: BTreeSet<u64>,
 }
 
 fn dumped(dump: &Snapshot, task: &Task) -> Said {
@@ -209,7 +220,8 @@ fn dumped(dump: &Snapshot, task: &Task) -> Said {
         stack: frames.iter().map(|frame| dump.frame(*frame).clone()).collect(),
         wait: task.awaiting.as_ref().map(|awaiting| {
             let keys = |tasks: &[TaskId]| tasks.iter().map(|task| dump.task(*task).key).collect();
-            (awaiting.kind.as_str(), awaiting.detail.clone(), keys(&awaiting.tasks), keys(&awaiting.held_by))
+            let (kind, detail) = (awaiting.kind.as_str(), awaiting.detail.clone());
+            SaidWait { kind, detail, tasks: keys(&awaiting.tasks), held_by: keys(&awaiting.held_by) }
         }),
     }
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::args::{BudgetArgs, CheckArgs, Color};
 use super::replay::Replay;
-use super::{Exit, Failure, note};
+use super::{Exit, Failure, hint, note};
 use crate::detect::check::{
     Before, Budgets, Circumstances, Fingerprint, Judgement, Metric, Problem, Rules, Run, SelfTest, Tolerance, Verdict,
     judge, threshold_to_look_with,
@@ -77,6 +77,11 @@ pub(super) fn run(args: &CheckArgs, color: Color) -> Result<Exit, Failure> {
         },
         color,
     )?;
+    if args.file.is_none() && !done.head.is_empty() && done.head.iter().all(|run| run.samples == 0) {
+        hint(
+            "the process that is started is watched, not those that it starts: give the Python program itself, or exec it",
+        );
+    }
     Ok(match done.judgement.verdict {
         Verdict::Pass | Verdict::Shown => Exit::Fine,
         Verdict::Fail => Exit::Found,

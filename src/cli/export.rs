@@ -1,20 +1,22 @@
 //! `asyncprof export`: a recording for other tools. It must not know their formats.
 
+use std::borrow::Cow;
+use std::fs;
 use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
 
 use clap::ValueEnum as _;
 
 use super::args::{Color, ExportArgs, ExportFormat};
-use super::output::Destination;
+use super::output::{Destination, Packing};
 use super::product::{self, Export, Style, Watched};
 use super::replay::{self, Halt, Replay};
 use super::{Exit, Failure, meaning, note};
 use crate::render::export::{self, End, Timeline};
 
 pub(super) fn run(args: &ExportArgs, color: Color) -> Result<Exit, Failure> {
-    let destination = Destination::check(&args.output, args.force)?;
-    let format = match args.format.or_else(|| of_ending(&args.output)) {
+    let (unpacked, is_packed) = without_gz(&args.output);
+    let format = match args.format.or_else(|| of_ending(&unpacked)) {
         Some(format) => format,
         None => {
             return Err(Failure::new(Exit::Usage, "for which tools?").hint(
@@ -23,6 +25,9 @@ pub(super) fn run(args: &ExportArgs, color: Color) -> Result<Exit, Failure> {
             ));
         }
     };
+    // pprof's format is packed already.
+    let packing = if is_packed && format != ExportFormat::Pprof { Packing::Gzip } else { Packing::Plain };
+    let destination = Destination::check(&args.output, args.force)?.packed(packing);
     if format == ExportFormat::Pprof && matches!(destination, Destination::Stdout) && io::stdout().is_terminal() {
         return Err(Failure::new(Exit::Usage, "pprof's format is not for the terminal").hint("give -o a file.pb.gz"));
     }
@@ -38,7 +43,34 @@ pub(super) fn run(args: &ExportArgs, color: Color) -> Result<Exit, Failure> {
             write_events(args, timeline, &destination)?;
         }
     }
+    if packing == Packing::Plain && format != ExportFormat::Pprof {
+        say_if_large(&destination);
+    }
     Ok(Exit::Fine)
+}
+
+/// A path less the ending that says that the file is gzipped, and whether it has it. That of pprof is part of its name.
+fn without_gz(path: &Path) -> (Cow<'_, Path>, bool) {
+    if path.extension().is_none_or(|ending| ending != "gz") || product::export_of_ending(path).is_some() {
+        return (path.into(), false);
+    }
+    (path.with_extension("").into(), true)
+}
+
+/// What is too large for a viewer, or a disk, is said with what can be done about it.
+fn say_if_large(destination: &Destination) {
+    /// Bytes that open in no time everywhere.
+    const LARGE: u64 = 100_000_000;
+    let Destination::File { path, .. } = destination else { return };
+    // A file that cannot be looked at was written all the same.
+    let size = fs::metadata(path).map_or(0, |file| file.len());
+    if size > LARGE {
+        let path = path.display();
+        note(&format!(
+            "{path} has {:.1} GB; written to {path}.gz it would be gzipped, and a tenth of that or less",
+            size as f64 / 1e9
+        ));
+    }
 }
 
 /// A text file for a flame graph tool is what the word means here, where a report is not to be had.

@@ -1,10 +1,14 @@
-//! Where a result goes: stdout, or a file that is complete or not there at all. It must not know what is written.
+//! Where a result goes: stdout, a file that is complete or not there at all, or a device or pipe that has a name. It must not
+//! know what is written.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 use super::args::Color;
 use super::{Exit, Failure};
@@ -19,7 +23,22 @@ const PRIVATE: u32 = 0o600;
 #[derive(Debug)]
 pub(super) enum Destination {
     Stdout,
-    File { path: PathBuf, overwrite: bool },
+    File {
+        path: PathBuf,
+        overwrite: bool,
+        packing: Packing,
+    },
+    /// Something that is there and is no file: what is written to it replaces nothing, and it is not to be replaced.
+    Device {
+        path: PathBuf,
+    },
+}
+
+/// Whether what is written to a file is gzipped on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packing {
+    Plain,
+    Gzip,
 }
 
 impl Destination {
@@ -33,6 +52,10 @@ impl Destination {
             Ok(metadata) if metadata.is_dir() => {
                 return Err(Failure::new(Exit::Usage, format!("{shown} is a folder")));
             }
+            // Through a link such as /dev/stdout. A link that leads nowhere is in the way like a file.
+            Ok(_) if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) => {
+                return Ok(Self::Device { path: path.to_owned() });
+            }
             Ok(_) if !overwrite => {
                 return Err(Failure::new(Exit::Usage, format!("{shown} exists already"))
                     .hint("choose another name, or overwrite it with --force"));
@@ -42,7 +65,15 @@ impl Destination {
         if !folder_of(path).is_dir() {
             return Err(Failure::new(Exit::Usage, format!("there is no folder for {shown}")));
         }
-        Ok(Self::File { path: path.to_owned(), overwrite })
+        Ok(Self::File { path: path.to_owned(), overwrite, packing: Packing::Plain })
+    }
+
+    /// The same place, for what is packed if it is a file.
+    pub(super) fn packed(self, packing: Packing) -> Self {
+        match self {
+            Self::File { path, overwrite, .. } => Self::File { path, overwrite, packing },
+            other => other,
+        }
     }
 
     /// Writes the whole result, or reports why not.
@@ -56,18 +87,22 @@ impl Destination {
     }
 
     fn write_with(&self, mode: u32, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
-        match self {
-            Self::Stdout => to_stdout(write),
-            Self::File { path, overwrite } => to_file(path, *overwrite, mode, write)
-                .map_err(|error| Failure::new(Exit::Own, format!("cannot write {}: {error}", path.display()))),
-        }
+        let (path, written) = match self {
+            Self::Stdout => return to_stdout(write),
+            Self::File { path, overwrite, packing: Packing::Plain } => (path, to_file(path, *overwrite, mode, write)),
+            Self::File { path, overwrite, packing: Packing::Gzip } => {
+                (path, to_file(path, *overwrite, mode, |out| gzipped(out, write)))
+            }
+            Self::Device { path } => (path, to_device(path, write)),
+        };
+        written.map_err(|error| Failure::new(Exit::Own, format!("cannot write {}: {error}", path.display())))
     }
 
     /// Whether colours would be seen as such.
     pub(super) fn shows_color(&self, color: Color) -> bool {
         match (color, self) {
             (Color::Always, _) => true,
-            (Color::Never, _) | (Color::Auto, Self::File { .. }) => false,
+            (Color::Never, _) | (Color::Auto, Self::File { .. } | Self::Device { .. }) => false,
             (Color::Auto, Self::Stdout) => io::stdout().is_terminal() && wants_color(),
         }
     }
@@ -147,6 +182,25 @@ fn to_file(
             fs::rename(&unfinished.path, path)
         }
         linked => linked,
+    }
+}
+
+/// Gzips what is written. As little as that takes is enough: what gets large here repeats itself.
+fn gzipped(out: &mut dyn Write, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut out = BufWriter::new(GzEncoder::new(out, Compression::fast()));
+    write(&mut out)?;
+    out.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
+    Ok(())
+}
+
+/// Writes to what is there. A reader that has seen enough is no error here either.
+fn to_device(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut out = BufWriter::new(OpenOptions::new().write(true).open(path)?);
+    let written = write(&mut out).and_then(|()| out.flush());
+    let _ = out.into_parts();
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
     }
 }
 

@@ -29,7 +29,9 @@ impl Place {
     /// Looks at a place before any process is watched, or started, for it.
     pub(super) fn check(path: &Path, overwrite: bool) -> Result<Self, Failure> {
         let (path, overwrite) = match Destination::check(path, overwrite)? {
-            Destination::File { path, overwrite } => (path, overwrite),
+            Destination::File { path, overwrite, .. } => (path, overwrite),
+            // It has room as long as it says so, and nothing there is replaced.
+            Destination::Device { path } => return Ok(Self::File { path, overwrite: true }),
             Destination::Stdout if io::stdout().is_terminal() => {
                 return Err(Failure::new(Exit::Usage, "a recording is not for the terminal")
                     .hint("give -o a file, or hand it on: asyncprof record PID -o - | ssh host 'cat > app.aprof'"));

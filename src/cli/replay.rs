@@ -146,6 +146,9 @@ impl<'p> Replay<'p> {
     }
 }
 
+/// What to do about what could not be read.
+const NEXT: &str = "if the rest matters, copy the file again from where it was written, or record again";
+
 /// What was not read is said, never guessed.
 fn say_how_it_ends(path: &Path, ending: &Ending, started_ns: u64) {
     let path = path.display();
@@ -156,11 +159,11 @@ fn say_how_it_ends(path: &Path, ending: &Ending, started_ns: u64) {
     match *ending {
         Ending::Complete { .. } => {}
         Ending::Truncated { after_ns, .. } => note(&format!(
-            "{path} has no end: asyncprof was killed or still writes, the disk was full, or the file was cut off; {}",
+            "{path} has no end: asyncprof was killed or still writes, the disk was full, or the file was cut off; {}; {NEXT}",
             until(after_ns),
         )),
         Ending::Damaged { places, bytes, after_ns, .. } => note(&format!(
-            "{path} is damaged: {bytes} bytes in {places} places could not be read and are left out; {}",
+            "{path} is damaged: {bytes} bytes in {places} places could not be read and are left out; {}; {NEXT}",
             until(after_ns),
         )),
     }

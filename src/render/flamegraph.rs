@@ -53,6 +53,10 @@ pub fn write_difference(
     for (stack, time_us) in folded(profile, by) {
         both.entry(stack).or_default().1 = time_us;
     }
+    // As wide as it is now: there is nothing to draw what is gone on.
+    if both.values().all(|(_, after)| *after == 0) {
+        both.clear();
+    }
     let lines: Vec<String> =
         both.into_iter().map(|(stack, (before, after))| format!("{stack} {before} {after}")).collect();
     let title = format!("{}, difference: {}", title(by), escape::brief(whose, 80));

@@ -24,7 +24,7 @@ const FORMATS: [(Format, &str); 6] = [
 const BASE: [f64; 10] = [1000.0, 1030.0, 980.0, 1010.0, 995.0, 1020.0, 1005.0, 990.0, 1015.0, 985.0];
 
 /// A check and all it needs to be written.
-struct Made {
+pub(crate) struct Made {
     judgement: Judgement,
     head: Vec<Run>,
     base: Vec<Run>,
@@ -74,7 +74,7 @@ fn itself() -> Made {
     Made { judgement, head: Vec::new(), base: Vec::new(), self_test: Some(test) }
 }
 
-fn written(made: &Made, format: Format) -> String {
+pub(crate) fn written(made: &Made, format: Format) -> String {
     let check = Check {
         judgement: &made.judgement,
         head: &made.head,
@@ -89,7 +89,7 @@ fn written(made: &Made, format: Format) -> String {
     String::from_utf8(out).unwrap()
 }
 
-fn all() -> [(&'static str, Made); 5] {
+pub(crate) fn all() -> [(&'static str, Made); 5] {
     [("trouble", trouble()), ("fine", fine()), ("broken", broken()), ("elsewhere", elsewhere()), ("itself", itself())]
 }
 

@@ -10,6 +10,7 @@ mod commands;
 mod files;
 mod formats;
 mod made_up;
+mod standards;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -1,35 +1,10 @@
-//! The programs that open what is exported, as far as `scripts/install-consumers` has installed them.
+//! The Firefox Profiler, as far as `scripts/install-consumers` has installed it.
 
-use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
-/// Where a program or package is; `None`, and said so, where it is not.
-pub(crate) fn find(name: &str) -> Option<&'static Path> {
-    static FOUND: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
-    let found = FOUND.get_or_init(|| {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/install-consumers");
-        let output = Command::new(script).arg("--find").output().unwrap();
-        let lines = String::from_utf8(output.stdout).unwrap();
-        let pairs = lines.lines().filter_map(|line| line.split_once('\t'));
-        pairs.map(|(name, path)| (name.to_owned(), path.into())).collect()
-    });
-    let path = found.get(name);
-    if path.is_none() {
-        eprintln!("NOT TESTED: no {name} here; scripts/install-consumers installs it");
-    }
-    path.map(PathBuf::as_path)
-}
-
-/// What a program says; it must be content.
-pub(crate) fn content(mut command: Command) -> String {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    assert!(status.success(), "{command:?}: {status}\n{stdout}\n{stderr}");
-    stdout.into_owned()
-}
+use crate::support::consumers::{content, find};
 
 /// The Firefox Profiler's command line with a profile. It answers by a process of its own, which it would start itself and give
 /// half a second to be there; here it is ours, gets the time it needs, and ends with this value.

@@ -43,9 +43,13 @@ impl MadeUp {
     }
 
     pub(crate) fn sample(&mut self, at_ms: u64, phase: Phase, task: Option<(u64, &str)>, torn: bool) {
+        self.sample_of(0x1, at_ms, phase, task, torn);
+    }
+
+    pub(crate) fn sample_of(&mut self, key: u64, at_ms: u64, phase: Phase, task: Option<(u64, &str)>, torn: bool) {
         let (mark, is_new) = (self.loops.mark(), self.loops.mark() == Tables::default().mark());
         let event_loop: LoopNo = self.loops.add_loop(&LoopInfo {
-            key: 0x1,
+            key,
             class: "asyncio.unix_events._UnixSelectorEventLoop".into(),
             thread: Some(4211),
             thread_name: Some("MainThread".into()),

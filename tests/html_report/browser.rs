@@ -110,6 +110,7 @@ impl Browser {
 
     pub(crate) fn press(&mut self, key: &str) {
         let code = match key {
+            "Tab" => 9,
             "Enter" => 13,
             "Escape" => 27,
             "ArrowLeft" => 37,

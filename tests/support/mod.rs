@@ -5,6 +5,7 @@
 
 pub mod churn;
 pub mod compare;
+pub mod consumers;
 pub mod legal;
 pub mod pythons;
 pub mod schema;

@@ -161,7 +161,8 @@ pub(in crate::cli) struct ExportArgs {
     #[command(flatten)]
     pub(in crate::cli) flame: FlameArgs,
 
-    /// Where to write it: a file (.folded .txt .speedscope.json .trace.json .firefox.json .pb.gz .jsonl), or - for stdout.
+    /// Where to write it: a file (.folded .txt .speedscope.json .trace.json .firefox.json .pb.gz .jsonl, gzipped with .gz behind
+    /// that), or - for stdout.
     #[arg(short, long, value_name = "FILE", default_value = "-", hide_default_value = true)]
     pub(in crate::cli) output: PathBuf,
 

@@ -81,6 +81,20 @@ pub fn begin<'o>(format: Timeline, header: &Header, out: &'o mut dyn Write) -> i
     })
 }
 
+/// LIMIT: event loops of one file; a program that makes ever new ones is shown with the first of them.
+const LOOPS: usize = 256;
+
+/// That there were more.
+fn loops_left_out() -> String {
+    format!("there were more than {LOOPS} event loops, and only the first {LOOPS} are in it")
+}
+
+/// What a format could not hold, as one sentence.
+fn together(left_out: impl IntoIterator<Item = Option<String>>) -> Option<String> {
+    let all: Vec<String> = left_out.into_iter().flatten().collect();
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
 /// Nanoseconds since 1970 at the beginning of the watch; `None` where what the header says is no time.
 fn started_unix_ns(header: &Header) -> Option<i64> {
     let started: jiff::Timestamp = header.started_at.parse().ok()?;

@@ -20,7 +20,7 @@ use rustc_hash::FxHashMap;
 
 use self::markers::{NoteMarker, StallMarker};
 use self::palette::{Kind, Palette};
-use super::{End, Exporter, Step};
+use super::{End, Exporter, LOOPS, Step};
 use crate::detect::stall::{Alert, Stall};
 use crate::profile::{longest_period_ns, period_ns};
 use crate::render::escape::{brief, visible};
@@ -37,9 +37,6 @@ const SAMPLES: usize = 2_000_000;
 
 /// LIMIT: samples of waiting tasks after which half as many are kept, each for twice the time.
 const WAITING_SAMPLES: u64 = 100_000;
-
-/// LIMIT: threads in the profile; a program that makes ever new loops is shown with these.
-const THREADS: usize = 256;
 
 /// A loop's thread.
 #[derive(Debug)]
@@ -74,6 +71,8 @@ pub(super) struct Firefox<'o> {
     waiting_samples: u64,
     samples: usize,
     left_out_since_ns: Option<u64>,
+    /// There were loops for which there are no threads.
+    were_more_loops: bool,
     last_ns: u64,
 }
 
@@ -114,6 +113,7 @@ impl<'o> Firefox<'o> {
             waiting_samples: 0,
             samples: 0,
             left_out_since_ns: None,
+            were_more_loops: false,
             last_ns: header.started_ns,
         }
     }
@@ -136,7 +136,8 @@ impl<'o> Firefox<'o> {
         if let Some(index) = self.loops.iter().position(|event_loop| event_loop.info == *info) {
             return Some(index);
         }
-        if self.loops.len() >= THREADS {
+        if self.loops.len() >= LOOPS {
+            self.were_more_loops = true;
             return None;
         }
         let tid = info.thread.map_or(0, i32::unsigned_abs);
@@ -370,12 +371,16 @@ impl Exporter for Firefox<'_> {
         if let (Some(since_ns), Some(left_out)) = (self.left_out_since_ns, &left_out) {
             self.mark(since_ns, left_out);
         }
+        let loops = self.were_more_loops.then(super::loops_left_out);
+        if let Some(loops) = &loops {
+            self.mark(self.last_ns, loops);
+        }
         let end_of_all = self.timestamp(self.last_ns);
         self.profile.set_process_end_time(self.process, end_of_all);
         let mut out = io::BufWriter::new(&mut *self.out);
         serde::Serialize::serialize(&self.profile, &mut serializer(&mut out))?;
         out.write_all(b"\n")?;
         out.flush()?;
-        Ok(left_out)
+        Ok(super::together([loops, left_out]))
     }
 }

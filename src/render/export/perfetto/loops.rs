@@ -11,6 +11,7 @@ use super::tasks;
 use super::trace::{Nothing, Place, Trace};
 use crate::detect::stall::{Iteration, Stall};
 use crate::render::escape::visible;
+use crate::render::export::LOOPS;
 use crate::render::label;
 use crate::render::report::words;
 use crate::snapshot::tables::LoopInfo;
@@ -35,6 +36,8 @@ pub(super) struct Loop {
 pub(super) struct Loops {
     pid: u32,
     list: Vec<Loop>,
+    /// There were loops for which there are no tracks.
+    pub(super) were_more: bool,
 }
 
 #[derive(Serialize)]
@@ -68,7 +71,7 @@ struct StallArgs<'a> {
 
 impl Loops {
     pub(super) fn new(pid: u32) -> Self {
-        Self { pid, list: Vec::new() }
+        Self { pid, list: Vec::new(), were_more: false }
     }
 
     pub(super) fn get(&mut self, index: usize) -> Option<&mut Loop> {
@@ -77,12 +80,11 @@ impl Loops {
 
     /// Its position; `None` where there are too many. It gets its tracks when it is met.
     pub(super) fn find(&mut self, info: &LoopInfo, trace: &mut Trace<'_>) -> io::Result<Option<usize>> {
-        /// LIMIT: loops; a program that makes ever new ones is shown with these.
-        const LOOPS: usize = 256;
         if let Some(index) = self.list.iter().position(|known| known.info == *info) {
             return Ok(Some(index));
         }
         if self.list.len() >= LOOPS {
+            self.were_more = true;
             return Ok(None);
         }
         let number = self.list.len() as u32;

@@ -222,9 +222,10 @@ impl Exporter for Perfetto<'_> {
         if !end.complete {
             self.loops.mark(self.last_ns, "the recording breaks off here", &mut self.trace)?;
         }
-        let left_out = (without_lane > 0).then(|| {
+        let tasks = (without_lane > 0).then(|| {
             format!("{} tasks have no lane, because {} others lived", label::count(without_lane), Lanes::MOST)
         });
+        let left_out = super::together([self.loops.were_more.then(super::loops_left_out), tasks]);
         if let Some(left_out) = &left_out {
             self.loops.mark(self.last_ns, left_out, &mut self.trace)?;
         }

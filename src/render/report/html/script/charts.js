@@ -58,7 +58,7 @@ function label(parts, words, y, name) {
 
 function lagPanel(bins, most_us) {
   const low = 1e3;
-  const high = Math.max(most_us, data.stalls.threshold_us * 1.5, 2e4);
+  const high = Math.max(most_us * 1.05, data.stalls.threshold_us * 1.5, 2e4);
   return { height: 112, draw: (parts, scale, top, base, plot) => {
     const y = (us) => Math.max(us > 0 ? 1.5 : 0, (Math.log(Math.max(us, low)) - Math.log(low)) / (Math.log(high) - Math.log(low)) * (base - top - 12));
     for (const [us, words] of [[1e3, "1 ms"], [1e4, "10 ms"], [1e5, "100 ms"], [1e6, "1 s"], [1e7, "10 s"], [6e7, "1 min"], [6e8, "10 min"]]) {
@@ -100,7 +100,7 @@ function numberPanel(name, values, widthUs, style) {
 function stallWords(at) {
   const list = data.stalls.list;
   const group = data.stalls.groups[list.group[at]];
-  return text(list.length[at]) + ", " + group.words + "\n" + (group.site === null ? "at a place that is not known" : frameText(group.site)) +
+  return bound(text(list.length[at])) + ", " + group.words + "\n" + (group.site === null ? "at a place that is not known" : frameText(group.site)) +
     "\nafter " + offset(list.start_us[at]) + (timeOfDay(list.start_us[at]) && ", " + timeOfDay(list.start_us[at]));
 }
 
@@ -229,7 +229,7 @@ function loopFacts(one) {
   if (one.gil > 0) facts.push("waited for the GIL " + percent(one.gil) + " of the time");
   if (one.gap_us > 0) facts.push("not sampled for " + duration(one.gap_us));
   facts.push(plural(one.samples, "sample"));
-  return facts.join("; ");
+  return bound(facts.join("; "));
 }
 
 function loopName(one) {

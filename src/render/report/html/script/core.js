@@ -39,8 +39,17 @@ function plural(number, noun) {
   return count(number) + " " + noun + (number === 1 ? "" : "s");
 }
 
+// A number and its unit stay on one line: behind each digit a space that does not break.
+function bound(words) {
+  return words.replace(/(\d) (?=(?:ms|s|min|h|%)(?![a-z]))|(min|h) (?=\d)/g, "$1$2\u00a0");
+}
+
 // Three digits, since more are not known: as the report in text says it.
 function duration(us) {
+  return bound(plainDuration(us));
+}
+
+function plainDuration(us) {
   if (us === 0) return "0 ms";
   const ms = us / 1e3;
   if (us < 1e4) return ms.toFixed(2) + " ms";
@@ -56,11 +65,15 @@ function duration(us) {
 }
 
 function percent(share) {
-  return (100 * share).toFixed(1) + " %";
+  return bound((100 * share).toFixed(1) + " %");
 }
 
 // Since the beginning: `12.3 s`, `3:05 min`, `1:02:03 h`.
 function offset(us, step) {
+  return bound(plainOffset(us, step));
+}
+
+function plainOffset(us, step) {
   const seconds = us / 1e6;
   const two = (number) => String(number).padStart(2, "0");
   if (seconds < 120 && (step || 0) < 60e6) return +seconds.toFixed(step && step < 1e6 ? 1 : step ? 0 : 3) + " s";

@@ -1,7 +1,9 @@
 // What stands at the top and at the end, and the order in which the page is drawn.
 
 function drawTop() {
-  document.getElementById("verdict").classList.add(data.verdict.level);
+  const verdict = document.getElementById("verdict");
+  verdict.classList.add(data.verdict.level);
+  verdict.textContent = bound(verdict.textContent);
   document.getElementById("cut").hidden = data.complete;
   const lags = data.loops.map((one) => one.lag_us && one.lag_us[2]).filter((lag) => lag !== null);
   const busy = data.loops.map((one) => one.busy).filter((share) => share !== null);
@@ -10,7 +12,7 @@ function drawTop() {
   const several = data.loops.length > 1 ? "most of " + count(data.loops.length + data.more_loops) + " loops" : "";
   const figures = [
     ["Stalls", data.loops.length ? count(data.stalls.count) : "?", "from " + duration(data.stalls.threshold_us) + " on", data.stalls.count > 0],
-    ["Worst stall", worst ? text(worst.longest) : "–", "", data.stalls.count > 0],
+    ["Worst stall", worst ? bound(text(worst.longest)) : "–", "", data.stalls.count > 0],
     ["Lag, 99 % under", lags.length ? duration(Math.max(...lags)) : "?", several],
     ["Loop busy", busy.length ? percent(Math.max(...busy)) : "?", several],
     ["Tasks seen", count(seen), "of " + plural(data.tasks.list.length + data.tasks.left_out, "coroutine")],
@@ -18,7 +20,7 @@ function drawTop() {
     ["Watched for", duration(data.duration_us), timeOfDay(0) && "from " + data.started_at.slice(0, 16).replace("T", " ") + " UTC"],
   ];
   document.getElementById("tiles").append(...figures.map(([name, value, more, bad]) =>
-    el("div", null, el("dt", null, name), el("dd", { class: bad ? "bad" : null }, value, more && el("small", null, more)))));
+    el("div", null, el("dt", null, bound(name)), el("dd", { class: bad ? "bad" : null }, value, more && el("small", null, more)))));
   const sections = [["time", "Over time"], ["stalls", "Stalls", data.stalls.count], ["findings", "Findings", data.findings.length + data.more_findings], ["flames", "Flame graphs"],
     ["tasks", "Tasks"], ["awaits", "Awaits"], ["notes", "Meanwhile", data.notes.length + data.more_notes], ["trust", "Trust"]];
   document.getElementById("toc").append(...sections.filter(([id, , number]) => id !== "notes" || number).map(([id, name, number]) =>
@@ -37,9 +39,9 @@ function drawNotes() {
 }
 
 function drawTrust() {
-  const figures = (list) => el("dl", { class: "figures" }, list.map(([name, value]) => el("div", null, el("dt", null, name), el("dd", null, value))));
+  const figures = (list) => el("dl", { class: "figures" }, list.map(([name, value]) => el("div", null, el("dt", null, name), el("dd", null, bound(value)))));
   body("trust").append(
-    el("ul", { class: "sentences" }, data.trust.map((sentence) => el("li", null, sentence)),
+    el("ul", { class: "sentences" }, data.trust.map((sentence) => el("li", null, bound(sentence))),
       el("li", null, "A sample counts only if it was shown to be one moment: what changed while it was read was read again or dropped, and a stack of which only the outer part held is marked <torn>.")),
     el("h3", null, "Sampling"), figures(data.sampling), el("h3", null, "What was watched"), figures(data.facts));
 }

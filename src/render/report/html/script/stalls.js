@@ -53,8 +53,8 @@ function drawStalls() {
 
 function groupOf(number, members, longest) {
   const group = data.stalls.groups[number];
-  const title = group.count === 1 ? text(group.longest)
-    : count(group.count) + " times, longest " + text(group.longest) + ", " + duration(group.total_us) + " together";
+  const title = group.count === 1 ? bound(text(group.longest))
+    : count(group.count) + " times, longest " + bound(text(group.longest)) + ", " + duration(group.total_us) + " together";
   const weight = el("i");
   weight.style.width = Math.max(0.5, (100 * group.total_us) / longest) + "%";
   weight.style.background = "var(--c-" + group.cause + ")";
@@ -76,7 +76,7 @@ function groupOf(number, members, longest) {
       sourceOf(group.site) || "",
       group.worst === null ? "" : el("div", null,
         el("h4", null, "The longest one"),
-        el("p", null, text(data.stalls.list.evidence[group.worst])),
+        el("p", null, bound(text(data.stalls.list.evidence[group.worst]))),
         stackOf(data.stalls.list.stack[group.worst], data.stalls.list.coroutines[group.worst], data.stalls.list.torn[group.worst], group.site)),
       el("h4", null, group.count === members.length ? "Each stall" : "The longest " + plural(members.length, "stall") + " of " + count(group.count)),
       table.whole);
@@ -101,7 +101,7 @@ function stallTable(number, members) {
     const row = el("tr", { id: "stall-" + at, class: "stall" },
       el("td", { "data-name": "began" }, button),
       el("td", { "data-name": "time of day", class: "num" }, words || "–"),
-      el("td", { "data-name": "length", class: "num" }, text(list.length[at])),
+      el("td", { "data-name": "length", class: "num" }, bound(text(list.length[at]))),
       el("td", { "data-name": "task" }, task),
       several && el("td", { "data-name": "loop" }, one ? one.thread_name || String(one.thread === null ? "?" : one.thread) : "–"),
       el("td", { "data-name": "ready, at most", class: "num" }, list.ready[at] === null ? "–" : count(list.ready[at])));
@@ -117,7 +117,7 @@ function stallTable(number, members) {
         return;
       }
       more = el("tr", { class: "more" }, el("td", { colspan: names.length, class: "wide" },
-        el("p", null, text(list.evidence[at]) + (list.detail[at] === null ? "" : "; " + text(list.detail[at]))),
+        el("p", null, bound(text(list.evidence[at])) + (list.detail[at] === null ? "" : "; " + text(list.detail[at]))),
         el("p", { class: "muted" }, "at least " + duration(list.at_least_us[at]) +
           (list.ongoing[at] ? ", and it lasted on when the watch ended" : list.at_most_us[at] === null ? "; its end was not seen" : ", at most " + duration(list.at_most_us[at]))),
         stackOf(list.stack[at], list.coroutines[at], list.torn[at], site)));
