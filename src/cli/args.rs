@@ -3,6 +3,7 @@
 
 mod check;
 mod diff;
+mod subprocesses;
 mod watch;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use check::{BudgetArgs, CheckArgs, CheckFormat, CheckOutputArgs};
 pub(super) use diff::{DiffArgs, DiffFormat};
+pub(super) use subprocesses::SubprocessArgs;
 pub(super) use watch::{
     AttachArgs, ByName, DemoArgs, ExportArgs, ExportFormat, FlameArgs, FlamegraphArgs, RecordArgs, ReportArgs,
     ReportFormat, WatchArgs,
@@ -125,13 +127,16 @@ Examples:
   asyncprof attach 4211
   asyncprof attach --name gunicorn -d 5m --stall 50ms
   asyncprof attach 4211 -d 30s -o stalls.aprof -o run.svg > report.txt
-  asyncprof attach 4211 -d 1m -f json | jq '.stalls[0].site'";
+  asyncprof attach 4211 -d 1m -f json | jq '.stalls[0].site'
+  asyncprof attach -s --name gunicorn               its workers too, also those that start later
+  asyncprof attach -s 4211 -d 1m -f json | jq '{pid, stalls: [.stalls[].site]}'    a line of JSON for each process";
 
 const RECORD_HELP: &str = "\
 Examples:
   asyncprof record 4211 -o app.aprof                Ctrl-C ends it
   asyncprof record 4211 -d 10m -o app.aprof
   asyncprof record -o app.aprof -- python app.py    from its first instruction; exits as the program does
+  asyncprof record -s -o app.aprof -- uvicorn --workers 4 app:app    each worker into app.PID.aprof
   asyncprof report app.aprof";
 
 const REPORT_HELP: &str = "\

@@ -83,11 +83,11 @@ fn watch(pid: i32, args: &FlamegraphArgs, color: Color) -> Result<Analysis, Fail
         let watch = sampler::start(pid, &watching::options(&how, &stop))?;
         let header = watch.header.clone();
         watching::announce(&header, None, false);
-        let mut analysis = product::analysis(header.clone(), args.flame);
-        let outcome = Listeners::silent(&header, color, &mut analysis).follow(watch, &how);
-        match verdict(&outcome, &header)? {
-            Exit::Fine => Ok(analysis),
-            exit => Err(Failure::new(exit, format!("nothing was seen of process {pid} to draw"))),
+        let mut listeners = Listeners::silent(&header, color, product::analysis(header.clone(), args.flame));
+        let outcome = listeners.follow(watch, &how);
+        match (verdict(&outcome, &header)?, listeners.analysis) {
+            (Exit::Fine, Some(analysis)) => Ok(analysis),
+            (exit, _) => Err(Failure::new(exit, format!("nothing was seen of process {pid} to draw"))),
         }
     })
 }

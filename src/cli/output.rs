@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::args::Color;
+use super::product::name_for;
 use super::{Exit, Failure};
 use crate::render::Format;
 
@@ -43,6 +44,14 @@ impl Destination {
             return Err(Failure::new(Exit::Usage, format!("there is no folder for {shown}")));
         }
         Ok(Self::File { path: path.to_owned(), overwrite })
+    }
+
+    /// The same place for a process below the one that it is for: stdout, or a file beside it.
+    pub(super) fn for_process(&self, pid: i32) -> Result<Self, Failure> {
+        match self {
+            Self::Stdout => Ok(Self::Stdout),
+            Self::File { path, overwrite } => Self::check(&name_for(path, pid), *overwrite),
+        }
     }
 
     /// Writes the whole result, or reports why not.

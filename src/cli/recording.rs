@@ -10,6 +10,7 @@ use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 
 use super::output::{Destination, folder_of};
+use super::product::name_for;
 use super::{Exit, Failure, note};
 use crate::profile::recording::Writer;
 use crate::snapshot::event::{Batch, Header, NoteKind};
@@ -41,6 +42,11 @@ impl Place {
             return Err(Failure::new(Exit::Own, format!("there is no room on the disk of {}", folder.display())));
         }
         Ok(Self { path, overwrite })
+    }
+
+    /// The place beside it for a process below the one that it is for, which must not be used `twice` by us.
+    pub(super) fn for_process(&self, pid: i32, twice: bool) -> Result<Self, Failure> {
+        Self::check(&name_for(&self.path, pid), self.overwrite && !twice)
     }
 
     /// In the current folder, named after what is watched and when.
@@ -96,6 +102,12 @@ impl Recording {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Removes it: nothing was seen.
+    pub(super) fn discard(self) {
+        // What cannot be removed is a recording in which nothing is, no more.
+        let _ = std::fs::remove_file(&self.path);
     }
 
     /// The failure, if anything is missing in it.

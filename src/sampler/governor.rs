@@ -67,6 +67,11 @@ impl Governor {
         self.rates != self.asked
     }
 
+    /// From now on this share of a core: others came or went that have a part of it.
+    pub(super) fn set_budget(&mut self, budget: f64) {
+        self.budget = budget;
+    }
+
     /// What was spent until now is not typical: a beginning, an interruption.
     pub(super) fn restart(&mut self) {
         (self.wall, self.cpu) = (0.0, 0.0);

@@ -9,6 +9,7 @@ use crossbeam_channel::Receiver;
 use crate::snapshot::event::{Event, LoopSample, Note, NoteKind, Phase};
 use crate::target::ReadError;
 
+use super::account::Account;
 use super::chores::Chores;
 use super::clock::Clock;
 use super::governor::Governor;
@@ -38,12 +39,12 @@ pub(super) struct Parts {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) outbox: Outbox,
     pub(super) governor: Governor,
-    /// Share of a core, for words.
+    /// Share of a core, of all that share it together.
     pub(super) cpu_budget: f64,
     /// A Python that is not there (yet, or any more) is waited for as long as the process lives.
     pub(super) wait_for_python: bool,
-    /// CPU time of this process when the watch began.
-    pub(super) cpu_at_start: u64,
+    /// CPU time that the watch is charged with.
+    pub(super) account: Account,
 }
 
 /// The loop tier of one watch.
@@ -290,11 +291,12 @@ impl LoopTier {
     }
 
     fn tell_health(&mut self) {
+        self.parts.account.update(&*self.parts.clock, &self.parts.shared);
         let (clock, governor) = (&self.parts.clock, &self.parts.governor);
         self.totals.lost = self.parts.outbox.lost();
         let mut health = combine(&self.totals, &self.parts.shared.tasks(), governor.rates());
         health.at_ns = clock.now_ns();
-        health.cpu_ns = clock.process_cpu_ns().saturating_sub(self.parts.cpu_at_start);
+        health.cpu_ns = self.parts.account.total_ns();
         health.lowered_rate = governor.is_lowered();
         health.longest_gap_ns = self.parts.outbox.take_longest_gap();
         self.parts.shared.set_health(health);

@@ -159,8 +159,8 @@ impl Runner {
             }
         };
         let header = watch.header.clone();
-        let analysis = analysis.insert(product::analysis(header.clone(), FlameArgs::default()));
-        let mut listeners = Listeners::silent(&header, self.color, analysis);
+        let empty = product::analysis(header.clone(), FlameArgs::default());
+        let mut listeners = Listeners::silent(&header, self.color, empty);
         // The program uses this terminal too.
         listeners.quiet = true;
         if let Some(folder) = &self.keep {
@@ -169,6 +169,7 @@ impl Runner {
         }
         // The end after --duration is the program's end, which `attend` asks for.
         let outcome = listeners.follow(watch, &WatchArgs { duration: None, ..self.watch.clone() });
+        *analysis = listeners.analysis.take();
         if let Some(recording) = &listeners.recording {
             recording.verdict()?;
         }
