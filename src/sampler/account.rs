@@ -98,3 +98,137 @@ impl Drop for Account {
         self.sharing.0.watches.fetch_sub(1, Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::super::SECOND;
+    use super::super::governor::{Governor, Rates, Spent};
+    use super::*;
+
+    /// Who used how much: the process, and by watch the threads of its tiers. One thread at a time asks.
+    #[derive(Debug, Default)]
+    struct Usage(Mutex<(u64, Vec<(u64, u64)>, usize)>);
+
+    impl Usage {
+        fn of(watches: usize) -> Self {
+            Self(Mutex::new((0, vec![(0, 0); watches], 0)))
+        }
+
+        /// A watch and its tiers, or nobody's own, used a processor.
+        fn add(&self, watch: Option<usize>, loops_ns: u64, tasks_ns: u64) {
+            let mut usage = self.0.lock().unwrap();
+            usage.0 += loops_ns + tasks_ns;
+            if let Some(watch) = watch {
+                usage.1[watch].0 += loops_ns;
+                usage.1[watch].1 += tasks_ns;
+            }
+        }
+
+        fn update(&self, watch: usize, account: &mut Account, shared: &Shared) {
+            self.0.lock().unwrap().2 = watch;
+            account.update(self, shared);
+        }
+    }
+
+    impl super::super::clock::Clock for Usage {
+        fn now_ns(&self) -> u64 {
+            0
+        }
+
+        fn suspended_ns(&self) -> u64 {
+            0
+        }
+
+        fn process_cpu_ns(&self) -> u64 {
+            self.0.lock().unwrap().0
+        }
+
+        fn thread_cpu_ns(&self) -> u64 {
+            let usage = self.0.lock().unwrap();
+            usage.1[usage.2].0
+        }
+
+        fn cpu_of_thread_ns(&self, _tid: i32) -> Option<u64> {
+            let usage = self.0.lock().unwrap();
+            Some(usage.1[usage.2].1)
+        }
+
+        fn sleep_until(&self, _deadline_ns: u64) {}
+    }
+
+    /// So many watches that share a budget.
+    fn company(watches: usize) -> (Usage, Vec<(Account, Shared)>) {
+        let sharing = Sharing::default();
+        let open = |_| {
+            let shared = Shared::new(super::super::Stop::default(), sharing.clone(), 10.0);
+            shared.set_task_thread(1);
+            (Account::open(&sharing, 0), shared)
+        };
+        (Usage::of(watches), (0..watches).map(open).collect())
+    }
+
+    #[test]
+    fn who_is_alone_is_charged_with_everything() {
+        let (usage, mut company) = company(1);
+        usage.add(Some(0), 30, 7);
+        usage.add(None, 5, 0);
+        let (account, shared) = &mut company[0];
+        usage.update(0, account, shared);
+        assert_eq!((account.rest_ns(), account.total_ns(), account.part()), (35, 42, 1.0));
+    }
+
+    #[test]
+    fn each_is_charged_with_its_own_and_with_an_equal_part_of_the_rest() {
+        let (usage, mut company) = company(2);
+        for _ in 0..100 {
+            usage.add(Some(0), 1_000, 100);
+            usage.add(Some(1), 10, 20);
+            usage.add(None, 500, 0);
+            for (watch, (account, shared)) in company.iter_mut().enumerate() {
+                usage.update(watch, account, shared);
+            }
+        }
+        let totals: Vec<u64> = company.iter().map(|(account, _)| account.total_ns()).collect();
+        // What the second one used in the first stretch was nobody's own until it said so.
+        assert!(totals[0].abs_diff(135_000) < 100 && totals[1].abs_diff(28_000) < 100, "{totals:?}");
+        drop(company.pop());
+        assert_eq!(company[0].0.part(), 1.0, "who is gone has no part");
+    }
+
+    #[test]
+    fn watches_that_share_a_budget_keep_it_together() {
+        const BUDGET: f64 = 0.05;
+        let asked = Rates { loop_hz: 1_000.0, task_hz: 10.0 };
+        for watches in [1_usize, 2, 5] {
+            let (usage, mut company) = company(watches);
+            let mut governors: Vec<_> = (0..watches).map(|_| (Governor::new(asked, BUDGET), 0)).collect();
+            // A sample of a loop costs 25 µs, a look at all tasks from 0.1 ms to much, the rest 0.4 % of a core.
+            let look_ns = |watch: usize| 100_000 + watch as u64 * 2_000_000;
+            let mut used = Vec::new();
+            for _ in 0..120 {
+                let before = usage.0.lock().unwrap().0;
+                usage.add(None, SECOND / 2 / 250, 0);
+                for (watch, (governor, _)) in governors.iter().enumerate() {
+                    let rates = governor.rates();
+                    let (loops, tasks) = (rates.loop_hz * 25e3, rates.task_hz * look_ns(watch) as f64);
+                    usage.add(Some(watch), (loops / 2.0) as u64, (tasks / 2.0) as u64);
+                }
+                used.push((usage.0.lock().unwrap().0 - before) as f64 * 2.0 / SECOND as f64);
+                for (watch, ((account, shared), (governor, rest))) in company.iter_mut().zip(&mut governors).enumerate()
+                {
+                    usage.update(watch, account, shared);
+                    governor.set_budget(BUDGET * account.part());
+                    governor.bound_tasks(look_ns(watch));
+                    let cpu_ns = account.rest_ns() - std::mem::replace(rest, account.rest_ns());
+                    governor.account(Spent { wall_ns: SECOND / 2, cpu_ns, look_ns: look_ns(watch) }, 0.0);
+                }
+            }
+            let late = &used[80..];
+            assert!(late.iter().all(|share| *share < BUDGET * 1.1 && *share > BUDGET * 0.5), "{watches}: {late:?}");
+            let slowest = governors.iter().map(|(governor, _)| governor.rates().loop_hz).fold(f64::MAX, f64::min);
+            assert!(slowest > 600.0 / watches as f64, "{watches}: {slowest}");
+        }
+    }
+}
