@@ -108,26 +108,34 @@ mod tests {
     use super::*;
 
     /// Who used how much: the process, and by watch the threads of its tiers. One thread at a time asks.
-    #[derive(Debug, Default)]
-    struct Usage(Mutex<(u64, Vec<(u64, u64)>, usize)>);
+    struct Usage(Mutex<Used>);
+
+    #[derive(Debug)]
+    struct Used {
+        process_ns: u64,
+        /// Of the threads of each watch: loops, tasks.
+        tiers_ns: Vec<(u64, u64)>,
+        /// The watch whose thread asks.
+        asks: usize,
+    }
 
     impl Usage {
         fn of(watches: usize) -> Self {
-            Self(Mutex::new((0, vec![(0, 0); watches], 0)))
+            Self(Mutex::new(Used { process_ns: 0, tiers_ns: vec![(0, 0); watches], asks: 0 }))
         }
 
         /// A watch and its tiers, or nobody's own, used a processor.
         fn add(&self, watch: Option<usize>, loops_ns: u64, tasks_ns: u64) {
             let mut usage = self.0.lock().unwrap();
-            usage.0 += loops_ns + tasks_ns;
+            usage.process_ns += loops_ns + tasks_ns;
             if let Some(watch) = watch {
-                usage.1[watch].0 += loops_ns;
-                usage.1[watch].1 += tasks_ns;
+                usage.tiers_ns[watch].0 += loops_ns;
+                usage.tiers_ns[watch].1 += tasks_ns;
             }
         }
 
         fn update(&self, watch: usize, account: &mut Account, shared: &Shared) {
-            self.0.lock().unwrap().2 = watch;
+            self.0.lock().unwrap().asks = watch;
             account.update(self, shared);
         }
     }
@@ -142,17 +150,17 @@ mod tests {
         }
 
         fn process_cpu_ns(&self) -> u64 {
-            self.0.lock().unwrap().0
+            self.0.lock().unwrap().process_ns
         }
 
         fn thread_cpu_ns(&self) -> u64 {
             let usage = self.0.lock().unwrap();
-            usage.1[usage.2].0
+            usage.tiers_ns[usage.asks].0
         }
 
         fn cpu_of_thread_ns(&self, _tid: i32) -> Option<u64> {
             let usage = self.0.lock().unwrap();
-            Some(usage.1[usage.2].1)
+            Some(usage.tiers_ns[usage.asks].1)
         }
 
         fn sleep_until(&self, _deadline_ns: u64) {}
@@ -208,14 +216,14 @@ mod tests {
             let look_ns = |watch: usize| 100_000 + watch as u64 * 2_000_000;
             let mut used = Vec::new();
             for _ in 0..120 {
-                let before = usage.0.lock().unwrap().0;
+                let before = usage.0.lock().unwrap().process_ns;
                 usage.add(None, SECOND / 2 / 250, 0);
                 for (watch, (governor, _)) in governors.iter().enumerate() {
                     let rates = governor.rates();
                     let (loops, tasks) = (rates.loop_hz * 25e3, rates.task_hz * look_ns(watch) as f64);
                     usage.add(Some(watch), (loops / 2.0) as u64, (tasks / 2.0) as u64);
                 }
-                used.push((usage.0.lock().unwrap().0 - before) as f64 * 2.0 / SECOND as f64);
+                used.push((usage.0.lock().unwrap().process_ns - before) as f64 * 2.0 / SECOND as f64);
                 for (watch, ((account, shared), (governor, rest))) in company.iter_mut().zip(&mut governors).enumerate()
                 {
                     usage.update(watch, account, shared);

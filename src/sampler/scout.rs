@@ -25,10 +25,17 @@ const ARRIVALS: usize = 8;
 /// How often it is looked for new processes, and at one that is known, at most.
 const LOOK_EVERY: u64 = SECOND / 7;
 const GLANCE_EVERY: u64 = SECOND / 10;
-/// The part of the CPU budget that each of the two may use.
-const SHARE: f64 = 0.15;
+/// The part of the CPU budget that each of these may use: looking for processes, attaching to them, looking for loops in them.
+const SHARE: f64 = 0.1;
 /// How often a process is attached to anew: asyncio may have been loaded since, or another program be executed.
 const ATTACH_EVERY: u64 = SECOND;
+/// So long after it was first seen a process is young: it probably starts, which must not be missed. Each of a few young ones
+/// is looked at and attached to so often, whatever it costs.
+const YOUNG: u64 = 10 * SECOND;
+const YOUNG_EVERY: u64 = SECOND / 4;
+const FEW: usize = 4;
+/// LIMIT: however much it costs, and however many there are.
+const LONGEST_PAUSE: u64 = 10 * SECOND;
 /// How long one that is no Python is left alone at most.
 const LONGEST_LEAVE: u64 = 2 * SECOND;
 /// LIMIT: how long a permission that is missing is waited for: a program that is just being executed can look so.
@@ -87,23 +94,61 @@ impl Prospect {
         Self { process, since: now, reader: None, attach_at: now, glance_at: now, leave: GLANCE_EVERY }
     }
 
-    /// Whether it runs an event loop now.
-    fn has_loop(&mut self, now: u64) -> Result<bool, AttachError> {
-        let pid = self.process.pid();
-        if self.reader.is_none() || now >= self.attach_at {
-            self.attach_at = now + ATTACH_EVERY;
-            self.reader = LoopWatch::new(&attach(pid)?).ok();
-            self.leave = GLANCE_EVERY;
-        }
-        let Some(reader) = &mut self.reader else { return Ok(false) };
-        match reader.rediscover(&LiveMemory::new(pid), now) {
-            Ok(()) => Ok(reader.loops() > 0),
-            Err(_) => {
-                self.reader = None;
-                Ok(false)
-            }
-        }
+    /// When it is to be looked at next.
+    fn due(&self) -> u64 {
+        if self.reader.is_some() { self.glance_at } else { self.attach_at }
     }
+
+    fn is_young(&self, now: u64) -> bool {
+        now.saturating_sub(self.since) < YOUNG
+    }
+
+    /// Finds Python in it, when that is due; `pause` says how far apart that is to be for what it cost.
+    fn attach(&mut self, clock: &SystemClock, pause: impl FnOnce(u64) -> u64) -> Result<(), AttachError> {
+        let (now, before) = (clock.now_ns(), clock.thread_cpu_ns());
+        if now < self.attach_at {
+            return Ok(());
+        }
+        let attached = attach(self.process.pid());
+        let pause = pause(clock.thread_cpu_ns().saturating_sub(before));
+        let (least, attached) = match attached {
+            Ok(attachment) => {
+                self.reader = LoopWatch::new(&attachment).ok();
+                self.leave = GLANCE_EVERY;
+                (if self.is_young(now) { YOUNG_EVERY } else { ATTACH_EVERY }, Ok(()))
+            }
+            Err(error) => {
+                self.reader = None;
+                self.leave = (self.leave * 2).min(LONGEST_LEAVE);
+                (self.leave, Err(error))
+            }
+        };
+        self.attach_at = clock.now_ns() + pause.max(least);
+        attached
+    }
+
+    /// Whether it runs an event loop now.
+    fn has_loop(&mut self, clock: &SystemClock, pause: impl FnOnce(u64) -> u64) -> bool {
+        let Some(reader) = &mut self.reader else { return false };
+        let (now, before) = (clock.now_ns(), clock.thread_cpu_ns());
+        let has_loop = match reader.rediscover(&LiveMemory::new(self.process.pid()), now) {
+            Ok(()) => reader.loops() > 0,
+            Err(_) => {
+                // It executes another program, perhaps, or ends.
+                self.reader = None;
+                false
+            }
+        };
+        self.glance_at = clock.now_ns() + pause(clock.thread_cpu_ns().saturating_sub(before)).max(GLANCE_EVERY);
+        has_loop
+    }
+}
+
+/// How far apart things are to be that cost so much and of which there are so many.
+fn pause(cost_ns: u64, count: usize, cpu_budget: f64) -> u64 {
+    // A budget of zero makes this infinite, which is the largest number when it becomes one.
+    let pause = cost_ns as f64 * count as f64 / (SHARE * cpu_budget);
+    (pause as u64).min(LONGEST_PAUSE)
 }
 
 /// What becomes of a prospect after a glance.
@@ -139,63 +184,48 @@ impl Scout {
                 self.prospects.retain(|prospect| self.descendants.has(&prospect.process));
                 self.prospects.extend(found.into_iter().map(|process| Prospect::new(process, now)));
                 let cost = clock.thread_cpu_ns().saturating_sub(before);
-                look_at = now + self.pause(cost, 1).max(LOOK_EVERY);
+                look_at = now + pause(cost, 1, self.options.cpu_budget).max(LOOK_EVERY);
             }
             if self.glance_at_prospects(&clock).is_err() {
                 break;
             }
-            let next = self.prospects.iter().map(|prospect| prospect.glance_at).min().unwrap_or(u64::MAX);
+            let next = self.prospects.iter().map(Prospect::due).min().unwrap_or(u64::MAX);
             clock.sleep_until(next.min(look_at).min(now + LOOK_EVERY));
         }
-    }
-
-    /// How far apart things are to be that cost so much and of which there are so many.
-    fn pause(&self, cost_ns: u64, count: usize) -> u64 {
-        // A budget of zero makes this infinite, which is the largest number when it becomes one.
-        let pause = cost_ns as f64 * count as f64 / (SHARE * self.options.cpu_budget);
-        (pause as u64).min(10 * SECOND)
     }
 
     fn glance_at_prospects(&mut self, clock: &SystemClock) -> Result<(), Unheard> {
         let mut position = 0;
         while position < self.prospects.len() && !self.options.stop.is_asked() {
-            let (now, before) = (clock.now_ns(), clock.thread_cpu_ns());
-            if now < self.prospects[position].glance_at {
+            if clock.now_ns() < self.prospects[position].due() {
                 position += 1;
                 continue;
             }
-            match self.glance(position, now)? {
+            match self.glance(position, clock)? {
                 Glance::Drop => drop(self.prospects.swap_remove(position)),
-                Glance::Keep => {
-                    let cost = clock.thread_cpu_ns().saturating_sub(before);
-                    let pause = self.pause(cost, self.prospects.len());
-                    let prospect = &mut self.prospects[position];
-                    prospect.glance_at = clock.now_ns() + pause.max(prospect.leave);
-                    position += 1;
-                }
+                Glance::Keep => position += 1,
             }
         }
         Ok(())
     }
 
-    fn glance(&mut self, position: usize, now: u64) -> Result<Glance, Unheard> {
+    fn glance(&mut self, position: usize, clock: &SystemClock) -> Result<Glance, Unheard> {
+        let (now, count, budget) = (clock.now_ns(), self.prospects.len(), self.options.cpu_budget);
         let prospect = &mut self.prospects[position];
-        let pid = prospect.process.pid();
-        match prospect.has_loop(now) {
-            Ok(false) => Ok(Glance::Keep),
-            Ok(true) => self.begin(position),
-            Err(error) => match error.kind() {
+        let longest = if prospect.is_young(now) { YOUNG_EVERY * count.div_ceil(FEW) as u64 } else { u64::MAX };
+        let pause = |cost_ns| pause(cost_ns, count, budget).min(longest);
+        if let Err(error) = prospect.attach(clock, pause) {
+            let is_refused = now.saturating_sub(prospect.since) > FORBIDDEN;
+            return match error.kind() {
                 FailureKind::Gone => Ok(Glance::Drop),
-                FailureKind::Forbidden if now.saturating_sub(prospect.since) > FORBIDDEN => {
-                    self.tell(Arrival::Refused(pid, error))?;
-                    Ok(Glance::Drop)
+                FailureKind::Forbidden if is_refused => {
+                    let pid = prospect.process.pid();
+                    self.tell(Arrival::Refused(pid, error)).map(|()| Glance::Drop)
                 }
-                _ => {
-                    prospect.leave = (prospect.leave * 2).min(LONGEST_LEAVE);
-                    Ok(Glance::Keep)
-                }
-            },
+                _ => Ok(Glance::Keep),
+            };
         }
+        if prospect.has_loop(clock, pause) { self.begin(position) } else { Ok(Glance::Keep) }
     }
 
     fn begin(&mut self, position: usize) -> Result<Glance, Unheard> {
