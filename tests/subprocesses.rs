@@ -1,6 +1,6 @@
 //! `-s`: a program's workers are watched too, those that are there and those that start later. What is seen in one process is
 //! tested elsewhere; here it is who is watched, under which name, and what the exit code says.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod support;
 
