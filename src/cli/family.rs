@@ -65,7 +65,11 @@ pub(super) fn watch(wanted: Wanted, how: &WatchArgs, stop: &Stop, host: &mut dyn
         let watch = sampler::start(wanted.pid, &options).map_err(|error| processes::failure_of(wanted.pid, error))?;
         family.join(watch, false)?;
     }
-    family.follow(how)?;
+    if let Err(failure) = family.follow(how) {
+        // Nobody is to look for others any more.
+        stop.ask();
+        return Err(failure);
+    }
     match family.failure {
         Some(failure) if !family.members.iter().any(Member::has_samples) => Err(failure),
         Some(failure) => {

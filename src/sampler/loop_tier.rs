@@ -12,7 +12,7 @@ use crate::target::ReadError;
 use super::account::Account;
 use super::chores::Chores;
 use super::clock::Clock;
-use super::governor::Governor;
+use super::governor::{Governor, LEAST_LOOP_HZ};
 use super::health::{LoopTotals, combine};
 use super::outbox::{Outbox, Unheard};
 use super::readers::{Effort, LookError, LoopReader, Target};
@@ -223,7 +223,7 @@ impl LoopTier {
         if let Some((kind, text)) = self.chores.govern(&mut self.parts, now) {
             self.note(now, kind, text);
         }
-        self.schedule.set_rate(self.parts.governor.rates().loop_hz);
+        self.schedule.set_rate(self.rate());
         if self.chores.is_health_due(now) {
             self.tell_health();
         }
@@ -235,6 +235,14 @@ impl LoopTier {
             }
         }
         Ok(())
+    }
+
+    /// Samples a second. One of several that has no loop (a supervisor of workers) only finds out whether it has one now: what it
+    /// would use to look at nothing is the others'.
+    fn rate(&self) -> f64 {
+        let rate_hz = self.parts.governor.rates().loop_hz;
+        let is_idle = !self.has_loops && self.parts.account.part() < 1.0;
+        if is_idle { rate_hz.min(LEAST_LOOP_HZ) } else { rate_hz }
     }
 
     /// Which loops there are. As long as there is none, asyncio may not be loaded yet, and what was found of it when we

@@ -173,14 +173,16 @@ fn begin(header: Header, target: Arc<dyn Target>, clock: Arc<dyn Clock>, options
         clock::be_punctual();
         task_tier::TaskTier::new(parts).run();
     });
+    let account = Account::open(&options.sharing, clock.process_cpu_ns());
+    let part = account.part();
     let asked = Rates { loop_hz: options.loop_rate_hz, task_hz: options.task_rate_hz };
     let parts = loop_tier::Parts {
         shared: watch.shared.clone(),
         target,
-        account: Account::open(&options.sharing, clock.process_cpu_ns()),
+        account,
         clock,
         outbox: Outbox::new(Source::Loops, sender),
-        governor: Governor::new(asked, options.cpu_budget),
+        governor: Governor::new(asked, options.cpu_budget * part).beginning_with(part),
         cpu_budget: options.cpu_budget,
         wait_for_python: options.wait_for_python,
     };
