@@ -4,6 +4,7 @@
 mod check;
 mod diff;
 mod flame;
+mod subprocesses;
 mod watch;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(super) use check::{BudgetArgs, CheckArgs, CheckFormat, CheckOutputArgs};
 pub(super) use diff::{DiffArgs, DiffFormat};
 pub(super) use flame::{ByName, FlameArgs};
+pub(super) use subprocesses::SubprocessArgs;
 pub(super) use watch::{
     AttachArgs, DemoArgs, ExportArgs, ExportFormat, FlamegraphArgs, RecordArgs, ReportArgs, ReportFormat, WatchArgs,
 };
@@ -126,7 +128,9 @@ Examples:
   asyncprof attach 4211
   asyncprof attach --name gunicorn -d 5m --stall 50ms
   asyncprof attach 4211 -d 30s -o stalls.aprof -o run.svg > report.txt
-  asyncprof attach 4211 -d 1m -f json | jq '.stalls[0].site'";
+  asyncprof attach 4211 -d 1m -f json | jq '.stalls[0].site'
+  asyncprof attach -s --name gunicorn               its workers too, also those that start later
+  asyncprof attach -s 4211 -d 1m -f json | jq '{pid, stalls: [.stalls[].site]}'    a line of JSON for each process";
 
 const RECORD_HELP: &str = "\
 Examples:
@@ -134,6 +138,7 @@ Examples:
   asyncprof record 4211 -d 10m -o app.aprof
   asyncprof record -o app.aprof -- python app.py    from its first instruction; exits as the program does
   asyncprof record 4211 -d 1m -o - | ssh host 'cat > app.aprof'    nothing is written here
+  asyncprof record -s -o app.aprof -- uvicorn --workers 4 app:app    each worker into app.PID.aprof
   asyncprof report app.aprof";
 
 const REPORT_HELP: &str = "\

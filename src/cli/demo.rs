@@ -49,10 +49,10 @@ fn watch(pid: i32, args: &DemoArgs, stop: &Stop, color: Color, folder: &Folder) 
     how.duration.get_or_insert(DURATION);
     let watch = sampler::start(pid, &watching::options(&how, stop))?;
     let header = watch.header.clone();
-    let mut analysis = Analysis::new(header.clone());
     let mut listeners = Listeners::new(&header, color);
-    listeners.analysis = Some(&mut analysis);
+    listeners.analysis = Some(Analysis::new(header.clone()));
     let exit = verdict(&listeners.follow(watch, &how), &header)?;
+    let Some(analysis) = listeners.analysis else { return Ok(exit) };
     let watched = Watched::to_its_end(analysis);
     let style = Style { color, limit: Some(SHOWN) };
     let picture = Destination::check(&folder.picture, false)?;

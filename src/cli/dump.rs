@@ -2,7 +2,7 @@
 
 use super::args::{Color, DumpArgs};
 use super::output::{self, Destination};
-use super::progress::take_snapshot;
+use super::progress::try_snapshot;
 use super::{Exit, Failure, hint, image, note, processes};
 use crate::detect;
 use crate::render::{self, Format};
@@ -25,7 +25,7 @@ pub(super) fn run(args: &DumpArgs, color: Color) -> Result<Exit, Failure> {
         full_task_names: args.full_task_names,
     };
     destination.write(|out| render::write(format, &snapshot, &findings, &options, out))?;
-    let exit = verdict(&snapshot, &findings, args.fail_on.map(Severity::from));
+    let exit = verdict(&snapshot, args.image.is_none(), &findings, args.fail_on.map(Severity::from));
     // The process is about to end: giving back a hundred thousand small pieces one by one would only make it wait.
     std::mem::forget(snapshot);
     Ok(exit)
@@ -41,22 +41,28 @@ fn snapshot_of(args: &DumpArgs) -> Result<Snapshot, Failure> {
         let destination = Destination::check(path, args.force)?;
         return image::save(processes::resolve(&args.target)?, &destination);
     }
-    take_snapshot(processes::resolve(&args.target)?, session::Options { blocking: args.blocking })
+    let pid = processes::resolve(&args.target)?;
+    try_snapshot(pid, session::Options { blocking: args.blocking })?.map_err(|error| processes::failure_of(pid, error))
 }
 
-/// The exit code of a dump that was written.
-fn verdict(snapshot: &Snapshot, findings: &[Finding], fail_on: Option<Severity>) -> Exit {
+/// The exit code of a dump that was written. `is_live`: the process is there, and perhaps others below it.
+fn verdict(snapshot: &Snapshot, is_live: bool, findings: &[Finding], fail_on: Option<Severity>) -> Exit {
     let python = &snapshot.python;
+    let below = || if is_live { processes::hint_of_below(snapshot.pid) } else { None };
     if !python.asyncio_loaded {
         note(&format!("process {} runs CPython {}, but has not loaded asyncio", snapshot.pid, python.version));
-        hint(
-            "if its event loop runs in a child (gunicorn, --workers), give the child's id: asyncprof doctor lists them",
-        );
+        hint(&below().unwrap_or_else(|| {
+            "if its event loop runs in a child (gunicorn, --workers), give the child's id: asyncprof doctor lists them"
+                .to_owned()
+        }));
         return Exit::Unsupported;
     }
     if snapshot.loops.is_empty() && snapshot.tasks.is_empty() {
         note(&format!("process {} has loaded asyncio, but has no event loop and no tasks now", snapshot.pid));
-        hint("it may be starting or between two runs: try again; a server's workers are processes of their own");
+        hint(&below().unwrap_or_else(|| {
+            "it may be starting or between two runs: try again; a server's workers are processes of their own"
+                .to_owned()
+        }));
         return Exit::Unsupported;
     }
     match fail_on {

@@ -92,11 +92,12 @@ fn watch(pid: i32, args: &FlamegraphArgs, color: Color) -> Result<Analysis, Fail
         let watch = sampler::start(pid, &watching::options(&how, &stop))?;
         let header = watch.header.clone();
         watching::announce(&header, None, false);
-        let mut analysis = Analysis::with_folding(header.clone(), folding(args));
-        let outcome = Listeners::silent(&header, color, &mut analysis).follow(watch, &how);
-        match verdict(&outcome, &header)? {
-            Exit::Fine => Ok(analysis),
-            exit => Err(Failure::new(exit, format!("nothing was seen of process {pid} to draw"))),
+        let analysis = Analysis::with_folding(header.clone(), folding(args));
+        let mut listeners = Listeners::silent(&header, color, analysis);
+        let outcome = listeners.follow(watch, &how);
+        match (verdict(&outcome, &header)?, listeners.analysis) {
+            (Exit::Fine, Some(analysis)) => Ok(analysis),
+            (exit, _) => Err(Failure::new(exit, format!("nothing was seen of process {pid} to draw"))),
         }
     })
 }

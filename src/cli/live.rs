@@ -4,9 +4,11 @@
 mod status;
 mod words;
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::args::Color;
@@ -27,10 +29,18 @@ const LINES_A_SECOND: u32 = 20;
 /// LIMIT: pieces of advice that are remembered as given.
 const ADVICE: usize = 10_000;
 
+/// Whether there is a line on the terminal that is repainted; known to all that write there.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Screen {
+    painted: Rc<Cell<bool>>,
+}
+
 /// The running commentary.
 #[derive(Debug)]
 pub(super) struct Live {
     pid: i32,
+    /// What begins the lines of one process of several.
+    name: String,
     time_of_day: TimeOfDay,
     color: bool,
     terminal: bool,
@@ -38,7 +48,7 @@ pub(super) struct Live {
     advised: HashSet<(Cause, Option<Frame>)>,
     /// Stalls whose beginning was told: loop and start.
     told: HashSet<(u64, u64)>,
-    painted: bool,
+    screen: Screen,
     second: Instant,
     lines: u32,
     swallowed: u64,
@@ -48,16 +58,23 @@ impl Live {
     pub(super) fn new(header: &Header, color: Color) -> Self {
         Self {
             pid: header.pid,
+            name: String::new(),
             time_of_day: TimeOfDay::new(header),
             color: output::stderr_shows_color(color),
             terminal: io::stderr().is_terminal(),
             advised: HashSet::new(),
             told: HashSet::new(),
-            painted: false,
+            screen: Screen::default(),
             second: Instant::now(),
             lines: 0,
             swallowed: 0,
         }
+    }
+
+    /// Others write to the same terminal; then lines name the process, if that is wanted.
+    pub(super) fn join(&mut self, screen: &Screen, is_named: bool) {
+        self.screen = screen.clone();
+        self.name = if is_named { format!("[pid {}] ", self.pid) } else { String::new() };
     }
 
     /// Tells of a stall.
@@ -70,7 +87,7 @@ impl Live {
 
     /// Tells what happened to the target.
     pub(super) fn note(&mut self, note: &Note) {
-        let line = format!("{} {}\n", self.time_of_day.of(note.at_ns), visible(&note.text));
+        let line = format!("{} {}{}\n", self.time_of_day.of(note.at_ns), self.name, visible(&note.text));
         self.print(&line);
     }
 
@@ -86,7 +103,7 @@ impl Live {
             let status: String = status.chars().take(width).collect();
             eprint!("\r\u{1b}[K{}", self.style("2", &status));
             let _ = io::stderr().flush();
-            self.painted = true;
+            self.screen.painted.set(true);
         }
         self.say_swallowed();
     }
@@ -98,7 +115,7 @@ impl Live {
     }
 
     fn erase(&mut self) {
-        if std::mem::take(&mut self.painted) {
+        if self.screen.painted.take() {
             eprint!("\r\u{1b}[K");
         }
     }
@@ -125,7 +142,10 @@ impl Live {
         (self.second, self.lines) = (Instant::now(), 0);
         let swallowed = std::mem::take(&mut self.swallowed);
         if swallowed > 0 {
-            self.print(&format!("              and {swallowed} more lines of this kind within a second\n"));
+            self.print(&format!(
+                "              {}and {swallowed} more lines of this kind within a second\n",
+                self.name
+            ));
         }
     }
 
@@ -143,8 +163,9 @@ impl Live {
             Alert::Ended(_) => ("1;31", "stall"),
         };
         let mut text = format!(
-            "{} {} {:>9}  ",
+            "{} {}{} {:>9}  ",
             self.time_of_day.of(stall.start_ns.saturating_add(stall.at_least_ns)),
+            self.name,
             self.style(code, &format!("{word:<5}")),
             length(stall.at_least_ns),
         );

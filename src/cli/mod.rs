@@ -14,6 +14,7 @@ mod doctor;
 mod dump;
 mod exit;
 mod export;
+mod family;
 mod flamegraph;
 mod image;
 mod live;

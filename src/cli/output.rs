@@ -11,6 +11,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::args::Color;
+use super::product::name_for;
 use super::{Exit, Failure};
 use crate::render::Format;
 
@@ -73,6 +74,17 @@ impl Destination {
         match self {
             Self::File { path, overwrite, .. } => Self::File { path, overwrite, packing },
             other => other,
+        }
+    }
+
+    /// The same place for a process below the one that it is for: stdout or a device, or a file beside it.
+    pub(super) fn for_process(&self, pid: i32) -> Result<Self, Failure> {
+        match self {
+            Self::Stdout => Ok(Self::Stdout),
+            Self::File { path, overwrite, packing } => {
+                Ok(Self::check(&name_for(path, pid), *overwrite)?.packed(*packing))
+            }
+            Self::Device { path } => Ok(Self::Device { path: path.clone() }),
         }
     }
 

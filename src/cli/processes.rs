@@ -5,6 +5,9 @@ use std::fs;
 
 use super::args::Target;
 use super::{Exit, Failure};
+use crate::snapshot::session::AttachError;
+use crate::target::Process;
+use crate::target::descendants::Descendants;
 
 /// A process that looks like Python.
 #[derive(Clone, Debug)]
@@ -53,6 +56,45 @@ pub(super) fn list() -> Vec<PythonProcess> {
         .collect();
     found.sort_by_key(|process| process.pid);
     found
+}
+
+/// Those below a process, children and theirs.
+pub(super) fn below(pid: i32) -> Vec<i32> {
+    let processes = Descendants::of(pid).look();
+    let mut found: Vec<i32> = processes.iter().map(Process::pid).filter(|&pid| inspect(pid).is_some()).collect();
+    found.sort_unstable();
+    found
+}
+
+/// What to do about a process without an event loop that has others below it.
+pub(super) fn hint_of_below(pid: i32) -> Option<String> {
+    /// LIMIT: ids that are named.
+    const NAMED: usize = 8;
+    let below = below(pid);
+    let names: Vec<String> = below.iter().take(NAMED).map(i32::to_string).collect();
+    let more = if below.len() > NAMED { ", ..." } else { "" };
+    let who = match below.len() {
+        0 => return None,
+        1 => "subprocess",
+        _ => "subprocesses",
+    };
+    let (are, them) = if below.len() == 1 { ("is", "it") } else { ("are", "them") };
+    let names = names.join(", ");
+    Some(format!("its {who} {names}{more} {are} Python: -s follows {them} (asyncprof attach -s {pid}, or record -s)"))
+}
+
+/// The same for a process that is no Python at all.
+pub(super) fn failure_of(pid: i32, error: AttachError) -> Failure {
+    let failure = Failure::from(error);
+    match (failure.exit, hint_of_below(pid)) {
+        (Exit::Unsupported, Some(hint)) => failure.hint(hint),
+        _ => failure,
+    }
+}
+
+/// Whether it looks like Python.
+pub(super) fn is_python(pid: i32) -> bool {
+    inspect(pid).is_some()
 }
 
 fn inspect(pid: i32) -> Option<PythonProcess> {

@@ -2,7 +2,7 @@
 //! It must not know where the analysis comes from.
 
 use std::io::{self, IsTerminal as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::args::{ByName, Color, ExportFormat, FlameArgs, ReportFormat};
 use super::output::{self, Destination};
@@ -89,6 +89,16 @@ const EXPORTS: [(&str, ExportFormat); 7] = [
 pub(super) fn export_of_ending(path: &Path) -> Option<ExportFormat> {
     let name = path.file_name()?.to_str()?;
     EXPORTS.iter().find(|(ending, _)| name.ends_with(ending)).map(|(_, format)| *format)
+}
+
+/// The name of the same file for another process: `run.svg` is `run.4212.svg`, `x.pb.gz` is `x.4212.pb.gz`.
+pub(super) fn name_for(path: &Path, pid: i32) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let known =
+        EXPORTS.iter().map(|(ending, _)| *ending).find(|ending| name.ends_with(ending) && name.len() > ending.len());
+    let at = known.map(|ending| name.len() - ending.len()).or_else(|| name.rfind('.').filter(|&at| at > 0));
+    let (stem, ending) = name.split_at(at.unwrap_or(name.len()));
+    path.with_file_name(format!("{stem}.{pid}{ending}"))
 }
 
 /// How stacks are told apart for what is asked for.
@@ -200,6 +210,25 @@ impl From<ByName> for By {
             ByName::Run => Self::Run,
             ByName::Await => Self::Await,
             ByName::Wall => Self::Wall,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_another_process_has_its_id_before_the_ending() {
+        for (name, other) in [
+            ("app.aprof", "app.7.aprof"),
+            ("a/b.c/run.svg", "a/b.c/run.7.svg"),
+            ("x.pb.gz", "x.7.pb.gz"),
+            ("v1.2.speedscope.json", "v1.2.7.speedscope.json"),
+            ("noend", "noend.7"),
+            (".hidden", ".hidden.7"),
+        ] {
+            assert_eq!(name_for(Path::new(name), 7), Path::new(other));
         }
     }
 }

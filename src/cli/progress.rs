@@ -16,12 +16,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// Faster than this nobody can read.
 const REPAINT: Duration = Duration::from_millis(100);
 
-/// Takes a snapshot; says how far it is when that takes a while and stderr is a terminal.
-pub(super) fn take_snapshot(pid: i32, options: Options) -> Result<Snapshot, Failure> {
-    try_snapshot(pid, options)?.map_err(Failure::from)
-}
-
-/// Takes a snapshot and leaves it to the caller what a refusal means.
+/// Takes a snapshot; says how far it is when that takes a while and stderr is a terminal. What a refusal means is left to the
+/// caller.
 pub(super) fn try_snapshot(pid: i32, options: Options) -> Result<Result<Snapshot, AttachError>, Failure> {
     // One message is enough: a reader that is ahead of the terminal has newer ones.
     let (sender, receiver) = bounded(1);

@@ -7,12 +7,14 @@ use crossbeam_channel::bounded;
 
 use super::args::{Color, RecordArgs};
 use super::child::{Child, exit_of};
+use super::family::{self, Host, Member, Wanted};
 use super::live::length;
 use super::recording::{Place, Recording};
 use super::signals::Signals;
-use super::watching::{self, Listeners, verdict};
+use super::watching::{self, Listeners};
 use super::{Exit, Failure, note, processes};
-use crate::sampler::{self, Stop};
+use crate::sampler::Stop;
+use crate::snapshot::event::Header;
 
 pub(super) fn run(args: &RecordArgs, color: Color) -> Result<Exit, Failure> {
     if let Some(program) = args.command.first() {
@@ -33,6 +35,9 @@ pub(super) fn run(args: &RecordArgs, color: Color) -> Result<Exit, Failure> {
 }
 
 fn place(args: &RecordArgs, what: &str) -> Result<Place, Failure> {
+    if args.below.subprocesses && args.output.as_deref() == Some(Path::new("-")) {
+        return Err(Failure::new(Exit::Usage, "several recordings cannot go to stdout").hint("give -o a file"));
+    }
     match &args.output {
         Some(path) if path == Path::new("-") && !args.command.is_empty() => {
             Err(Failure::new(Exit::Usage, "on stdout the recording and what the program writes would mix")
@@ -68,32 +73,88 @@ fn run_command(args: &RecordArgs, place: &Place, color: Color) -> Result<Exit, F
 }
 
 fn watch(pid: i32, args: &RecordArgs, place: &Place, stop: &Stop, ours: bool, color: Color) -> Result<Exit, Failure> {
-    let options = sampler::Options { wait_for_python: ours, ..watching::options(&args.watch, stop) };
-    let watch = sampler::start(pid, &options)?;
-    let header = watch.header.clone();
-    let mut listeners = Listeners::new(&header, color);
-    let recording = listeners.recording.insert(Recording::create(place, &header)?);
-    watching::announce(&header, Some(&recording.name()), ours);
-    listeners.recording_is_all = !ours;
-    // Our program uses this terminal too.
-    listeners.quiet = ours;
-    let outcome = listeners.follow(watch, &args.watch);
-    if listeners.recording.as_ref().is_some_and(Recording::is_unread) {
+    let wanted = Wanted { pid, subprocesses: args.below.subprocesses, is_ours: ours };
+    let mut members = family::watch(wanted, &args.watch, stop, &mut Files { place, ours, color })?;
+    if members.iter().any(|member| member.listeners.recording.as_ref().is_some_and(Recording::is_unread)) {
         note("nobody reads stdout any more: the recording ends here");
         return Ok(Exit::Fine);
     }
-    let verdict = verdict(&outcome, &header);
-    if let Some(recording) = &listeners.recording {
-        recording.verdict()?;
-        let lowered = if outcome.health.lowered_rate { " (less often than asked for, see --cpu-budget)" } else { "" };
-        note(&format!(
-            "{}: {}, {} samples, {} looks at all tasks{lowered}; asyncprof report {} tells what is in it",
-            recording.name(),
-            length(outcome.health.at_ns.saturating_sub(header.started_ns)),
-            outcome.health.loop_samples,
-            outcome.health.task_snapshots,
-            recording.file_name(),
-        ));
+    let verdict = family::verdict(&members);
+    if wanted.subprocesses {
+        discard_empty(&mut members);
     }
-    verdict
+    let recordings: Vec<(&Member, &Recording)> =
+        members.iter().filter_map(|member| Some((member, member.listeners.recording.as_ref()?))).collect();
+    let incomplete = recordings.iter().find_map(|(_, recording)| recording.verdict().err());
+    for (member, recording) in &recordings {
+        let next = if recordings.len() == 1 { next_step(recording) } else { String::new() };
+        if let Some(line) = sum_up(member, recording) {
+            note(&format!("{line}{next}"));
+        }
+    }
+    if let [(_, first), _, ..] = recordings.as_slice() {
+        note(&format!("each is a recording of its own{}", next_step(first)));
+    }
+    incomplete.map_or(verdict, Err)
+}
+
+/// One file for each process.
+struct Files<'a> {
+    place: &'a Place,
+    ours: bool,
+    color: Color,
+}
+
+impl Host for Files<'_> {
+    fn welcome(&mut self, header: &Header, is_below: bool, again: bool) -> Result<Option<Listeners>, Failure> {
+        let recording = if is_below {
+            let place = self.place.for_process(header.pid, again);
+            match place.and_then(|place| Recording::create(&place, header)) {
+                Ok(recording) => recording,
+                Err(failure) => {
+                    note(&format!("the subprocess {} is not recorded: {}", header.pid, failure.message));
+                    return Ok(None);
+                }
+            }
+        } else {
+            Recording::create(self.place, header)?
+        };
+        if is_below {
+            watching::announce_below(header, Some(&recording.name()));
+        } else {
+            watching::announce(header, Some(&recording.name()), self.ours);
+        }
+        let mut listeners = Listeners::new(header, self.color);
+        listeners.recording = Some(recording);
+        listeners.recording_is_all = !self.ours;
+        // Our program uses this terminal too.
+        listeners.quiet = self.ours;
+        Ok(Some(listeners))
+    }
+}
+
+/// Of several, one in which no event loop was seen is of no use to anybody.
+fn discard_empty(members: &mut [Member]) {
+    for member in members.iter_mut().filter(|member| !member.has_samples()) {
+        if let Some(recording) = member.listeners.recording.take() {
+            recording.discard();
+        }
+    }
+}
+
+/// What became of one recording.
+fn sum_up(member: &Member, recording: &Recording) -> Option<String> {
+    let health = member.outcome()?.health;
+    let lowered = if health.lowered_rate { " (less often than asked for, see --cpu-budget)" } else { "" };
+    Some(format!(
+        "{}: {}, {} samples, {} looks at all tasks{lowered}",
+        recording.name(),
+        length(health.at_ns.saturating_sub(member.header.started_ns)),
+        health.loop_samples,
+        health.task_snapshots,
+    ))
+}
+
+fn next_step(recording: &Recording) -> String {
+    format!("; asyncprof report {} tells what is in it", recording.file_name())
 }

@@ -11,6 +11,7 @@ use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 
 use super::output::{Destination, folder_of};
+use super::product::name_for;
 use super::{Exit, Failure, note};
 use crate::profile::recording::Writer;
 use crate::snapshot::event::{Batch, Header, NoteKind};
@@ -22,6 +23,7 @@ const LEAST_ROOM: u64 = 1 << 20;
 #[derive(Clone, Debug)]
 pub(super) enum Place {
     Stdout,
+    Device { path: PathBuf },
     File { path: PathBuf, overwrite: bool },
 }
 
@@ -31,7 +33,7 @@ impl Place {
         let (path, overwrite) = match Destination::check(path, overwrite)? {
             Destination::File { path, overwrite, .. } => (path, overwrite),
             // It has room as long as it says so, and nothing there is replaced.
-            Destination::Device { path } => return Ok(Self::File { path, overwrite: true }),
+            Destination::Device { path } => return Ok(Self::Device { path }),
             Destination::Stdout if io::stdout().is_terminal() => {
                 return Err(Failure::new(Exit::Usage, "a recording is not for the terminal")
                     .hint("give -o a file, or hand it on: asyncprof record PID -o - | ssh host 'cat > app.aprof'"));
@@ -49,6 +51,14 @@ impl Place {
             return Err(Failure::new(Exit::Own, format!("there is no room on the disk of {}", folder.display())));
         }
         Ok(Self::File { path, overwrite })
+    }
+
+    /// The place beside it for a process below the one that it is for, which must not be used `twice` by us.
+    pub(super) fn for_process(&self, pid: i32, twice: bool) -> Result<Self, Failure> {
+        match self {
+            Self::File { path, overwrite } => Self::check(&name_for(path, pid), *overwrite && !twice),
+            Self::Stdout | Self::Device { .. } => Ok(self.clone()),
+        }
     }
 
     /// In the current folder, named after what is watched and when.
@@ -75,6 +85,7 @@ impl Recording {
     /// Creates the file, for nobody else to read, with what is known when the watch begins.
     pub(super) fn create(place: &Place, header: &Header) -> Result<Self, Failure> {
         let (path, created) = match place {
+            Place::Device { path } => (Some(path.clone()), Writer::create(path, true, header)),
             Place::File { path, overwrite } => (Some(path.clone()), Writer::create(path, *overwrite, header)),
             Place::Stdout => {
                 let stdout = io::stdout().as_fd().try_clone_to_owned().map(File::from);
@@ -130,6 +141,14 @@ impl Recording {
     /// What it is called where something is said about it.
     pub(super) fn name(&self) -> String {
         self.path.as_ref().map_or_else(|| "stdout".to_owned(), |path| path.display().to_string())
+    }
+
+    /// Removes it: nothing was seen.
+    pub(super) fn discard(self) {
+        if let Some(path) = self.path.filter(|path| path.symlink_metadata().is_ok_and(|found| found.is_file())) {
+            // What cannot be removed is a recording in which nothing is, no more.
+            let _ = std::fs::remove_file(path);
+        }
     }
 
     /// The failure, if anything is missing in it.

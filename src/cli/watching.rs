@@ -7,10 +7,10 @@ use crossbeam_channel::{Receiver, after, never, select, tick};
 
 use super::args::{Color, WatchArgs};
 use super::child::Child;
-use super::live::{Live, REPAINT, Status};
+use super::live::{Live, REPAINT, Screen, Status};
 use super::recording::Recording;
 use super::signals::Signals;
-use super::{Exit, Failure, hint, note};
+use super::{Exit, Failure, hint, note, processes};
 use crate::detect;
 use crate::detect::analysis::Analysis;
 use crate::detect::origin::find_culprit;
@@ -36,11 +36,23 @@ pub(super) fn options(args: &WatchArgs, stop: &Stop) -> Options {
 
 /// Says what is watched, now that it is certain, and what becomes of it.
 pub(super) fn announce(header: &Header, into: Option<&str>, ends_by_itself: bool) {
-    let python = format!("CPython {}: {}", header.python, brief(&header.command.join(" "), 120));
-    let into = into.map(|path| format!(" into {path}")).unwrap_or_default();
-    let verb = if into.is_empty() { "watching" } else { "recording" };
     let end = if ends_by_itself { "" } else { "; Ctrl-C ends it" };
-    note(&format!("{verb} process {} ({python}){into}{end}", header.pid));
+    note(&format!("{} process {}{end}", verb(into), describe(header, into)));
+}
+
+/// The same of a process below the one that was asked for.
+pub(super) fn announce_below(header: &Header, into: Option<&str>) {
+    note(&format!("{} its subprocess {}", verb(into), describe(header, into)));
+}
+
+fn verb(into: Option<&str>) -> &'static str {
+    if into.is_some() { "recording" } else { "watching" }
+}
+
+fn describe(header: &Header, into: Option<&str>) -> String {
+    let into = into.map(|path| format!(" into {path}")).unwrap_or_default();
+    let command = header.command.join(" ");
+    format!("{} (CPython {}: {}){into}", header.pid, header.python, brief(&command, 120))
 }
 
 /// The findings of one look at everything, each with the frame to look at.
@@ -81,8 +93,8 @@ pub(super) fn relay<'scope>(
 }
 
 /// Who listens to a watch.
-pub(super) struct Listeners<'a> {
-    pub(super) analysis: Option<&'a mut Analysis>,
+pub(super) struct Listeners {
+    pub(super) analysis: Option<Analysis>,
     pub(super) recording: Option<Recording>,
     live: Live,
     /// Stalls are told as they happen.
@@ -96,7 +108,7 @@ pub(super) struct Listeners<'a> {
     confused: bool,
 }
 
-impl<'a> Listeners<'a> {
+impl Listeners {
     /// Nobody but the terminal.
     pub(super) fn new(header: &Header, color: Color) -> Self {
         Self {
@@ -112,7 +124,7 @@ impl<'a> Listeners<'a> {
     }
 
     /// An analysis that is told of when it is over.
-    pub(super) fn silent(header: &Header, color: Color, analysis: &'a mut Analysis) -> Self {
+    pub(super) fn silent(header: &Header, color: Color, analysis: Analysis) -> Self {
         Self { analysis: Some(analysis), tells: false, ..Self::new(header, color) }
     }
 
@@ -127,9 +139,14 @@ impl<'a> Listeners<'a> {
                     Err(_) => break,
                 },
                 recv(time_is_over) -> _ => watch.stop(),
-                recv(repaint) -> _ => self.repaint(),
+                recv(repaint) -> _ => self.repaint(""),
             }
         }
+        self.finish(watch)
+    }
+
+    /// The watch has said everything.
+    pub(super) fn finish(&mut self, watch: Watch) -> Outcome {
         self.live.finish();
         let outcome = watch.join();
         if let Some(analysis) = &mut self.analysis {
@@ -141,7 +158,13 @@ impl<'a> Listeners<'a> {
         outcome
     }
 
-    fn take(&mut self, batch: &Batch, watch: &Watch) {
+    /// One of several: what it says names its process, and it knows who else uses the terminal.
+    pub(super) fn join(&mut self, screen: &Screen, is_named: bool) {
+        self.live.join(screen, is_named);
+    }
+
+    /// Takes what was seen.
+    pub(super) fn take(&mut self, batch: &Batch, watch: &Watch) {
         if let Some(recording) = &mut self.recording {
             recording.append(batch);
             if self.recording_is_all && recording.is_given_up() {
@@ -170,9 +193,16 @@ impl<'a> Listeners<'a> {
         }
     }
 
-    fn repaint(&mut self) {
-        let line = self.status.line(self.analysis.as_deref(), self.recording.as_ref());
-        self.live.paint(&line);
+    /// The share of the time that its busiest loop was busy.
+    pub(super) fn busy_share(&self) -> Option<f64> {
+        let loops = self.analysis.as_ref()?.profile().loops();
+        loops.iter().filter_map(|one| one.busy_share()).max_by(f64::total_cmp)
+    }
+
+    /// Paints the line below the others; `before` is what else is to be in it.
+    pub(super) fn repaint(&mut self, before: &str) {
+        let line = self.status.line(self.analysis.as_ref(), self.recording.as_ref());
+        self.live.paint(&format!("{before}{line}"));
     }
 }
 
@@ -205,7 +235,9 @@ pub(super) fn verdict(outcome: &Outcome, header: &Header) -> Result<Exit, Failur
         (End::Unreadable, false) => Err(Failure::new(Exit::Forbidden, error_of(outcome))),
         (End::Asked | End::Unheard, _) if outcome.health.loop_samples == 0 => {
             note(&format!("no event loop ran in process {pid} while it was watched"));
-            hint("a server's workers are processes of their own: asyncprof doctor lists them");
+            hint(&processes::hint_of_below(pid).unwrap_or_else(|| {
+                "a server's workers are processes of their own: asyncprof doctor lists them".to_owned()
+            }));
             Ok(Exit::Unsupported)
         }
         (End::Asked | End::Unheard, _) => Ok(Exit::Fine),

@@ -36,7 +36,7 @@ pub(super) struct Chores {
     reattach_at: u64,
     govern_at: u64,
     begun: u64,
-    /// When the governor was told last, and the CPU time of everything but the task tier then.
+    /// When the governor was told last, and the CPU time of everything but the task tier that we were charged with then.
     accounted: Option<(u64, u64)>,
     look_ns: u64,
     /// The rates of the last note about them.
@@ -119,8 +119,9 @@ impl Chores {
         }
         if now >= self.govern_at {
             self.govern_at = now + GOVERN_EVERY;
-            let task_tier = parts.shared.task_thread().and_then(|tid| parts.clock.cpu_of_thread_ns(tid)).unwrap_or(0);
-            let cpu = parts.clock.process_cpu_ns().saturating_sub(task_tier);
+            parts.account.update(&*parts.clock, &parts.shared);
+            let cpu = parts.account.rest_ns();
+            parts.governor.set_budget(parts.cpu_budget * parts.account.part());
             let is_beginning = tasks.look_ns == 0 && now < self.begun + BEGINNING;
             if let Some((then, cpu_then)) = self.accounted.filter(|_| !is_beginning) {
                 let spent = Spent { wall_ns: now - then, cpu_ns: cpu.saturating_sub(cpu_then), look_ns: tasks.look_ns };

@@ -58,6 +58,17 @@ impl Governor {
         Self { asked, rates: asked, budget, wall: 0.0, cpu: 0.0 }
     }
 
+    /// Begins with this part of what was asked for, since the others have theirs: all of them at their full rates would be far
+    /// over the budget until each has been lowered. Where there is room it becomes more within seconds.
+    pub(super) fn beginning_with(self, part: f64) -> Self {
+        let least = self.least();
+        let rates = Rates {
+            loop_hz: (self.asked.loop_hz * part).max(least.loop_hz),
+            task_hz: (self.asked.task_hz * part).max(least.task_hz),
+        };
+        Self { rates, ..self }
+    }
+
     /// The rates of now.
     pub(super) fn rates(&self) -> Rates {
         self.rates
@@ -66,6 +77,11 @@ impl Governor {
     /// Whether a rate is lower than asked for.
     pub(super) fn is_lowered(&self) -> bool {
         self.rates != self.asked
+    }
+
+    /// From now on this share of a core: others came or went that have a part of it.
+    pub(super) fn set_budget(&mut self, budget: f64) {
+        self.budget = budget;
     }
 
     /// What was spent until now is not typical: a beginning, an interruption.
@@ -212,6 +228,15 @@ mod tests {
         assert!((governor.rates().task_hz - 0.3).abs() < 1e-9);
         assert!(governor.bound_tasks(u64::MAX) && !governor.bound_tasks(u64::MAX));
         assert_eq!(governor.rates().task_hz, LEAST_TASK_HZ);
+    }
+
+    #[test]
+    fn one_of_several_begins_with_its_part_and_gets_what_it_asked_for_where_there_is_room() {
+        let mut governor = Governor::new(ASKED, 0.0125).beginning_with(0.25);
+        assert_eq!(governor.rates(), Rates { loop_hz: 250.0, task_hz: 2.5 });
+        live(&mut governor, World { sample: 2_000, look: 100_000, fixed: 0.0 }, 60, &mut || 1.0);
+        assert_eq!(governor.rates(), ASKED);
+        assert_eq!(Governor::new(ASKED, 0.05).beginning_with(0.001).rates().loop_hz, LEAST_LOOP_HZ);
     }
 
     #[test]

@@ -26,6 +26,8 @@ const STOP_LIMIT: Duration = Duration::from_millis(500);
 const PATIENCE: u64 = 20;
 const LEAST_WAIT: u64 = 2_000_000;
 const LONGEST_WAIT: u64 = SECOND / 4;
+/// The longer it has been waited for already, the less often: the wait is at least this part of that time.
+const WAITED: u64 = 50;
 /// LIMIT: how long a permission that is missing is waited for: a program that is just being executed can look so.
 const FORBIDDEN: u64 = 2 * SECOND;
 
@@ -89,7 +91,9 @@ pub(super) fn open(pid: i32, options: &Options) -> Result<Arc<LiveTarget>, Attac
             return Err(if kind == FailureKind::Gone { reason.unwrap_or(error) } else { error });
         }
         reason = Some(error);
-        clock.sleep_until(now + ((now - before) * PATIENCE).clamp(LEAST_WAIT, LONGEST_WAIT));
+        // A program that has not become one for a long time will hardly do so within milliseconds.
+        let least = LEAST_WAIT.max((now - begun) / WAITED);
+        clock.sleep_until(now + ((now - before) * PATIENCE).max(least).min(LONGEST_WAIT));
     };
     let process = current.attachment.process.clone();
     let stops = options.blocking.then(Stops::default);

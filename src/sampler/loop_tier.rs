@@ -9,9 +9,10 @@ use crossbeam_channel::Receiver;
 use crate::snapshot::event::{Event, LoopSample, Note, NoteKind, Phase};
 use crate::target::ReadError;
 
+use super::account::Account;
 use super::chores::Chores;
 use super::clock::Clock;
-use super::governor::Governor;
+use super::governor::{Governor, LEAST_LOOP_HZ};
 use super::health::{LoopTotals, combine};
 use super::outbox::{Outbox, Unheard};
 use super::readers::{Effort, LookError, LoopReader, Target};
@@ -38,12 +39,12 @@ pub(super) struct Parts {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) outbox: Outbox,
     pub(super) governor: Governor,
-    /// Share of a core, for words.
+    /// Share of a core, of all that share it together.
     pub(super) cpu_budget: f64,
     /// A Python that is not there (yet, or any more) is waited for as long as the process lives.
     pub(super) wait_for_python: bool,
-    /// CPU time of this process when the watch began.
-    pub(super) cpu_at_start: u64,
+    /// CPU time that the watch is charged with.
+    pub(super) account: Account,
 }
 
 /// The loop tier of one watch.
@@ -222,7 +223,7 @@ impl LoopTier {
         if let Some((kind, text)) = self.chores.govern(&mut self.parts, now) {
             self.note(now, kind, text);
         }
-        self.schedule.set_rate(self.parts.governor.rates().loop_hz);
+        self.schedule.set_rate(self.rate());
         if self.chores.is_health_due(now) {
             self.tell_health();
         }
@@ -234,6 +235,14 @@ impl LoopTier {
             }
         }
         Ok(())
+    }
+
+    /// Samples a second. One of several that has no loop (a supervisor of workers) only finds out whether it has one now: what it
+    /// would use to look at nothing is the others'.
+    fn rate(&self) -> f64 {
+        let rate_hz = self.parts.governor.rates().loop_hz;
+        let is_idle = !self.has_loops && self.parts.account.part() < 1.0;
+        if is_idle { rate_hz.min(LEAST_LOOP_HZ) } else { rate_hz }
     }
 
     /// Which loops there are. As long as there is none, asyncio may not be loaded yet, and what was found of it when we
@@ -300,11 +309,12 @@ impl LoopTier {
     }
 
     fn tell_health(&mut self) {
+        self.parts.account.update(&*self.parts.clock, &self.parts.shared);
         let (clock, governor) = (&self.parts.clock, &self.parts.governor);
         self.totals.lost = self.parts.outbox.lost();
         let mut health = combine(&self.totals, &self.parts.shared.tasks(), governor.rates());
         health.at_ns = clock.now_ns();
-        health.cpu_ns = clock.process_cpu_ns().saturating_sub(self.parts.cpu_at_start);
+        health.cpu_ns = self.parts.account.total_ns();
         health.lowered_rate = governor.is_lowered();
         health.longest_gap_ns = self.parts.outbox.take_longest_gap();
         self.parts.shared.set_health(health);

@@ -8,11 +8,13 @@
 //! ```
 //!
 //! It decides when something is read, how often at most and for how long; it must not know how a loop or a task is read, what
-//! is wrong with what was seen, or what becomes of it. `schedule`, `governor`, `outbox`, `target_state`, `health` and `chores`
+//! is wrong with what was seen, or what becomes of it. Where the processes below one are to be watched too, `scout` finds them,
+//! and each has a watch of its own; they share one CPU budget. `account`, `schedule`, `governor`, `outbox`, `target_state`, `health` and `chores`
 //! are pure: the clock and the kernel come in through `clock` and `live` alone.
 //!
 //! INVARIANT: a tier never waits for whoever takes the events; what does not fit into the channel is lost and counted.
 
+mod account;
 mod chores;
 mod clock;
 mod condense;
@@ -24,6 +26,7 @@ mod loop_tier;
 mod outbox;
 mod readers;
 mod schedule;
+mod scout;
 mod shared;
 mod target_state;
 mod task_tier;
@@ -42,10 +45,13 @@ use crate::snapshot::event::{Batch, Header, Health, Source};
 use crate::snapshot::model::{Finding, Frame};
 use crate::snapshot::session::AttachError;
 
+use account::Account;
+pub use account::Sharing;
 use clock::{Clock, SystemClock};
 use governor::{Governor, Rates};
 use outbox::Outbox;
 use readers::Target;
+pub use scout::{Arrival, MOST_WATCHES, follow};
 use shared::Shared;
 pub use shared::{End, Stop};
 
@@ -81,6 +87,8 @@ pub struct Options {
     pub stall_threshold: Duration,
     /// Share of one core that this whole process may use.
     pub cpu_budget: f64,
+    /// The watches that have an equal part each of the budget: all that are started with clones of this.
+    pub sharing: Sharing,
     /// Stop the target while it is read.
     pub blocking: bool,
     /// How far apart looks at everything are at least. The first one is early, the last one at the end.
@@ -100,6 +108,7 @@ impl Default for Options {
             task_rate_hz: 10.0,
             stall_threshold: Duration::from_millis(100),
             cpu_budget: 0.05,
+            sharing: Sharing::default(),
             blocking: false,
             findings_every: Duration::from_secs(10),
             wait_for_python: false,
@@ -146,7 +155,7 @@ pub fn start(pid: i32, options: &Options) -> Result<Watch, AttachError> {
 /// Begins to watch a target that was attached to.
 fn begin(header: Header, target: Arc<dyn Target>, clock: Arc<dyn Clock>, options: &Options) -> Watch {
     let (sender, batches) = bounded(CHANNEL);
-    let shared = Arc::new(Shared::new(options.stop.clone(), options.task_rate_hz));
+    let shared = Arc::new(Shared::new(options.stop.clone(), options.sharing.clone(), options.task_rate_hz));
     let (tasks_done, loops_wait) = bounded(0);
     let mut watch = Watch { header, batches, stop: options.stop.clone(), shared, threads: Vec::new() };
     let parts = task_tier::Parts {
@@ -164,14 +173,16 @@ fn begin(header: Header, target: Arc<dyn Target>, clock: Arc<dyn Clock>, options
         clock::be_punctual();
         task_tier::TaskTier::new(parts).run();
     });
+    let account = Account::open(&options.sharing, clock.process_cpu_ns());
+    let part = account.part();
     let asked = Rates { loop_hz: options.loop_rate_hz, task_hz: options.task_rate_hz };
     let parts = loop_tier::Parts {
         shared: watch.shared.clone(),
         target,
-        cpu_at_start: clock.process_cpu_ns(),
+        account,
         clock,
         outbox: Outbox::new(Source::Loops, sender),
-        governor: Governor::new(asked, options.cpu_budget),
+        governor: Governor::new(asked, options.cpu_budget * part).beginning_with(part),
         cpu_budget: options.cpu_budget,
         wait_for_python: options.wait_for_python,
     };

@@ -6,21 +6,31 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::snapshot::event::Health;
 
+use super::account::Sharing;
 use super::health::TaskTotals;
 
 /// A wish to stop, shared by whoever can have it: a signal handler, a time limit, the owner of a watch.
 #[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<AtomicBool>);
+pub struct Stop {
+    asked: Arc<AtomicBool>,
+    /// A wish for this one and others.
+    above: Option<Arc<AtomicBool>>,
+}
 
 impl Stop {
     /// Asks to stop. The watch ends within some 50 ms and a last look.
     pub fn ask(&self) {
-        self.0.store(true, Relaxed);
+        self.asked.store(true, Relaxed);
     }
 
     /// Whether somebody asked.
     pub fn is_asked(&self) -> bool {
-        self.0.load(Relaxed)
+        self.asked.load(Relaxed) || self.above.as_ref().is_some_and(|above| above.load(Relaxed))
+    }
+
+    /// For one watch of several: to ask this one stops nobody else, and to ask `self`, which is the wish for all, stops it too.
+    pub fn for_one_of_several(&self) -> Self {
+        Self { asked: Arc::default(), above: Some(self.asked.clone()) }
     }
 }
 
@@ -43,6 +53,8 @@ pub enum End {
 #[derive(Debug)]
 pub(super) struct Shared {
     stop: Stop,
+    /// Who has a part of the CPU budget.
+    sharing: Sharing,
     /// The first reason, and the error with it.
     end: Mutex<Option<(End, Option<String>)>>,
     tasks: Mutex<TaskTotals>,
@@ -58,9 +70,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(super) fn new(stop: Stop, task_hz: f64) -> Self {
+    pub(super) fn new(stop: Stop, sharing: Sharing, task_hz: f64) -> Self {
         Self {
             stop,
+            sharing,
             end: Mutex::default(),
             tasks: Mutex::default(),
             health: Mutex::default(),
@@ -103,6 +116,10 @@ impl Shared {
         *lock(&self.health) = health;
     }
 
+    pub(super) fn sharing(&self) -> &Sharing {
+        &self.sharing
+    }
+
     pub(super) fn task_hz(&self) -> f64 {
         f64::from_bits(self.task_hz.load(Relaxed))
     }
@@ -128,11 +145,21 @@ mod tests {
     #[test]
     fn the_first_reason_is_the_one_that_counts() {
         let stop = Stop::default();
-        let shared = Shared::new(stop.clone(), 10.0);
+        let shared = Shared::new(stop.clone(), Sharing::default(), 10.0);
         assert!(!shared.is_over());
         stop.ask();
         assert_eq!(shared.ended(), Some((End::Asked, None)));
         shared.end(End::Exited, None);
         assert_eq!(shared.ended(), Some((End::Asked, None)));
+    }
+
+    #[test]
+    fn a_wish_for_one_watch_is_none_for_the_others_but_one_for_all_is() {
+        let all = Stop::default();
+        let (one, other) = (all.for_one_of_several(), all.for_one_of_several());
+        one.ask();
+        assert_eq!((one.is_asked(), other.is_asked(), all.is_asked()), (true, false, false));
+        all.ask();
+        assert!(other.is_asked());
     }
 }

@@ -36,7 +36,7 @@ pub(super) struct Parts {
     pub(super) target: Arc<dyn Target>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) outbox: Outbox,
-    /// Share of a core.
+    /// Share of a core, of all that share it together.
     pub(super) cpu_budget: f64,
     /// Without one, nobody looks at everything.
     pub(super) judge: Option<Judge>,
@@ -212,7 +212,7 @@ impl TaskTier {
         // times what those after it do: from it nothing follows.
         let affordable = match self.deep_at {
             None => 0,
-            Some(_) => (cost as f64 / (DEEP_SHARE * self.parts.cpu_budget)) as u64,
+            Some(_) => (cost as f64 / (DEEP_SHARE * self.parts.cpu_budget * self.parts.shared.sharing().part())) as u64,
         };
         let every = self.parts.findings_every_ns.max(affordable);
         let now = self.parts.clock.now_ns();

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod addr;
 mod arena;
+pub mod descendants;
 pub mod elf;
 mod elf_memory;
 pub mod image;

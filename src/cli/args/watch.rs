@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
-use super::{FlameArgs, Target};
+use super::{FlameArgs, SubprocessArgs, Target};
 use crate::cli::units::{parse_budget, parse_duration, parse_rate, parse_stall, parse_task_rate};
 
 /// How to watch.
@@ -45,6 +45,9 @@ pub(in crate::cli) struct AttachArgs {
     pub(in crate::cli) target: Target,
 
     #[command(flatten)]
+    pub(in crate::cli) below: SubprocessArgs,
+
+    #[command(flatten)]
     pub(in crate::cli) watch: WatchArgs,
 
     /// How to write the summary on stdout.
@@ -75,6 +78,9 @@ pub(in crate::cli) struct RecordArgs {
     /// Start this program and record it from its first instruction; its exit status is passed on.
     #[arg(last = true, value_name = "CMD", conflicts_with_all = ["positional", "pid", "name"])]
     pub(in crate::cli) command: Vec<OsString>,
+
+    #[command(flatten)]
+    pub(in crate::cli) below: SubprocessArgs,
 
     #[command(flatten)]
     pub(in crate::cli) watch: WatchArgs,

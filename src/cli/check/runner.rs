@@ -158,8 +158,7 @@ impl Runner {
             }
         };
         let header = watch.header.clone();
-        let analysis = analysis.insert(Analysis::new(header.clone()));
-        let mut listeners = Listeners::silent(&header, self.color, analysis);
+        let mut listeners = Listeners::silent(&header, self.color, Analysis::new(header.clone()));
         // The program uses this terminal too.
         listeners.quiet = true;
         if let Some(folder) = &self.keep {
@@ -168,6 +167,7 @@ impl Runner {
         }
         // The end after --duration is the program's end, which `attend` asks for.
         let outcome = listeners.follow(watch, &WatchArgs { duration: None, ..self.watch.clone() });
+        *analysis = listeners.analysis.take();
         if let Some(recording) = &listeners.recording {
             recording.verdict()?;
         }

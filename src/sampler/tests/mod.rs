@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crossbeam_channel::{Receiver, bounded};
 use fakes::{FakeTarget, World, task_info};
 
+use super::account::{Account, Sharing};
 use super::clock::fake::FakeClock;
 use super::governor::{Governor, Rates};
 use super::loop_tier::{self, LoopTier};
@@ -50,7 +51,7 @@ impl Stage {
         let clock = Arc::new(FakeClock::default());
         clock.pass(100 * SECOND);
         let (sender, batches) = bounded(room);
-        let shared = Arc::new(Shared::new(Stop::default(), ASKED.task_hz));
+        let shared = Arc::new(Shared::new(Stop::default(), Sharing::default(), ASKED.task_hz));
         Self { target: FakeTarget::new(&clock), clock, shared, batches, sender }
     }
 
@@ -63,7 +64,7 @@ impl Stage {
             governor: Governor::new(ASKED, 0.05),
             cpu_budget: 0.05,
             wait_for_python: false,
-            cpu_at_start: 0,
+            account: Account::open(self.shared.sharing(), 0),
         })
     }
 
