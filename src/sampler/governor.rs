@@ -18,8 +18,7 @@ const TASK_SHARE: f64 = 0.6;
 /// What is judged is at least so long, in seconds: to be lowered, and to be raised.
 const LOWER_AFTER: f64 = 1.0;
 const RAISE_AFTER: f64 = 2.0;
-/// One step raises a rate by this factor at most, since what a rate costs is an estimate; it lowers one by the square of it,
-/// since a target that is harmed cannot wait.
+/// One step changes a rate by this factor at most, since what a rate costs is an estimate.
 const STEP: f64 = 2.0;
 
 /// How often each tier looks, a second.
@@ -138,7 +137,7 @@ impl Governor {
         }
         // What is left of a difference of floats is nothing.
         if excess > 1e-6 && rest > 0.0 {
-            let factor = (1.0 - excess / rest).clamp(1.0 / (STEP * STEP), 1.0);
+            let factor = (1.0 - excess / rest).clamp(1.0 / STEP, 1.0);
             self.rates.loop_hz = (self.rates.loop_hz * factor).max(least.loop_hz);
         }
     }

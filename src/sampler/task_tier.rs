@@ -208,12 +208,12 @@ impl TaskTier {
             self.parts.outbox.push(Event::Findings { at_ns, findings });
         }
         let cost = self.parts.clock.thread_cpu_ns().saturating_sub(before);
-        // A budget of zero makes this infinite, which is the largest number when it becomes one. The first look costs many
-        // times what those after it do: from it nothing follows.
-        let affordable = match self.deep_at {
-            None => 0,
-            Some(_) => (cost as f64 / (DEEP_SHARE * self.parts.cpu_budget * self.parts.shared.sharing().part())) as u64,
-        };
+        // The first look costs many times what those after it do: from it nothing follows, neither when the next one is due nor
+        // what share of the budget looks take.
+        let cost = if self.deep_at.is_some() { cost } else { 0 };
+        // A budget of zero makes this infinite, which is the largest number when it becomes one.
+        let affordable =
+            (cost as f64 / (DEEP_SHARE * self.parts.cpu_budget * self.parts.shared.sharing().part())) as u64;
         let every = self.parts.findings_every_ns.max(affordable);
         let now = self.parts.clock.now_ns();
         (self.totals.deep_ns, self.totals.deep_every_ns) = (cost, every);

@@ -300,7 +300,13 @@ fn a_look_at_everything_that_costs_much_is_taken_less_often() {
     let stage = Stage::new(1_000);
     stage.target.change(|world| world.deep_cost = SECOND);
     let mut tier = stage.task_tier();
-    stage.watch_tasks(&mut tier, 250.0);
+    stage.watch_tasks(&mut tier, 5.0);
+    assert_eq!(
+        (stage.target.world().snapshots, tier.totals.deep_share()),
+        (1, 0.0),
+        "what the first one cost says nothing"
+    );
+    stage.watch_tasks(&mut tier, 245.0);
     assert_eq!(stage.target.world().snapshots, 4, "a hundred seconds apart, but for the first, which is not believed");
     assert!(tier.totals.deep_share() <= 0.0101);
     assert_eq!(tier.totals.late, 0, "deadlines were given up, not missed");
