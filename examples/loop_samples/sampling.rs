@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use asyncprof::snapshot::event::LoopSample;
-use asyncprof::snapshot::loop_watch::{LoopWatch, STOPS};
+use asyncprof::snapshot::loop_watch::{LoopWatch, MOMENT, STOPS};
 use asyncprof::snapshot::session::attach;
 use asyncprof::snapshot::tables::{StackId, Tables};
 use asyncprof::target::live::LiveMemory;
@@ -110,6 +110,7 @@ pub(crate) fn sample(pid: i32, wanted: Wanted) -> Result<Counts, String> {
             }
             watch.try_again(&before);
             samples.clear();
+            std::thread::sleep(MOMENT);
         }
         for sample in samples.drain(..) {
             counts.add(&sample);

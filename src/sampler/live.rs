@@ -188,6 +188,7 @@ impl LoopReader for Loops {
             }
             self.watch.try_again(&before);
             out.truncate(first);
+            std::thread::sleep(loop_watch::MOMENT);
         }
         let (now, told) = (self.watch.effort(), self.told);
         self.told = now;

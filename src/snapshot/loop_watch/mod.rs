@@ -5,6 +5,8 @@ mod naming;
 mod running;
 mod watched;
 
+use std::time::Duration;
+
 use rustc_hash::FxHashMap;
 
 use super::event::LoopSample;
@@ -41,8 +43,11 @@ impl Effort {
 }
 
 /// LIMIT: stops for one sample of a process that is stopped to be sampled. It can stand still where it is between two
-/// frames, which no further look can mend; then it goes on for a moment.
-pub const STOPS: usize = 4;
+/// frames, which no further look can mend; then it goes on for [a moment](MOMENT).
+pub const STOPS: usize = 8;
+
+/// How long it goes on before it is stopped again for the same sample: less, and it may not have run at all.
+pub const MOMENT: Duration = Duration::from_micros(100);
 
 /// What is known of the process, shared by all loops.
 struct Around {
