@@ -292,6 +292,23 @@ fn a_thread_that_ran_between_samples_has_not_waited_for_the_gil_all_the_time() {
 }
 
 #[test]
+fn a_gil_that_never_changed_hands_is_waited_for_all_the_time_whatever_the_kernel_has_counted() {
+    let mut watch = Watch::new();
+    watch.idle(5);
+    for index in 0..150 {
+        watch.pass(MS);
+        // Interrupts on its processor count as its own time.
+        watch.run_ns += if index == 70 { MS } else { MS / 200 };
+        let mut sample = watch.idle_sample();
+        (sample.phase, sample.gil, sample.callback) = (Phase::LeavingSelector, Gil::Other(Some(7)), Some(138));
+        sample.kernel = watch.look(Doing::WaitingForGil).filter(|_| index % 5 == 0);
+        watch.feed(&sample);
+    }
+    watch.idle(1);
+    assert_eq!(told(&watch), [("began", 100), ("ended", 149)]);
+}
+
+#[test]
 fn a_late_sampler_does_not_cut_a_wait_in_two_in_which_the_thread_hardly_ran() {
     let mut watch = Watch::new();
     watch.idle(5);

@@ -189,10 +189,11 @@ fn next(followed: &FollowedLoop, sample: &LoopSample, period_ns: Option<u64>, ta
         (Phase::Selecting | Phase::NotRunning, _) => Next::Idle,
         (Phase::LeavingSelector, _) => match &followed.open {
             Some(open)
+                // The number is that of the GIL's changes of hands: nobody had it in between but who has it now.
                 if open.only_leaving
                     && !sample.moved
                     && open.current.number() == sample.callback
-                    && is_same_wait(open, sample, period_ns) =>
+                    && (sample.callback.is_some() || is_same_wait(open, sample, period_ns)) =>
             {
                 Next::Same(open.start)
             }
