@@ -281,11 +281,23 @@ fn assert_complete(folder: &Path, recording: &str) {
     assert_eq!(text(&report.stderr), "");
 }
 
+/// Whether what we start does not hear of this signal, because we do not.
+fn is_ignored(signal: Signal) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
+    u64::from_str_radix(mask, 16).unwrap() >> (signal as i32 - 1) & 1 == 1
+}
+
 #[test]
 fn ctrl_c_and_its_like_leave_a_complete_recording() {
     let Some(python) = python() else { return };
     let target = Stalling::start(&python);
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        if is_ignored(signal) {
+            // Started by nohup: whoever did that wants it to go on, and asyncprof heeds it.
+            eprintln!("NOT TESTED: {signal}, which is ignored here");
+            continue;
+        }
         let file = format!("{signal}.aprof");
         let (child, mut stderr) = start_watching(target.folder(), &["record", &target.pid(), "-o", &file]);
         send(&child, signal);

@@ -128,7 +128,15 @@ impl ChainWalk {
         match caches.awaitable_kind(view, layout, ty)? {
             AwaitableKind::Generator => match layout.generator.frame {
                 GeneratorFrame::Object { frame, running, .. } => {
-                    self.step_frame_object(view, layout, object, frame, running)
+                    let step = self.step_frame_object(view, layout, object, frame, running)?;
+                    // Only a generator can be suspended at a plain yield. A coroutine that seems to be was just making a
+                    // step, and its frame may look so again when it is read once more.
+                    if matches!(step, Step::End(ChainEnd::Yield))
+                        && caches.types.get_type_of(view, layout, object)?.name != "generator"
+                    {
+                        return Err(ReadError::Invalid("suspended frame"));
+                    }
+                    Ok(step)
                 }
                 GeneratorFrame::Embedded { state, iframe } => self.step_embedded(view, layout, object, state, iframe),
             },
