@@ -331,6 +331,21 @@ fn what_an_interpreter_publishes_leads_to_its_modules_and_tasks() {
     }
 }
 
+#[test]
+fn the_exceptions_of_a_thread_lead_to_the_coroutine_that_executes() {
+    for python in pythons() {
+        let zoo = Zoo::start(&python);
+        let memory = zoo.memory();
+        let (view, at) = (&mut View::new(&memory), zoo.layout.exceptions);
+        let (thread, coro) = (addr(&zoo.said["executing"]["thread_state"]), addr(&zoo.said["executing"]["coro"]));
+        let entry = coro.add(at.of_generator).unwrap();
+        assert_eq!(view.object(thread, at.top).unwrap(), entry, "{}", python.version);
+        // An entry is one object, three before 3.11, and the entry below, which is the thread's.
+        let below = if python.version.minor < 11 { 24 } else { 8 };
+        assert_eq!(view.object(entry, below).unwrap(), thread.add(at.of_thread).unwrap(), "{}", python.version);
+    }
+}
+
 /// Start, end (bytes) and line.
 type Range = (i64, i64, Option<u32>);
 

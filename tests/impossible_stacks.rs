@@ -12,6 +12,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use sampling::{Counts, Wanted};
@@ -30,15 +32,50 @@ struct Case {
     /// Samples to keep that differ from the one before.
     changes: u64,
     blocking: bool,
+    /// Target and reader share a core, so that the target loses it for each sample, wherever it is, and then stands still.
+    one_core: bool,
     /// How many different functions must be seen at the end of a complete stack: a sampler that loses what is deep and
     /// busy would pass otherwise.
     ends: usize,
 }
 
-const CASES: [Case; 3] = [
-    Case { name: "fast", target: &["--us", "2"], kept: 20_000, changes: 1500, blocking: false, ends: 20 },
-    Case { name: "slow", target: &["--us", "50"], kept: 10_000, changes: 800, blocking: false, ends: 20 },
-    Case { name: "stopped", target: &["--us", "2"], kept: 300, changes: 200, blocking: true, ends: 20 },
+const CASES: [Case; 4] = [
+    Case {
+        name: "fast",
+        target: &["--us", "2"],
+        kept: 20_000,
+        changes: 1500,
+        blocking: false,
+        one_core: false,
+        ends: 20,
+    },
+    Case {
+        name: "slow",
+        target: &["--us", "50"],
+        kept: 10_000,
+        changes: 800,
+        blocking: false,
+        one_core: false,
+        ends: 20,
+    },
+    Case {
+        name: "stopped",
+        target: &["--us", "2"],
+        kept: 300,
+        changes: 200,
+        blocking: true,
+        one_core: false,
+        ends: 20,
+    },
+    Case {
+        name: "one_core",
+        target: &["--us", "2"],
+        kept: 20_000,
+        changes: 2000,
+        blocking: false,
+        one_core: true,
+        ends: 40,
+    },
 ];
 
 /// LIMIT: who has not kept its samples by then does not keep any.
@@ -46,7 +83,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Case {
     fn wanted(self) -> Wanted {
-        Wanted { kept: self.kept, changes: self.changes, within: PATIENCE, blocking: self.blocking }
+        let Self { kept, changes, blocking, one_core: resting, .. } = self;
+        Wanted { kept, changes, within: PATIENCE, blocking, resting }
     }
 }
 
@@ -73,6 +111,7 @@ fn program() -> Program {
 
 fn nothing_impossible_is_shown(interpreter: &Interpreter, case: Case) -> Result<(), Failed> {
     let arguments: Vec<String> = case.target.iter().map(ToString::to_string).collect();
+    let _core = if case.one_core { Some(OneCore::take()?) } else { None };
     let mut target = Target::start(interpreter, &program(), &arguments)?;
     let legal = Legal::of(target.said()?)?;
     let pid = i32::try_from(target.pid()).expect("process ids are positive i32");
@@ -81,6 +120,28 @@ fn nothing_impossible_is_shown(interpreter: &Interpreter, case: Case) -> Result<
         return Err(target.death("ended while it was sampled").into());
     }
     judge(&legal, &sampled?, case).map_err(Failed::from)
+}
+
+/// This thread, and what it starts, runs on one core as long as this lives.
+struct OneCore {
+    before: CpuSet,
+}
+
+impl OneCore {
+    fn take() -> Result<Self, String> {
+        let own = Pid::from_raw(0);
+        let before = sched_getaffinity(own).map_err(|error| format!("sched_getaffinity: {error}"))?;
+        let core = (0..CpuSet::count()).rfind(|core| before.is_set(*core) == Ok(true)).ok_or("no core is allowed")?;
+        let mut one = CpuSet::new();
+        one.set(core).and_then(|()| sched_setaffinity(own, &one)).map_err(|error| format!("core {core}: {error}"))?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for OneCore {
+    fn drop(&mut self) {
+        sched_setaffinity(Pid::from_raw(0), &self.before).expect("a thread may have back the cores it had");
+    }
 }
 
 fn judge(legal: &Legal, counts: &Counts, case: Case) -> Result<(), String> {

@@ -1,5 +1,5 @@
-//! `loop_samples PID [SAMPLES [SECONDS]] [--blocking] [--stacks]`: samples the event loops of a process at the highest rate,
-//! and prints as JSON how it went: what `scripts/bench-sampler` and `scripts/impossible-stacks` measure. It must not judge.
+//! `loop_samples PID [SAMPLES [SECONDS]] [--blocking] [--resting] [--stacks]`: samples the event loops of a process at the
+//! highest rate, and prints as JSON how it went: what `scripts/bench-sampler` and `scripts/impossible-stacks` measure. It must not judge.
 
 mod sampling;
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 use sampling::{Counts, Wanted};
 use serde_json::{Value, json};
 
-const USAGE: &str = "usage: loop_samples PID [SAMPLES [SECONDS]] [--blocking] [--stacks]";
+const USAGE: &str = "usage: loop_samples PID [SAMPLES [SECONDS]] [--blocking] [--resting] [--stacks]";
 
 fn main() -> ExitCode {
     match run() {
@@ -35,8 +35,8 @@ fn run() -> Result<Value, String> {
     let has = |name: &str| options.iter().any(|option| *option == name);
     let pid = i32::try_from(number(0, 0)?).ok().filter(|pid| *pid > 0).ok_or(USAGE)?;
     let within = Duration::from_secs(number(2, 60)?);
-    let counts =
-        sampling::sample(pid, Wanted { kept: number(1, 100_000)?, changes: 0, within, blocking: has("--blocking") })?;
+    let (blocking, resting) = (has("--blocking"), has("--resting"));
+    let counts = sampling::sample(pid, Wanted { kept: number(1, 100_000)?, changes: 0, within, blocking, resting })?;
     let mut said = described(&counts);
     if has("--stacks") {
         said["stacks"] = stacks(&counts);

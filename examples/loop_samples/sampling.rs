@@ -15,6 +15,8 @@ use asyncprof::target::stopped::StopGuard;
 const REDISCOVER: Duration = Duration::from_millis(500);
 /// LIMIT: how long a stop may take.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
+/// Time in which a process does a few things.
+const REST: Duration = Duration::from_micros(20);
 
 /// How much to sample: until both are reached.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +29,8 @@ pub(crate) struct Wanted {
     pub(crate) within: Duration,
     /// Stop the process for each sample.
     pub(crate) blocking: bool,
+    /// Rest for a moment between samples: a process on the same core then loses it for each of them, wherever it is.
+    pub(crate) resting: bool,
 }
 
 /// What came of it.
@@ -114,6 +118,9 @@ pub(crate) fn sample(pid: i32, wanted: Wanted) -> Result<Counts, String> {
         }
         for sample in samples.drain(..) {
             counts.add(&sample);
+        }
+        if wanted.resting {
+            std::thread::sleep(REST);
         }
     }
     (counts.wall, counts.cpu) = (began.elapsed(), cpu()?.saturating_sub(cpu_began));

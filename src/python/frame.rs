@@ -93,6 +93,17 @@ impl RawFrame {
         }
     }
 
+    /// Whether it has not gone beyond its first instruction.
+    pub fn is_at_its_beginning(&self, view: &mut View<'_>, layout: &Layout) -> Result<bool, ReadError> {
+        match (self.instruction, &layout.code.body) {
+            (Instruction::Offset(offset), _) => Ok(offset <= 0),
+            (Instruction::Pointer { at, copy: 0 }, CodeBody::Inline { adaptive, .. }) => {
+                Ok(self.code.add(*adaptive).is_some_and(|first| at <= first.raw()))
+            }
+            (Instruction::Pointer { at, copy }, _) => Ok(at <= self.thread_local_bytecode(view, layout, copy)?),
+        }
+    }
+
     /// First instruction of a thread's own copy of the bytecode.
     // CPython: Include/cpython/code.h, 3.14: _PyCodeArray is a size followed by that many pointers.
     fn thread_local_bytecode(&self, view: &mut View<'_>, layout: &Layout, copy: i32) -> Result<u64, ReadError> {

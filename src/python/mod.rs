@@ -10,6 +10,7 @@ pub(crate) mod circle;
 pub mod code;
 pub mod container;
 pub mod coroutine;
+pub mod exception_stack;
 pub mod frame;
 pub mod frame_table;
 pub mod gc;

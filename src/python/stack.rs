@@ -3,10 +3,12 @@
 
 use super::block::Block;
 use super::circle::CircleWatch;
+use super::exception_stack::is_rightly_linked;
 use super::frame::{
     EMBEDDED_HEADER, FRAME_OBJECT_HEADER, OWNED_BY_GENERATOR, RawFrame, decode_embedded, decode_frame_object,
 };
 use super::layout::{EmbeddedFrames, FrameHead, FrameObjects, Frames, GeneratorFrame, Layout};
+use super::reader::optional;
 use crate::target::{Addr, Memory, ReadError, Span, View};
 
 /// LIMIT: frames of one thread. The interpreter's own limit is 1,000 by default; programs raise it up to where the C
@@ -82,6 +84,12 @@ pub fn read_thread_stack(memory: &dyn Memory, layout: &Layout, tstate: Addr) -> 
         let proof = prove(memory, &read);
         let frames: Vec<RawFrame> =
             read.frames[proof.current..].iter().rev().take(proof.held).filter_map(|link| link.frame).collect();
+        // An image may not have it.
+        if let Some(top) = optional(view.u64(tstate, layout.exceptions.top))?
+            && !is_rightly_linked(&mut view, layout, (tstate, top), frames.iter().rev().copied())?
+        {
+            continue;
+        }
         if read.whole && proof.current + proof.held == read.frames.len() {
             return Ok(ThreadStack { frames, complete: true, torn: attempt });
         }

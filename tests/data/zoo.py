@@ -363,6 +363,7 @@ async def main():
                 "runtime": runtime_address(),
                 "main": id(sys.modules["__main__"]),
                 "thread": threading.get_ident(),
+                "executing": {"thread_state": thread_state(), "coro": id(asyncio.current_task().get_coro())},
                 "asyncio": {
                     "file": getattr(_asyncio, "__file__", None) or os.path.realpath(sys.executable),
                     "loop": id(asyncio.get_running_loop()),
@@ -378,6 +379,14 @@ async def main():
     sys.stdin.read()
     # No need to take all of this apart.
     os._exit(0)
+
+
+def thread_state():
+    import ctypes
+
+    ask = ctypes.pythonapi.PyThreadState_Get
+    ask.restype = ctypes.c_void_p
+    return ask()
 
 
 def runtime_address():

@@ -71,6 +71,8 @@ pub struct Layout {
     pub gc: Gc,
     /// Execution frames.
     pub frames: Frames,
+    /// The exceptions that a thread is handling.
+    pub exceptions: ExceptionStack,
     /// `PyCodeObject`.
     pub code: Code,
     /// Generators, coroutines and asynchronous generators: one structure.
@@ -246,6 +248,19 @@ pub struct FrameObjects {
     pub localsplus: Offset,
     /// Opcode that follows the current instruction when suspended in an await.
     pub yield_from: u8,
+}
+
+/// The exceptions that a thread is handling: an entry of the thread, and one of each generator that executes.
+// CPython: Include/cpython/pystate.h, exc_info and exc_state; gi_exc_state in Include/genobject.h (3.11: cpython/genobject.h,
+// 3.14: internal/pycore_interpframe_structs.h).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ExceptionStack {
+    /// In the thread state: pointer to the topmost entry, which is that of the innermost generator.
+    pub top: Offset,
+    /// In the thread state: the thread's own entry.
+    pub of_thread: Offset,
+    /// In a generator: its entry.
+    pub of_generator: Offset,
 }
 
 /// How the evaluation stack's depth is stored.

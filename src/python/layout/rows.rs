@@ -79,6 +79,7 @@ fn v3_8() -> Layout {
             localsplus: 360,
             yield_from: 72,
         }),
+        exceptions: ExceptionStack { top: 144, of_thread: 112, of_generator: 64 },
         code: Code {
             filename: 104,
             name: 112,
@@ -198,6 +199,7 @@ fn v3_9() -> Layout {
 
 fn v3_10() -> Layout {
     let mut l = v3_9();
+    l.exceptions.of_generator = 56;
     l.frames = Frames::Objects(FrameObjects {
         head: 24,
         back: 24,
@@ -258,6 +260,7 @@ fn v3_11() -> Layout {
         tlbc_index: None,
         localsplus: 72,
     });
+    l.exceptions = ExceptionStack { top: 120, of_thread: 320, of_generator: 48 };
     l.code = Code {
         filename: 112,
         name: 120,
@@ -321,6 +324,7 @@ fn v3_12() -> Layout {
         tlbc_index: None,
         localsplus: 72,
     });
+    l.exceptions = ExceptionStack { top: 104, of_thread: 256, of_generator: 40 };
     l.code = Code {
         firstlineno: 68,
         stacksize: 64,
@@ -383,6 +387,7 @@ fn v3_13() -> Layout {
         tlbc_index: None,
         localsplus: 72,
     });
+    l.exceptions.top = 120;
     l.code.body = CodeBody::Inline {
         adaptive: 200,
         nlocalsplus: 72,
@@ -495,6 +500,7 @@ fn v3_15() -> Layout {
         tasks_head: Some(1048),
         ..l.thread
     };
+    l.exceptions = ExceptionStack { top: 144, of_thread: 288, ..l.exceptions };
     l.gc = Gc { collecting: 7512, generations: Some(7400 + 8), permanent: Some(7400 + 80), ..l.gc };
     l.generator = Generator {
         states: GeneratorStates { created: 0, suspended: 1, awaiting: Some((2, 3)), executing: 4, finished: 5 },
@@ -510,7 +516,7 @@ fn v3_15() -> Layout {
 /// bytes further; structures that are not objects change as the newer fields say.
 fn free_threaded_row(l: Layout, minor: u8) -> Layout {
     const GROWTH: u64 = 16;
-    let Layout { runtime, interp, thread, code, generator, types, unicode, dict, builtin, asyncio, .. } = l;
+    let Layout { runtime, interp, thread, exceptions, code, generator, types, unicode, dict, builtin, asyncio, .. } = l;
     let (modules, sysdict, asyncio_tasks_head, frames, body) = match (minor, l.frames) {
         (13, frames) => (7664, 7648, None, frames, code_body(216, None)),
         (14, frames) => (7712, 7696, Some(17304), with_thread_local_bytecode(frames), code_body(232, Some(224))),
@@ -540,6 +546,7 @@ fn free_threaded_row(l: Layout, minor: u8) -> Layout {
         },
         gc: Gc { generations: None, permanent: None, ..l.gc },
         frames,
+        exceptions: ExceptionStack { of_generator: exceptions.of_generator + GROWTH, ..exceptions },
         code: Code {
             filename: code.filename + GROWTH,
             name: code.name + GROWTH,

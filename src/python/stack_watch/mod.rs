@@ -21,9 +21,10 @@ mod plan;
 mod remembered;
 
 use super::circle::CircleWatch;
+use super::exception_stack::is_rightly_linked;
 use super::frame::{FRAME_OBJECT_HEADER, RawFrame};
 use super::layout::{FrameHead, Frames, Layout, Offset};
-use crate::target::{Addr, Memory, ReadError, Span};
+use crate::target::{Addr, Memory, ReadError, Span, View};
 use path::fingerprints;
 use plan::{Link, Plan, decode, header_len, notes_of, pieces_of, word};
 use remembered::Remembered;
@@ -129,8 +130,9 @@ impl StackWatch {
                 FrameHead::CFrame { cframe, .. } => cframe,
             },
         };
-        let first = fields.iter().copied().chain([head_at]).min().unwrap_or(head_at);
-        let end = fields.iter().copied().chain([head_at]).max().unwrap_or(head_at) + 8;
+        let fields = || fields.iter().copied().chain([head_at, layout.exceptions.top]);
+        let first = fields().min().unwrap_or(head_at);
+        let end = fields().max().unwrap_or(head_at) + 8;
         let start = tstate.add(first).ok_or(ReadError::BadPointer(tstate.raw()))?;
         let base = match layout.thread.base_frame {
             Some(at) => Some(memory.read_u64(tstate.add(at).ok_or(ReadError::BadPointer(tstate.raw()))?)?),
@@ -318,7 +320,17 @@ impl StackWatch {
         if self.is_last(layout, head) {
             return Ok(Attempt::Whole { same: true });
         }
-        Ok(self.walk(layout, head))
+        match self.walk(layout, head) {
+            Attempt::Whole { .. } if !self.is_rightly_linked(memory, layout)? => Ok(Attempt::Torn),
+            attempt => Ok(attempt),
+        }
+    }
+
+    /// Whether the exceptions that the thread is handling do not say that a caller is missing.
+    fn is_rightly_linked(&self, memory: &dyn Memory, layout: &Layout) -> Result<bool, ReadError> {
+        let Some(top) = self.thread_word(layout.exceptions.top) else { return Ok(false) };
+        let frames = self.links.iter().filter_map(|link| link.frame);
+        is_rightly_linked(&mut View::new(memory), layout, (self.tstate, top), frames)
     }
 
     /// Follows the links from a frame that was the current one a moment before or after: not where the stack ends, but its
