@@ -12,11 +12,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use sampling::{Counts, Wanted};
+use support::core::OneCore;
 use support::legal::{Frame, Legal};
 use support::pythons::{Interpreter, Matrix};
 use support::target::{Program, Target};
@@ -120,28 +119,6 @@ fn nothing_impossible_is_shown(interpreter: &Interpreter, case: Case) -> Result<
         return Err(target.death("ended while it was sampled").into());
     }
     judge(&legal, &sampled?, case).map_err(Failed::from)
-}
-
-/// This thread, and what it starts, runs on one core as long as this lives.
-struct OneCore {
-    before: CpuSet,
-}
-
-impl OneCore {
-    fn take() -> Result<Self, String> {
-        let own = Pid::from_raw(0);
-        let before = sched_getaffinity(own).map_err(|error| format!("sched_getaffinity: {error}"))?;
-        let core = (0..CpuSet::count()).rfind(|core| before.is_set(*core) == Ok(true)).ok_or("no core is allowed")?;
-        let mut one = CpuSet::new();
-        one.set(core).and_then(|()| sched_setaffinity(own, &one)).map_err(|error| format!("core {core}: {error}"))?;
-        Ok(Self { before })
-    }
-}
-
-impl Drop for OneCore {
-    fn drop(&mut self) {
-        sched_setaffinity(Pid::from_raw(0), &self.before).expect("a thread may have back the cores it had");
-    }
 }
 
 fn judge(legal: &Legal, counts: &Counts, case: Case) -> Result<(), String> {

@@ -7,6 +7,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use asyncprof::snapshot::event::{TaskChanges, TaskLook};
 use asyncprof::snapshot::model::{Frame, Snapshot, Task, TaskId, TaskState};
@@ -18,6 +19,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::{Value, json};
 
 use support::churn;
+use support::core::OneCore;
 use support::pythons::{Interpreter, Matrix};
 use support::target::{Program, Target};
 
@@ -51,7 +53,9 @@ const SEEDS: std::ops::Range<u64> = 1..4;
 /// Steps of a target that is told to change, for each interpreter.
 const STEPS: u64 = 25;
 /// Looks at a target that never rests.
-const CHURN_LOOKS: u32 = if cfg!(debug_assertions) { 200 } else { 1_000 };
+const CHURN_LOOKS: u32 = 1_000;
+/// Time in which a target does a few things.
+const REST: Duration = Duration::from_micros(20);
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -80,6 +84,11 @@ fn main() -> ExitCode {
             add(format!("changes_{seed}_are_followed"), changes_are_followed, vec![seed.to_string()]);
         }
         add("churn_shows_nothing_impossible".into(), churn_shows_nothing_impossible, Vec::new());
+        add(
+            "churn_on_one_core_shows_nothing_impossible".into(),
+            churn_shows_nothing_impossible,
+            vec!["one core".into()],
+        );
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -293,7 +302,9 @@ fn changes_are_followed(interpreter: &Interpreter, arguments: &[&str]) -> Result
 }
 
 /// The target creates and finishes tasks all the time: the long-lived are always right, nothing impossible is shown.
-fn churn_shows_nothing_impossible(interpreter: &Interpreter, _: &[&str]) -> Result<(), Failed> {
+/// On one core with who looks, a target loses it for each look, wherever it is, and then stands still.
+fn churn_shows_nothing_impossible(interpreter: &Interpreter, arguments: &[&str]) -> Result<(), Failed> {
+    let core = if arguments == ["one core"] { Some(OneCore::take()?) } else { None };
     let mut target = Target::start(interpreter, &program("churn"), &[])?;
     let truth = target.said()?;
     let mut picture = Picture::of(&target)?;
@@ -307,6 +318,9 @@ fn churn_shows_nothing_impossible(interpreter: &Interpreter, _: &[&str]) -> Resu
         let found = churn::violations(&truth, &as_dump(&picture), &mut seen);
         if !found.is_empty() {
             return Err(format!("in look {} of {CHURN_LOOKS}:\n{}", round + 1, found.join("\n")).into());
+        }
+        if core.is_some() {
+            std::thread::sleep(REST);
         }
     }
     // A reader that drops every short-lived task would pass everything above.

@@ -160,6 +160,11 @@ impl ChainWalk {
                 Ok(next.map_or(Step::End(ChainEnd::Yield), Step::Next))
             }
             AwaitableKind::Other => {
+                // What is sent to a coroutine lies on top of what it awaits before it says that it runs, and a task sends None.
+                // CPython: Objects/genobject.c, gen_send_ex; gen_send_ex2 from 3.11 on.
+                if !self.chain.levels.is_empty() && caches.types.get_type_of(view, layout, object)?.name == "NoneType" {
+                    return Err(ReadError::Invalid("suspended frame"));
+                }
                 self.anchor(object, layout.object.ob_type, layout.object.ob_type + 8);
                 Ok(Step::End(ChainEnd::Object { addr: object, ty }))
             }

@@ -6,6 +6,7 @@
 pub mod churn;
 pub mod compare;
 pub mod consumers;
+pub mod core;
 pub mod legal;
 pub mod pythons;
 pub mod schema;
