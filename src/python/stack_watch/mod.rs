@@ -379,7 +379,7 @@ impl StackWatch {
             }
             let Some(link) = self.plan.link(layout, addr) else {
                 // Of a piece that was read and is no frame there is nothing more to be learnt.
-                return if self.plan.has(addr) { Attempt::Torn } else { Attempt::Unknown(addr) };
+                return if self.plan.has(layout, addr) { Attempt::Torn } else { Attempt::Unknown(addr) };
             };
             self.links.push(link);
             next = Addr::aligned(link.previous);
@@ -435,7 +435,7 @@ impl StackWatch {
         self.remembered.meets_others();
         self.plan.stale = true;
         for _ in 0..MAX_FRAMES {
-            let unread = next.filter(|addr| !self.plan.has(*addr));
+            let unread = next.filter(|addr| !self.plan.has(layout, *addr));
             let Some(addr) = unread.filter(|addr| self.remembered.meet(*addr)) else { break };
             if let Some(link) = self.remembered.get(addr) {
                 next = Addr::aligned(link.previous);
@@ -450,7 +450,7 @@ impl StackWatch {
             self.remembered.learn(link);
             next = Addr::aligned(link.previous);
         }
-        Ok(next.filter(|addr| self.plan.has(*addr)))
+        Ok(next.filter(|addr| self.plan.has(layout, *addr)))
     }
 
     /// A frame that the call has read turned out to be below the current one: from there outwards the stack may have held.

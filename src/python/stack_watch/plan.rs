@@ -106,8 +106,13 @@ impl Plan {
         self.out.get(at..at + len).filter(|_| self.is_read(at))
     }
 
-    pub(super) fn has(&self, addr: Addr) -> bool {
-        self.pieces.iter().any(|(span, _, _)| span.addr <= addr && addr.raw() + 8 <= span.addr.raw() + span.len as u64)
+    /// Whether a piece holds the frame at `addr`; one that holds its beginning only, which a window ahead of the stack can, is of
+    /// no use.
+    pub(super) fn has(&self, layout: &Layout, addr: Addr) -> bool {
+        let len = header_len(layout) as u64;
+        self.pieces
+            .iter()
+            .any(|(span, _, _)| span.addr <= addr && addr.raw() + len <= span.addr.raw() + span.len as u64)
     }
 
     pub(super) fn link(&self, layout: &Layout, addr: Addr) -> Option<Link> {
