@@ -1,5 +1,6 @@
 //! `loop_samples PID [SAMPLES [SECONDS]] [--blocking] [--resting] [--stacks]`: samples the event loops of a process at the
-//! highest rate, and prints as JSON how it went: what `scripts/bench-sampler` and `scripts/impossible-stacks` measure. It must not judge.
+//! highest rate, and prints as JSON how it went: what `scripts/bench-sampler` and `scripts/impossible-stacks` measure. It must
+//! not judge.
 
 mod sampling;
 
