@@ -491,6 +491,39 @@ fn loops_that_end_with_their_only_step_have_each_its_own_stall() {
     }
 }
 
+/// A loop that never rests, in steps that are all short.
+const SHORT_STEPS: &str = r#"
+import asyncio, time
+
+async def main():
+    ends = time.monotonic() + 1.5
+    while time.monotonic() < ends:
+        await asyncio.sleep(0)
+
+asyncio.run(main())
+"#;
+
+#[test]
+fn a_thread_that_has_the_gil_to_itself_never_waits_for_it() {
+    for python in Matrix::find().found {
+        let label = python.which.label();
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("steps.py"), SHORT_STEPS).unwrap();
+        let mut record = asyncprof(folder.path());
+        record.args(["record", "-o", "x.aprof", "--"]).arg(&python.path).arg("steps.py");
+        assert_exit(&record.output().unwrap(), 0);
+        let events = run(folder.path(), &["export", "x.aprof", "-f", "jsonl", "-o", "-"]);
+        let events = text(&events.stdout).lines().map(|line| serde_json::from_str(line).unwrap());
+        let events: Vec<serde_json::Value> = events.collect();
+        let leaving = events.iter().filter(|event| event["phase"] == "leaving_selector" && event["gil"] == "own");
+        assert!(leaving.clone().count() > 0 || python.which.free_threaded, "{label}: it is met nowhere");
+        // The number of changes of hands, which would make two iterations one wait.
+        for event in leaving {
+            assert!(event["callback"].is_null(), "{label}: {event:#}");
+        }
+    }
+}
+
 #[test]
 fn the_demo_shows_what_blocks_and_ends_what_it_started() {
     let Some(python) = python() else { return };

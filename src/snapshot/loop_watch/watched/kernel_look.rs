@@ -39,10 +39,13 @@ impl WatchedLoop {
         }
     }
 
-    /// How often the GIL has changed hands.
+    /// How often the GIL has changed hands, if another thread was the last to have it: as long as the number is the same, this
+    /// thread has not had it. One that has the GIL to itself takes it again and again without a change.
     pub(super) fn gil_switches(&self) -> Option<u64> {
         self.gil?;
-        word64(self.stack.beside(0)?, self.locked_within + 8)
+        let bytes = self.stack.beside(0)?;
+        let is_others = word64(bytes, self.holder_within)? != self.stack.tstate().raw();
+        word64(bytes, self.locked_within + 8).filter(|_| is_others)
     }
 
     /// Number of the first piece behind those of the GIL.
