@@ -1,5 +1,6 @@
 //! The rows of the layout table against a fixture that was extracted, independently of them, from debug information and
-//! headers of each version: every number of every row, by the name it has there.
+//! headers of each version: every number of every row, by the name it has there. The exception stack is not in it; `tests/data.rs`
+//! holds that against live interpreters.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 

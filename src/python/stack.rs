@@ -84,14 +84,14 @@ pub fn read_thread_stack(memory: &dyn Memory, layout: &Layout, tstate: Addr) -> 
         let proof = prove(memory, &read);
         let frames: Vec<RawFrame> =
             read.frames[proof.current..].iter().rev().take(proof.held).filter_map(|link| link.frame).collect();
-        // An image may not have it.
-        if let Some(top) = optional(view.u64(tstate, layout.exceptions.top))?
-            && !is_rightly_linked(&mut view, layout, (tstate, top), frames.iter().rev().copied())?
-        {
-            continue;
-        }
         if read.whole && proof.current + proof.held == read.frames.len() {
-            return Ok(ThreadStack { frames, complete: true, torn: attempt });
+            // An image may not have the exceptions.
+            let top = optional(view.u64(tstate, layout.exceptions.top))?;
+            let innermost_first = frames.iter().rev().copied();
+            match top {
+                Some(top) if !is_rightly_linked(&mut view, layout, (tstate, top), innermost_first)? => continue,
+                _ => return Ok(ThreadStack { frames, complete: true, torn: attempt }),
+            }
         }
         // The outer part that held, if the walk reached the outermost frame at all.
         if read.whole && frames.len() > best.frames.len() {
