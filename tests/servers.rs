@@ -5,7 +5,6 @@
 
 mod support;
 
-use std::env;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -14,7 +13,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use support::pythons::{Interpreter, Matrix, Which};
+use support::pythons::{Interpreter, Matrix};
 use support::target::{Program, Target, dump};
 
 /// LIMIT: an answer that takes this long never comes.
@@ -110,20 +109,11 @@ fn assert_answered(stream: &mut BufReader<TcpStream>, what: &str) {
     stream.read_to_string(&mut String::new()).unwrap();
 }
 
-/// Where the packages for a Python are: a folder named in the environment, or the one that `scripts/load-test` fills.
-fn packages_folder(which: Which) -> PathBuf {
-    let version = which.label().trim_start_matches("python").to_owned();
-    match env::var_os(format!("ASYNCPROF_SITE_PACKAGES_{}", version.replace('.', "_"))) {
-        Some(named) => named.into(),
-        None => folder().join("target").join("site-packages").join(version),
-    }
-}
-
 /// Calls `check` with a dump of a server of this kind on every Python that can run one.
 fn on_every_python(kind: &Kind, check: impl Fn(&Server, &Value)) {
     for interpreter in Matrix::find().found {
         let label = interpreter.which.label();
-        let packages = packages_folder(interpreter.which);
+        let packages = interpreter.site_packages();
         if let Some(missing) = kind.packages.iter().find(|package| !packages.join(package).is_dir()) {
             eprintln!(
                 "NOT TESTED: {} on {label}: no {missing}; scripts/load-test --install-only installs it",

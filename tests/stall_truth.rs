@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -53,10 +53,7 @@ fn folder() -> &'static Path {
 }
 
 fn has_uvloop(interpreter: &Interpreter) -> bool {
-    let version = interpreter.which.label().trim_start_matches("python").to_owned();
-    let named = std::env::var_os(format!("ASYNCPROF_SITE_PACKAGES_{}", version.replace('.', "_"))).map(PathBuf::from);
-    let packages = named.unwrap_or_else(|| folder().join("target").join("site-packages").join(version));
-    packages.join("uvloop").is_dir() && !interpreter.which.free_threaded
+    interpreter.site_packages().join("uvloop").is_dir() && !interpreter.which.free_threaded
 }
 
 /// What the script prints is the failure's text: each stall that is missed, invented or not rightly described.

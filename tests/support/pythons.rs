@@ -44,6 +44,17 @@ pub struct Interpreter {
     pub version: String,
 }
 
+impl Interpreter {
+    /// Where the packages for it are that `scripts/load-test --install-only` installs, or the folder named in the environment:
+    /// `ASYNCPROF_SITE_PACKAGES_3_12`.
+    pub fn site_packages(&self) -> PathBuf {
+        let version = self.which.label().trim_start_matches("python").to_owned();
+        let named = env::var_os(format!("ASYNCPROF_SITE_PACKAGES_{}", version.replace('.', "_"))).map(PathBuf::from);
+        named
+            .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join("site-packages").join(version))
+    }
+}
+
 /// The matrix, split by what is there.
 #[derive(Clone, Debug)]
 pub struct Matrix {

@@ -214,6 +214,7 @@ impl StackWatch {
     ) -> Result<Sampled, ReadError> {
         self.best.clear();
         self.outer.clear();
+        self.remembered.begin_sample();
         if self.plan.given.0 != beside || self.plan.given.1 != amid {
             self.plan.given = (beside.to_vec(), amid.to_vec());
             self.plan.stale = true;
@@ -432,7 +433,9 @@ impl StackWatch {
         let mut next = Some(addr);
         let mut bytes = [0; FRAME_OBJECT_HEADER];
         let len = header_len(layout);
-        self.remembered.meets_others();
+        // What this attempt has walked is newer than what is remembered of it: only a chain whose links are those of now leads
+        // on to the frames that were met behind another gap.
+        self.remembered.refresh(&self.links);
         self.plan.stale = true;
         for _ in 0..MAX_FRAMES {
             let unread = next.filter(|addr| !self.plan.has(layout, *addr));

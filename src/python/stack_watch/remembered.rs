@@ -31,7 +31,7 @@ impl Worth {
 #[derive(Default)]
 pub(super) struct Remembered {
     frames: FxHashMap<Addr, (Link, Worth)>,
-    /// Frames that the last attempt led to.
+    /// Frames that the attempts of this sample led to.
     met: Vec<Addr>,
 }
 
@@ -48,12 +48,21 @@ impl Remembered {
         }
     }
 
-    /// Another attempt leads to frames that were not read.
-    pub(super) fn meets_others(&mut self) {
+    /// A new sample: what the attempts of the one before led to no longer counts as met.
+    pub(super) fn begin_sample(&mut self) {
         self.met.clear();
     }
 
-    /// It leads to this one; whether it is the first time.
+    /// Takes over where frames that are known lead to now.
+    pub(super) fn refresh(&mut self, links: &[Link]) {
+        for link in links {
+            if let Some((known, _)) = self.frames.get_mut(&link.addr) {
+                *known = *link;
+            }
+        }
+    }
+
+    /// An attempt leads to this one; whether it is the first time.
     pub(super) fn meet(&mut self, addr: Addr) -> bool {
         let is_new = !self.met.contains(&addr);
         if is_new {

@@ -7,6 +7,7 @@ mod whereabouts;
 use rustc_hash::FxHashMap;
 
 use self::kernel_look::gil_span;
+use self::whereabouts::Seen;
 use super::naming::Naming;
 use super::running::{RunningTask, Traces, find_running_task};
 use super::{Around, Place};
@@ -188,7 +189,7 @@ impl WatchedLoop {
         self.last_innermost = innermost;
         let gil = self.gil_state(around);
         let running = self.running_task(memory, around, &named)?;
-        let place = self.whereabouts(layout, &named, at_ns, gil, running.is_some());
+        let place = self.whereabouts(layout, &named, at_ns, Seen { gil, torn, in_task: running.is_some() });
         let task = running.map(|task| tables.add_task(&task.info));
         let mut sample = LoopSample {
             at_ns,

@@ -16,6 +16,16 @@ use crate::target::kernel_thread::SystemCall;
 /// How far a loop's own clock may be from ours before it is another clock, nanoseconds.
 const CLOCK_AHEAD_NS: u64 = 1_000_000;
 
+/// What one call showed beside the stack's frames.
+#[derive(Clone, Copy)]
+pub(super) struct Seen {
+    pub(super) gil: Gil,
+    /// Only the outer frames held: what is inside of them is unknown.
+    pub(super) torn: bool,
+    /// A task's step runs.
+    pub(super) in_task: bool,
+}
+
 /// What one call showed of the iteration.
 pub(super) struct Where {
     pub(super) phase: Phase,
@@ -31,13 +41,13 @@ impl WatchedLoop {
         untag(layout, self.stack.slot(frame, self.run_once?.end_time)?)
     }
 
-    pub(super) fn whereabouts(&mut self, layout: &Layout, named: &Named, at_ns: u64, gil: Gil, in_task: bool) -> Where {
+    pub(super) fn whereabouts(&mut self, layout: &Layout, named: &Named, at_ns: u64, seen: Seen) -> Where {
         if self.is_not_running(layout, named) {
             return Where { phase: Phase::NotRunning, away_since_ns: None, precision_ns: 0, callback: None };
         }
         match self.kind {
-            Kind::Uv(uv) => self.uv_whereabouts(uv, at_ns, gil, in_task),
-            Kind::RunOnce => self.asyncio_whereabouts(layout, named, at_ns, gil),
+            Kind::Uv(uv) => self.uv_whereabouts(uv, at_ns, seen),
+            Kind::RunOnce => self.asyncio_whereabouts(layout, named, at_ns, seen.gil),
         }
     }
 
@@ -87,15 +97,18 @@ impl WatchedLoop {
         }
     }
 
-    pub(super) fn uv_whereabouts(&mut self, uv: UvLoop, at_ns: u64, gil: Gil, in_task: bool) -> Where {
+    pub(super) fn uv_whereabouts(&mut self, uv: UvLoop, at_ns: u64, seen: Seen) -> Where {
+        let Seen { gil, torn, in_task } = seen;
         let word = |number: usize| self.stack.amid(number)?.try_into().ok().map(u64::from_le_bytes);
         let count = uv.count.and_then(|_| word(1));
         let since = word(0).and_then(|ms| ms.checked_mul(1_000_000)).filter(|ns| *ns <= at_ns + CLOCK_AHEAD_NS);
         let frames = self.stack.frames().iter().filter(|frame| frame.frame.is_some()).count();
         let at_rest = !in_task && self.idle_frames.is_none_or(|idle| frames <= idle);
-        let call = if at_rest { self.system_call() } else { None };
+        let call = if at_rest && !torn { self.system_call() } else { None };
         let phase = match call {
             _ if !at_rest => Phase::Away,
+            // There may be frames in the gap that are not those of an idle loop.
+            _ if torn => Phase::Unknown,
             Some(call) if call.is_selector() => Phase::Selecting,
             Some(call) if self.waits_for_gil(call) => Phase::LeavingSelector,
             // Callbacks without a Python frame, or libuv's own work.
