@@ -16,6 +16,7 @@
 
 use rustc_hash::FxHashSet;
 
+mod jitter;
 mod path;
 mod plan;
 mod remembered;
@@ -25,6 +26,7 @@ use super::exception_stack::is_rightly_linked;
 use super::frame::{FRAME_OBJECT_HEADER, RawFrame};
 use super::layout::{FrameHead, Frames, Layout, Offset};
 use crate::target::{Addr, Memory, ReadError, Span, View};
+use jitter::Jitter;
 use path::fingerprints;
 use plan::{Link, Plan, decode, header_len, notes_of, pieces_of, word};
 use remembered::Remembered;
@@ -114,6 +116,7 @@ pub struct StackWatch {
     c_frame: Option<Addr>,
     /// Samples in a row in which nothing moved.
     still: u32,
+    jitter: Jitter,
 }
 
 impl StackWatch {
@@ -159,6 +162,7 @@ impl StackWatch {
             c_frames: Vec::new(),
             c_frame: None,
             still: 0,
+            jitter: Jitter::default(),
         })
     }
 
@@ -237,6 +241,7 @@ impl StackWatch {
                     }
                     doubtful = (frames, seen);
                     self.keep_outer(0);
+                    self.jitter.pause();
                 }
                 Attempt::Torn => self.torn += 1,
                 Attempt::Unknown(addr) => {
