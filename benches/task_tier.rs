@@ -8,10 +8,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use asyncprof::snapshot::session::attach;
-use asyncprof::snapshot::tables::Tables;
-use asyncprof::snapshot::task_watch::TaskWatch;
-use asyncprof::target::live::LiveMemory;
+use asyncprof::capture::session::attach;
+use asyncprof::model::tables::Tables;
+use asyncprof::remote::live::LiveMemory;
+use asyncprof::watch::tasks::TaskWatch;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 

@@ -3,7 +3,7 @@
 //! # The way of the data
 //!
 //! ```text
-//! target memory -> python objects -> asyncio's model -> snapshot -> profile -> detect -> render -> cli
+//! target memory -> python objects -> asyncio -> capture, watch -> model -> profile -> detect -> render -> cli
 //! ```
 //!
 //! A folder is a layer, a file is one noun, and `use` points to earlier layers only. `tests/layering.rs` holds the allowed
@@ -11,10 +11,12 @@
 //!
 //! | layer | knows | must not know |
 //! |---|---|---|
-//! | [`target`] | the kernel: process memory, maps, ELF, /proc, stopping | Python |
+//! | [`remote`] | the kernel: process memory, maps, ELF, /proc, stopping | Python |
 //! | [`python`] | CPython's objects, frames, coroutines, code, threads, and their layout in each version | asyncio |
 //! | [`runtime`] | asyncio: loops, tasks, futures, what waits for what | the output |
-//! | [`snapshot`] | one instant as owned, inert data; the session that takes it | files, terminals |
+//! | [`model`] | what is known of a process, as owned, inert data | how it was read |
+//! | [`capture`] | one instant: the session that is attached, and the snapshot it takes | files, terminals |
+//! | [`watch`] | loops and tasks looked at again and again | when to look |
 //! | [`sampler`] | when to look, again and again: deadlines, the CPU budget, the channel | how anything is read or shown |
 //! | [`profile`] | many instants: what they add up to | the target, what is good or bad, the output |
 //! | [`detect`] | what is wrong in a snapshot or a watch, how two watches differ, whether runs are good enough | I/O, the clock |
@@ -23,8 +25,8 @@
 //!
 //! # Invariants
 //!
-//! 1. Nothing after [`snapshot`] can read the target, but for the [`sampler`] that holds its readers: what the others work on
-//!    holds no addresses that could be followed. Keys of tasks and loops are names, nothing more.
+//! 1. Only [`capture`] and [`watch`] read the target, and only the [`sampler`] and [`cli`] may ask them to. What the others work on,
+//!    the [`model`], holds no addresses that could be followed. Keys of tasks and loops are names, nothing more.
 //! 2. Nothing before [`cli`] prints or exits. (`tests/layering.rs`)
 //! 3. Python versions are compared only in [`python::layout`]; everyone else asks the layout. (`tests/layering.rs`)
 //! 4. No byte of the target can make us panic, loop without bound or allocate without bound. The target is hostile input.
@@ -48,14 +50,16 @@
 //! - An option: a field in `src/cli/args.rs` or `src/cli/args/`; help, manual, completions, variables and the keys of
 //!   `asyncprof.toml` follow from it.
 //! - A Python version: a row in [`python::layout`].
-//! - A budget for tests: `src/pytest_plugin/`, a Python package that knows the program's JSON and nothing of this library.
+//! - A budget for tests: `pytest-plugin/`, a Python package that knows the program's JSON and nothing of this library.
 
+pub mod capture;
 pub mod cli;
 pub mod detect;
+pub mod model;
 pub mod profile;
 pub mod python;
+pub mod remote;
 pub mod render;
 pub mod runtime;
 pub mod sampler;
-pub mod snapshot;
-pub mod target;
+pub mod watch;

@@ -4,9 +4,9 @@
 mod samples;
 
 use asyncprof::detect::{self, waits::Waits};
+use asyncprof::model::Snapshot;
+use asyncprof::model::snapshot::*;
 use asyncprof::render::{self, Format, Options, escape};
-use asyncprof::snapshot::Snapshot;
-use asyncprof::snapshot::model::*;
 use proptest::prelude::*;
 use samples::Sample;
 

@@ -11,12 +11,12 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use asyncprof::python::locate::{LocateError, Located, locate};
-use asyncprof::target::kernel_thread::{KernelThread, ThreadState};
-use asyncprof::target::live::LiveMemory;
-use asyncprof::target::permission::{Status, diagnose};
-use asyncprof::target::process::Stat;
-use asyncprof::target::stopped::{StopError, StoppedMemory};
-use asyncprof::target::{AccessError, Addr, Memory, Process, ReadError, Span};
+use asyncprof::remote::kernel_thread::{KernelThread, ThreadState};
+use asyncprof::remote::live::LiveMemory;
+use asyncprof::remote::permission::{Status, diagnose};
+use asyncprof::remote::process::Stat;
+use asyncprof::remote::stopped::{StopError, StoppedMemory};
+use asyncprof::remote::{AccessError, Addr, Memory, Process, ReadError, Span};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
@@ -494,7 +494,7 @@ fn a_program_for_another_machine_is_refused() {
     let Some(target) = Target::start(&mut Command::new(program)) else {
         return skip("this kernel does not run i386 programs");
     };
-    let expected = asyncprof::target::elf::OUR_ARCHITECTURE;
+    let expected = asyncprof::remote::elf::OUR_ARCHITECTURE;
     let error = AccessError::OtherArchitecture { pid: target.pid(), found: "32-bit i386".into(), expected };
     assert_eq!(find(&target.process()), Err(LocateError::Access(error)));
     assert_eq!(diagnose(target.pid())[0].status, Status::Problem);

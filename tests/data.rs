@@ -13,8 +13,8 @@ use asyncprof::python::layout::{Layout, RunningLoop, Version, published, rows};
 use asyncprof::python::line_table::{LineIndex, line_of};
 use asyncprof::python::types::{TypeCache, type_of};
 use asyncprof::python::{container, int, text};
-use asyncprof::target::live::LiveMemory;
-use asyncprof::target::{Addr, ReadError, View};
+use asyncprof::remote::live::LiveMemory;
+use asyncprof::remote::{Addr, ReadError, View};
 use object::{Object, ObjectSection};
 use serde_json::Value;
 

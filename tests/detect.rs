@@ -3,8 +3,8 @@
 mod samples;
 
 use asyncprof::detect::{RULES, judge};
-use asyncprof::snapshot::Snapshot;
-use asyncprof::snapshot::model::*;
+use asyncprof::model::Snapshot;
+use asyncprof::model::snapshot::*;
 use samples::Sample;
 
 fn found(snapshot: &Snapshot, rule: &str) -> Vec<Finding> {

@@ -12,14 +12,14 @@ use std::process::{Command, Output, Stdio};
 
 use asyncprof::detect::analysis::Analysis;
 use asyncprof::detect::difference::{Confidence, Difference, Presence, Watch};
-use asyncprof::render::difference::{self, Comparison, Format};
-use asyncprof::render::{Options, escape};
-use asyncprof::snapshot::event::{
+use asyncprof::model::event::{
     Batch, Doing, Event, Gil, Header, Health, KeptFinding, KernelLook, LoopSample, Phase, Source, TaskChanges,
     TaskLook, TaskWait,
 };
-use asyncprof::snapshot::model::{Finding, Frame, Severity, TaskState, WaitKind};
-use asyncprof::snapshot::tables::{Definitions, LoopInfo, Mark, Tables, TaskInfo};
+use asyncprof::model::snapshot::{Finding, Frame, Severity, TaskState, WaitKind};
+use asyncprof::model::tables::{Definitions, LoopInfo, Mark, Tables, TaskInfo};
+use asyncprof::render::difference::{self, Comparison, Format};
+use asyncprof::render::{Options, escape};
 use serde_json::Value;
 use support::pythons::{Interpreter, Matrix};
 use watches::MS;

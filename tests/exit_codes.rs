@@ -11,8 +11,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use asyncprof::model::event::NoteKind;
 use asyncprof::profile::recording::Writer;
-use asyncprof::snapshot::event::NoteKind;
 use nix::unistd::Uid;
 use support::pythons::Matrix;
 use watches::{MS, header, story};

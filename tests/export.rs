@@ -18,11 +18,11 @@ use std::fs;
 use std::io::Read as _;
 use std::process::{Command, Stdio};
 
+use asyncprof::model::event::Phase;
+use asyncprof::model::snapshot::TaskState;
 use asyncprof::profile::By;
 use asyncprof::render::escape::is_deceptive;
 use asyncprof::render::export::{Timeline, write_pprof, write_speedscope};
-use asyncprof::snapshot::event::Phase;
-use asyncprof::snapshot::model::TaskState;
 use consumers::FirefoxProfiler;
 use formats::Pprof;
 use made_up::MadeUp;

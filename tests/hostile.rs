@@ -9,8 +9,8 @@ mod saved;
 
 use std::time::Duration;
 
-use asyncprof::target::Addr;
-use asyncprof::target::image::Image;
+use asyncprof::remote::Addr;
+use asyncprof::remote::image::Image;
 use saved::VERSIONS;
 use saved::watch::Watch;
 use saved::words::{PAGE, Random, lie, read_word, with_word, words};

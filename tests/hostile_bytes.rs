@@ -6,7 +6,7 @@ use asyncprof::python::attribute::{read_attribute, read_slot};
 use asyncprof::python::layout::{Layout, published, rows};
 use asyncprof::python::types::TypeCache;
 use asyncprof::python::{container, int, text};
-use asyncprof::target::{Addr, Memory, ReadError, Span, View};
+use asyncprof::remote::{Addr, Memory, ReadError, Span, View};
 use proptest::prelude::*;
 
 const BASE: u64 = 0x7f00_0000_0000;

@@ -10,11 +10,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use asyncprof::capture::session::take_image;
 use asyncprof::detect;
+use asyncprof::remote::Addr;
+use asyncprof::remote::image::Image;
 use asyncprof::render::{Format, Options, write};
-use asyncprof::snapshot::session::take_image;
-use asyncprof::target::Addr;
-use asyncprof::target::image::Image;
 use saved::{MANY_OF, VERSIONS};
 use serde_json::Value;
 

@@ -140,7 +140,7 @@ fn judge(legal: &Legal, counts: &Counts, case: Case) -> Result<(), String> {
     Ok(())
 }
 
-fn frame(of: &asyncprof::snapshot::model::Frame) -> Frame {
+fn frame(of: &asyncprof::model::snapshot::Frame) -> Frame {
     Frame { function: of.function.to_string(), file: of.file.to_string(), line: of.line }
 }
 

@@ -7,16 +7,18 @@ use std::path::{Path, PathBuf};
 
 /// Each layer, and the layers it may use.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("target", &[]),
-    ("python", &["target"]),
-    ("runtime", &["target", "python"]),
-    ("snapshot", &["target", "python", "runtime"]),
-    ("sampler", &["target", "python", "runtime", "snapshot"]),
-    ("profile", &["snapshot"]),
-    ("detect", &["snapshot", "profile"]),
-    ("render", &["snapshot", "profile", "detect"]),
-    // `target` for the doctor's checks, which read no memory.
-    ("cli", &["target", "snapshot", "sampler", "profile", "detect", "render"]),
+    ("remote", &[]),
+    ("python", &["remote"]),
+    ("runtime", &["remote", "python"]),
+    ("model", &["runtime"]),
+    ("capture", &["remote", "python", "runtime", "model"]),
+    ("watch", &["remote", "python", "runtime", "model", "capture"]),
+    ("sampler", &["remote", "model", "capture", "watch"]),
+    ("profile", &["model"]),
+    ("detect", &["model", "profile"]),
+    ("render", &["model", "profile", "detect"]),
+    // `remote` for the doctor's checks, which read no memory.
+    ("cli", &["remote", "model", "capture", "sampler", "profile", "detect", "render"]),
 ];
 
 /// A longer file does not fit into a head.
@@ -155,8 +157,8 @@ fn no_file_is_too_long_to_hold_in_the_head() {
 
 #[test]
 fn the_checks_see_what_they_look_for() {
-    assert_eq!(used_layers("use crate::snapshot::model::Task;"), ["snapshot"]);
-    assert_eq!(used_layers("use crate::{cli, target::Addr};"), ["cli", "target"]);
+    assert_eq!(used_layers("use crate::model::snapshot::Task;"), ["model"]);
+    assert_eq!(used_layers("use crate::{cli, remote::Addr};"), ["cli", "remote"]);
     assert_eq!(used_layers("let x: crate::render::Options = crate::detect::judge;"), ["render", "detect"]);
     let source = Source { path: "python/a.rs".into(), text: "x(); // println!\n#[cfg(test)]\nmod tests {}".into() };
     assert_eq!(source.code_lines().collect::<Vec<_>>(), [(1, "x(); ")]);

@@ -5,10 +5,10 @@ mod watches;
 
 use std::collections::BTreeMap;
 
+use asyncprof::model::event::{Phase, Source};
+use asyncprof::model::snapshot::{TaskState, WaitKind};
+use asyncprof::model::tables::{Tables, TaskNo};
 use asyncprof::profile::{By, Folding, Iteration, Label, Naming, Profile, Threads, Weighted};
-use asyncprof::snapshot::event::{Phase, Source};
-use asyncprof::snapshot::model::{TaskState, WaitKind};
-use asyncprof::snapshot::tables::{Tables, TaskNo};
 use proptest::prelude::*;
 use watches::{MS, Watch};
 

@@ -7,10 +7,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use asyncprof::model::event::*;
+use asyncprof::model::snapshot::TaskState;
+use asyncprof::model::tables::{Definitions, TaskInfo};
 use asyncprof::profile::recording::{Ending, Reader, RecordingError, Writer};
-use asyncprof::snapshot::event::*;
-use asyncprof::snapshot::model::TaskState;
-use asyncprof::snapshot::tables::{Definitions, TaskInfo};
 use proptest::prelude::*;
 
 #[path = "recording/server.rs"]

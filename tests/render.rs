@@ -6,8 +6,8 @@ mod samples;
 use std::time::{Duration, Instant};
 
 use asyncprof::detect;
+use asyncprof::model::Snapshot;
 use asyncprof::render::{self, Format, Options};
-use asyncprof::snapshot::Snapshot;
 
 const FORMATS: [(Format, &str); 5] = [
     (Format::Text, "text"),
@@ -156,7 +156,7 @@ fn a_chain_of_a_hundred_thousand_tasks_overflows_no_stack() {
     assert_eq!(shown.matches("Task-99999").count(), 1);
     assert!(shown.len() < 30_000_000, "{} bytes", shown.len());
     // Closed to a ring, it is one deadlock.
-    let (first, last) = (asyncprof::snapshot::model::TaskId(0), asyncprof::snapshot::model::TaskId(99_999));
+    let (first, last) = (asyncprof::model::snapshot::TaskId(0), asyncprof::model::snapshot::TaskId(99_999));
     snapshot.tasks[99_999].awaiting.as_mut().unwrap().tasks = vec![first];
     snapshot.tasks[0].awaited_by.push(last);
     let findings = detect::judge(&snapshot);

@@ -5,11 +5,11 @@ mod support;
 mod watches;
 
 use asyncprof::detect::analysis::Analysis;
+use asyncprof::model::event::NoteKind;
 use asyncprof::profile::By;
 use asyncprof::profile::recording::{Reader, Writer};
 use asyncprof::render::report::{self, Format, Report};
 use asyncprof::render::{Options, escape, flamegraph};
-use asyncprof::snapshot::event::NoteKind;
 use serde_json::Value;
 use support::schema;
 use watches::story;

@@ -13,12 +13,12 @@ use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use asyncprof::capture::session::FailureKind;
+use asyncprof::model::Snapshot;
+use asyncprof::model::event::{Batch, Event, KeptFinding, NoteKind, Phase, Source};
+use asyncprof::model::snapshot::{Finding, Severity, TaskId};
+use asyncprof::model::tables::{Tables, TaskNo};
 use asyncprof::sampler::{End, Judged, Options, Outcome, Stop, Watch, start};
-use asyncprof::snapshot::Snapshot;
-use asyncprof::snapshot::event::{Batch, Event, KeptFinding, NoteKind, Phase, Source};
-use asyncprof::snapshot::model::{Finding, Severity, TaskId};
-use asyncprof::snapshot::session::FailureKind;
-use asyncprof::snapshot::tables::{Tables, TaskNo};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use support::pythons::{Interpreter, Matrix};

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use asyncprof::snapshot::event::{TaskChanges, TaskLook};
-use asyncprof::snapshot::model::{Frame, Snapshot, Task, TaskId, TaskState};
-use asyncprof::snapshot::session::{Options, attach, take};
-use asyncprof::snapshot::tables::{Tables, TaskNo};
-use asyncprof::snapshot::task_watch::{TaskWatch, TaskWatchStats};
-use asyncprof::target::live::LiveMemory;
+use asyncprof::capture::session::{Options, attach, take};
+use asyncprof::model::event::{TaskChanges, TaskLook};
+use asyncprof::model::snapshot::{Frame, Snapshot, Task, TaskId, TaskState};
+use asyncprof::model::tables::{Tables, TaskNo};
+use asyncprof::remote::live::LiveMemory;
+use asyncprof::watch::tasks::{TaskWatch, TaskWatchStats};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::{Value, json};
 

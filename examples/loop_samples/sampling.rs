@@ -4,12 +4,12 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use asyncprof::snapshot::event::LoopSample;
-use asyncprof::snapshot::loop_watch::{LoopWatch, MOMENT, STOPS};
-use asyncprof::snapshot::session::attach;
-use asyncprof::snapshot::tables::{StackId, Tables};
-use asyncprof::target::live::LiveMemory;
-use asyncprof::target::stopped::StopGuard;
+use asyncprof::capture::session::attach;
+use asyncprof::model::event::LoopSample;
+use asyncprof::model::tables::{StackId, Tables};
+use asyncprof::remote::live::LiveMemory;
+use asyncprof::remote::stopped::StopGuard;
+use asyncprof::watch::loops::{LoopWatch, MOMENT, STOPS};
 
 /// How often it is looked for loops that are new, as a watch does.
 const REDISCOVER: Duration = Duration::from_millis(500);

@@ -7,13 +7,13 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use asyncprof::profile::recording::Writer;
-use asyncprof::snapshot::event::{
+use asyncprof::model::event::{
     Batch, Doing, Event, Gil, Header, Health, KernelLook, LoopSample, NoteKind, Phase, Source, TaskChanges, TaskLook,
     TaskWait,
 };
-use asyncprof::snapshot::model::{Frame, TaskState, WaitKind};
-use asyncprof::snapshot::tables::{LoopInfo, LoopNo, Mark, Tables, TaskInfo, TaskNo};
+use asyncprof::model::snapshot::{Frame, TaskState, WaitKind};
+use asyncprof::model::tables::{LoopInfo, LoopNo, Mark, Tables, TaskInfo, TaskNo};
+use asyncprof::profile::recording::Writer;
 
 const MS: u64 = 1_000_000;
 const HOUR_MS: u64 = 3_600_000;

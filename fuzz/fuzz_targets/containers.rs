@@ -4,7 +4,7 @@
 use asyncprof::python::attribute::{read_attribute, read_slot};
 use asyncprof::python::container;
 use asyncprof::python::types::TypeCache;
-use asyncprof::target::View;
+use asyncprof::remote::View;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

@@ -1,8 +1,8 @@
 //! Files that claim to be saved memory: first as they are, then as the content of a file that is well packed.
 #![no_main]
 
-use asyncprof::snapshot::session::take_image;
-use asyncprof::target::image::Image;
+use asyncprof::capture::session::take_image;
+use asyncprof::remote::image::Image;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

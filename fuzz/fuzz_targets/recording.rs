@@ -5,8 +5,8 @@
 use std::sync::OnceLock;
 
 use asyncprof::profile::recording::{Reader, Writer};
-use asyncprof::snapshot::event::Header;
-use asyncprof::snapshot::tables::Tables;
+use asyncprof::model::event::Header;
+use asyncprof::model::tables::Tables;
 use libfuzzer_sys::fuzz_target;
 
 /// A recording that has only its header.

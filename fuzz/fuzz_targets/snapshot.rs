@@ -6,9 +6,9 @@ use std::sync::OnceLock;
 
 use asyncprof::detect;
 use asyncprof::render::{Format, Options, write};
-use asyncprof::snapshot::session::take_image;
-use asyncprof::target::Addr;
-use asyncprof::target::image::Image;
+use asyncprof::capture::session::take_image;
+use asyncprof::remote::Addr;
+use asyncprof::remote::image::Image;
 use libfuzzer_sys::fuzz_target;
 
 /// Saved memory, and where it has words that are not zero.

@@ -2,7 +2,7 @@
 #![no_main]
 
 use asyncprof::python::{int, text};
-use asyncprof::target::View;
+use asyncprof::remote::View;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

@@ -1,7 +1,7 @@
 //! What the fuzz targets share: an input that is a choice of layout and a piece of memory.
 
 use asyncprof::python::layout::{Layout, rows};
-use asyncprof::target::{Addr, Memory, ReadError, Span};
+use asyncprof::remote::{Addr, Memory, ReadError, Span};
 
 /// Where the input lies. Low, so that a fuzzer finds pointers into it by changing two bytes.
 pub const BASE: u64 = 0x1_0000;

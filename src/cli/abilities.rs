@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::target::permission::{Check, Credentials, Effort, Fix, Status};
+use crate::remote::permission::{Check, Credentials, Effort, Fix, Status};
 
 /// The capability to trace other users' processes. Linux: include/uapi/linux/capability.h
 const CAP_SYS_PTRACE: u64 = 1 << 19;

@@ -20,8 +20,8 @@ pub(super) use watch::{
     AttachArgs, DemoArgs, ExportArgs, ExportFormat, FlamegraphArgs, RecordArgs, ReportArgs, ReportFormat, WatchArgs,
 };
 
+use crate::model::snapshot::Severity;
 use crate::render::Format;
-use crate::snapshot::model::Severity;
 
 /// Shows what a live Python async process is doing, from outside, without touching it.
 ///

@@ -15,8 +15,8 @@ use super::signals::Signals;
 use super::watching::{self, Listeners};
 use super::{Exit, Failure, meaning, note, processes};
 use crate::detect::analysis::Analysis;
+use crate::model::event::Header;
 use crate::sampler::Stop;
-use crate::snapshot::event::Header;
 
 pub(super) fn run(args: &AttachArgs, color: Color) -> Result<Exit, Failure> {
     let outputs = Outputs::check(args)?;

@@ -9,9 +9,9 @@ use super::args::{DoctorArgs, DoctorFormat};
 use super::processes::{self, PythonProcess};
 use super::progress::try_snapshot;
 use super::{Exit, Failure, abilities, output};
+use crate::capture::session;
+use crate::remote::permission::{Check, Effort, Fix, Status, diagnose};
 use crate::render::escape::{brief, visible};
-use crate::snapshot::session;
-use crate::target::permission::{Check, Effort, Fix, Status, diagnose};
 
 pub(super) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
     if args.target.pid().is_none() && args.target.name.is_none() {

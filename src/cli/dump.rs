@@ -4,11 +4,11 @@ use super::args::{Color, DumpArgs};
 use super::output::{self, Destination};
 use super::progress::try_snapshot;
 use super::{Exit, Failure, hint, image, note, processes};
+use crate::capture::session;
 use crate::detect;
+use crate::model::Snapshot;
+use crate::model::snapshot::{Finding, Severity};
 use crate::render::{self, Format};
-use crate::snapshot::Snapshot;
-use crate::snapshot::model::{Finding, Severity};
-use crate::snapshot::session;
 
 pub(super) fn run(args: &DumpArgs, color: Color) -> Result<Exit, Failure> {
     let destination = Destination::check(&args.output, args.force)?;

@@ -2,7 +2,7 @@
 
 use std::process::{ExitCode, Termination};
 
-use crate::snapshot::session::FailureKind;
+use crate::capture::session::FailureKind;
 
 /// The exit codes of every command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use super::args::WatchArgs;
 use super::live::{REPAINT, Screen};
 use super::watching::{self, Listeners};
 use super::{Exit, Failure, note, processes};
+use crate::model::event::{Batch, Header};
 use crate::sampler::{self, Arrival, End, MOST_WATCHES, Options, Outcome, Stop, Watch};
-use crate::snapshot::event::{Batch, Header};
 
 /// One that is or was watched.
 pub(super) struct Member {

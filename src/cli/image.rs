@@ -6,9 +6,9 @@ use std::path::Path;
 
 use super::output::Destination;
 use super::{Exit, Failure, note};
-use crate::snapshot::Snapshot;
-use crate::snapshot::session::{self, AttachError};
-use crate::target::image::{Image, ImageError};
+use crate::capture::session::{self, AttachError};
+use crate::model::Snapshot;
+use crate::remote::image::{Image, ImageError};
 
 /// The snapshot that was saved in a file.
 pub(super) fn load(path: &Path) -> Result<Snapshot, Failure> {

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 use super::args::Color;
 use super::output;
 use crate::detect::stall::{Alert, Cause, Stall};
+use crate::model::event::{Header, Note};
+use crate::model::snapshot::Frame;
 use crate::render::escape::visible;
-use crate::snapshot::event::{Header, Note};
-use crate::snapshot::model::Frame;
 
 pub(super) use status::Status;
 use words::TimeOfDay;

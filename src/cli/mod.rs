@@ -40,8 +40,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser as _};
 pub use args::Cli;
 pub use exit::Exit;
 
+use crate::capture::session::AttachError;
 use crate::render::escape::visible;
-use crate::snapshot::session::AttachError;
 
 /// Reads the command line, does what it says, and answers with the exit code.
 pub fn main() -> Exit {

@@ -5,9 +5,9 @@ use std::fs;
 
 use super::args::Target;
 use super::{Exit, Failure};
-use crate::snapshot::session::AttachError;
-use crate::target::Process;
-use crate::target::descendants::Descendants;
+use crate::capture::session::AttachError;
+use crate::remote::Process;
+use crate::remote::descendants::Descendants;
 
 /// A process that looks like Python.
 #[derive(Clone, Debug)]

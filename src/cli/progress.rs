@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
 use super::{Exit, Failure};
-use crate::snapshot::Snapshot;
-use crate::snapshot::session::{self, AttachError, Options, Progress};
+use crate::capture::session::{self, AttachError, Options, Progress};
+use crate::model::Snapshot;
 
 /// A reading that is done sooner needs no explanation.
 const PATIENCE: Duration = Duration::from_millis(500);

@@ -13,8 +13,8 @@ use super::recording::{Place, Recording};
 use super::signals::Signals;
 use super::watching::{self, Listeners};
 use super::{Exit, Failure, note, processes};
+use crate::model::event::Header;
 use crate::sampler::Stop;
-use crate::snapshot::event::Header;
 
 pub(super) fn run(args: &RecordArgs, color: Color) -> Result<Exit, Failure> {
     if let Some(program) = args.command.first() {

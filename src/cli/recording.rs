@@ -13,8 +13,8 @@ use nix::unistd::{AccessFlags, access};
 use super::output::{Destination, folder_of};
 use super::product::name_for;
 use super::{Exit, Failure, note};
+use crate::model::event::{Batch, Header, NoteKind};
 use crate::profile::recording::Writer;
-use crate::snapshot::event::{Batch, Header, NoteKind};
 
 /// LIMIT: with less room than this nothing worth reading could be written.
 const LEAST_ROOM: u64 = 1 << 20;

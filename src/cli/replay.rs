@@ -12,10 +12,10 @@ use super::product::Watched;
 use super::{Exit, Failure, note};
 use crate::detect::analysis::Analysis;
 use crate::detect::stall::Stall;
+use crate::model::event::Header;
 use crate::profile::Folding;
 use crate::profile::recording::{Ending, Reader, RecordingError};
 use crate::render::export::Step;
-use crate::snapshot::event::Header;
 
 /// A reading that is done sooner needs no explanation.
 const PATIENCE: Duration = Duration::from_millis(500);

@@ -14,11 +14,11 @@ use super::{Exit, Failure, hint, note, processes};
 use crate::detect;
 use crate::detect::analysis::Analysis;
 use crate::detect::origin::find_culprit;
+use crate::model::Snapshot;
+use crate::model::event::{Batch, Event, Header, NoteKind};
+use crate::model::snapshot::Finding;
 use crate::render::escape::brief;
 use crate::sampler::{End, Judged, Options, Outcome, Stop, Watch};
-use crate::snapshot::Snapshot;
-use crate::snapshot::event::{Batch, Event, Header, NoteKind};
-use crate::snapshot::model::Finding;
 
 /// What the sampler is asked for.
 pub(super) fn options(args: &WatchArgs, stop: &Stop) -> Options {

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use super::seen::SeenFindings;
 use super::stall::{Alert, Cause, Iteration, Stall, StallDetector};
+use crate::model::event::{Batch, Event, Header, Health, KeptFinding, Note, Source};
+use crate::model::tables::{LoopInfo, Tables, TaskNo, UndefinedError};
 use crate::profile::{self, Folding, Profile};
-use crate::snapshot::event::{Batch, Event, Header, Health, KeptFinding, Note, Source};
-use crate::snapshot::tables::{LoopInfo, Tables, TaskNo, UndefinedError};
 
 /// LIMIT: notes that are kept; the first ones tell how it began, and of more of them only the number.
 const NOTES: usize = 1_000;

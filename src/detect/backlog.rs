@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Rule, name_of, origin};
-use crate::snapshot::Snapshot;
-use crate::snapshot::model::{Finding, Severity};
+use crate::model::Snapshot;
+use crate::model::snapshot::{Finding, Severity};
 
 /// From here on a ready queue is worth knowing: at some microseconds a callback it is a delay people can measure.
 const WORTH_KNOWING: u64 = 100;

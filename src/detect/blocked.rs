@@ -2,7 +2,7 @@
 //! the words of asyncio's own patterns. It must not know who asks: a rule about one instant, or the judge of a stall.
 
 use super::origin::{self, Origin};
-use crate::snapshot::model::{Frame, Severity};
+use crate::model::snapshot::{Frame, Severity};
 
 /// A kind of sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::blocked::{Blocked, is_poll};
 use super::{Rule, name_of, origin};
-use crate::snapshot::Snapshot;
-use crate::snapshot::model::{EventLoop, Finding, Frame, FrameId, Thread, ThreadState};
+use crate::model::Snapshot;
+use crate::model::snapshot::{EventLoop, Finding, Frame, FrameId, Thread, ThreadState};
 
 /// A loop's thread sleeps in a system call, outside its selector: every other task of the loop waits for it.
 pub(super) struct BlockingCall;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use super::waits::{Knot, Waits};
 use super::{Rule, name_of};
-use crate::snapshot::Snapshot;
-use crate::snapshot::model::{Finding, Severity, TaskId};
+use crate::model::Snapshot;
+use crate::model::snapshot::{Finding, Severity, TaskId};
 
 /// A deadlock: none of the tasks can go on unless something from outside cancels one.
 pub(super) struct AwaitCycle;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Rule, name_a_few};
-use crate::snapshot::Snapshot;
-use crate::snapshot::model::{Finding, Severity, TaskId};
+use crate::model::Snapshot;
+use crate::model::snapshot::{Finding, Severity, TaskId};
 
 /// Failed, not awaited by anybody, and the exception not retrieved: one finding for each exception.
 ///

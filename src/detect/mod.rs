@@ -21,8 +21,8 @@ pub mod stall;
 mod trust;
 pub mod waits;
 
-use crate::snapshot::Snapshot;
-use crate::snapshot::model::{Finding, Task, TaskId};
+use crate::model::Snapshot;
+use crate::model::snapshot::{Finding, Task, TaskId};
 
 /// One thing that can be wrong.
 pub trait Rule: Sync {

@@ -1,8 +1,8 @@
 //! Whose code a frame is: the program's own, an installed package's, or Python's, judged by its file path alone.
 //! It must not know the file system: the paths belong to the target, perhaps in another container.
 
-use crate::snapshot::Snapshot;
-use crate::snapshot::model::{Frame, FrameId};
+use crate::model::Snapshot;
+use crate::model::snapshot::{Frame, FrameId};
 
 /// Whose code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Rule, name_a_few, origin};
-use crate::snapshot::Snapshot;
-use crate::snapshot::model::{Finding, FrameId, Severity, TaskId};
+use crate::model::Snapshot;
+use crate::model::snapshot::{Finding, FrameId, Severity, TaskId};
 
 /// Pending, awaited by nobody, and kept alive by the event loop alone: one finding for each coroutine.
 pub(super) struct OrphanedTask;

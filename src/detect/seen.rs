@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::snapshot::event::KeptFinding;
-use crate::snapshot::model::{Finding, Frame};
-use crate::snapshot::tables::Tables;
+use crate::model::event::KeptFinding;
+use crate::model::snapshot::{Finding, Frame};
+use crate::model::tables::Tables;
 
 /// A finding that at least one look showed, and when.
 #[derive(Clone, Debug, PartialEq)]
@@ -143,8 +143,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::snapshot::model::Severity;
-    use crate::snapshot::tables::{TaskInfo, TaskNo};
+    use crate::model::snapshot::Severity;
+    use crate::model::tables::{TaskInfo, TaskNo};
 
     fn finding(rule: &'static str, evidence: &[(&'static str, serde_json::Value)], tasks: Vec<TaskNo>) -> KeptFinding {
         let finding = Finding {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Rule;
-use crate::snapshot::Snapshot;
-use crate::snapshot::model::{Finding, Severity};
+use crate::model::Snapshot;
+use crate::model::snapshot::{Finding, Severity};
 
 /// The offsets in use were never checked against a running interpreter of this kind.
 pub(super) struct UntestedInterpreter;

@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 
-use crate::snapshot::Snapshot;
-use crate::snapshot::model::{Task, TaskId, TaskState, WaitKind};
+use crate::model::Snapshot;
+use crate::model::snapshot::{Task, TaskId, TaskState, WaitKind};
 
 /// Tasks that hold each other up.
 #[derive(Clone, Debug, PartialEq, Eq)]

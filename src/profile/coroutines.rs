@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::slices::Slices;
-use crate::snapshot::model::Frame;
+use crate::model::snapshot::Frame;
 
 /// All tasks of one coroutine.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::coroutines::{CoroutineId, Coroutines};
-use crate::snapshot::model::Frame;
+use crate::model::snapshot::Frame;
 
 /// Tasks of one coroutine that wait for tasks of another, or of the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

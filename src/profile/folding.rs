@@ -1,6 +1,6 @@
 //! What is told apart in stitched stacks and what is one. It must not know stacks.
 
-use crate::snapshot::tables::LoopInfo;
+use crate::model::tables::LoopInfo;
 
 use super::names::fold_digits;
 

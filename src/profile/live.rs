@@ -13,8 +13,8 @@ use super::coroutines::CoroutineId;
 use super::names::NameId;
 use super::stacks::KeptStack;
 use super::waits::WaitKey;
-use crate::snapshot::model::Frame;
-use crate::snapshot::tables::TaskInfo;
+use crate::model::snapshot::Frame;
+use crate::model::tables::TaskInfo;
 
 /// What a task was seen to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use hdrhistogram::Histogram;
 
-use crate::snapshot::event::Phase;
-use crate::snapshot::tables::LoopInfo;
+use crate::model::event::Phase;
+use crate::model::tables::LoopInfo;
 
 /// One iteration of a loop: from leaving its selector to reaching it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

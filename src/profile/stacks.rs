@@ -3,9 +3,9 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::snapshot::event::Source;
-use crate::snapshot::model::Frame;
-use crate::snapshot::tables::{StackId, Tables};
+use crate::model::event::Source;
+use crate::model::snapshot::Frame;
+use crate::model::tables::{StackId, Tables};
 
 /// Number of a stack that is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

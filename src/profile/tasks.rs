@@ -16,9 +16,9 @@ use super::names::{NameId, Names, fold_digits};
 use super::stacks::{KeptStack, Stacks};
 use super::waits::{WaitKey, Waits};
 use super::weights::{By, Front, Leaf, Place, Weighted, Weights};
-use crate::snapshot::event::{Source, TaskChanges, TaskLook, TaskWait};
-use crate::snapshot::model::{TaskState, WaitKind};
-use crate::snapshot::tables::{Tables, TaskInfo, TaskNo};
+use crate::model::event::{Source, TaskChanges, TaskLook, TaskWait};
+use crate::model::snapshot::{TaskState, WaitKind};
+use crate::model::tables::{Tables, TaskInfo, TaskNo};
 
 /// What a loop runs, at one sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

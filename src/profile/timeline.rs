@@ -1,7 +1,7 @@
 //! How loops and tasks fared over the time of a watch, in bins of equal width. Its memory does not grow with the watch: when
 //! time goes on beyond the last bin, neighbours become one and all bins are twice as wide. It must not know tasks or stacks.
 
-use crate::snapshot::event::Phase;
+use crate::model::event::Phase;
 
 /// A loop in one bin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

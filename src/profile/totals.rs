@@ -14,8 +14,8 @@ use super::tasks::{Running, Tasks};
 use super::timeline::Timeline;
 use super::weights::{By, Front, Weighted};
 use super::{AwaitEdge, CoroutineProfile, WaitProfile};
-use crate::snapshot::event::{Doing, Event, Header, LoopSample, Phase, Source};
-use crate::snapshot::tables::{LoopInfo, Tables};
+use crate::model::event::{Doing, Event, Header, LoopSample, Phase, Source};
+use crate::model::tables::{LoopInfo, Tables};
 
 /// The totals of a watch.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use super::coroutines::{CoroutineId, Coroutines};
 use super::names::{NameId, Names};
 use super::slices::Slices;
 use super::stacks::{KeptStack, Stacks};
-use crate::snapshot::model::{Frame, WaitKind};
+use crate::model::snapshot::{Frame, WaitKind};
 
 /// All waits of one kind in one await stack.
 #[derive(Clone, Debug, PartialEq)]

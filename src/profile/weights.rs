@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 use super::chains::{ChainId, Chains};
 use super::names::{NameId, Names};
 use super::stacks::{KeptStack, Stacks};
-use crate::snapshot::model::{Frame, WaitKind};
+use crate::model::snapshot::{Frame, WaitKind};
 
 /// What a flame graph is weighted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

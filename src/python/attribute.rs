@@ -7,7 +7,7 @@ use super::block::offset;
 use super::container::{DictKeys, DictTable, find_str_key};
 use super::layout::{Attributes, Layout};
 use super::types::{TypeCache, TypeInfo, type_of};
-use crate::target::{Addr, ReadError, View};
+use crate::remote::{Addr, ReadError, View};
 
 /// LIMIT: bases searched for a slot.
 const MAX_BASES: usize = 64;

@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 
 use super::caches::Caches;
 use super::layout::{Layout, Offset};
-use crate::target::{Addr, ReadError, View};
+use crate::remote::{Addr, ReadError, View};
 
 /// How a chain goes on through an object of a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //! lies is found out early, and structures. It must not know what the bytes mean.
 
 use super::layout::{Flag, Offset};
-use crate::target::{Addr, ReadError, Span, View};
+use crate::remote::{Addr, ReadError, Span, View};
 
 /// LIMIT: bytes read at a time. A length that lies costs us at most this much memory before a part of it fails.
 const PART: usize = 1 << 20;

@@ -10,7 +10,7 @@ use super::awaitable::AwaitableCache;
 use super::code::CodeCache;
 use super::text::read_c_str;
 use super::types::TypeCache;
-use crate::target::{Addr, ReadError, View};
+use crate::remote::{Addr, ReadError, View};
 
 /// The caches of one reader.
 #[derive(Default)]

@@ -1,7 +1,7 @@
 //! Notices that a walk along links goes in circles, long before it meets its limit: a limit that is generous for one walk
 //! is too much for ten thousand of them. It must not know what is linked.
 
-use crate::target::Addr;
+use crate::remote::Addr;
 
 /// Follows one walk. It compares each step with one earlier step, and takes a new one to compare with each time that the
 /// number of steps has doubled (Brent), so a circle is noticed within a few rounds, and nothing grows.

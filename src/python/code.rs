@@ -11,7 +11,7 @@ use super::layout::{CodeBody, Layout};
 use super::line_table::LineIndex;
 use super::text::{read_bytes_object, read_str};
 use super::types::TypeCache;
-use crate::target::{Addr, ReadError, Span, View};
+use crate::remote::{Addr, ReadError, Span, View};
 
 /// LIMIT: local variables of one function.
 const MAX_LOCALS: i32 = 100_000;

@@ -6,7 +6,7 @@ use super::block::{object, offset, read_block, read_words, words};
 use super::layout::{DictIndex, Layout};
 use super::text::is_str;
 use super::types::{Builtin, TypeCache, check_builtin, type_of};
-use crate::target::{Addr, ReadError, Span, View};
+use crate::remote::{Addr, ReadError, Span, View};
 
 /// LIMIT: items of a tuple or list.
 pub const MAX_ITEMS: u64 = 1_000_000;

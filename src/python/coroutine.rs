@@ -11,7 +11,7 @@ use super::frame::{
     decode_frame_object, untag,
 };
 use super::layout::{AwaitTarget, CodeBody, Frames, GeneratorFrame, Layout};
-use crate::target::{Addr, ReadError, Span, View};
+use crate::remote::{Addr, ReadError, Span, View};
 
 /// LIMIT: levels of one chain. Recursion in coroutines is bounded by the interpreter's own limit, 1,000 by default;
 /// programs that raise it do so tenfold.

@@ -4,7 +4,7 @@
 use super::frame::RawFrame;
 use super::layout::{Frames, Layout};
 use super::reader::optional;
-use crate::target::{Addr, ReadError, View};
+use crate::remote::{Addr, ReadError, View};
 
 /// Whether the current frame can be one that its `previous` called; `frames` are the thread's, innermost first, and `top` is
 /// what the thread state says of the topmost entry.
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
     use crate::python::frame::Instruction;
     use crate::python::layout::{CodeBody, rows};
-    use crate::target::{Memory, Span};
+    use crate::remote::{Memory, Span};
 
     const TSTATE: u64 = 0x1000;
     const CODE: u64 = 0x2000;

@@ -8,7 +8,7 @@ use super::block::Block;
 use super::caches::Caches;
 use super::code::{CodeCache, CodeInfo};
 use super::layout::{CodeBody, EmbeddedFrames, FrameObjects, Layout, StackTop};
-use crate::target::{Addr, ReadError, View};
+use crate::remote::{Addr, ReadError, View};
 
 /// LIMIT: entries of one frame's locals and evaluation stack together.
 pub const MAX_SLOTS: u64 = 200_000;

@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 
 use super::frame::{Instruction, NamedFrame, RawFrame};
 use super::reader::Reader;
-use crate::target::{Addr, ReadError};
+use crate::remote::{Addr, ReadError};
 
 /// Named frames, numbered.
 #[derive(Default)]

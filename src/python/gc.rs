@@ -3,7 +3,7 @@
 use super::block::Block;
 use super::layout::{GC_GENERATION_SIZE, GC_HEADER_SIZE};
 use super::reader::Reader;
-use crate::target::{Addr, ReadError};
+use crate::remote::{Addr, ReadError};
 
 /// LIMIT: objects walked. Beyond this a walk takes longer than people wait, and says so.
 const MAX_OBJECTS: usize = 5_000_000;

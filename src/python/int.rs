@@ -2,7 +2,7 @@
 
 use super::layout::{Int, Layout};
 use super::types::{Builtin, check_builtin, has_base_named};
-use crate::target::{Addr, ReadError, View};
+use crate::remote::{Addr, ReadError, View};
 
 /// Bits of one digit of an int. CPython: Include/cpython/longintrepr.h, 64-bit builds.
 const DIGIT_BITS: u32 = 30;

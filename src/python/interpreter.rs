@@ -3,7 +3,7 @@
 
 use super::layout::{Gil, Layout};
 use super::pthread::find_native_id;
-use crate::target::{Addr, ReadError, View};
+use crate::remote::{Addr, ReadError, View};
 
 /// LIMIT: interpreters of one process.
 const MAX_INTERPRETERS: usize = 10_000;

@@ -1,9 +1,9 @@
 //! Finds CPython's runtime in a process: which mapped file holds it, where it was loaded, which version it is, and
 //! whether its lists look as that version's do. It must not know what the interpreter runs.
 
-use crate::target::elf::{Elf, ElfError, Wanted, loaded};
-use crate::target::maps::{Maps, Module};
-use crate::target::{AccessError, Addr, Memory, Process, ReadError};
+use crate::remote::elf::{Elf, ElfError, Wanted, loaded};
+use crate::remote::maps::{Maps, Module};
+use crate::remote::{AccessError, Addr, Memory, Process, ReadError};
 
 use super::layout::rows::{is_too_old, row};
 use super::layout::{Layout, Version};
@@ -208,7 +208,7 @@ impl Search<'_> {
         let elf = match Elf::open(self.process, module, self.memory, wanted) {
             Ok(elf) => elf,
             Err(ElfError::OtherArchitecture(found)) if rank == Rank::Executable => {
-                let expected = crate::target::elf::OUR_ARCHITECTURE;
+                let expected = crate::remote::elf::OUR_ARCHITECTURE;
                 return Err(AccessError::OtherArchitecture { pid, found, expected }.into());
             }
             Err(error) if rank == Rank::Library || version_in_path(&object).is_some() => {

@@ -1,7 +1,7 @@
 //! Imported modules: their globals, and the C state of extension modules. It must not know any module's content.
 
 use super::reader::Reader;
-use crate::target::{Addr, ReadError};
+use crate::remote::{Addr, ReadError};
 
 /// A module that the interpreter has imported.
 #[derive(Clone, Copy, Debug)]

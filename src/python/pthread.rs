@@ -1,7 +1,7 @@
 //! The kernel's id of a thread, for versions whose thread state has only `pthread_self()`: an address inside the C
 //! library's own structure, which also holds the kernel's id. It must not know Python's structures.
 
-use crate::target::{Addr, ReadError, View};
+use crate::remote::{Addr, ReadError, View};
 
 /// Where glibc keeps the kernel's thread id on x86_64 (`struct pthread.tid`; seen in 2.36 and 2.43).
 const GLIBC_TID: u64 = 720;

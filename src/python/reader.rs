@@ -9,7 +9,7 @@ use super::container::{find_str_key, read_list, read_set, read_tuple};
 use super::int::read_int;
 use super::layout::{Layout, Offset};
 use super::types::TypeInfo;
-use crate::target::{Addr, ReadError, View};
+use crate::remote::{Addr, ReadError, View};
 
 /// Reads objects of one interpreter.
 pub struct Reader<'r, 'm> {

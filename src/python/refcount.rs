@@ -1,7 +1,7 @@
 //! How many references an object has, as `sys.getrefcount()` minus one would say. It must not judge them.
 
 use super::layout::{Layout, RefCount};
-use crate::target::{Addr, ReadError, View};
+use crate::remote::{Addr, ReadError, View};
 
 /// The reference count of an object; `None` when it is immortal, so that the number means nothing.
 ///

@@ -9,7 +9,7 @@ use super::frame::{
 };
 use super::layout::{EmbeddedFrames, FrameHead, FrameObjects, Frames, GeneratorFrame, Layout};
 use super::reader::optional;
-use crate::target::{Addr, Memory, ReadError, Span, View};
+use crate::remote::{Addr, Memory, ReadError, Span, View};
 
 /// LIMIT: frames of one thread. The interpreter's own limit is 1,000 by default; programs raise it up to where the C
 /// stack ends, some ten thousand.

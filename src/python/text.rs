@@ -3,7 +3,7 @@
 use super::block::{offset, read_block};
 use super::layout::Layout;
 use super::types::{Builtin, check_builtin};
-use crate::target::{Addr, ReadError, View};
+use crate::remote::{Addr, ReadError, View};
 
 /// LIMIT: characters kept of a str. Names and file names are far shorter; somebody's document in a local variable is
 /// not worth its memory.

@@ -8,7 +8,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::container::find_str_key;
 use super::layout::Layout;
 use super::text::{read_c_str, read_str};
-use crate::target::{Addr, ReadError, Span, View};
+use crate::remote::{Addr, ReadError, Span, View};
 
 /// LIMIT: bytes of a type's name.
 const MAX_NAME: usize = 512;

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::{Options, escape, label};
+use crate::model::Snapshot;
+use crate::model::snapshot::{Finding, Task};
 use crate::profile::names::fold_digits;
-use crate::snapshot::Snapshot;
-use crate::snapshot::model::{Finding, Task};
 
 /// Writes one line for each distinct await stack; its weight is the number of tasks there.
 pub fn write(snapshot: &Snapshot, _findings: &[Finding], options: &Options, out: &mut dyn Write) -> io::Result<()> {

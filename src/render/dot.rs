@@ -7,8 +7,8 @@ use rustc_hash::FxHashMap;
 
 use super::{Options, escape, groups, label};
 use crate::detect::origin;
-use crate::snapshot::Snapshot;
-use crate::snapshot::model::{Finding, FrameId, Task, TaskId};
+use crate::model::Snapshot;
+use crate::model::snapshot::{Finding, FrameId, Task, TaskId};
 
 /// More leaves alike than this are one box: nobody can read a graph of ten thousand.
 const ALIKE: usize = 5;

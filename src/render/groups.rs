@@ -3,8 +3,8 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::snapshot::Snapshot;
-use crate::snapshot::model::{Finding, FrameId, StackEnd, Task, TaskId, TaskState, WaitKind};
+use crate::model::Snapshot;
+use crate::model::snapshot::{Finding, FrameId, StackEnd, Task, TaskId, TaskState, WaitKind};
 
 /// Why a group is shown where it is; the order is the order on the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -12,8 +12,8 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::{Options, escape};
-use crate::snapshot::Snapshot;
-use crate::snapshot::model::{
+use crate::model::Snapshot;
+use crate::model::snapshot::{
     Awaiting, EventLoop, Finding, FrameId, Gap, Reading, StackEnd, Task, TaskId, Thread, ThreadState,
 };
 

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use super::escape::{brief, visible};
-use crate::snapshot::Snapshot;
-use crate::snapshot::model::{Frame, StackEnd, Task, TaskId, TaskState, ThreadState, WaitKind};
+use crate::model::Snapshot;
+use crate::model::snapshot::{Frame, StackEnd, Task, TaskId, TaskState, ThreadState, WaitKind};
 
 /// A longer task name is cut in the middle, or it would hide everything else.
 const NAME_LENGTH: usize = 80;

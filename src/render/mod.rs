@@ -21,8 +21,8 @@ pub mod tree;
 
 use std::io::{self, Write};
 
-use crate::snapshot::Snapshot;
-use crate::snapshot::model::Finding;
+use crate::model::Snapshot;
+use crate::model::snapshot::Finding;
 
 /// How to write.
 #[derive(Clone, Copy, Debug)]

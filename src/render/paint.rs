@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use crate::snapshot::model::Severity;
+use crate::model::snapshot::Severity;
 
 /// Paints, or leaves text as it is.
 #[derive(Clone, Copy, Debug)]

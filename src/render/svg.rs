@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use inferno::flamegraph;
 
 use super::{Options, collapsed};
-use crate::snapshot::Snapshot;
-use crate::snapshot::model::Finding;
+use crate::model::Snapshot;
+use crate::model::snapshot::Finding;
 
 /// Writes a self-contained SVG.
 pub fn write(snapshot: &Snapshot, _findings: &[Finding], options: &Options, out: &mut dyn Write) -> io::Result<()> {

@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use super::groups::{self, Group, Standing};
 use super::paint::Paint;
 use super::{Options, escape, label};
-use crate::snapshot::Snapshot;
-use crate::snapshot::model::{Finding, FrameId, Severity, Task, TaskId, TaskState, Thread, ThreadState};
+use crate::model::Snapshot;
+use crate::model::snapshot::{Finding, FrameId, Severity, Task, TaskId, TaskState, Thread, ThreadState};
 
 /// Names shown of a group, and of the tasks it waits for.
 const NAMES: usize = 4;

@@ -8,8 +8,8 @@ use rustc_hash::FxHashMap;
 
 use super::paint::Paint;
 use super::{Options, escape, groups, label};
-use crate::snapshot::Snapshot;
-use crate::snapshot::model::{Finding, FrameId, Task, TaskId};
+use crate::model::Snapshot;
+use crate::model::snapshot::{Finding, FrameId, Task, TaskId};
 
 /// Deeper levels are numbered instead of indented: the page would grow with the square of the depth.
 const DEEPEST_INDENT: usize = 24;

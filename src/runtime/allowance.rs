@@ -1,7 +1,7 @@
 //! How much may be read in all of what futures list: callbacks, awaiters, members. Each list has its own limit, but one list
 //! can be named by everybody, and then its limit is paid as often. It must not know what is listed.
 
-use crate::target::ReadError;
+use crate::remote::ReadError;
 
 /// LIMIT: listed things in one reading beyond [`USUAL`] for each future. In a program's own memory every list belongs to
 /// one future, so what is listed grows with the futures.

@@ -1,7 +1,7 @@
 //! When the things are due that the loop tier does besides sampling, and what the governor is told. It must not know how they
 //! are done.
 
-use crate::snapshot::event::NoteKind;
+use crate::model::event::NoteKind;
 
 use super::governor::{Rates, Spent};
 use super::loop_tier::Parts;

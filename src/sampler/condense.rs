@@ -3,8 +3,8 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::snapshot::event::{Event, Health, TaskChanges, TaskLook};
-use crate::snapshot::tables::TaskNo;
+use crate::model::event::{Event, Health, TaskChanges, TaskLook};
+use crate::model::tables::TaskNo;
 
 /// LIMIT: notes that wait for room in the channel. More of them than a person could read.
 const MOST_NOTES: usize = 1_000;

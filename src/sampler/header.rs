@@ -5,8 +5,8 @@ use std::fs;
 
 use nix::sys::utsname::uname;
 
-use crate::snapshot::event::Header;
-use crate::snapshot::session::Attachment;
+use crate::capture::session::Attachment;
+use crate::model::event::Header;
 
 use super::Options;
 

@@ -1,6 +1,6 @@
 //! Counts of how the watch goes, of both tiers. It must not know how anything is counted, nor what is thought of it.
 
-use crate::snapshot::event::Health;
+use crate::model::event::Health;
 
 use super::governor::Rates;
 use super::readers::Effort;

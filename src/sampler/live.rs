@@ -5,15 +5,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::snapshot::event::{LoopSample, TaskChanges};
-use crate::snapshot::loop_watch::{self, LoopWatch};
-use crate::snapshot::session::{self, AttachError, Attachment, FailureKind};
-use crate::snapshot::tables::Tables;
-use crate::snapshot::task_watch::TaskWatch;
-use crate::snapshot::{Snapshot, session::attach};
-use crate::target::live::LiveMemory;
-use crate::target::stopped::{StopError, StopGuard};
-use crate::target::{Process, Program};
+use crate::capture::session::attach;
+use crate::capture::session::{self, AttachError, Attachment, FailureKind};
+use crate::model::Snapshot;
+use crate::model::event::{LoopSample, TaskChanges};
+use crate::model::tables::Tables;
+use crate::remote::live::LiveMemory;
+use crate::remote::stopped::{StopError, StopGuard};
+use crate::remote::{Process, Program};
+use crate::watch::loops::{self, LoopWatch};
+use crate::watch::tasks::TaskWatch;
 
 use super::clock::{Clock, SystemClock};
 use super::readers::{Effort, LookError, LoopReader, Target, TaskReader};
@@ -138,7 +139,7 @@ impl Target for LiveTarget {
 
     fn loops(&self) -> Result<Box<dyn LoopReader>, LookError> {
         let watch = LoopWatch::new(&self.attachment())?;
-        Ok(Box::new(Loops { watch, access: self.access(), told: loop_watch::Effort::default() }))
+        Ok(Box::new(Loops { watch, access: self.access(), told: loops::Effort::default() }))
     }
 
     fn tasks(&self) -> Result<Box<dyn TaskReader>, LookError> {
@@ -174,21 +175,21 @@ struct Loops {
     watch: LoopWatch,
     access: Access,
     /// What was told of its effort, which it counts from the beginning.
-    told: loop_watch::Effort,
+    told: loops::Effort,
 }
 
 impl LoopReader for Loops {
     fn sample(&mut self, tables: &mut Tables, at_ns: u64, out: &mut Vec<LoopSample>) -> Result<Effort, LookError> {
         let (before, first) = (self.watch.effort(), out.len());
-        for stop in 1..=loop_watch::STOPS {
+        for stop in 1..=loops::STOPS {
             self.access.look(|memory| self.watch.sample(memory, tables, at_ns, out))??;
             let is_whole = self.watch.effort().is_whole_since(&before);
-            if is_whole || self.access.stops.is_none() || stop == loop_watch::STOPS {
+            if is_whole || self.access.stops.is_none() || stop == loops::STOPS {
                 break;
             }
             self.watch.try_again(&before);
             out.truncate(first);
-            std::thread::sleep(loop_watch::MOMENT);
+            std::thread::sleep(loops::MOMENT);
         }
         let (now, told) = (self.watch.effort(), self.told);
         self.told = now;

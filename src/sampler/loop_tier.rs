@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 
-use crate::snapshot::event::{Event, LoopSample, Note, NoteKind, Phase};
-use crate::target::ReadError;
+use crate::model::event::{Event, LoopSample, Note, NoteKind, Phase};
+use crate::remote::ReadError;
 
 use super::account::Account;
 use super::chores::Chores;

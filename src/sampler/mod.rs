@@ -40,10 +40,10 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::snapshot::Snapshot;
-use crate::snapshot::event::{Batch, Header, Health, Source};
-use crate::snapshot::model::{Finding, Frame};
-use crate::snapshot::session::AttachError;
+use crate::capture::session::AttachError;
+use crate::model::Snapshot;
+use crate::model::event::{Batch, Header, Health, Source};
+use crate::model::snapshot::{Finding, Frame};
 
 use account::Account;
 pub use account::Sharing;

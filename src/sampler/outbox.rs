@@ -14,8 +14,8 @@
 use crossbeam_channel::{Sender, TrySendError};
 use rustc_hash::FxHashMap;
 
-use crate::snapshot::event::{Batch, Event, Source};
-use crate::snapshot::tables::{Definitions, LoopNo, Mark, Tables};
+use crate::model::event::{Batch, Event, Source};
+use crate::model::tables::{Definitions, LoopNo, Mark, Tables};
 
 use super::condense::{condense, size};
 
@@ -233,9 +233,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::event::{Health, LoopSample, Note, NoteKind, TaskChanges, TaskLook};
+    use crate::model::snapshot::Frame;
     use crate::sampler::tests::fakes::{changes, loop_info, loop_sample, task_info, task_look};
-    use crate::snapshot::event::{Health, LoopSample, Note, NoteKind, TaskChanges, TaskLook};
-    use crate::snapshot::model::Frame;
 
     fn frame(number: u32) -> Frame {
         Frame { function: format!("f{number}").as_str().into(), file: "app.py".into(), line: Some(number) }

@@ -1,12 +1,12 @@
 //! What a tier needs of the target, as traits: the readers of the layers below in a live watch, made-up ones in tests. It
 //! must not know when anything is read.
 
-use crate::snapshot::Snapshot;
-use crate::snapshot::event::{LoopSample, TaskChanges};
-use crate::snapshot::session::AttachError;
-use crate::snapshot::tables::Tables;
-use crate::target::ReadError;
-use crate::target::stopped::StopError;
+use crate::capture::session::AttachError;
+use crate::model::Snapshot;
+use crate::model::event::{LoopSample, TaskChanges};
+use crate::model::tables::Tables;
+use crate::remote::ReadError;
+use crate::remote::stopped::StopError;
 
 use super::target_state::Sight;
 

@@ -7,11 +7,11 @@ use std::thread::Builder;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::snapshot::loop_watch::LoopWatch;
-use crate::snapshot::session::{AttachError, FailureKind, attach};
-use crate::target::Process;
-use crate::target::descendants::Descendants;
-use crate::target::live::LiveMemory;
+use crate::capture::session::{AttachError, FailureKind, attach};
+use crate::remote::Process;
+use crate::remote::descendants::Descendants;
+use crate::remote::live::LiveMemory;
+use crate::watch::loops::LoopWatch;
 
 use super::clock::{Clock as _, SystemClock};
 use super::{Options, SECOND, Watch, start};

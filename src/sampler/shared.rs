@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::snapshot::event::Health;
+use crate::model::event::Health;
 
 use super::account::Sharing;
 use super::health::TaskTotals;

@@ -1,8 +1,8 @@
 //! What becomes of the target as a process: it exits, executes another program, is stopped and goes on, or the whole machine
 //! is suspended. Told what is seen, it says what changed. It must not know memory, nor what follows from a change.
 
-use crate::target::kernel_thread::ThreadState;
-use crate::target::{Process, Program};
+use crate::remote::kernel_thread::ThreadState;
+use crate::remote::{Process, Program};
 
 /// A machine that was suspended for less was not; the two clocks are not read at the same instant.
 const LEAST_SUSPENSION_NS: u64 = 10_000_000;

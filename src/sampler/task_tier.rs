@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 
-use crate::snapshot::Snapshot;
-use crate::snapshot::event::{Event, KeptFinding, TaskChanges};
-use crate::snapshot::model::{Frame, Task};
-use crate::snapshot::tables::{Tables, TaskInfo, TaskNo};
+use crate::model::Snapshot;
+use crate::model::event::{Event, KeptFinding, TaskChanges};
+use crate::model::snapshot::{Frame, Task};
+use crate::model::tables::{Tables, TaskInfo, TaskNo};
 
 use super::clock::Clock;
 use super::health::TaskTotals;

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use asyncprof::detect::check::{Kind, Metric, Noise, Problem, Run, Site};
+use asyncprof::model::event::{Batch, Doing, Event, Gil, KernelLook, LoopSample, NoteKind, Phase, Source};
+use asyncprof::model::snapshot::Frame;
+use asyncprof::model::tables::{LoopInfo, Mark, Tables};
 use asyncprof::profile::recording::Writer;
-use asyncprof::snapshot::event::{Batch, Doing, Event, Gil, KernelLook, LoopSample, NoteKind, Phase, Source};
-use asyncprof::snapshot::model::Frame;
-use asyncprof::snapshot::tables::{LoopInfo, Mark, Tables};
 
 use crate::watches::{MS, header, story};
 

@@ -2,10 +2,10 @@
 //! more tasks than lanes.
 
 use asyncprof::detect::analysis::Analysis;
+use asyncprof::model::event::{Batch, Event, Gil, LoopSample, Phase, Source, TaskChanges, TaskLook, TaskWait};
+use asyncprof::model::snapshot::{TaskState, WaitKind};
+use asyncprof::model::tables::{Definitions, LoopInfo, LoopNo, StackId, Tables, TaskInfo, TaskNo};
 use asyncprof::render::export::{self, End, Step, Timeline};
-use asyncprof::snapshot::event::{Batch, Event, Gil, LoopSample, Phase, Source, TaskChanges, TaskLook, TaskWait};
-use asyncprof::snapshot::model::{TaskState, WaitKind};
-use asyncprof::snapshot::tables::{Definitions, LoopInfo, LoopNo, StackId, Tables, TaskInfo, TaskNo};
 
 use crate::watches::{MS, frame, header};
 

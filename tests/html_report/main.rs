@@ -11,10 +11,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use asyncprof::detect::analysis::Analysis;
+use asyncprof::model::event::{Batch, Event};
 use asyncprof::render::Options;
 use asyncprof::render::report::html::{self, Excerpt, Sources, Wanted};
 use asyncprof::render::report::{self, Format, Report};
-use asyncprof::snapshot::event::{Batch, Event};
 use data_encoding::BASE64;
 use scraper::{Html, Selector};
 use serde_json::Value;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use asyncprof::snapshot::event::*;
-use asyncprof::snapshot::model::{Frame, TaskState, WaitKind};
-use asyncprof::snapshot::tables::*;
+use asyncprof::model::event::*;
+use asyncprof::model::snapshot::{Frame, TaskState, WaitKind};
+use asyncprof::model::tables::*;
 
 use super::stream::{Dice, MS, START, Tier};
 

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use asyncprof::snapshot::event::*;
-use asyncprof::snapshot::model::{Finding, Frame, Severity, TaskState, WaitKind};
-use asyncprof::snapshot::tables::*;
+use asyncprof::model::event::*;
+use asyncprof::model::snapshot::{Finding, Frame, Severity, TaskState, WaitKind};
+use asyncprof::model::tables::*;
 
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const SECOND: u64 = 1_000 * MS;

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use asyncprof::snapshot::Snapshot;
-use asyncprof::snapshot::model::*;
+use asyncprof::model::Snapshot;
+use asyncprof::model::snapshot::*;
 
 /// A snapshot without anything in it, of a program that uses asyncio.
 pub(crate) fn empty() -> Snapshot {

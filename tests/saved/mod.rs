@@ -13,7 +13,7 @@ pub mod words;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use asyncprof::target::image::Image;
+use asyncprof::remote::image::Image;
 
 /// Versions of which there is an image, and what it should say.
 pub const VERSIONS: [&str; 9] = ["3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.13t", "3.14", "3.15"];

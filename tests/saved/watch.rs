@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use asyncprof::capture::session::take_image;
 use asyncprof::detect;
+use asyncprof::model::Snapshot;
+use asyncprof::remote::image::Image;
 use asyncprof::render::{Format, Options, write};
-use asyncprof::snapshot::Snapshot;
-use asyncprof::snapshot::session::take_image;
-use asyncprof::target::image::Image;
 
 /// How long the slowest reading may take. Sound images take a tenth of a second at most, in a debug build.
 const PATIENCE: Duration = Duration::from_secs(if cfg!(debug_assertions) { 20 } else { 5 });

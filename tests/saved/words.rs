@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use asyncprof::target::image::Image;
-use asyncprof::target::{Addr, Memory as _};
+use asyncprof::remote::image::Image;
+use asyncprof::remote::{Addr, Memory as _};
 
 pub const PAGE: u64 = 4096;
 

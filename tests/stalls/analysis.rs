@@ -2,9 +2,9 @@
 
 use asyncprof::detect::analysis::{Analysis, Stalls, shortest_sure_stall_ns};
 use asyncprof::detect::stall::{Alert, Cause};
-use asyncprof::snapshot::event::*;
-use asyncprof::snapshot::model::{Finding, FrameId, Severity};
-use asyncprof::snapshot::tables::{Definitions, Mark, StackNode, Tables};
+use asyncprof::model::event::*;
+use asyncprof::model::snapshot::{Finding, FrameId, Severity};
+use asyncprof::model::tables::{Definitions, Mark, StackNode, Tables};
 
 use crate::builder::{MS, THRESHOLD, Watch, app};
 

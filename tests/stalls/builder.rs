@@ -2,9 +2,9 @@
 //! its loops do.
 
 use asyncprof::detect::stall::{Alert, Stall, StallDetector};
-use asyncprof::snapshot::event::{Doing, Gil, KernelLook, LoopSample, Note, NoteKind, Phase};
-use asyncprof::snapshot::model::Frame;
-use asyncprof::snapshot::tables::{LoopInfo, LoopNo, StackId, Tables, TaskInfo, TaskNo};
+use asyncprof::model::event::{Doing, Gil, KernelLook, LoopSample, Note, NoteKind, Phase};
+use asyncprof::model::snapshot::Frame;
+use asyncprof::model::tables::{LoopInfo, LoopNo, StackId, Tables, TaskInfo, TaskNo};
 
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const THRESHOLD: u64 = 100 * MS;

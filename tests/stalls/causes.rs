@@ -1,12 +1,12 @@
 //! One stream of samples for each cause.
 
 use asyncprof::detect::stall::{Cause, Stall};
-use asyncprof::snapshot::event::{Doing, Gil, NoteKind, Phase};
+use asyncprof::model::event::{Doing, Gil, NoteKind, Phase};
 
 use crate::builder::{MS, Watch, app, call, frame, lib};
 
 /// A stall of 150 ms in a system call, under these frames.
-fn blocked(name: &str, fd: Option<i32>, frames: &[asyncprof::snapshot::model::Frame]) -> Stall {
+fn blocked(name: &str, fd: Option<i32>, frames: &[asyncprof::model::snapshot::Frame]) -> Stall {
     let mut watch = Watch::new();
     watch.idle(5);
     watch.iteration(150, frames, |watch, index, sample| {

@@ -1,8 +1,8 @@
 //! What is one stall, what is none, and when it is told of.
 
 use asyncprof::detect::stall::{Alert, Cause};
-use asyncprof::snapshot::event::{Doing, Gil, LoopSample, NoteKind, Phase};
-use asyncprof::snapshot::tables::Tables;
+use asyncprof::model::event::{Doing, Gil, LoopSample, NoteKind, Phase};
+use asyncprof::model::tables::Tables;
 
 use crate::builder::{MS, Watch, app, call};
 

@@ -2,8 +2,8 @@
 //! inside the interval, and nothing else is.
 
 use asyncprof::detect::stall::{Alert, Stall};
-use asyncprof::snapshot::event::{Doing, Gil, LoopSample, Note, NoteKind, Phase};
-use asyncprof::snapshot::tables::{StackId, TaskNo};
+use asyncprof::model::event::{Doing, Gil, LoopSample, Note, NoteKind, Phase};
+use asyncprof::model::tables::{StackId, TaskNo};
 use proptest::prelude::*;
 
 use crate::builder::{MS, THRESHOLD, Watch, app};

@@ -5,12 +5,12 @@ pub(crate) mod story;
 
 use std::sync::Arc;
 
-use asyncprof::profile::{Folding, Profile};
-use asyncprof::snapshot::event::{
+use asyncprof::model::event::{
     Doing, Event, Gil, Header, KernelLook, LoopSample, Phase, Source, TaskChanges, TaskLook, TaskWait,
 };
-use asyncprof::snapshot::model::{Frame, TaskState, WaitKind};
-use asyncprof::snapshot::tables::{LoopInfo, StackId, Tables, TaskInfo, TaskNo};
+use asyncprof::model::snapshot::{Frame, TaskState, WaitKind};
+use asyncprof::model::tables::{LoopInfo, StackId, Tables, TaskInfo, TaskNo};
+use asyncprof::profile::{Folding, Profile};
 
 /// Nanoseconds in a millisecond.
 pub(crate) const MS: u64 = 1_000_000;

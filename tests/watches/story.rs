@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use asyncprof::detect::analysis::Analysis;
-use asyncprof::snapshot::event::{
+use asyncprof::model::event::{
     Batch, Doing, Event, Gil, Health, KeptFinding, KernelLook, LoopSample, Note, NoteKind, Phase, Source, TaskChanges,
     TaskLook, TaskWait,
 };
-use asyncprof::snapshot::model::{Finding, Frame, Severity, TaskState, WaitKind};
-use asyncprof::snapshot::tables::{Definitions, LoopInfo, LoopNo, Mark, Tables, TaskInfo, TaskNo};
+use asyncprof::model::snapshot::{Finding, Frame, Severity, TaskState, WaitKind};
+use asyncprof::model::tables::{Definitions, LoopInfo, LoopNo, Mark, Tables, TaskInfo, TaskNo};
 
 use super::{MS, header};
 

@@ -23,8 +23,8 @@ use crate::cli::signals::{Request, Signals};
 use crate::cli::watching::{self, Listeners};
 use crate::detect::analysis::Analysis;
 use crate::detect::check::{Circumstances, Fingerprint, Problem, Run};
+use crate::remote::kernel_thread::Schedule;
 use crate::sampler::{self, End, Outcome, Stop};
-use crate::target::kernel_thread::Schedule;
 
 /// How often the accounts of the program's threads are read: what a thread does after the last time is not known.
 const ACCOUNTS_EVERY: Duration = Duration::from_millis(50);

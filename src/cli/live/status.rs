@@ -2,7 +2,7 @@
 
 use crate::cli::recording::Recording;
 use crate::detect::analysis::Analysis;
-use crate::snapshot::event::{Batch, Event, Header, Health};
+use crate::model::event::{Batch, Event, Header, Health};
 
 use super::length;
 

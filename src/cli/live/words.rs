@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::detect::stall::{Cause, Stall};
+use crate::model::event::Header;
+use crate::model::snapshot::Frame;
 use crate::render::escape::{brief, visible};
-use crate::snapshot::event::Header;
-use crate::snapshot::model::Frame;
 
 /// A longer name makes the line unreadable.
 const LONGEST_NAME: usize = 60;

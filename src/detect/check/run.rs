@@ -9,8 +9,8 @@ use super::sites::{Kind, Site};
 use crate::detect::analysis::{Analysis, shortest_sure_stall_ns};
 use crate::detect::seen::SeenFinding;
 use crate::detect::stall::{Cause, Stall};
+use crate::model::snapshot::Frame;
 use crate::profile::{CoroutineProfile, LoopProfile};
-use crate::snapshot::model::Frame;
 
 /// Entries of a list of places that only explain a number.
 const EXPLAIN: usize = 3;

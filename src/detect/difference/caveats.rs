@@ -36,7 +36,7 @@ pub(super) fn find(base: &Watch<'_>, head: &Watch<'_>) -> Vec<Caveat> {
         }
     };
     let build = |free_threaded: bool| if free_threaded { " free-threaded" } else { "" };
-    let python = |header: &crate::snapshot::event::Header| format!("{}{}", header.python, build(header.free_threaded));
+    let python = |header: &crate::model::event::Header| format!("{}{}", header.python, build(header.free_threaded));
     differs("python", "Python", python(one), python(other));
     let mut facts: Vec<&str> = one.machine.iter().chain(&other.machine).map(|(name, _)| &**name).collect();
     facts.sort_unstable();
@@ -56,9 +56,8 @@ pub(super) fn find(base: &Watch<'_>, head: &Watch<'_>) -> Vec<Caveat> {
         classes.join(", ")
     };
     differs("event-loop", "the kind of event loop", classes(base), classes(head));
-    let rates = |header: &crate::snapshot::event::Header| {
-        format!("{} and {} a second", header.loop_rate_hz, header.task_rate_hz)
-    };
+    let rates =
+        |header: &crate::model::event::Header| format!("{} and {} a second", header.loop_rate_hz, header.task_rate_hz);
     differs("rates", "how often loops and tasks were to be looked at", rates(one), rates(other));
     let threshold = |ns: u64| format!("{} ms", ns as f64 / 1e6);
     if one.stall_threshold_ns != other.stall_threshold_ns {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::pairing::{Places, pair};
 use super::rates::{Counted, worth};
 use super::{Measure, Presence, Site, Watch, risk_of_each};
+use crate::model::snapshot::Severity;
 use crate::profile::{LoopBin, LoopProfile, Slices, names};
-use crate::snapshot::model::Severity;
 
 /// A hundredth of the time.
 const FLOOR: f64 = 0.01;
@@ -131,7 +131,7 @@ fn busy((number, event_loop): Found<'_>, watch: &Watch<'_>) -> Option<(f64, Opti
 #[derive(Default)]
 struct Seen<'a> {
     tasks: u64,
-    first: Option<&'a crate::snapshot::model::Finding>,
+    first: Option<&'a crate::model::snapshot::Finding>,
 }
 
 /// What the last look of each showed.

@@ -23,7 +23,7 @@ pub use stalls::StallChange;
 pub use waits::WaitChange;
 
 use super::analysis::Analysis;
-use crate::snapshot::model::Frame;
+use crate::model::snapshot::Frame;
 use rates::{Counted, Interval};
 
 /// A change below this is none, whatever its certainty: a tenth.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::Site;
-use crate::snapshot::model::Frame;
+use crate::model::snapshot::Frame;
 
 /// What belongs to a place, in both watches.
 #[derive(Debug)]

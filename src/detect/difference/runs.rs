@@ -7,8 +7,8 @@ use super::pairing::{Paired, Places, pair};
 use super::rates::{Counted, worth};
 use super::{Confidence, Measure, Presence, Site, Watch, risk_of_each};
 use crate::detect::origin;
+use crate::model::snapshot::Frame;
 use crate::profile::{CoroutineProfile, Label};
-use crate::snapshot::model::Frame;
 
 /// A thousandth of the time: what runs less does not matter.
 const FLOOR: f64 = 0.001;

@@ -4,8 +4,8 @@ use super::pairing::{Places, pair};
 use super::rates::{Counted, worth};
 use super::{Confidence, Measure, Presence, Site, Watch, risk_of_each};
 use crate::detect::origin;
+use crate::model::snapshot::WaitKind;
 use crate::profile::WaitProfile;
-use crate::snapshot::model::WaitKind;
 
 /// Tasks that wait at one place on average; fewer do not matter.
 const FLOOR: f64 = 0.02;

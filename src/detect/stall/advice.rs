@@ -2,7 +2,7 @@
 //! It must not know how a cause is found.
 
 use crate::detect::blocked::import_advice;
-use crate::snapshot::model::Frame;
+use crate::model::snapshot::Frame;
 
 pub(super) const PAGE_FAULT: &str = "Give the process enough memory that none of it is swapped out, or touch mapped files in await asyncio.to_thread().";
 

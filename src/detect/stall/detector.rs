@@ -4,8 +4,8 @@
 use super::iteration::{CallbackKey, Open, Start};
 use super::tally::{Clocks, State};
 use super::{Alert, Iteration, Stall, judge};
-use crate::snapshot::event::{LoopSample, Note, NoteKind, Phase};
-use crate::snapshot::tables::{LoopInfo, LoopNo, Tables};
+use crate::model::event::{LoopSample, Note, NoteKind, Phase};
+use crate::model::tables::{LoopInfo, LoopNo, Tables};
 
 /// LIMIT: loops that are followed at once. A program that makes a loop a call leaves dead ones behind; the one that was
 /// not seen for longest is forgotten.

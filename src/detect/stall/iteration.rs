@@ -3,8 +3,8 @@
 
 use super::Evidence;
 use super::tally::{Before, CallNames, Clocks, Place, State, Tally};
-use crate::snapshot::event::{LoopSample, Phase};
-use crate::snapshot::tables::{Tables, TaskInfo};
+use crate::model::event::{LoopSample, Phase};
+use crate::model::tables::{Tables, TaskInfo};
 
 /// When an iteration began: somewhere between two moments.
 #[derive(Clone, Copy, Debug)]

@@ -8,8 +8,8 @@ use super::tally::{Share, State, Tally};
 use super::{Cause, Evidence, Stall};
 use crate::detect::blocked::Blocked;
 use crate::detect::origin;
-use crate::snapshot::model::Frame;
-use crate::snapshot::tables::{LoopInfo, Tables};
+use crate::model::snapshot::Frame;
+use crate::model::tables::{LoopInfo, Tables};
 
 /// Nanoseconds of an iteration by what was done.
 #[derive(Clone, Copy, Debug, Default)]

@@ -13,8 +13,8 @@ mod tally;
 
 pub use detector::StallDetector;
 
-use crate::snapshot::model::Frame;
-use crate::snapshot::tables::{LoopInfo, TaskInfo};
+use crate::model::snapshot::Frame;
+use crate::model::tables::{LoopInfo, TaskInfo};
 
 /// An iteration of a loop that took too long. It owns all it names: the tables of its samples may be gone.
 #[derive(Clone, Debug, PartialEq)]

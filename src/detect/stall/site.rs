@@ -5,8 +5,8 @@ use rustc_hash::FxHashMap;
 
 use super::tally::{Share, Tally};
 use crate::detect::origin;
-use crate::snapshot::model::Frame;
-use crate::snapshot::tables::Tables;
+use crate::model::snapshot::Frame;
+use crate::model::tables::Tables;
 
 /// A place in the program.
 #[derive(Debug)]

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::Evidence;
-use crate::snapshot::event::{Doing, Gil, KernelLook, LoopSample, Phase};
-use crate::snapshot::model::Frame;
-use crate::snapshot::tables::{StackId, Tables};
+use crate::model::event::{Doing, Gil, KernelLook, LoopSample, Phase};
+use crate::model::snapshot::Frame;
+use crate::model::tables::{StackId, Tables};
 
 /// LIMIT: stacks of one iteration that are told apart. Code that runs through more places than this is not better known
 /// by more of them; the lightest are forgotten.

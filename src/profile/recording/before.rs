@@ -1,7 +1,7 @@
 //! What the next event of a block is told against: writer and reader keep the same, event by event. It must not know bytes.
 
-use crate::snapshot::event::{Doing, Event, Gil, KernelLook, LoopSample, Phase};
-use crate::snapshot::tables::LoopNo;
+use crate::model::event::{Doing, Event, Gil, KernelLook, LoopSample, Phase};
+use crate::model::tables::LoopNo;
 
 /// The events so far, as far as later ones refer to them.
 #[derive(Debug, Default)]

@@ -2,8 +2,8 @@
 //! version of the format. It must not know where the codes stand.
 
 use super::wire::Malformed;
-use crate::snapshot::event::{NoteKind, Phase, Source};
-use crate::snapshot::model::{Severity, TaskState, WaitKind};
+use crate::model::event::{NoteKind, Phase, Source};
+use crate::model::snapshot::{Severity, TaskState, WaitKind};
 
 /// A word with a code.
 pub(super) trait Coded: Sized {

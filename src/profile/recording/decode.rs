@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::before::{Before, LastSample};
 use super::codes::{self, Coded};
 use super::wire::{Cursor, Malformed, inside};
-use crate::snapshot::event::{
+use crate::model::event::{
     Batch, Doing, Event, Gil, Header, Health, KeptFinding, KernelLook, LoopSample, Note, NoteKind, Phase, Source,
     TaskChanges, TaskLook, TaskWait,
 };
-use crate::snapshot::model::{Finding, Frame, FrameId, Severity, TaskState, WaitKind};
-use crate::snapshot::tables::{Definitions, LoopInfo, LoopNo, StackId, StackNode, TaskInfo, TaskNo};
+use crate::model::snapshot::{Finding, Frame, FrameId, Severity, TaskState, WaitKind};
+use crate::model::tables::{Definitions, LoopInfo, LoopNo, StackId, StackNode, TaskInfo, TaskNo};
 
 /// LIMIT: things in a block (texts, names, events, tasks named in events, 64 bytes of copied text). A block of a writer of ours
 /// holds a tenth of it, the state of very many tasks a half.

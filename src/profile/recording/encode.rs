@@ -9,11 +9,11 @@ use super::before::{Before, LastSample};
 use super::codes::{self, Coded};
 use super::names::{Translation, Translator};
 use super::wire::{MAX_TEXT, put_difference, put_f64, put_signed, put_text, put_varint, shortened};
-use crate::snapshot::event::{
+use crate::model::event::{
     Doing, Event, Gil, Header, Health, KeptFinding, KernelLook, LoopSample, Note, Source, TaskChanges, TaskLook,
 };
-use crate::snapshot::model::Frame;
-use crate::snapshot::tables::{Mark, Tables, TaskNo, UndefinedError};
+use crate::model::snapshot::Frame;
+use crate::model::tables::{Mark, Tables, TaskNo, UndefinedError};
 
 /// About what a stack, a task or a loop takes in the tables.
 const BYTES_A_NAME: usize = 8;

@@ -4,8 +4,8 @@
 use rustc_hash::FxHashMap;
 
 use super::names::{Translation, Translator};
-use crate::snapshot::event::{TaskChanges, TaskLook};
-use crate::snapshot::tables::{Tables, TaskNo, UndefinedError};
+use crate::model::event::{TaskChanges, TaskLook};
+use crate::model::tables::{Tables, TaskNo, UndefinedError};
 
 /// LIMIT: tasks of which is remembered what they last were. Above that, who lost a part is not told about all of them.
 pub(super) const MAX_LIVING: usize = 1 << 18;
@@ -100,8 +100,8 @@ impl Living {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::model::{Frame, TaskState};
-    use crate::snapshot::tables::{StackId, TaskInfo};
+    use crate::model::snapshot::{Frame, TaskState};
+    use crate::model::tables::{StackId, TaskInfo};
 
     fn look(task: TaskNo, stack: Option<StackId>) -> TaskLook {
         TaskLook { task, born: true, state: TaskState::Ready, stack, torn: false, wait: None }

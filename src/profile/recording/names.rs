@@ -3,8 +3,8 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::snapshot::event::{Event, KeptFinding, LoopSample, TaskChanges, TaskLook, TaskWait};
-use crate::snapshot::tables::{LoopNo, StackId, StackNode, Tables, TaskNo, UndefinedError};
+use crate::model::event::{Event, KeptFinding, LoopSample, TaskChanges, TaskLook, TaskWait};
+use crate::model::tables::{LoopNo, StackId, StackNode, Tables, TaskNo, UndefinedError};
 
 /// What the numbers of one set of tables are in another, as far as they were asked for.
 #[derive(Debug, Default)]

@@ -13,8 +13,8 @@ use super::error::RecordingError;
 use super::input::Input;
 use super::living::MAX_LIVING;
 use super::{MAGIC, OLDEST_VERSION, VERSION, decode};
-use crate::snapshot::event::{Batch, Event, Header, Note, NoteKind, Source, TaskChanges};
-use crate::snapshot::tables::{Definitions, TaskInfo, TaskNo};
+use crate::model::event::{Batch, Event, Header, Note, NoteKind, Source, TaskChanges};
+use crate::model::tables::{Definitions, TaskInfo, TaskNo};
 
 /// LIMIT: blocks of which the head holds and the content does not, and behind whose head the next block is looked for. A block
 /// that was written in part is followed by the next one before its own end; but a file of nothing but heads could make us

@@ -14,8 +14,8 @@ use super::codes::Coded as _;
 use super::encode::{self, Payload};
 use super::living::Living;
 use super::{MAGIC, VERSION};
-use crate::snapshot::event::{Batch, Event, Header, LoopSample, NoteKind, Source, TaskChanges, TaskLook};
-use crate::snapshot::tables::{Tables, UndefinedError};
+use crate::model::event::{Batch, Event, Header, LoopSample, NoteKind, Source, TaskChanges, TaskLook};
+use crate::model::tables::{Tables, UndefinedError};
 
 /// A block is written when its events span this much time. What is not written yet is lost when asyncprof is killed.
 const BLOCK_NS: u64 = 2_000_000_000;

@@ -1,8 +1,8 @@
 //! Why no CPython was found that can be read, and what to do about it. It must not know how the search goes.
 
 use crate::python::layout::rows::{NEWEST_MINOR, OLDEST_MINOR};
-use crate::target::AccessError;
-use crate::target::elf::ElfError;
+use crate::remote::AccessError;
+use crate::remote::elf::ElfError;
 
 /// Why no CPython was found that can be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

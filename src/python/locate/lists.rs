@@ -2,7 +2,7 @@
 //! whether what is there can be them. It must not know how the runtime was found.
 
 use crate::python::layout::{Layout, Thread, Version};
-use crate::target::{Addr, Memory, ReadError};
+use crate::remote::{Addr, Memory, ReadError};
 
 /// LIMIT: interpreters and threads looked at to prove the layout; a list longer than this has proved it already.
 const MAX_PROOF: usize = 256;

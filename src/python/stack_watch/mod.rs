@@ -16,6 +16,7 @@
 
 use rustc_hash::FxHashSet;
 
+mod attempt;
 mod jitter;
 mod path;
 mod plan;
@@ -25,7 +26,8 @@ use super::circle::CircleWatch;
 use super::exception_stack::is_rightly_linked;
 use super::frame::{FRAME_OBJECT_HEADER, RawFrame};
 use super::layout::{FrameHead, Frames, Layout, Offset};
-use crate::target::{Addr, Memory, ReadError, Span, View};
+use crate::remote::{Addr, Memory, ReadError, Span, View};
+use attempt::{Attempt, Head};
 use jitter::Jitter;
 use path::fingerprints;
 use plan::{Link, Plan, decode, header_len, notes_of, pieces_of, word};
@@ -576,29 +578,5 @@ impl StackWatch {
         let (first, second) = self.plan.places(addr, 8)?;
         let value = word(&self.plan.out, first)?;
         (word(&self.plan.out, second)? == value).then_some(value)
-    }
-}
-
-enum Attempt {
-    /// The chain is whole and both readings agree on it.
-    Whole { same: bool },
-    /// Something did not fit together.
-    Torn,
-    /// The chain leads to a frame that is in no piece.
-    Unknown(Addr),
-}
-
-enum Head {
-    At(Addr),
-    /// It was noted elsewhere a moment before or after.
-    Doubtful(Addr),
-    NoFrame,
-    /// The current frame is noted elsewhere than it was.
-    CFrame(Addr),
-}
-
-impl Head {
-    fn of(raw: u64) -> Self {
-        Addr::aligned(raw).map_or(Self::NoFrame, Self::At)
     }
 }

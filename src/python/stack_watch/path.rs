@@ -6,7 +6,7 @@ use rustc_hash::FxHasher;
 
 use super::plan::Link;
 use crate::python::layout::{Frames, Layout};
-use crate::target::Addr;
+use crate::remote::Addr;
 
 /// What tells one way through the program from another, and what tells one stack from another: many tasks go the same way,
 /// each with frames of its own.

@@ -7,7 +7,7 @@ use crate::python::frame::{
     EMBEDDED_HEADER, FRAME_OBJECT_HEADER, OWNED_BY_GENERATOR, RawFrame, decode_embedded, decode_frame_object,
 };
 use crate::python::layout::{Frames, GeneratorFrame, Layout};
-use crate::target::{Addr, ReadError, Span};
+use crate::remote::{Addr, ReadError, Span};
 
 /// Bytes between two frames up to which they are read as one piece: what a further piece costs. A line of memory that the
 /// target has just written costs more than one that lies still, both us and the target.

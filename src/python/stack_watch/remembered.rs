@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::plan::Link;
-use crate::target::Addr;
+use crate::remote::Addr;
 
 /// LIMIT: frames that are remembered, or read at once, beside those of the last stack.
 const MAX_REMEMBERED: usize = 32;

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use super::Options;
 use super::report::words;
 use crate::detect::difference::{Confidence, Difference, Measure, Presence, StallChange, Watch};
-use crate::snapshot::model::WaitKind;
+use crate::model::snapshot::WaitKind;
 
 /// A way to write a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -31,10 +31,10 @@ use super::jsonl_events::{HeaderLine, HealthLine, LoopLine, TasksLine};
 use super::{End, Exporter, Step};
 use crate::detect::analysis::Found;
 use crate::detect::stall::{Alert, Stall};
+use crate::model::event::{Event, Header};
+use crate::model::tables::Tables;
 use crate::render::json::serializer;
 use crate::render::report::json::{FindingJson, NoteJson, StallJson};
-use crate::snapshot::event::{Event, Header};
-use crate::snapshot::tables::Tables;
 
 /// The format's name and version; fields may be added under it, never changed.
 pub(super) const SCHEMA: &str = "asyncprof.events/1";

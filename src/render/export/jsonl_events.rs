@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::jsonl::SCHEMA;
+use crate::model::event::{Doing, Gil, Header, Health, KernelLook, LoopSample, Phase, TaskChanges, TaskLook};
+use crate::model::tables::{LoopNo, StackId, Tables, TaskNo};
 use crate::render::json::Key;
 use crate::render::report::json::{FrameJson, PythonJson};
-use crate::snapshot::event::{Doing, Gil, Header, Health, KernelLook, LoopSample, Phase, TaskChanges, TaskLook};
-use crate::snapshot::tables::{LoopNo, StackId, Tables, TaskNo};
 
 #[derive(Serialize)]
 pub(super) struct HeaderLine<'a> {

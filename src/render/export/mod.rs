@@ -16,7 +16,7 @@ use std::io::{self, Write};
 
 use crate::detect::analysis::Analysis;
 use crate::detect::stall::{Alert, Stall};
-use crate::snapshot::event::{Batch, Header};
+use crate::model::event::{Batch, Header};
 
 pub use pprof::write as write_pprof;
 pub use speedscope::write as write_speedscope;

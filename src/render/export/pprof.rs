@@ -14,8 +14,8 @@ use rustc_hash::FxHashMap;
 
 use self::message::{Function, Line, Location, Sample, SampleLabel, ValueType};
 use super::levels::{Level, level};
+use crate::model::event::Header;
 use crate::profile::{By, Label, Profile, Weighted};
-use crate::snapshot::event::Header;
 
 /// Writes the profile; the column that `by` says is shown first.
 ///

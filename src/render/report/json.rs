@@ -9,10 +9,10 @@ use serde::Serialize;
 use super::{Report, code, rate, runs_by_coroutine};
 use crate::detect::analysis::Found;
 use crate::detect::stall::Stall;
+use crate::model::event::{Header, Note};
+use crate::model::snapshot::Frame;
 use crate::profile::{CoroutineProfile, Label, Lag, LoopProfile, WaitProfile, Weighted};
 use crate::render::json::{Key, serializer};
-use crate::snapshot::event::{Header, Note};
-use crate::snapshot::model::Frame;
 
 /// The format's name and version; fields may be added under it, never changed.
 pub(super) const SCHEMA: &str = "asyncprof.report/1";

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use super::text::{evidence, trust};
 use super::{Report, SHOWN, stall_groups, words};
+use crate::model::snapshot::Frame;
 use crate::render::text::plural;
 use crate::render::{Options, escape, label};
-use crate::snapshot::model::Frame;
 
 /// Writes the report.
 pub(super) fn write(report: &Report<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {

@@ -12,9 +12,9 @@ use std::io::{self, Write};
 
 use crate::detect::analysis::Analysis;
 use crate::detect::stall::{Cause, Stall};
+use crate::model::event::Health;
+use crate::model::snapshot::Frame;
 use crate::profile::{CoroutineProfile, Label, Profile, Weighted};
-use crate::snapshot::event::Health;
-use crate::snapshot::model::Frame;
 
 use super::Options;
 

@@ -6,12 +6,12 @@ use std::io::{self, Write};
 
 use super::{Report, SHOWN, StallGroup, code, runs_by_coroutine, stall_groups, words};
 use crate::detect::stall::Stall;
+use crate::model::event::NoteKind;
+use crate::model::snapshot::Frame;
 use crate::profile::CoroutineProfile;
 use crate::render::paint::Paint;
 use crate::render::text::{plural, wrap};
 use crate::render::{Options, escape, label};
-use crate::snapshot::event::NoteKind;
-use crate::snapshot::model::Frame;
 
 /// Where what belongs to an entry begins.
 const INDENT: usize = 6;

@@ -1,9 +1,9 @@
 //! The words for durations, causes and places that reports and comparisons for people share. It must not know any format.
 
 use crate::detect::stall::{Cause, Stall};
+use crate::model::snapshot::Frame;
 use crate::profile::Label;
 use crate::render::{escape, label};
-use crate::snapshot::model::Frame;
 
 /// `0.31 ms`, `340 ms`, `1.20 s`, `2 min 05 s`: three digits, since more are not known.
 pub(in crate::render) fn duration(ns: u64) -> String {

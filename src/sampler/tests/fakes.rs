@@ -2,15 +2,15 @@
 
 use std::sync::{Arc, Mutex};
 
+use crate::capture::session::AttachError;
+use crate::model::Snapshot;
+use crate::model::event::{Gil, LoopSample, Phase, TaskChanges, TaskLook};
+use crate::model::snapshot::{Python, Reading, Task, TaskState};
+use crate::model::tables::{LoopInfo, LoopNo, Tables, TaskInfo, TaskNo};
+use crate::remote::{AccessError, ReadError};
 use crate::sampler::clock::fake::FakeClock;
 use crate::sampler::readers::{Effort, LookError, LoopReader, Target, TaskReader};
 use crate::sampler::target_state::Sight;
-use crate::snapshot::Snapshot;
-use crate::snapshot::event::{Gil, LoopSample, Phase, TaskChanges, TaskLook};
-use crate::snapshot::model::{Python, Reading, Task, TaskState};
-use crate::snapshot::session::AttachError;
-use crate::snapshot::tables::{LoopInfo, LoopNo, Tables, TaskInfo, TaskNo};
-use crate::target::{AccessError, ReadError};
 
 pub(in crate::sampler) fn loop_info(key: u64) -> LoopInfo {
     LoopInfo { key, class: "asyncio.Loop".into(), thread: None, thread_name: None }

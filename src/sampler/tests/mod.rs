@@ -17,10 +17,10 @@ use super::shared::Shared;
 use super::target_state::Stopper;
 use super::task_tier::{self, TaskTier};
 use super::*;
-use crate::snapshot::event::{Event, NoteKind};
-use crate::snapshot::model::{Severity, TaskId};
-use crate::snapshot::tables::TaskNo;
-use crate::target::ReadError;
+use crate::model::event::{Event, NoteKind};
+use crate::model::snapshot::{Severity, TaskId};
+use crate::model::tables::TaskNo;
+use crate::remote::ReadError;
 
 /// One finding about all tasks.
 fn judge_all(snapshot: &Snapshot) -> Vec<Judged> {

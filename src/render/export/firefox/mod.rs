@@ -22,14 +22,14 @@ use self::markers::{NoteMarker, StallMarker};
 use self::palette::{Kind, Palette};
 use super::{End, Exporter, LOOPS, Step};
 use crate::detect::stall::{Alert, Stall};
+use crate::model::event::{Doing, Event, Header, LoopSample, Phase, Source, TaskChanges, TaskLook};
+use crate::model::snapshot::TaskState;
+use crate::model::tables::{LoopInfo, Tables};
 use crate::profile::{longest_period_ns, period_ns};
 use crate::render::escape::{brief, visible};
 use crate::render::json::serializer;
 use crate::render::label;
 use crate::render::report::words;
-use crate::snapshot::event::{Doing, Event, Header, LoopSample, Phase, Source, TaskChanges, TaskLook};
-use crate::snapshot::model::TaskState;
-use crate::snapshot::tables::{LoopInfo, Tables};
 
 /// LIMIT: samples of loops that are kept, about 100 MB of them: more than half an hour of a busy loop; those in the selector
 /// that follow each other are one. What comes later is left out, which the profile says.

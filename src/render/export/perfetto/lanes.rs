@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::snapshot::tables::TaskInfo;
+use crate::model::tables::TaskInfo;
 
 /// Number of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,7 +88,7 @@ impl Lanes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::model::Frame;
+    use crate::model::snapshot::Frame;
 
     fn task(key: u64, coroutine: &str) -> TaskInfo {
         let coroutine = Frame { function: coroutine.into(), file: "app.py".into(), line: Some(1) };

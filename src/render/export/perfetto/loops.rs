@@ -10,11 +10,11 @@ use super::runs::{Does, Runs, Stretch};
 use super::tasks;
 use super::trace::{Nothing, Place, Trace};
 use crate::detect::stall::{Iteration, Stall};
+use crate::model::tables::LoopInfo;
 use crate::render::escape::visible;
 use crate::render::export::LOOPS;
 use crate::render::label;
 use crate::render::report::words;
-use crate::snapshot::tables::LoopInfo;
 
 /// Shorter iterations are not drawn as lag: there are thousands a second, and most are not seen.
 const SHORTEST_LAG_NS: u64 = 1_000_000;

@@ -27,11 +27,11 @@ use self::tasks::{Look, Tasks};
 use self::trace::{Place, Trace};
 use super::{End, Exporter, Step};
 use crate::detect::stall::Alert;
+use crate::model::event::{Event, Header, Note, Source};
+use crate::model::tables::{Tables, TaskInfo, TaskNo};
 use crate::profile::period_ns;
 use crate::render::escape::brief;
 use crate::render::label;
-use crate::snapshot::event::{Event, Header, Note, Source};
-use crate::snapshot::tables::{Tables, TaskInfo, TaskNo};
 
 /// Process ids end at 4,194,304 on Linux.
 const TASKS_PID: u32 = 4_194_305;

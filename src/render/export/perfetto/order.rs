@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::snapshot::event::Source;
+use crate::model::event::Source;
 
 /// What was seen by both tiers, in the order of time.
 pub(super) struct InOrder<T> {

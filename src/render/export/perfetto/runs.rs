@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
+use crate::model::event::{Doing, LoopSample, Phase};
+use crate::model::tables::{Tables, TaskInfo};
 use crate::profile::longest_period_ns;
 use crate::render::report::words;
-use crate::snapshot::event::{Doing, LoopSample, Phase};
-use crate::snapshot::tables::{Tables, TaskInfo};
 
 /// What a loop's thread does at a sample. Waiting in the selector is nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,11 +13,11 @@ use serde::Serialize;
 use super::lanes::{Lane, Lanes};
 use super::runs::Stretch;
 use super::trace::{Place, Trace};
+use crate::model::event::{TaskChanges, TaskLook};
+use crate::model::snapshot::TaskState;
+use crate::model::tables::{Tables, TaskInfo};
 use crate::render::label;
 use crate::render::report::words;
-use crate::snapshot::event::{TaskChanges, TaskLook};
-use crate::snapshot::model::TaskState;
-use crate::snapshot::tables::{Tables, TaskInfo};
 
 /// What a look said, with names.
 #[derive(Debug)]

@@ -11,10 +11,10 @@ use super::intern::Tables;
 use super::stalls::StallsJson;
 use super::tasks::{AwaitsJson, TasksJson};
 use super::verdict::Verdict;
+use crate::model::event::NoteKind;
 use crate::profile::{By, LoopBin, LoopProfile, TaskBin};
 use crate::render::report::{Report, text, words};
 use crate::render::{escape, label};
-use crate::snapshot::event::NoteKind;
 
 /// LIMIT: loops that are told.
 const LOOPS: usize = 100;

@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use super::intern::Tables;
 use crate::detect::origin::{Origin, origin_of};
+use crate::model::snapshot::Frame;
 use crate::render::escape;
 use crate::render::report::{Report, stall_groups};
-use crate::snapshot::model::Frame;
 
 /// LIMIT: lines that are asked for; more would be more than the rest of the page.
 const WANTED: usize = 400;

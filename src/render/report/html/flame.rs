@@ -156,7 +156,7 @@ fn number_of(level: Option<Label<'_>>, tables: &mut Tables) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::model::Frame;
+    use crate::model::snapshot::Frame;
 
     fn frames(count: u32) -> Vec<Frame> {
         (0..count).map(|line| Frame { function: "f".into(), file: "a.py".into(), line: Some(line + 1) }).collect()

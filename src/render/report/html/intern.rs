@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use crate::detect::origin::{Origin, origin_of};
+use crate::model::snapshot::Frame;
 use crate::render::escape;
-use crate::snapshot::model::Frame;
 
 /// LIMIT: a longer text is cut in the middle: the page stays small, whatever the target calls its things.
 const LONGEST_TEXT: usize = 400;

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::intern::Tables;
 use crate::detect::stall::{Cause, Stall};
+use crate::model::tables::LoopInfo;
 use crate::render::report::{Report, stall_groups, text, words};
-use crate::snapshot::tables::LoopInfo;
 
 /// LIMIT: stalls that are told one by one, the longest; the rest is only in the sums.
 const STALLS: usize = 5_000;

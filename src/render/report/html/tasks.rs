@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::intern::Tables;
+use crate::model::snapshot::{Frame, WaitKind};
 use crate::profile::{CoroutineProfile, Label, WaitProfile, Weighted};
 use crate::render::label;
 use crate::render::report::{Report, code, runs_by_coroutine};
-use crate::snapshot::model::{Frame, WaitKind};
 
 /// LIMIT: coroutines that are told; the rest is counted.
 const COROUTINES: usize = 1_000;

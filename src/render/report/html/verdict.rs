@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::detect::analysis::Found;
+use crate::model::snapshot::Severity;
 use crate::render::report::{Report, words};
 use crate::render::text::plural;
-use crate::snapshot::model::Severity;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

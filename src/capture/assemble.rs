@@ -1,0 +1,306 @@
+//! From what was read, by address, to the inert picture: numbers instead of addresses, states instead of fields. It must
+//! not read anything.
+
+use std::time::SystemTime;
+
+use rustc_hash::FxHashMap;
+
+use super::facts::{Activity, Facts};
+use super::instant::{Capture, CapturedThread};
+use super::task_walk::TaskWalk;
+use crate::model::snapshot::{
+    Awaiting, EventLoop, Frame, FrameId, Gap, LoopId, Python, Reading, Snapshot, StackEnd, Task, TaskId, TaskState,
+    Thread, ThreadState,
+};
+use crate::python::coroutine::ChainEnd;
+use crate::python::layout::Layout;
+use crate::remote::kernel_thread::is_selector;
+use crate::remote::{Addr, ReadError};
+use crate::runtime::asyncio::future::FutureState;
+
+/// Class of tasks that needs no mention.
+const PLAIN_TASK: &str = "_asyncio.Task";
+
+/// When and how a capture was taken.
+pub(crate) struct Taken {
+    pub(crate) at: SystemTime,
+    pub(crate) elapsed_us: f64,
+    pub(crate) version: String,
+}
+
+/// The picture of what was captured.
+pub(super) fn assemble(mut capture: Capture, facts: &Facts, layout: &Layout, taken: Taken) -> Snapshot {
+    let loop_ids: FxHashMap<Addr, LoopId> =
+        capture.loops.iter().enumerate().map(|(n, record)| (record.addr, LoopId(n as u32))).collect();
+    let own_awaiters = own_awaiters(&capture);
+    let mut running: FxHashMap<usize, RunningFrames> = (capture.tasks.iter().enumerate())
+        .filter_map(|(position, walk)| Some((position, running_frames(&capture, walk)?)))
+        .collect();
+    // One by one and in their place, because there can be very many.
+    let mut tasks: Vec<Task> = (std::mem::take(&mut capture.tasks).into_iter().enumerate())
+        .map(|(position, walk)| assemble_task(&capture, &loop_ids, position, walk, running.remove(&position)))
+        .collect();
+    let edges = tasks.iter().enumerate().flat_map(|(waiter, task)| {
+        let awaited = task.awaiting.iter().flat_map(|awaiting| &awaiting.tasks);
+        awaited.map(move |awaited| (TaskId(waiter as u32), *awaited))
+    });
+    for (waiter, awaited) in edges.collect::<Vec<_>>() {
+        tasks[awaited.0 as usize].awaited_by.push(waiter);
+    }
+    add_own_awaiters(&own_awaiters, &mut tasks);
+    for task in tasks.iter_mut().filter(|task| task.orphaned.is_none()) {
+        task.orphaned = is_orphaned(task);
+    }
+    let threads = assemble_threads(&capture, facts);
+    let loops = assemble_loops(&capture, facts, &tasks);
+    let mut gaps: Vec<Gap> = capture.problems.iter().map(gap).collect();
+    for (thread, captured) in threads.iter().zip(&capture.threads) {
+        if !captured.reading.stack.complete {
+            let who = thread.native_id.map_or_else(|| "a thread".to_owned(), |id| format!("thread {id}"));
+            gaps.push(Gap { what: format!("stack of {who}"), why: "it moved in every attempt to read it".to_owned() });
+        }
+    }
+    let quality = capture.quality;
+    Snapshot {
+        pid: facts.pid,
+        python: Python {
+            version: taken.version,
+            free_threaded: facts.free_threaded,
+            executable: facts.executable.clone(),
+            tested: layout.tested,
+            asyncio_loaded: capture.asyncio_loaded,
+        },
+        taken_at: taken.at,
+        elapsed_us: taken.elapsed_us,
+        consistent: quality.consistent,
+        reading: Reading {
+            calls: quality.batches,
+            pieces: quality.pieces,
+            bytes: quality.bytes,
+            torn: quality.torn,
+            dropped: quality.dropped,
+        },
+        frames: capture
+            .frames
+            .into_frames()
+            .into_iter()
+            .map(|frame| Frame { function: frame.function, file: frame.file, line: frame.line })
+            .collect(),
+        threads,
+        loops,
+        tasks,
+        gaps,
+    }
+}
+
+fn gap((what, error): &(String, ReadError)) -> Gap {
+    Gap { what: what.clone(), why: error.to_string() }
+}
+
+/// Whether the task is orphaned is left open here for one that is pending: that takes all tasks.
+fn assemble_task(
+    capture: &Capture,
+    loop_ids: &FxHashMap<Addr, LoopId>,
+    position: usize,
+    walk: TaskWalk,
+    running: Option<RunningFrames>,
+) -> Task {
+    let state = task_state(&walk, running.is_some());
+    let (stack, coroutines, stack_end) = match running {
+        Some((frames, coroutines)) => (frames, coroutines, None),
+        None => {
+            let stack: Vec<FrameId> = walk.frames.iter().map(|number| FrameId(*number)).collect();
+            let coroutines = stack.len() as u32;
+            (stack, coroutines, stack_end(&walk))
+        }
+    };
+    let suspended = matches!(state, TaskState::Waiting | TaskState::Cancelling);
+    let awaiting = walk.wait.filter(|_| suspended).map(|wait| Awaiting {
+        kind: wait.kind,
+        detail: wait.detail,
+        tasks: ids(&capture.between.expand(&wait.targets, &capture.index)),
+        held_by: wait.lock.and_then(|lock| capture.lock_holders.get(&lock)).map_or(Vec::new(), |held| ids(held)),
+    });
+    let record = walk.record.as_ref();
+    let event_loop = record.and_then(|record| record.future.event_loop).and_then(|l| loop_ids.get(&l).copied());
+    let pending = record.is_some_and(|record| record.is_pending());
+    let cancel_requests = record.map_or(0, |record| record.cancel_requests.max(u32::from(record.must_cancel)));
+    let (name, class) = walk.record.map_or((None, None), |record| (record.name, record.class_name));
+    Task {
+        key: walk.addr.raw(),
+        name,
+        class: class.filter(|name| name != PLAIN_TASK),
+        state,
+        event_loop,
+        stack,
+        coroutines,
+        stack_end,
+        awaiting,
+        awaited_by: Vec::new(),
+        orphaned: (!pending || state == TaskState::Running).then_some(false),
+        references: capture.other_references.get(position).copied().flatten(),
+        unretrieved_exception: walk.exception,
+        cancel_requests,
+        age_ms_at_least: None,
+    }
+}
+
+fn ids(positions: &[usize]) -> Vec<TaskId> {
+    positions.iter().map(|position| TaskId(*position as u32)).collect()
+}
+
+/// Frames of a running task, and how many of them are coroutines.
+type RunningFrames = (Vec<FrameId>, u32);
+
+/// The frames of a running task, cut out of the stack of the thread that runs it: from its own coroutine to the innermost
+/// frame, or to the coroutine of a task that it started eagerly.
+fn running_frames(capture: &Capture, walk: &TaskWalk) -> Option<RunningFrames> {
+    let root = walk.record.as_ref()?.coroutine?;
+    if walk.chain.as_ref().is_some_and(|chain| chain.end != ChainEnd::Running) {
+        return None;
+    }
+    let frames = capture.threads.iter().map(|thread| &thread.frames);
+    let (frames, start) =
+        frames.filter_map(|frames| Some((frames, frames.iter().position(|(_, g)| *g == Some(root))?))).next()?;
+    let is_other_root = |generator: Option<Addr>| {
+        generator.is_some_and(|generator| {
+            generator != root
+                && capture.tasks.iter().any(|other| {
+                    other.addr != walk.addr && other.record.as_ref().and_then(|r| r.coroutine) == Some(generator)
+                })
+        })
+    };
+    let own = &frames[start..];
+    let end = own.iter().position(|(_, generator)| is_other_root(*generator)).unwrap_or(own.len());
+    let coroutines = own[..end].iter().take_while(|(_, generator)| generator.is_some()).count() as u32;
+    Some((own[..end].iter().map(|(number, _)| FrameId(*number)).collect(), coroutines))
+}
+
+pub(crate) fn task_state(walk: &TaskWalk, on_a_stack: bool) -> TaskState {
+    let Some(record) = &walk.record else { return TaskState::Unknown };
+    if !record.is_pending() {
+        return TaskState::Done;
+    }
+    match walk.chain.as_ref().map(|chain| chain.end) {
+        _ if on_a_stack => return TaskState::Running,
+        Some(ChainEnd::Running) => return TaskState::Running,
+        Some(ChainEnd::Broken(_)) => return TaskState::Unknown,
+        _ => {}
+    }
+    let waiter_state = walk.waiter_state;
+    if record.must_cancel || record.cancel_requests > 0 || waiter_state == Some(FutureState::Cancelled) {
+        return TaskState::Cancelling;
+    }
+    match (record.waiter, waiter_state) {
+        (None, _) | (Some(_), Some(FutureState::Finished)) => TaskState::Ready,
+        (Some(_), _) => TaskState::Waiting,
+    }
+}
+
+fn stack_end(walk: &TaskWalk) -> Option<StackEnd> {
+    let chain = walk.chain.as_ref()?;
+    match chain.end {
+        ChainEnd::Broken(_) | ChainEnd::Running => Some(StackEnd::Torn),
+        ChainEnd::Limit => Some(StackEnd::Limit),
+        ChainEnd::Object { .. } => {
+            // The iterator of a future is how every chain that waits for one ends.
+            let name = walk.end_type.as_ref()?.name.as_str();
+            let is_future = name.ends_with("FutureIter");
+            (!is_future).then(|| StackEnd::Opaque(name.to_owned()))
+        }
+        ChainEnd::NotStarted | ChainEnd::Yield | ChainEnd::Finished => None,
+    }
+}
+
+/// 3.14+: a future itself says who awaits it. Pairs of a pending task and one that awaits it.
+fn own_awaiters(capture: &Capture) -> Vec<(TaskId, TaskId)> {
+    let mut pairs = Vec::new();
+    for (position, walk) in capture.tasks.iter().enumerate() {
+        let Some(record) = walk.record.as_ref().filter(|record| record.is_pending()) else { continue };
+        let awaiters = record.future.awaited_by.iter().filter_map(|awaiter| capture.index.get(awaiter));
+        pairs.extend(awaiters.map(|awaiter| (TaskId(position as u32), TaskId(*awaiter as u32))));
+    }
+    pairs
+}
+
+/// Adds what futures say themselves to what was derived.
+fn add_own_awaiters(pairs: &[(TaskId, TaskId)], tasks: &mut [Task]) {
+    for &(awaited, awaiter) in pairs {
+        // Only of one that waits now: the note stays until the awaiter's next step.
+        let Some(awaiting) = &mut tasks[awaiter.0 as usize].awaiting else { continue };
+        if !awaiting.tasks.contains(&awaited) {
+            awaiting.tasks.push(awaited);
+            tasks[awaited.0 as usize].awaited_by.push(awaiter);
+        }
+    }
+}
+
+/// Whether a pending task that does not run is.
+fn is_orphaned(task: &Task) -> Option<bool> {
+    if !task.awaited_by.is_empty() {
+        return Some(false);
+    }
+    task.references.map(|references| references == 0)
+}
+
+fn assemble_threads(capture: &Capture, facts: &Facts) -> Vec<Thread> {
+    capture.threads.iter().map(|captured| assemble_thread(capture, facts, captured)).collect()
+}
+
+fn assemble_thread(capture: &Capture, facts: &Facts, captured: &CapturedThread) -> Thread {
+    let python = &captured.reading.python;
+    let interpreter = &capture.interpreters[captured.interpreter];
+    let kernel = python.native_id.and_then(|id| facts.thread(id));
+    let name = capture.thread_names.get(&python.pthread_id).cloned();
+    let holds_gil = interpreter.has_gil.then(|| interpreter.gil_holder == Some(python.addr));
+    let stack = &captured.reading.stack;
+    Thread {
+        native_id: our_id(facts, python.native_id),
+        name: name.or_else(|| kernel.and_then(|thread| thread.name.clone())),
+        interpreter: interpreter.id,
+        holds_gil,
+        state: thread_state(captured, kernel.map(|thread| &thread.activity)),
+        collecting_garbage: holds_gil.map(|holds| holds && interpreter.collecting),
+        stack: captured.frames.iter().map(|(number, _)| FrameId(*number)).collect(),
+        stack_end: (!stack.complete).then(|| "torn".to_owned()),
+    }
+}
+
+/// A thread's id as everybody here sees it; the interpreter knows the one in its own PID namespace.
+fn our_id(facts: &Facts, own: Option<i32>) -> Option<i32> {
+    own.map(|own| facts.thread(own).map_or(own, |thread| thread.tid))
+}
+
+fn thread_state(captured: &CapturedThread, activity: Option<&Activity>) -> ThreadState {
+    let reading = &captured.reading;
+    match activity {
+        _ if reading.python.wants_gil == Some(true) => ThreadState::WaitingGil,
+        Some(Activity::Running) => ThreadState::Running,
+        Some(Activity::SystemCall(name)) => {
+            // An event loop in its selector, outside of any task, is idle.
+            if is_selector(name) && reading.running_loop.is_some() && reading.running_task.is_none() {
+                ThreadState::Idle
+            } else {
+                ThreadState::Syscall(name.clone())
+            }
+        }
+        Some(Activity::Waiting | Activity::Unknown) | None => ThreadState::Unknown,
+    }
+}
+
+fn assemble_loops(capture: &Capture, facts: &Facts, tasks: &[Task]) -> Vec<EventLoop> {
+    let loops = capture.loops.iter().map(|record| {
+        let runner = capture.threads.iter().find(|thread| thread.reading.running_loop == Some(record.addr));
+        let task = runner.and_then(|thread| thread.reading.running_task).and_then(|addr| capture.index.get(&addr));
+        EventLoop {
+            key: record.addr.raw(),
+            class: record.class_name.clone(),
+            thread: runner.and_then(|thread| our_id(facts, thread.reading.python.native_id)),
+            running: Some(runner.is_some()),
+            running_task: task.filter(|t| tasks[**t].state == TaskState::Running).map(|t| TaskId(*t as u32)),
+            ready: record.ready.map(|count| count as u64),
+            scheduled: record.scheduled.map(|count| count as u64),
+        }
+    });
+    loops.collect()
+}

@@ -1,0 +1,540 @@
+//! One reading of a process: threads, tasks, loops, and the proof that each task was read as it was at one moment. It
+//! must not know whether the memory is live or an image.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::facts::Facts;
+use super::graph::{Between, complete_targets, find_lock_holders, read_between};
+use super::session::{Progress, Witness};
+use super::task_walk::{Proof, Shared, TaskWalk, Waiter, can_be_counted, read_waiter};
+use super::threads::{ThreadReading, read_thread_names, read_threads};
+use crate::python::caches::Caches;
+use crate::python::coroutine::ChainEnd;
+use crate::python::frame_table::FrameTable;
+use crate::python::interpreter::{Interpreter, read_interpreters};
+use crate::python::layout::{Layout, Registry};
+use crate::python::reader::{Reader, optional};
+use crate::python::refcount::read_refcount;
+use crate::remote::{Addr, Memory, ReadError, View};
+use crate::runtime::asyncio::event_loop::{LoopRecord, read_handle_task, read_loop};
+use crate::runtime::asyncio::future::FutureClasses;
+use crate::runtime::asyncio::ownership::{
+    FutureReferences, HolderTypes, LoopReferences, count_other_references, count_own_references,
+};
+use crate::runtime::asyncio::registry::{AsyncioModules, TaskList, add_unlisted_tasks, list_tasks};
+use crate::runtime::asyncio::task::read_task;
+use crate::runtime::asyncio::wait::{Wait, WaitKind};
+
+/// LIMIT: how often what moved while being read is read again.
+const ATTEMPTS: u32 = 5;
+
+/// LIMIT: gaps that are reported one by one.
+const MAX_PROBLEMS: usize = 100;
+
+/// Everything that was read, by address; `assemble` makes a snapshot of it.
+pub(super) struct Capture {
+    pub(super) interpreters: Vec<Interpreter>,
+    /// Position of the interpreter, thread, frames of its stack.
+    pub(super) threads: Vec<CapturedThread>,
+    pub(super) thread_names: FxHashMap<u64, String>,
+    /// Tasks that are shown.
+    pub(super) tasks: Vec<TaskWalk>,
+    /// Position in `tasks` by address.
+    pub(super) index: FxHashMap<Addr, usize>,
+    pub(super) loops: Vec<LoopRecord>,
+    pub(super) between: Between,
+    pub(super) lock_holders: FxHashMap<Addr, Vec<usize>>,
+    /// Strong references beyond the loop's own, by task.
+    pub(super) other_references: Vec<Option<i64>>,
+    pub(super) frames: FrameTable,
+    pub(super) asyncio_loaded: bool,
+    pub(super) quality: Quality,
+    pub(super) problems: Vec<(String, ReadError)>,
+}
+
+/// A thread and where it belongs.
+pub(super) struct CapturedThread {
+    /// Position in `interpreters`.
+    pub(super) interpreter: usize,
+    pub(super) reading: ThreadReading,
+    /// Its frames, outermost first: number, and the generator that owns it.
+    pub(super) frames: Vec<(u32, Option<Addr>)>,
+}
+
+/// How the reading went.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Quality {
+    pub(super) torn: u64,
+    pub(super) dropped: u64,
+    pub(super) consistent: bool,
+    pub(super) batches: u64,
+    pub(super) pieces: u64,
+    pub(super) bytes: u64,
+}
+
+/// What an attempt showed of a task.
+enum Verdict {
+    /// It was one moment.
+    Held,
+    /// It moved: another attempt is due.
+    Again,
+    /// It moved in every attempt; so many of its anchors held.
+    Partly(usize),
+    /// It did not read as a task.
+    Unreadable(ReadError),
+}
+
+/// A reading under way.
+struct Capturing<'c> {
+    memory: &'c dyn Memory,
+    facts: &'c Facts,
+    layout: &'c Layout,
+    view: View<'c>,
+    caches: Caches,
+    shared: Shared,
+    interpreters: Vec<Interpreter>,
+    modules: Vec<Option<AsyncioModules>>,
+    /// References to tasks from the futures that tasks wait for, and the attempt in which they were read.
+    waiter_references: FxHashMap<Addr, (u32, FutureReferences)>,
+    problems: Vec<(String, ReadError)>,
+    quality: Quality,
+}
+
+/// Reads the process.
+pub(super) fn capture(
+    memory: &dyn Memory,
+    facts: &Facts,
+    layout: &Layout,
+    witness: &mut dyn Witness,
+    progress: &dyn Fn(Progress),
+) -> Result<Capture, ReadError> {
+    let mut capturing = Capturing {
+        memory,
+        facts,
+        layout,
+        view: View::new(memory),
+        caches: Caches::default(),
+        shared: Shared { holders: Some(HolderTypes::default()), ..Shared::default() },
+        interpreters: Vec::new(),
+        modules: Vec::new(),
+        waiter_references: FxHashMap::default(),
+        problems: Vec::new(),
+        quality: Quality { consistent: true, ..Quality::default() },
+    };
+    capturing.find_interpreters()?;
+    let thread_names = capturing.read_thread_names()?;
+    let listed = capturing.list_tasks()?;
+    progress(Progress { stage: "tasks", done: 0, total: Some(listed.len() as u64) });
+    let (walks, threads) = capturing.read_tasks_and_threads(&listed, witness, progress)?;
+    capturing.relate(walks, threads, thread_names)
+}
+
+impl<'c> Capturing<'c> {
+    fn reader(&mut self) -> Reader<'_, 'c> {
+        Reader::new(&mut self.view, self.layout, &mut self.caches)
+    }
+
+    /// Notes something that could not be read; ends the reading when nothing more can be.
+    fn note(&mut self, what: impl Into<String>, error: ReadError) -> Result<(), ReadError> {
+        if error.is_fatal() {
+            return Err(error);
+        }
+        if self.problems.len() < MAX_PROBLEMS {
+            self.problems.push((what.into(), error));
+        }
+        self.quality.dropped += 1;
+        Ok(())
+    }
+
+    fn find_interpreters(&mut self) -> Result<(), ReadError> {
+        let runtime = self.runtime()?;
+        let own_threads = self.facts.own_thread_ids();
+        let mut last = ReadError::Invalid("interpreter list");
+        // Threads come and go; a list that changed under us is read again.
+        for _ in 0..ATTEMPTS {
+            match read_interpreters(&mut self.view, self.layout, runtime, &own_threads) {
+                Ok(interpreters) => {
+                    self.interpreters = interpreters;
+                    return self.find_modules();
+                }
+                Err(error) if error.is_fatal() => return Err(error),
+                Err(error) => last = error,
+            }
+            self.quality.torn += 1;
+            self.view.forget();
+        }
+        Err(last)
+    }
+
+    fn find_modules(&mut self) -> Result<(), ReadError> {
+        for position in 0..self.interpreters.len() {
+            let interpreter = self.interpreters[position].addr;
+            let found = match AsyncioModules::find(&mut self.reader(), interpreter) {
+                Ok(found) => found,
+                Err(error) => {
+                    self.note(format!("modules of interpreter {}", self.interpreters[position].id), error)?;
+                    None
+                }
+            };
+            self.modules.push(found);
+        }
+        Ok(())
+    }
+
+    fn runtime(&self) -> Result<Addr, ReadError> {
+        Addr::new(self.facts.runtime).ok_or(ReadError::BadPointer(self.facts.runtime))
+    }
+
+    fn read_thread_names(&mut self) -> Result<FxHashMap<u64, String>, ReadError> {
+        let mut names = FxHashMap::default();
+        for position in 0..self.interpreters.len() {
+            let interpreter = self.interpreters[position].clone();
+            names.extend(read_thread_names(&mut self.reader(), &interpreter)?);
+        }
+        Ok(names)
+    }
+
+    /// Addresses of all tasks of all interpreters.
+    fn list_tasks(&mut self) -> Result<Vec<Addr>, ReadError> {
+        let runtime = self.runtime()?;
+        let mut all = Vec::new();
+        for position in 0..self.interpreters.len() {
+            let Some(modules) = self.modules[position] else { continue };
+            let interpreter = self.interpreters[position].clone();
+            let threads: Vec<Addr> = interpreter.threads.iter().map(|thread| thread.addr).collect();
+            let mut list: TaskList = list_tasks(&mut self.reader(), interpreter.addr, &threads, modules)?;
+            if matches!(self.layout.asyncio.registry, Registry::Lists { .. }) && self.layout.gc.generations.is_some() {
+                let mut reader = Reader::new(&mut self.view, self.layout, &mut self.caches);
+                add_unlisted_tasks(&mut reader, &mut self.shared.classes, runtime, &interpreter, &mut list)?;
+            }
+            for (what, error) in list.problems {
+                self.note(what, error)?;
+            }
+            all.append(&mut list.tasks);
+        }
+        // Interpreters can share what lists their tasks: up to 3.11 asyncio's C module is one for the whole process.
+        if self.interpreters.len() > 1 {
+            let mut seen = FxHashSet::default();
+            all.retain(|task| seen.insert(*task));
+        }
+        Ok(all)
+    }
+
+    /// Reads all tasks, and the threads that run some of them, until each was shown to be one moment or the attempts are
+    /// used up.
+    fn read_tasks_and_threads(
+        &mut self,
+        listed: &[Addr],
+        witness: &mut dyn Witness,
+        progress: &dyn Fn(Progress),
+    ) -> Result<(Vec<TaskWalk>, Vec<CapturedThread>), ReadError> {
+        let mut settled: Vec<TaskWalk> = Vec::new();
+        let mut open: Vec<Addr> = listed.to_vec();
+        for attempt in 1..=ATTEMPTS {
+            let last = attempt == ATTEMPTS;
+            if attempt > 1 {
+                self.view.forget();
+                // A code object or a type can have been freed together with the coroutine that used it.
+                self.caches = Caches::default();
+                self.shared.holders = Some(HolderTypes::default());
+            }
+            let mut walks: Vec<TaskWalk> = open.iter().map(|addr| TaskWalk::new(*addr, attempt)).collect();
+            let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
+            let read =
+                self.view.wave(&mut walks, |view, walk| walk.advance(&mut Reader::new(view, layout, caches), shared));
+            self.describe_waits(&mut walks, attempt);
+            let threads = self.read_threads()?;
+            // When no thread ran since before the first read, nothing can have moved.
+            let held = if witness.nothing_ran() { None } else { Some(Proof::read(&mut self.view, &walks)?.held) };
+            open.clear();
+            let mut settles = Vec::with_capacity(walks.len());
+            for (position, (walk, read)) in walks.iter_mut().zip(read).enumerate() {
+                let verdict = match (read, held.as_ref().map(|held| held[position])) {
+                    (Err(error), _) if error.is_fatal() => return Err(error),
+                    (Err(_), Some(_)) if !last => Verdict::Again,
+                    (Err(error), _) => Verdict::Unreadable(error),
+                    (Ok(()), Some((same, all))) if same < all || walk.is_between_steps() => {
+                        if last {
+                            Verdict::Partly(same)
+                        } else {
+                            Verdict::Again
+                        }
+                    }
+                    (Ok(()), Some(_)) if !last && is_running_elsewhere(walk, &threads) => Verdict::Again,
+                    (Ok(()), _) => Verdict::Held,
+                };
+                settles.push(self.settle(walk, verdict, &mut open)?);
+            }
+            let mut settles = settles.into_iter();
+            walks.retain(|_| settles.next().unwrap_or(false));
+            // Nearly always everything settles at once; then nothing is moved.
+            if settled.is_empty() {
+                settled = walks
+            } else {
+                settled.append(&mut walks)
+            }
+            if open.is_empty() {
+                self.quality.torn += threads.iter().map(|thread| u64::from(thread.reading.stack.torn)).sum::<u64>();
+                self.quality.consistent &= threads.iter().all(|t| t.reading.held && t.reading.stack.complete);
+                return Ok((settled, threads));
+            }
+            self.quality.torn += open.len() as u64;
+            progress(Progress { stage: "tasks", done: settled.len() as u64, total: Some(listed.len() as u64) });
+        }
+        // The last attempt leaves nothing open.
+        Ok((settled, self.read_threads()?))
+    }
+
+    /// Acts on what an attempt showed of a task; whether the task is settled by it.
+    fn settle(&mut self, walk: &mut TaskWalk, verdict: Verdict, open: &mut Vec<Addr>) -> Result<bool, ReadError> {
+        match verdict {
+            Verdict::Held => return Ok(true),
+            Verdict::Again => open.push(walk.addr),
+            Verdict::Unreadable(error) => self.give_up(walk.addr, error)?,
+            Verdict::Partly(anchors) => {
+                walk.keep_anchors(anchors);
+                self.quality.consistent = false;
+                self.quality.dropped += 1;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What each task waits for. A future that many tasks wait for is read once.
+    fn describe_waits(&mut self, walks: &mut [TaskWalk], attempt: u32) {
+        let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
+        let mut addrs = waited_for(walks);
+        let read =
+            self.view.wave(&mut addrs, |view, addr| read_waiter(&mut Reader::new(view, layout, caches), shared, *addr));
+        self.waiter_references.reserve(addrs.len());
+        let waiters: Vec<Option<Waiter>> = (read.into_iter().zip(&addrs))
+            .map(|(found, addr)| {
+                let (waiter, references) = found.ok().flatten()?;
+                self.waiter_references.insert(*addr, (attempt, references));
+                Some(waiter)
+            })
+            .collect();
+        self.view.wave(walks, |view, walk| match walk.waiter() {
+            Some(addr) => {
+                let waiter = addrs.binary_search(&addr).ok().and_then(|position| waiters[position].as_ref());
+                walk.describe(&mut Reader::new(view, layout, caches), shared, waiter)
+            }
+            None => Ok(()),
+        });
+        // Waiting for something that did not read well is waiting all the same.
+        for walk in walks.iter_mut().filter(|walk| walk.waiter().is_some() && walk.wait.is_none()) {
+            walk.wait = Some(Wait::new(WaitKind::Other));
+        }
+    }
+
+    /// A task that could not be read in any attempt: gone by now, or something that should be said.
+    fn give_up(&mut self, addr: Addr, error: ReadError) -> Result<(), ReadError> {
+        let mut view = View::new(self.memory);
+        let mut reader = Reader::new(&mut view, self.layout, &mut self.caches);
+        let alive = optional(read_refcount(reader.view, self.layout, addr))?.is_some();
+        let class = optional(self.shared.classes.class_of(&mut reader, addr))?;
+        if alive && class.is_some_and(|class| class.kind.is_task()) {
+            self.quality.consistent = false;
+            self.note(format!("task {addr}"), error)?;
+        }
+        Ok(())
+    }
+
+    fn read_threads(&mut self) -> Result<Vec<CapturedThread>, ReadError> {
+        let mut threads = Vec::new();
+        for position in 0..self.interpreters.len() {
+            let (interpreter, modules) = (&self.interpreters[position], self.modules[position]);
+            let own_pid = self.facts.own_pid;
+            let read = read_threads(self.memory, self.layout, &mut self.caches, interpreter, modules, own_pid)?;
+            for mut reading in read {
+                let frames = self.name_stack(&mut reading)?;
+                threads.push(CapturedThread { interpreter: position, reading, frames });
+            }
+        }
+        Ok(threads)
+    }
+
+    /// Numbers of a stack's frames; a frame that cannot be named ends the part that is kept.
+    fn name_stack(&mut self, reading: &mut ThreadReading) -> Result<Vec<(u32, Option<Addr>)>, ReadError> {
+        let mut named = Vec::with_capacity(reading.stack.frames.len());
+        // The stack was read afresh, so its code objects may be newer than the view.
+        let mut view = View::new(self.memory);
+        let mut reader = Reader::new(&mut view, self.layout, &mut self.caches);
+        for frame in &reading.stack.frames {
+            if optional(reader.code(frame.code))?.is_some_and(|code| code.is_interpreters_own()) {
+                continue;
+            }
+            match optional(self.shared.frames.number(&mut reader, frame))? {
+                Some(number) => named.push((number, frame.generator)),
+                None => {
+                    reading.stack.complete = false;
+                    break;
+                }
+            }
+        }
+        Ok(named)
+    }
+
+    /// What belongs to what: the wait graph, locks, references, loops.
+    fn relate(
+        mut self,
+        mut walks: Vec<TaskWalk>,
+        threads: Vec<CapturedThread>,
+        thread_names: FxHashMap<u64, String>,
+    ) -> Result<Capture, ReadError> {
+        walks.retain(TaskWalk::is_shown);
+        let index: FxHashMap<Addr, usize> = walks.iter().enumerate().map(|(n, walk)| (walk.addr, n)).collect();
+        let loops = self.read_loops(&walks, &threads)?;
+
+        let mut references = LoopReferences::with_room(walks.len());
+        // What was read in an earlier attempt than a task says nothing of the task as it is: it has moved since. What was
+        // read later does, because a task of which anything follows from the count is shown to have stood still.
+        let attempts: Vec<u32> = walks.iter().map(|walk| walk.attempt).collect();
+        let is_stale = |read: u32| {
+            let (attempts, index) = (&attempts, &index);
+            move |task: Addr| index.get(&task).is_some_and(|position| attempts[*position] > read)
+        };
+        let waiters = waited_for(&walks);
+        // A future's memory is used again at once: what is read where one task waited can be another task's next future.
+        // So of a task that waits for one future alone, only that future's word counts.
+        let waits = |position: &usize| {
+            let walk = &walks[*position];
+            walk.waiter().filter(|_| walk.wait.as_ref().is_some_and(|wait| wait.targets.is_empty()))
+        };
+        for (future, (attempt, found)) in std::mem::take(&mut self.waiter_references) {
+            // A future for which nobody waits any more wakes nobody.
+            if waiters.binary_search(&future).is_ok() {
+                let is_anothers = |task: Addr| index.get(&task).and_then(waits).is_some_and(|waiter| waiter != future);
+                references.add(found, |task| is_stale(attempt)(task) || is_anothers(task));
+            }
+        }
+        for walk in &mut walks {
+            let attempt = walk.attempt;
+            walk.references.take().into_iter().for_each(|found| references.add(found, is_stale(attempt)));
+        }
+        complete_targets(&mut walks, &references, &index);
+        let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
+        let mut between = read_between(&mut self.view, layout, caches, shared, &walks, &index);
+        for found in std::mem::take(&mut between.references) {
+            references.add(found, is_stale(ATTEMPTS));
+        }
+        let mut handles: Vec<Addr> = loops.iter().flat_map(|record| record.handles.iter().copied()).collect();
+        let woken = self
+            .view
+            .wave(&mut handles, |view, handle| read_handle_task(&mut Reader::new(view, layout, caches), *handle));
+        woken.into_iter().flatten().flatten().for_each(|task| references.add_step(task));
+        let lock_holders = find_lock_holders(&mut self.view, layout, caches, &walks);
+        let mut other_references = count_references(&mut self.view, layout, caches, shared, &walks, &references);
+        confirm_orphans(self.memory, layout, caches, &mut shared.classes, &walks, &mut other_references);
+        self.quality.batches = self.view.batches();
+        self.quality.pieces = self.view.pieces();
+        self.quality.bytes = self.view.bytes_read();
+        Ok(Capture {
+            asyncio_loaded: self.modules.iter().any(Option::is_some),
+            interpreters: self.interpreters,
+            threads,
+            thread_names,
+            tasks: walks,
+            index,
+            loops,
+            between,
+            lock_holders,
+            other_references,
+            frames: self.shared.frames,
+            quality: self.quality,
+            problems: self.problems,
+        })
+    }
+
+    fn read_loops(&mut self, walks: &[TaskWalk], threads: &[CapturedThread]) -> Result<Vec<LoopRecord>, ReadError> {
+        let mut seen = FxHashSet::default();
+        let running = threads.iter().filter_map(|thread| thread.reading.running_loop);
+        let of_tasks = walks.iter().filter_map(|walk| walk.record.as_ref()?.future.event_loop);
+        let mut addrs: Vec<Addr> = running.chain(of_tasks).filter(|addr| seen.insert(*addr)).collect();
+        let (layout, caches) = (self.layout, &mut self.caches);
+        let read = self.view.wave(&mut addrs, |view, addr| read_loop(&mut Reader::new(view, layout, caches), *addr));
+        let mut loops = Vec::with_capacity(read.len());
+        for (addr, read) in addrs.into_iter().zip(read) {
+            match read {
+                Ok(record) => loops.push(record),
+                Err(error) => self.note(format!("event loop {addr}"), error)?,
+            }
+        }
+        Ok(loops)
+    }
+}
+
+/// The futures that tasks wait for, each once, in the order of their addresses.
+fn waited_for(walks: &[TaskWalk]) -> Vec<Addr> {
+    let mut futures: Vec<Addr> = walks.iter().filter_map(TaskWalk::waiter).collect();
+    futures.sort_unstable();
+    futures.dedup();
+    futures
+}
+
+/// Strong references to each task beyond those of the event loop's side and its own.
+fn count_references(
+    view: &mut View<'_>,
+    layout: &Layout,
+    caches: &mut Caches,
+    shared: &mut Shared,
+    walks: &[TaskWalk],
+    references: &LoopReferences,
+) -> Vec<Option<i64>> {
+    let mut items: Vec<usize> = (0..walks.len()).collect();
+    let counted = view.wave(&mut items, |view, index| {
+        let walk = &walks[*index];
+        let (Some(record), Some(chain)) = (&walk.record, &walk.chain) else { return Ok(None) };
+        if !can_be_counted(chain) {
+            return Ok(None);
+        }
+        let Some(loop_side) = references.of(walk.addr) else { return Ok(None) };
+        count_other_references(record, loop_side, || match walk.own_references {
+            Some(own) => Ok(own),
+            None => {
+                let mut reader = Reader::new(view, layout, caches);
+                count_own_references(&mut reader, shared.holders.get_or_insert_default(), record, &chain.levels)
+            }
+        })
+    });
+    counted.into_iter().map(|count| count.unwrap_or_default()).collect()
+}
+
+/// A task, the futures that refer to it and the ready queues are read one after the other, so a count that says nobody
+/// holds a task is looked at once more. Of a task that moved in between nothing is said.
+fn confirm_orphans(
+    memory: &dyn Memory,
+    layout: &Layout,
+    caches: &mut Caches,
+    classes: &mut FutureClasses,
+    walks: &[TaskWalk],
+    references: &mut [Option<i64>],
+) {
+    let mut suspects: Vec<usize> = (0..walks.len()).filter(|index| references[*index] == Some(0)).collect();
+    let mut view = View::new(memory);
+    let later = view.wave(&mut suspects, |view, index| {
+        read_task(&mut Reader::new(view, layout, caches), classes, walks[*index].addr)
+    });
+    for (index, later) in suspects.into_iter().zip(later) {
+        let still = match (&walks[index].record, later) {
+            (Some(record), Ok(later)) => record.stood_still(&later),
+            _ => false,
+        };
+        if !still {
+            references[index] = None;
+        }
+    }
+}
+
+/// A task whose chain says that it runs while no thread's stack has it, or the other way round: it was read at another
+/// moment than the threads.
+fn is_running_elsewhere(walk: &TaskWalk, threads: &[CapturedThread]) -> bool {
+    let Some(chain) = &walk.chain else { return false };
+    let is_current = threads.iter().any(|thread| thread.reading.running_task == Some(walk.addr));
+    if chain.end != ChainEnd::Running {
+        return is_current;
+    }
+    let root = walk.record.as_ref().and_then(|record| record.coroutine);
+    !threads.iter().any(|thread| thread.frames.iter().any(|(_, generator)| generator.is_some() && *generator == root))
+}

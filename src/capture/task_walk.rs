@@ -1,0 +1,299 @@
+//! The reading of one task, in steps that can be resumed: its record, its chain, the names of its frames, and then what
+//! the future it waits for means. The walks of all tasks advance together in a wave. It must not know other tasks.
+
+use std::rc::Rc;
+
+use crate::python::coroutine::{Chain, ChainEnd, ChainWalk};
+use crate::python::frame_table::FrameTable;
+use crate::python::reader::{Reader, optional};
+use crate::python::types::TypeInfo;
+use crate::remote::{Addr, ReadError, Span, View};
+use crate::runtime::asyncio::callback::read_callbacks;
+use crate::runtime::asyncio::future::{FutureClasses, FutureState};
+use crate::runtime::asyncio::ownership::{FutureReferences, HolderTypes, count_own_references, read_future_references};
+use crate::runtime::asyncio::task::{TaskRecord, describe_exception, read_task};
+use crate::runtime::asyncio::wait::{Place, Wait, WaitKind, describe_future, describe_wait, is_asyncio};
+
+/// A task as far as it was read.
+pub(crate) struct TaskWalk {
+    pub(crate) addr: Addr,
+    pub(crate) record: Option<TaskRecord>,
+    /// Under way only while a page is missing.
+    chain_walk: Option<Box<ChainWalk>>,
+    pub(crate) chain: Option<Chain>,
+    /// Numbers of the frames of the chain's levels.
+    pub(crate) frames: Vec<u32>,
+    pub(crate) waiter_state: Option<FutureState>,
+    pub(crate) wait: Option<Wait>,
+    pub(crate) references: Option<FutureReferences>,
+    /// References to the task from its own frames and callbacks, where these were looked for and could be told.
+    pub(crate) own_references: Option<i64>,
+    /// In which attempt it was read.
+    pub(crate) attempt: u32,
+    pub(crate) exception: Option<String>,
+    /// The type that the chain ends in.
+    pub(crate) end_type: Option<Rc<TypeInfo>>,
+}
+
+/// How many of the innermost levels are looked at to tell what a task waits for.
+const INNERMOST: usize = 8;
+
+/// A future that one or many tasks wait for, read once.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Waiter {
+    pub(crate) state: FutureState,
+    /// What it alone stands for.
+    pub(crate) wait: Wait,
+}
+
+/// Reads a future that tasks wait for, and the references to tasks that it holds; `None` when it is none of asyncio's.
+pub(crate) fn read_waiter(
+    reader: &mut Reader<'_, '_>,
+    shared: &mut Shared,
+    addr: Addr,
+) -> Result<Option<(Waiter, FutureReferences)>, ReadError> {
+    let Some(future) = shared.classes.read(reader, addr)? else { return Ok(None) };
+    let callbacks = read_callbacks(reader, &future.callbacks)?;
+    let wait = describe_future(reader, &mut shared.classes, &future, &callbacks)?;
+    let references = read_future_references(reader, &future, &callbacks)?;
+    Ok(Some((Waiter { state: future.state, wait }, references)))
+}
+
+/// What the walks of all tasks share.
+#[derive(Default)]
+pub(crate) struct Shared {
+    pub(crate) classes: FutureClasses,
+    pub(crate) frames: FrameTable,
+    /// Only where references are counted.
+    pub(crate) holders: Option<HolderTypes>,
+}
+
+impl TaskWalk {
+    pub(crate) fn new(addr: Addr, attempt: u32) -> Self {
+        Self {
+            addr,
+            attempt,
+            record: None,
+            chain_walk: None,
+            chain: None,
+            frames: Vec::new(),
+            waiter_state: None,
+            wait: None,
+            references: None,
+            own_references: None,
+            exception: None,
+            end_type: None,
+        }
+    }
+
+    /// Whether this is a task worth showing: pending, or failed and never asked about.
+    pub(crate) fn is_shown(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.is_pending() || record.has_unretrieved_exception())
+    }
+
+    /// Whether the chain is one that no task at rest has, although every piece of it held: its outer levels wait for one
+    /// that runs, has finished or has not begun. The task was just making a step.
+    pub(crate) fn is_between_steps(&self) -> bool {
+        let Some(chain) = &self.chain else { return false };
+        match chain.end {
+            ChainEnd::Finished => true,
+            ChainEnd::Running => !chain.levels.is_empty(),
+            ChainEnd::NotStarted => chain.levels.len() > 1,
+            ChainEnd::Broken(_) => true,
+            ChainEnd::Yield | ChainEnd::Object { .. } | ChainEnd::Limit => false,
+        }
+    }
+
+    /// Reads on until everything is here; ends with [`ReadError::Pending`] where a page is missing.
+    pub(crate) fn advance(&mut self, reader: &mut Reader<'_, '_>, shared: &mut Shared) -> Result<(), ReadError> {
+        let record = match self.record.take() {
+            Some(record) => record,
+            None => read_task(reader, &mut shared.classes, self.addr)?,
+        };
+        let done = self.advance_from(reader, shared, &record);
+        self.record = Some(record);
+        done
+    }
+
+    fn advance_from(
+        &mut self,
+        reader: &mut Reader<'_, '_>,
+        shared: &mut Shared,
+        record: &TaskRecord,
+    ) -> Result<(), ReadError> {
+        if !record.is_pending() {
+            if record.has_unretrieved_exception()
+                && let Some(exception) = record.future.exception
+            {
+                self.exception = Some(optional(describe_exception(reader, exception))?.unwrap_or_default());
+            }
+            return Ok(());
+        }
+        if self.chain.is_none() {
+            let Some(root) = record.coroutine else { return Err(ReadError::Invalid("pending task")) };
+            let mut walk = self.chain_walk.take().map_or_else(|| ChainWalk::new(root), |walk| *walk);
+            let advanced = walk.advance(reader.view, reader.layout, reader.caches);
+            if advanced.is_err() {
+                self.chain_walk = Some(Box::new(walk));
+                return advanced;
+            }
+            self.chain = Some(walk.into_chain());
+        }
+        let Some(chain) = self.chain.take() else { return Err(ReadError::Invalid("chain")) };
+        let done = self.finish(reader, shared, record, &chain);
+        self.chain = Some(chain);
+        done
+    }
+
+    fn finish(
+        &mut self,
+        reader: &mut Reader<'_, '_>,
+        shared: &mut Shared,
+        record: &TaskRecord,
+        chain: &Chain,
+    ) -> Result<(), ReadError> {
+        self.frames.reserve_exact(chain.levels.len().saturating_sub(self.frames.len()));
+        while let Some(level) = chain.levels.get(self.frames.len()) {
+            let number = shared.frames.number(reader, &level.frame)?;
+            self.frames.push(number);
+        }
+        if let (None, ChainEnd::Object { ty, .. }) = (&self.end_type, chain.end) {
+            self.end_type = Some(reader.caches.types.get(reader.view, reader.layout, ty)?);
+        }
+        if self.references.is_none() {
+            let callbacks = read_callbacks(reader, &record.future.callbacks)?;
+            self.references = Some(read_future_references(reader, &record.future, &callbacks)?);
+        }
+        // Now, because its frames are at hand. The one reference that nearly every task has is its wakeup's; of a task that
+        // has no other it will hardly be asked who holds it.
+        if let Some(holders) = &mut shared.holders
+            && self.own_references.is_none()
+            && can_be_counted(chain)
+            && record.references.is_some_and(|count| count > 1)
+        {
+            self.own_references = optional(count_own_references(reader, holders, record, &chain.levels))?;
+        }
+        Ok(())
+    }
+
+    /// The future this task waits for.
+    pub(crate) fn waiter(&self) -> Option<Addr> {
+        self.record.as_ref().filter(|record| record.is_pending()).and_then(|record| record.waiter)
+    }
+
+    /// Finds out what the wait is for, from the chain and from what the future is.
+    pub(crate) fn describe(
+        &mut self,
+        reader: &mut Reader<'_, '_>,
+        shared: &mut Shared,
+        waiter: Option<&Waiter>,
+    ) -> Result<(), ReadError> {
+        let Some(waiter) = waiter else {
+            // It behaves like a future and is none of asyncio's.
+            self.wait = Some(Wait::new(WaitKind::Other));
+            return Ok(());
+        };
+        // Of ten thousand tasks most wait for a future in code of the program.
+        if !self.frames.last().is_some_and(|leaf| shared.frames.get(*leaf).is_some_and(is_asyncio)) {
+            self.wait = Some(waiter.wait.clone());
+            self.waiter_state = Some(waiter.state);
+            return Ok(());
+        }
+        let levels = self.chain.iter().flat_map(|chain| &chain.levels);
+        // The innermost few are all that tells what is waited for.
+        let skipped = self.frames.len().saturating_sub(INNERMOST);
+        let places: Vec<Place<'_>> = levels
+            .zip(&self.frames)
+            .skip(skipped)
+            .filter_map(|(level, number)| Some(Place { raw: level.frame, named: shared.frames.get(*number)? }))
+            .collect();
+        self.wait = Some(describe_wait(reader, &mut shared.classes, &places, &waiter.wait)?);
+        self.waiter_state = Some(waiter.state);
+        Ok(())
+    }
+
+    /// The pieces that prove the reading, the task's own first.
+    fn anchors(&self) -> Vec<Span> {
+        let own = self.record.iter().filter_map(|record| record.anchor.as_ref());
+        own.chain(self.chain.iter().flat_map(|chain| chain.anchors.iter())).copied().collect()
+    }
+
+    /// Cuts the chain down to the first `held` anchors, because the rest moved.
+    pub(crate) fn keep_anchors(&mut self, held: usize) {
+        let own = usize::from(self.record.as_ref().is_some_and(|record| record.anchor.is_some()));
+        if let Some(chain) = &mut self.chain {
+            let kept = held.saturating_sub(own) as u32;
+            let levels = chain.levels.iter().take_while(|level| level.anchors <= kept).count();
+            // Without the task's own state not even the outermost level is its.
+            let levels = if held < own { 0 } else { levels };
+            chain.levels.truncate(levels);
+            self.frames.truncate(levels);
+            chain.end = ChainEnd::Broken(ReadError::Invalid("moment"));
+        }
+        self.wait = None;
+        self.waiter_state = None;
+    }
+}
+
+/// Whether all references from the frames of a chain can be told: a running step holds some on its stack that cannot be
+/// told apart; those of a torn one are not known.
+pub(crate) fn can_be_counted(chain: &Chain) -> bool {
+    !matches!(chain.end, ChainEnd::Running | ChainEnd::Broken(_))
+}
+
+/// Anchors of many tasks that are compared with the memory as it is now, those of one task in one system call.
+pub(crate) struct Proof {
+    /// For each task, how many of its anchors are unchanged from the first on, and how many there are.
+    pub(crate) held: Vec<(usize, usize)>,
+}
+
+impl Proof {
+    /// LIMIT: pieces in one call; the kernel's own.
+    const PIECES: usize = 1024;
+
+    /// Reads the anchors of all `walks` again and compares them with what `view` had.
+    pub(crate) fn read<'w>(
+        view: &mut View<'_>,
+        walks: impl IntoIterator<Item = &'w TaskWalk>,
+    ) -> Result<Self, ReadError> {
+        let anchors: Vec<Vec<Span>> = walks.into_iter().map(TaskWalk::anchors).collect();
+        let mut held = Vec::with_capacity(anchors.len());
+        let (mut first, mut pieces) = (0, 0);
+        for index in 0..=anchors.len() {
+            // Whole tasks only: a task whose pieces are in two calls is not shown to be one moment.
+            let next = anchors.get(index).map_or(usize::MAX, Vec::len);
+            if pieces > 0 && next.saturating_add(pieces) > Self::PIECES {
+                Self::compare(view, &anchors[first..index], &mut held)?;
+                (first, pieces) = (index, 0);
+            }
+            pieces += if next == usize::MAX { 0 } else { next };
+        }
+        held.resize(anchors.len(), (0, 0));
+        Ok(Self { held })
+    }
+
+    fn compare(view: &mut View<'_>, tasks: &[Vec<Span>], held: &mut Vec<(usize, usize)>) -> Result<(), ReadError> {
+        let spans: Vec<Span> = tasks.iter().flatten().copied().collect();
+        let mut out = vec![0; spans.iter().map(|span| span.len).sum()];
+        let mut results = Vec::with_capacity(spans.len());
+        view.memory().read_batch(&spans, &mut out, &mut results);
+        if let Some(Err(error)) = results.iter().find(|result| result.is_err_and(ReadError::is_fatal)) {
+            return Err(*error);
+        }
+        let (mut rest, mut results, mut then) = (&out[..], results.into_iter(), Vec::new());
+        for task in tasks {
+            let (mut same, mut moved) = (0, false);
+            for span in task {
+                let (now, after) = rest.split_at(span.len);
+                rest = after;
+                then.resize(span.len, 0);
+                let read =
+                    results.next().is_some_and(|result| result.is_ok()) && view.copy(span.addr, &mut then).is_ok();
+                moved |= !read || now != then;
+                same += usize::from(!moved);
+            }
+            held.push((same, task.len()));
+        }
+        Ok(())
+    }
+}

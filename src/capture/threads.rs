@@ -1,0 +1,123 @@
+//! Threads of a snapshot: each with its stack, its running event loop and the task whose step it runs, shown to belong
+//! together. It must not know what tasks wait for.
+
+use rustc_hash::FxHashMap;
+
+use crate::python::caches::Caches;
+use crate::python::container::read_dict_items;
+use crate::python::int::read_int;
+use crate::python::interpreter::{Interpreter, PythonThread};
+use crate::python::layout::Layout;
+use crate::python::reader::{Reader, optional};
+use crate::python::stack::{ThreadStack, read_thread_stack};
+use crate::remote::{Addr, Memory, ReadError, View};
+use crate::runtime::asyncio::event_loop::{read_current_tasks, read_running_loop, read_running_task};
+use crate::runtime::asyncio::registry::AsyncioModules;
+
+/// LIMIT: how often a thread is read again whose running task changed meanwhile.
+const ATTEMPTS: u32 = 4;
+
+/// A thread as it was read.
+#[derive(Clone, Debug)]
+pub(crate) struct ThreadReading {
+    pub(crate) python: PythonThread,
+    pub(crate) stack: ThreadStack,
+    pub(crate) running_loop: Option<Addr>,
+    pub(crate) running_task: Option<Addr>,
+    /// The running task was the same before and after the stack was read.
+    pub(crate) held: bool,
+}
+
+/// Who runs what, at one look: (running loop, running task) by thread.
+type Running = FxHashMap<Addr, (Option<Addr>, Option<Addr>)>;
+
+/// Reads all threads of an interpreter.
+pub(crate) fn read_threads(
+    memory: &dyn Memory,
+    layout: &Layout,
+    caches: &mut Caches,
+    interpreter: &Interpreter,
+    modules: Option<AsyncioModules>,
+    own_pid: Option<i32>,
+) -> Result<Vec<ThreadReading>, ReadError> {
+    let mut open: Vec<&PythonThread> = interpreter.threads.iter().collect();
+    let mut done: FxHashMap<Addr, ThreadReading> = FxHashMap::default();
+    for attempt in 0..ATTEMPTS {
+        let before = read_running(memory, layout, caches, &open, modules, own_pid)?;
+        let mut stacks = Vec::with_capacity(open.len());
+        for thread in &open {
+            stacks.push(optional(read_thread_stack(memory, layout, thread.addr))?.unwrap_or_default());
+        }
+        let after = read_running(memory, layout, caches, &open, modules, own_pid)?;
+        let mut moved = Vec::new();
+        for (thread, stack) in open.into_iter().zip(stacks) {
+            let held = before.get(&thread.addr) == after.get(&thread.addr);
+            if !held {
+                moved.push(thread);
+            }
+            let (running_loop, running_task) = after.get(&thread.addr).copied().unwrap_or_default();
+            let torn = stack.torn + attempt;
+            let reading = ThreadReading {
+                python: thread.clone(),
+                stack: ThreadStack { torn, ..stack },
+                running_loop,
+                running_task: running_task.filter(|_| held),
+                held,
+            };
+            done.insert(thread.addr, reading);
+        }
+        open = moved;
+        if open.is_empty() {
+            break;
+        }
+    }
+    Ok(interpreter.threads.iter().filter_map(|thread| done.remove(&thread.addr)).collect())
+}
+
+fn read_running(
+    memory: &dyn Memory,
+    layout: &Layout,
+    caches: &mut Caches,
+    threads: &[&PythonThread],
+    modules: Option<AsyncioModules>,
+    own_pid: Option<i32>,
+) -> Result<Running, ReadError> {
+    let mut view = View::new(memory);
+    let mut reader = Reader::new(&mut view, layout, caches);
+    let current = match modules {
+        Some(modules) if layout.thread.running_task.is_none() => {
+            optional(read_current_tasks(&mut reader, modules))?.unwrap_or_default()
+        }
+        _ => Vec::new(),
+    };
+    let mut running = Running::default();
+    for thread in threads {
+        let event_loop = optional(read_running_loop(&mut reader, thread, own_pid))?.flatten();
+        let task = match layout.thread.running_task {
+            Some(_) => optional(read_running_task(&mut reader, thread))?.flatten(),
+            None => event_loop.and_then(|l| current.iter().find(|(key, _)| *key == l)).map(|(_, task)| *task),
+        };
+        running.insert(thread.addr, (event_loop, task));
+    }
+    Ok(running)
+}
+
+/// Names of threads by `threading.get_ident()`.
+// CPython: Lib/threading.py, _active.
+pub(crate) fn read_thread_names(
+    reader: &mut Reader<'_, '_>,
+    interpreter: &Interpreter,
+) -> Result<FxHashMap<u64, String>, ReadError> {
+    let mut names = FxHashMap::default();
+    let Some(threading) = optional(reader.module(interpreter.addr, "threading"))?.flatten() else { return Ok(names) };
+    let Some(active) = optional(reader.global(threading, "_active"))?.flatten() else { return Ok(names) };
+    let items = optional(read_dict_items(reader.view, reader.layout, active))?.unwrap_or_default();
+    for (ident, thread) in items {
+        let ident = optional(read_int(reader.view, reader.layout, ident))?.and_then(|ident| u64::try_from(ident).ok());
+        let name = optional(reader.str_attribute(thread, "_name"))?.flatten();
+        if let (Some(ident), Some(name)) = (ident, name) {
+            names.insert(ident, name);
+        }
+    }
+    Ok(names)
+}

@@ -1,0 +1,11 @@
+//! What is known of a process, as owned, inert data: one instant ([`snapshot`]), what a watch over time consists of
+//! ([`event`]), and names said once ([`tables`]).
+//!
+//! INVARIANT: nothing here can read the target, and nothing here uses another layer, so that whoever works on the model
+//! cannot read it either. (`tests/layering.rs`)
+
+pub mod event;
+pub mod snapshot;
+pub mod tables;
+
+pub use snapshot::Snapshot;

@@ -1,0 +1,293 @@
+//! The inert picture of one instant. Everything that renders or judges works on this and nothing else.
+//! It must not know how it was read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+pub use crate::runtime::asyncio::wait::WaitKind;
+
+/// One instant of a process.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Process id in our PID namespace.
+    pub pid: i32,
+    /// The interpreter.
+    pub python: Python,
+    /// When reading began.
+    pub taken_at: SystemTime,
+    /// Time spent reading the target, microseconds.
+    pub elapsed_us: f64,
+    /// Every accepted part was shown to be one moment.
+    pub consistent: bool,
+    /// How the reading went.
+    pub reading: Reading,
+    /// All distinct frames; [`FrameId`] indexes this.
+    pub frames: Vec<Frame>,
+    /// Python threads, main thread first.
+    pub threads: Vec<Thread>,
+    /// Event loops.
+    pub loops: Vec<EventLoop>,
+    /// Tasks that are not done, plus done ones whose exception nobody retrieved.
+    pub tasks: Vec<Task>,
+    /// What could not be read, and why.
+    pub gaps: Vec<Gap>,
+}
+
+impl Snapshot {
+    /// The frame behind an id.
+    pub fn frame(&self, id: FrameId) -> &Frame {
+        &self.frames[id.0 as usize]
+    }
+
+    /// The task behind an index.
+    pub fn task(&self, id: TaskId) -> &Task {
+        &self.tasks[id.0 as usize]
+    }
+}
+
+/// The interpreter that was read.
+#[derive(Clone, Debug)]
+pub struct Python {
+    /// For example `3.12.1`.
+    pub version: String,
+    /// A free-threaded build.
+    pub free_threaded: bool,
+    /// Path of the executable as the target sees it.
+    pub executable: String,
+    /// Whether this build's layout was checked on a running interpreter by asyncprof's own tests.
+    pub tested: bool,
+    /// asyncio's C module is loaded; without it there are no tasks.
+    pub asyncio_loaded: bool,
+}
+
+/// Counts that say how far to trust the snapshot.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reading {
+    /// System calls that read memory.
+    pub calls: u64,
+    /// Pieces in these calls.
+    pub pieces: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Tasks or threads that changed while being read and were read again.
+    pub torn: u64,
+    /// Given up after a bounded number of retries; each has a gap.
+    pub dropped: u64,
+}
+
+/// Index into [`Snapshot::frames`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FrameId(pub u32);
+
+/// One level of a stack.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Frame {
+    /// Qualified name where the version has one (3.11+, or any coroutine), else the name.
+    pub function: Arc<str>,
+    /// `co_filename`.
+    pub file: Arc<str>,
+    /// Line being executed or suspended at; `None` when the bytecode has no line there or it cannot be known.
+    pub line: Option<u32>,
+}
+
+/// A thread known to the interpreter.
+#[derive(Clone, Debug)]
+pub struct Thread {
+    /// Kernel thread id in our PID namespace; in the target's own where the kernel does not list the thread.
+    pub native_id: Option<i32>,
+    /// `threading` name if it has one, else the kernel's name.
+    pub name: Option<String>,
+    /// Interpreter id, 0 is the main one.
+    pub interpreter: i64,
+    /// `None` in free-threaded builds without a GIL, or when it cannot be known.
+    pub holds_gil: Option<bool>,
+    /// What it is doing.
+    pub state: ThreadState,
+    /// A garbage collection is running in this thread's interpreter and this thread holds the GIL.
+    pub collecting_garbage: Option<bool>,
+    /// Outermost first.
+    pub stack: Vec<FrameId>,
+    /// Why the stack ends early, if it does.
+    pub stack_end: Option<String>,
+}
+
+/// What a thread is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ThreadState {
+    /// On a CPU or runnable.
+    Running,
+    /// An event loop in its selector.
+    Idle,
+    /// Waiting for the GIL.
+    WaitingGil,
+    /// In this system call.
+    Syscall(String),
+    /// Cannot be known.
+    Unknown,
+}
+
+/// Index into [`Snapshot::loops`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LoopId(pub u32);
+
+/// An event loop.
+#[derive(Clone, Debug)]
+pub struct EventLoop {
+    /// Stable while the loop lives.
+    pub key: u64,
+    /// Qualified class name, `asyncio.unix_events._UnixSelectorEventLoop`, `uvloop.Loop`.
+    pub class: String,
+    /// Kernel id of the thread that runs it.
+    pub thread: Option<i32>,
+    /// It is running in a thread now (idle in its selector counts).
+    pub running: Option<bool>,
+    /// The task whose step runs now.
+    pub running_task: Option<TaskId>,
+    /// Callbacks in the ready queue.
+    pub ready: Option<u64>,
+    /// Timers, cancelled ones included.
+    pub scheduled: Option<u64>,
+}
+
+/// Index into [`Snapshot::tasks`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(pub u32);
+
+/// A task.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// Stable while the task lives; printed as hex.
+    pub key: u64,
+    /// As `get_name()` would say.
+    pub name: Option<String>,
+    /// Class name when it is not asyncio's own C `Task`.
+    pub class: Option<String>,
+    /// What it is doing.
+    pub state: TaskState,
+    /// Its event loop.
+    pub event_loop: Option<LoopId>,
+    /// Outermost first: its coroutines, and for the running task the synchronous frames under them.
+    pub stack: Vec<FrameId>,
+    /// How many of `stack` are coroutines; the rest are synchronous calls of the running step.
+    pub coroutines: u32,
+    /// Why the stack ends, when it does not end in a future.
+    pub stack_end: Option<StackEnd>,
+    /// What it waits for; `None` while running or ready.
+    pub awaiting: Option<Awaiting>,
+    /// All tasks that wait for it.
+    pub awaited_by: Vec<TaskId>,
+    /// Pending, awaited by nobody, no strong reference but the loop's own.
+    pub orphaned: Option<bool>,
+    /// Strong references beyond the event loop's own.
+    pub references: Option<i64>,
+    /// Type and text of an exception that nobody has retrieved.
+    pub unretrieved_exception: Option<String>,
+    /// `cancel()` was called this often and not taken back.
+    pub cancel_requests: u32,
+    /// Age at least, milliseconds; a single snapshot cannot know it.
+    pub age_ms_at_least: Option<f64>,
+}
+
+/// State of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TaskState {
+    /// Its step runs now.
+    Running,
+    /// In the ready queue, or about to be.
+    Ready,
+    /// Suspended on something.
+    Waiting,
+    /// Finished.
+    Done,
+    /// Cancellation requested and not finished.
+    Cancelling,
+    /// Cannot be known.
+    Unknown,
+}
+
+impl TaskState {
+    /// The contract's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Ready => "ready",
+            Self::Waiting => "waiting",
+            Self::Done => "done",
+            Self::Cancelling => "cancelling",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Why a stack ends other than in a future.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StackEnd {
+    /// An awaitable that cannot be looked into, by type name.
+    Opaque(String),
+    /// The part below could not be read as one moment.
+    Torn,
+    /// Deeper than the limit of a walk.
+    Limit,
+}
+
+/// What a task waits for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Awaiting {
+    /// The kind of thing.
+    pub kind: WaitKind,
+    /// `30 s`, `held by Task-3`, `fd 7`, ...
+    pub detail: Option<String>,
+    /// The tasks it waits for, directly or through gather, shield, wait, TaskGroup.
+    pub tasks: Vec<TaskId>,
+    /// For a lock, semaphore or condition: the tasks that hold it, where that can be seen.
+    pub held_by: Vec<TaskId>,
+}
+
+/// Something that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// What is missing.
+    pub what: String,
+    /// Why.
+    pub why: String,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Worth knowing.
+    Info,
+    /// Worth a look.
+    Warning,
+    /// Wrong.
+    Error,
+}
+
+impl Severity {
+    /// The contract's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// A judgement over a snapshot, made by the `detect` layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// kebab-case: `orphaned-task`, `exception-never-retrieved`, `await-cycle`, ...
+    pub rule: &'static str,
+    /// How bad.
+    pub severity: Severity,
+    /// One sentence.
+    pub message: String,
+    /// The tasks concerned.
+    pub tasks: Vec<TaskId>,
+    /// What it rests on, by name.
+    pub evidence: BTreeMap<&'static str, serde_json::Value>,
+    /// What to do, one sentence in the words of asyncio's own patterns.
+    pub advice: String,
+}

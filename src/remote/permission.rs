@@ -1,0 +1,445 @@
+//! Whether the kernel will let us read a process: the facts that decide it, and a pure judgement of them with the
+//! smallest fix for each obstacle. It must not know what is read.
+//!
+//! Linux: kernel/ptrace.c `__ptrace_may_access`, security/yama/yama_lsm.c, security/commoncap.c.
+
+use super::elf;
+use super::process::Process;
+
+mod facts;
+
+pub use facts::{AttemptError, Credentials, Facts};
+
+/// The capability to trace other users' processes. Linux: include/uapi/linux/capability.h
+const CAP_SYS_PTRACE: u64 = 1 << 19;
+
+/// One thing that was checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What was looked at, a few words.
+    pub name: &'static str,
+    /// How it stands.
+    pub status: Status,
+    /// What was found, a sentence.
+    pub detail: String,
+    /// What would help, for problems.
+    pub fix: Option<Fix>,
+}
+
+/// How a check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Nothing in the way.
+    Ok,
+    /// It prevents reading.
+    Problem,
+    /// It could not be found out.
+    Unknown,
+    /// Nothing in the way, but good to know.
+    Note,
+}
+
+/// A way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fix {
+    /// How much it asks.
+    pub effort: Effort,
+    /// What to do.
+    pub text: String,
+}
+
+/// How much a fix asks, least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effort {
+    /// Run asyncprof as the user that the target runs as.
+    SameUser,
+    /// A setting of the system, or running asyncprof beside the target in its container.
+    Setting,
+    /// One capability for asyncprof.
+    Capability,
+    /// The administrator's account.
+    Root,
+    /// Another target or another asyncprof.
+    Elsewhere,
+}
+
+impl Facts {
+    /// Whether we have the capability, and it counts for the target. In another user namespace it counts only from
+    /// outside inwards, which cannot be seen from here.
+    fn may_trace_anybody(&self) -> bool {
+        self.ours.effective & CAP_SYS_PTRACE != 0 && self.same_user_namespace != Some(false)
+    }
+
+    /// Judges every fact, in the order in which they matter.
+    pub fn checks(&self) -> Vec<Check> {
+        vec![
+            self.architecture(),
+            self.user(),
+            self.protected(),
+            self.capabilities(),
+            self.yama(),
+            self.namespaces(),
+            self.seccomp(),
+            self.tried(),
+        ]
+    }
+
+    fn architecture(&self) -> Check {
+        let name = "architecture";
+        match &self.other_architecture {
+            None => ok(name, format!("both are {}", elf::OUR_ARCHITECTURE)),
+            Some(found) => problem(
+                name,
+                format!("the target is built for {found}, this asyncprof for {}", elf::OUR_ARCHITECTURE),
+                Effort::Elsewhere,
+                format!("use an asyncprof built for {found}"),
+            ),
+        }
+    }
+
+    fn user(&self) -> Check {
+        let name = "user";
+        let Some(theirs) = self.theirs else {
+            return unknown(name, "the target's user cannot be seen".into());
+        };
+        let (user, group) = (self.ours.users[0], self.ours.groups[0]);
+        let shown = self.user_name.clone().unwrap_or_else(|| format!("#{}", theirs.users[1]));
+        if theirs.users == [user; 3] && theirs.groups == [group; 3] {
+            return ok(name, format!("the target runs as the same user ({shown})"));
+        }
+        if self.may_trace_anybody() {
+            return ok(name, format!("the target runs as {shown}; CAP_SYS_PTRACE lets us read it"));
+        }
+        let one_user = theirs.users.iter().all(|&u| u == theirs.users[0]);
+        if !one_user || theirs.users == [user; 3] {
+            return problem(
+                name,
+                format!("the target runs with mixed users or groups {:?} {:?}", theirs.users, theirs.groups),
+                Effort::Capability,
+                with_capability(self.pid),
+            );
+        }
+        problem(
+            name,
+            format!("the target runs as user {shown}, asyncprof as user #{user}"),
+            if theirs.users[1] == 0 { Effort::Root } else { Effort::SameUser },
+            format!("run asyncprof as that user: sudo -u '{shown}' asyncprof doctor {}", self.pid),
+        )
+    }
+
+    fn protected(&self) -> Check {
+        let name = "memory protection";
+        let (Some(owner), Some(theirs)) = (self.proc_owner, self.theirs) else {
+            return unknown(name, "the owner of the target's entry in /proc cannot be seen".into());
+        };
+        if owner == theirs.users[1] {
+            return ok(name, "the target does not hide its memory".into());
+        }
+        let found = "the target is not dumpable: it changed its user, has file capabilities or asked for it";
+        if self.may_trace_anybody() {
+            return ok(name, format!("{found}; CAP_SYS_PTRACE lets us read it"));
+        }
+        problem(name, found.into(), Effort::Capability, with_capability(self.pid))
+    }
+
+    fn capabilities(&self) -> Check {
+        let name = "capabilities";
+        let Some(theirs) = self.theirs else {
+            return unknown(name, "the target's capabilities cannot be seen".into());
+        };
+        if self.may_trace_anybody() {
+            return ok(name, "asyncprof has CAP_SYS_PTRACE".into());
+        }
+        let more = theirs.permitted & !self.ours.permitted;
+        if more == 0 {
+            return ok(name, "the target has no capability that asyncprof lacks".into());
+        }
+        problem(
+            name,
+            format!("the target has capabilities that asyncprof lacks ({more:#x})"),
+            Effort::Capability,
+            with_capability(self.pid),
+        )
+    }
+
+    fn yama(&self) -> Check {
+        let name = "ptrace_scope";
+        let once = "run asyncprof with sudo, or allow it until the next boot: sudo sysctl kernel.yama.ptrace_scope=0";
+        match self.ptrace_scope {
+            None => ok(name, "this kernel does not restrict tracing (no Yama)".into()),
+            Some(0) => ok(name, "0: processes of one user may read each other".into()),
+            Some(scope @ (1 | 2)) if self.may_trace_anybody() => {
+                ok(name, format!("{scope}: CAP_SYS_PTRACE lets us read it"))
+            }
+            Some(1) if self.descendant => ok(name, "1: the target was started by asyncprof".into()),
+            Some(1) => problem(
+                name,
+                "1: only a process that started the target may read it".into(),
+                Effort::Setting,
+                once.into(),
+            ),
+            Some(2) => problem(
+                name,
+                "2: only processes with CAP_SYS_PTRACE may read others".into(),
+                Effort::Capability,
+                with_capability(self.pid),
+            ),
+            Some(scope) => problem(
+                name,
+                format!("{scope}: no process may read another until the machine is booted anew"),
+                Effort::Elsewhere,
+                "set kernel.yama.ptrace_scope to 1 or less in /etc/sysctl.d and boot".into(),
+            ),
+        }
+    }
+
+    fn namespaces(&self) -> Check {
+        let name = "container";
+        match (self.same_user_namespace, self.same_pid_namespace) {
+            (Some(false), _) => {
+                note(name, "the target is in another user namespace; run asyncprof inside it if reading fails".into())
+            }
+            (_, Some(false)) => note(name, "the target runs in a container; it is read from outside".into()),
+            (Some(true), Some(true)) => ok(name, "the target shares our namespaces".into()),
+            _ => unknown(name, "the target's namespaces cannot be seen".into()),
+        }
+    }
+
+    fn seccomp(&self) -> Check {
+        let name = "seccomp";
+        match (self.own_read, self.seccomp) {
+            (Err(_), _) => problem(
+                name,
+                "the system call process_vm_readv is forbidden to asyncprof itself".into(),
+                Effort::Setting,
+                "start the container of asyncprof with --cap-add=SYS_PTRACE (Docker, Podman), or with \
+                 capabilities.add: [SYS_PTRACE] (Kubernetes)"
+                    .into(),
+            ),
+            (Ok(()), Some(2)) => note(name, "a filter is active, but it lets us read memory".into()),
+            (Ok(()), _) => ok(name, "no filter forbids reading memory".into()),
+        }
+    }
+
+    fn tried(&self) -> Check {
+        let name = "attempt";
+        let more = || match self.ours.users[0] {
+            0 => "even root may not: give asyncprof CAP_SYS_PTRACE (for a container --cap-add=SYS_PTRACE), run it on \
+                  the host, or ask the security module (AppArmor, SELinux) to allow it"
+                .to_owned(),
+            _ => format!("run asyncprof as root: sudo asyncprof doctor {}", self.pid),
+        };
+        match self.attempt {
+            Ok(()) => ok(name, "the target's memory was read".into()),
+            Err(AttemptError::Gone) => problem(
+                name,
+                "the target has exited".into(),
+                Effort::Elsewhere,
+                "give the id of a running process".into(),
+            ),
+            Err(AttemptError::Maps) => {
+                problem(name, "the kernel does not show the target's mappings".into(), Effort::Root, more())
+            }
+            Err(AttemptError::Memory) => {
+                problem(name, "the kernel does not show the target's memory".into(), Effort::Root, more())
+            }
+        }
+    }
+}
+
+/// Whether process `pid` can be read, and if not, why: every check that could be made.
+pub fn diagnose(pid: i32) -> Vec<Check> {
+    match Process::open(pid) {
+        Ok(process) => Facts::gather(&process).checks(),
+        Err(error) => vec![problem("process", error.to_string(), Effort::Elsewhere, error.hint())],
+    }
+}
+
+/// The obstacle to name first. Fixing one of several is not enough, so the one whose fix asks most is what is really
+/// needed; a general "as root" counts only when nothing more particular was found.
+pub fn decisive(checks: &[Check]) -> Option<(&Check, &Fix)> {
+    let problems = || checks.iter().filter(|c| c.status == Status::Problem).filter_map(|c| Some((c, c.fix.as_ref()?)));
+    let particular = problems().filter(|(check, _)| check.name != "attempt").max_by_key(|(_, fix)| fix.effort);
+    particular.or_else(|| problems().next())
+}
+
+fn with_capability(pid: i32) -> String {
+    format!(
+        "give asyncprof the capability: sudo setcap cap_sys_ptrace=ep \"$(command -v asyncprof)\"; \
+         or run it as root: sudo asyncprof doctor {pid}"
+    )
+}
+
+fn ok(name: &'static str, detail: String) -> Check {
+    Check { name, status: Status::Ok, detail, fix: None }
+}
+
+fn note(name: &'static str, detail: String) -> Check {
+    Check { name, status: Status::Note, detail, fix: None }
+}
+
+fn unknown(name: &'static str, detail: String) -> Check {
+    Check { name, status: Status::Unknown, detail, fix: None }
+}
+
+fn problem(name: &'static str, detail: String, effort: Effort, text: String) -> Check {
+    Check { name, status: Status::Problem, detail, fix: Some(Fix { effort, text }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote::memory::ReadError;
+
+    const STATUS: &str = "Name:\tpython\nUid:\t1000\t1000\t1000\t1000\nGid:\t100\t100\t100\t100\n\
+                          CapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n";
+
+    /// Two processes of one user on an ordinary machine.
+    fn facts() -> Facts {
+        let person = Credentials::parse(STATUS).unwrap();
+        Facts {
+            pid: 4211,
+            ours: person,
+            theirs: Some(person),
+            user_name: Some("web".into()),
+            proc_owner: Some(1000),
+            same_user_namespace: Some(true),
+            same_pid_namespace: Some(true),
+            ptrace_scope: Some(0),
+            descendant: false,
+            seccomp: Some(0),
+            own_read: Ok(()),
+            other_architecture: None,
+            attempt: Ok(()),
+        }
+    }
+
+    /// The decisive obstacle of `facts`: name and fix.
+    fn obstacle(facts: &Facts) -> Option<(&'static str, Effort, String)> {
+        decisive(&facts.checks()).map(|(check, fix)| (check.name, fix.effort, fix.text.clone()))
+    }
+
+    fn with_ptrace(mut facts: Facts) -> Facts {
+        facts.ours.effective |= CAP_SYS_PTRACE;
+        facts.ours.permitted |= CAP_SYS_PTRACE;
+        facts
+    }
+
+    #[test]
+    fn processes_of_one_user_have_nothing_between_them() {
+        assert!(facts().checks().iter().all(|check| check.status == Status::Ok), "{:#?}", facts().checks());
+        assert_eq!(obstacle(&facts()), None);
+    }
+
+    #[test]
+    fn another_users_process_is_read_as_that_user() {
+        let mut facts = facts();
+        facts.ours.users = [1001; 3];
+        facts.attempt = Err(AttemptError::Maps);
+        let (name, effort, fix) = obstacle(&facts).unwrap();
+        assert_eq!((name, effort), ("user", Effort::SameUser));
+        assert_eq!(fix, "run asyncprof as that user: sudo -u 'web' asyncprof doctor 4211");
+        assert_eq!(facts.checks()[1].detail, "the target runs as user web, asyncprof as user #1001");
+        facts.attempt = Ok(());
+        assert_eq!(obstacle(&with_ptrace(facts)), None);
+    }
+
+    #[test]
+    fn a_root_process_asks_for_root() {
+        let mut facts = facts();
+        facts.theirs = Some(Credentials { users: [0; 3], groups: [0; 3], ..Credentials::default() });
+        facts.proc_owner = Some(0);
+        assert_eq!(obstacle(&facts).map(|o| (o.0, o.1)), Some(("user", Effort::Root)));
+    }
+
+    #[test]
+    fn ptrace_scope_asks_for_sudo_or_for_the_setting() {
+        let mut facts = facts();
+        facts.ptrace_scope = Some(1);
+        let (name, effort, fix) = obstacle(&facts).unwrap();
+        assert_eq!((name, effort), ("ptrace_scope", Effort::Setting));
+        assert!(fix.contains("sudo sysctl kernel.yama.ptrace_scope=0"), "{fix}");
+        assert_eq!(obstacle(&with_ptrace(facts.clone())), None);
+        facts.descendant = true;
+        assert_eq!(obstacle(&facts), None);
+        facts.ptrace_scope = Some(2);
+        assert_eq!(obstacle(&facts).map(|o| o.1), Some(Effort::Capability));
+        facts.ptrace_scope = Some(3);
+        assert_eq!(obstacle(&with_ptrace(facts)).map(|o| o.1), Some(Effort::Elsewhere));
+    }
+
+    #[test]
+    fn of_several_obstacles_the_one_that_asks_most_is_named() {
+        let mut facts = facts();
+        facts.ptrace_scope = Some(1);
+        facts.proc_owner = Some(0);
+        facts.attempt = Err(AttemptError::Maps);
+        assert_eq!(obstacle(&facts).map(|o| (o.0, o.1)), Some(("memory protection", Effort::Capability)));
+    }
+
+    #[test]
+    fn capabilities_of_the_target_that_we_lack_are_an_obstacle() {
+        let mut facts = facts();
+        facts.theirs = facts.theirs.map(|c| Credentials { permitted: 1 << 10, ..c });
+        assert_eq!(obstacle(&facts).map(|o| o.0), Some("capabilities"));
+        assert_eq!(obstacle(&with_ptrace(facts)), None);
+    }
+
+    #[test]
+    fn a_capability_in_another_user_namespace_does_not_count() {
+        let mut facts = with_ptrace(facts());
+        facts.same_user_namespace = Some(false);
+        facts.ptrace_scope = Some(2);
+        assert_eq!(obstacle(&facts).map(|o| o.0), Some("ptrace_scope"));
+    }
+
+    #[test]
+    fn a_filter_that_forbids_the_call_itself_is_found_by_reading_ourselves() {
+        let mut facts = facts();
+        facts.seccomp = Some(2);
+        assert_eq!(obstacle(&facts), None, "a filter alone is only worth a note");
+        facts.own_read = Err(ReadError::Forbidden);
+        assert!(obstacle(&facts).unwrap().2.contains("--cap-add=SYS_PTRACE"));
+    }
+
+    #[test]
+    fn a_refusal_without_a_known_reason_asks_for_root() {
+        let mut facts = facts();
+        facts.attempt = Err(AttemptError::Memory);
+        assert_eq!(obstacle(&facts).map(|o| (o.0, o.1)), Some(("attempt", Effort::Root)));
+        assert_eq!(obstacle(&facts).map(|o| o.2), Some("run asyncprof as root: sudo asyncprof doctor 4211".into()));
+        (facts.ours.users, facts.ours.groups) = ([0; 3], [0; 3]);
+        facts.theirs = Some(facts.ours);
+        facts.proc_owner = Some(0);
+        assert!(obstacle(&facts).unwrap().2.starts_with("even root may not"));
+    }
+
+    #[test]
+    fn another_architecture_cannot_be_fixed_here() {
+        let mut facts = facts();
+        facts.other_architecture = Some("32-bit i386".into());
+        facts.proc_owner = Some(0);
+        assert_eq!(obstacle(&facts).map(|o| o.0), Some("architecture"));
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_unknown_and_no_problem() {
+        let mut facts = facts();
+        (facts.theirs, facts.proc_owner, facts.same_user_namespace) = (None, None, None);
+        let unknown = facts.checks().iter().filter(|check| check.status == Status::Unknown).count();
+        assert_eq!((unknown, obstacle(&facts)), (4, None));
+    }
+
+    #[test]
+    fn this_very_process_can_be_read() {
+        let checks = diagnose(std::process::id() as i32);
+        assert!(checks.iter().all(|check| check.status != Status::Problem), "{checks:#?}");
+    }
+
+    #[test]
+    fn a_process_that_is_not_there_is_the_only_thing_said() {
+        let checks = diagnose(i32::MAX);
+        assert_eq!(checks.len(), 1);
+        assert_eq!(checks[0].detail, "there is no process 2147483647");
+    }
+}

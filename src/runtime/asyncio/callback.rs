@@ -1,0 +1,132 @@
+//! What a callback of a future, or of a handle in the ready queue, is: the wakeup of a task, a closure of one of asyncio's
+//! own helpers, a method, a partial. It must not decide what that means.
+
+use std::rc::Rc;
+
+use crate::python::code::CodeInfo;
+use crate::python::reader::{Reader, optional};
+use crate::remote::{Addr, ReadError};
+
+/// A callback, as far as it can be looked into.
+#[derive(Clone, Debug)]
+pub enum Callback {
+    /// Wakes or steps this task.
+    Wakes(Addr),
+    /// A Python function.
+    Function(Function),
+    /// A bound method.
+    Method {
+        /// The object it is bound to.
+        object: Addr,
+        /// The function.
+        function: Function,
+    },
+    /// `functools.partial`.
+    Partial {
+        /// Positional arguments.
+        args: Vec<Addr>,
+    },
+    /// Anything else.
+    Other,
+}
+
+/// A Python function.
+#[derive(Clone, Debug)]
+pub struct Function {
+    /// Where it is.
+    pub addr: Addr,
+    /// Its code object.
+    pub code: Addr,
+    /// What the code object says.
+    pub info: Rc<CodeInfo>,
+}
+
+impl Function {
+    /// Last part of its name: `_done_callback` of `gather.<locals>._done_callback`.
+    pub fn short_name(&self) -> &str {
+        self.info.function.rsplit('.').next().unwrap_or_default()
+    }
+}
+
+/// What the object at `addr` is.
+pub fn read_callback(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Callback, ReadError> {
+    let builtin = &reader.layout.builtin;
+    let ty = reader.type_of(addr)?;
+    match ty.name.rsplit('.').next().unwrap_or_default() {
+        // C tasks: the step is an object of its own, the wakeup too up to 3.9 and a builtin method from 3.10 on.
+        // CPython: Modules/_asynciomodule.c.
+        "TaskStepMethWrapper" | "TaskWakeupMethWrapper" => {
+            Ok(Callback::Wakes(reader.view.object(addr, builtin.wrapped)?))
+        }
+        "builtin_function_or_method" => {
+            let definition = reader.view.object(addr, builtin.cfunction_def)?;
+            match &*reader.caches.method_name(reader.view, definition)? {
+                "task_wakeup" => Ok(Callback::Wakes(reader.view.object(addr, builtin.cfunction_self)?)),
+                _ => Ok(Callback::Other),
+            }
+        }
+        "method" => {
+            let object = reader.view.object(addr, builtin.method_self)?;
+            let function = reader.view.object(addr, builtin.method_function)?;
+            let Some(function) = read_function(reader, function)? else { return Ok(Callback::Other) };
+            let is_task = matches!(function.short_name(), "__wakeup" | "__step" | "__eager_start")
+                && function.info.file.ends_with("asyncio/tasks.py");
+            Ok(if is_task { Callback::Wakes(object) } else { Callback::Method { object, function } })
+        }
+        "function" => Ok(read_function(reader, addr)?.map_or(Callback::Other, Callback::Function)),
+        "partial" => {
+            let args = reader.view.object(addr, builtin.partial_function + 8)?;
+            Ok(Callback::Partial { args: reader.tuple(args)? })
+        }
+        _ => Ok(Callback::Other),
+    }
+}
+
+/// What all callbacks of a future are, in their order; of those that did not read well, nothing.
+pub fn read_callbacks(reader: &mut Reader<'_, '_>, callbacks: &[Addr]) -> Result<Vec<Callback>, ReadError> {
+    let mut known = Vec::with_capacity(callbacks.len());
+    for addr in callbacks {
+        known.push(optional(read_callback(reader, *addr))?.unwrap_or(Callback::Other));
+    }
+    Ok(known)
+}
+
+fn read_function(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Option<Function>, ReadError> {
+    if reader.type_of(addr)?.name != "function" {
+        return Ok(None);
+    }
+    let code = reader.view.object(addr, reader.layout.builtin.function_code)?;
+    Ok(Some(Function { addr, code, info: reader.code(code)? }))
+}
+
+/// A variable that a closure captured.
+#[derive(Clone, Copy, Debug)]
+pub struct Captured {
+    /// The cell: shared by all functions that captured the same variable.
+    pub cell: Addr,
+    /// Its content.
+    pub value: Option<Addr>,
+}
+
+/// The captured variable `name` of a function, `None` when it captured none of that name.
+pub fn read_captured(
+    reader: &mut Reader<'_, '_>,
+    function: &Function,
+    name: &str,
+) -> Result<Option<Captured>, ReadError> {
+    let names = reader.caches.codes.free_variables(reader.view, reader.layout, function.code)?;
+    let Some(index) = names.iter().position(|known| &**known == name) else { return Ok(None) };
+    let Some(closure) = reader.view.pointer(function.addr, reader.layout.builtin.function_closure)? else {
+        return Ok(None);
+    };
+    let Some(&cell) = reader.tuple(closure)?.get(index) else { return Ok(None) };
+    Ok(Some(Captured { cell, value: reader.view.pointer(cell, reader.layout.builtin.cell_content)? }))
+}
+
+/// The positional defaults of a function.
+pub fn read_defaults(reader: &mut Reader<'_, '_>, function: &Function) -> Result<Vec<Addr>, ReadError> {
+    match reader.field(function.addr, reader.layout.builtin.function_defaults)? {
+        Some(defaults) => reader.tuple(defaults),
+        None => Ok(Vec::new()),
+    }
+}

@@ -1,0 +1,312 @@
+//! Futures of every make: asyncio's C type and its Python twin, their subclasses, and the future of a gather. It must not
+//! know what anybody waits for.
+
+use rustc_hash::FxHashMap;
+
+use crate::python::block::Block;
+use crate::python::reader::Reader;
+use crate::remote::{Addr, ReadError, Span};
+use crate::runtime::allowance::Allowance;
+
+/// LIMIT: callbacks of one future that are read.
+const MAX_CALLBACKS: usize = 100_000;
+
+/// Bytes of the largest future of any version (3.10).
+const FUTURE_BLOCK: usize = 152;
+
+/// How a future or task is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FutureKind {
+    /// `_asyncio.Task` or a subclass.
+    CTask,
+    /// `_asyncio.Future` or a subclass.
+    CFuture,
+    /// `asyncio.tasks._PyTask` or a subclass: everything is an attribute.
+    PythonTask,
+    /// `asyncio.futures._PyFuture` or a subclass.
+    PythonFuture,
+    /// Something else.
+    Other,
+}
+
+impl FutureKind {
+    /// Whether it runs a coroutine.
+    pub fn is_task(self) -> bool {
+        matches!(self, Self::CTask | Self::PythonTask)
+    }
+}
+
+/// What a class of futures is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FutureClass {
+    /// How it is made.
+    pub kind: FutureKind,
+    /// `asyncio.gather`'s own future, which lists its children.
+    pub is_gathering: bool,
+}
+
+/// Classes of futures by type address, and how much of what futures list may still be read.
+#[derive(Default)]
+pub struct FutureClasses {
+    classes: FxHashMap<Addr, FutureClass>,
+    allowance: Allowance,
+}
+
+/// State of a future.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FutureState {
+    /// Not done.
+    Pending,
+    /// Done by cancellation.
+    Cancelled,
+    /// Done with a result or an exception.
+    Finished,
+}
+
+/// A future as it was read.
+#[derive(Clone, Debug)]
+pub struct FutureRecord {
+    /// Where it is.
+    pub addr: Addr,
+    /// What it is.
+    pub class: FutureClass,
+    /// Done or not.
+    pub state: FutureState,
+    /// The event loop it belongs to.
+    pub event_loop: Option<Addr>,
+    /// What is called when it is done.
+    pub callbacks: Vec<Addr>,
+    /// The exception it ended with.
+    pub exception: Option<Addr>,
+    /// The exception was never asked for.
+    pub never_retrieved: bool,
+    /// 3.14+: who awaits it, as it says itself.
+    pub awaited_by: Vec<Addr>,
+}
+
+impl FutureClasses {
+    /// The class of the object at `addr`.
+    pub fn class_of(&mut self, reader: &mut Reader<'_, '_>, addr: Addr) -> Result<FutureClass, ReadError> {
+        let ty = reader.view.object(addr, reader.layout.object.ob_type)?;
+        self.class_of_type(reader, ty)
+    }
+
+    /// The class that the type at `ty` is.
+    pub fn class_of_type(&mut self, reader: &mut Reader<'_, '_>, ty: Addr) -> Result<FutureClass, ReadError> {
+        if let Some(&class) = self.classes.get(&ty) {
+            return Ok(class);
+        }
+        let class = Self::read_class(reader, ty)?;
+        self.classes.insert(ty, class);
+        Ok(class)
+    }
+
+    fn read_class(reader: &mut Reader<'_, '_>, ty: Addr) -> Result<FutureClass, ReadError> {
+        let (mut next, mut is_gathering, mut kind) = (Some(ty), false, FutureKind::Other);
+        // LIMIT: bases; deeper hierarchies do not occur outside of generated code.
+        for _ in 0..64 {
+            let Some(addr) = next else { break };
+            let info = reader.caches.types.get(reader.view, reader.layout, addr)?;
+            kind = match info.name.as_str() {
+                "_asyncio.Task" => FutureKind::CTask,
+                "_asyncio.Future" => FutureKind::CFuture,
+                "Task" | "Future" | "_GatheringFuture" if info.is_heap => {
+                    let types = &mut reader.caches.types;
+                    let name = reader.view.sharing(|view| types.qualified_name(view, reader.layout, addr))?;
+                    match name.as_str() {
+                        "asyncio.tasks.Task" => FutureKind::PythonTask,
+                        "asyncio.futures.Future" => FutureKind::PythonFuture,
+                        "asyncio.tasks._GatheringFuture" => {
+                            is_gathering = true;
+                            FutureKind::Other
+                        }
+                        _ => FutureKind::Other,
+                    }
+                }
+                _ => FutureKind::Other,
+            };
+            // The size of the C structures is the proof that their layout is the one we know.
+            let expected = match kind {
+                FutureKind::CTask => Some(reader.layout.asyncio.task.size),
+                FutureKind::CFuture => Some(reader.layout.asyncio.future.size),
+                _ => None,
+            };
+            if expected.is_some_and(|size| size != info.basicsize.unsigned_abs()) {
+                return Err(ReadError::Invalid("layout of asyncio's C types"));
+            }
+            if kind != FutureKind::Other {
+                break;
+            }
+            next = info.base;
+        }
+        Ok(FutureClass { kind, is_gathering })
+    }
+
+    /// A new reading begins: what futures list may be read again.
+    pub fn renew_allowance(&mut self) {
+        self.allowance = Allowance::default();
+    }
+
+    /// Whether the future (or task) at `addr` is done; `None` when the object is neither.
+    pub fn read_state(&mut self, reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Option<FutureState>, ReadError> {
+        match self.class_of(reader, addr)?.kind {
+            FutureKind::CTask | FutureKind::CFuture => read_c_state(reader, addr).map(Some),
+            FutureKind::PythonTask | FutureKind::PythonFuture => read_python_state(reader, addr).map(Some),
+            FutureKind::Other => Ok(None),
+        }
+    }
+
+    /// Reads the future (or task) at `addr`; `None` when the object is neither.
+    pub fn read(&mut self, reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Option<FutureRecord>, ReadError> {
+        let class = self.class_of(reader, addr)?;
+        let future = match class.kind {
+            FutureKind::CTask | FutureKind::CFuture => read_c_future(reader, addr, class, self.allowance)?,
+            FutureKind::PythonTask | FutureKind::PythonFuture => {
+                read_python_future(reader, addr, class, self.allowance)?
+            }
+            FutureKind::Other => return Ok(None),
+        };
+        self.allowance.earn();
+        self.allowance.take(future.callbacks.len() + future.awaited_by.len())?;
+        Ok(Some(future))
+    }
+
+    /// Counts what a task waits for, apart from futures that were read for it.
+    ///
+    /// # Errors
+    /// `Limit` when too much was listed in all.
+    pub fn count_targets(&mut self, targets: &[Addr]) -> Result<(), ReadError> {
+        self.allowance.earn();
+        self.allowance.take(targets.len())
+    }
+}
+
+fn read_c_state(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<FutureState, ReadError> {
+    parse_c_state(reader.view.i32(addr, reader.layout.asyncio.future.state)?)
+}
+
+// CPython: Modules/_asynciomodule.c, fut_state.
+fn parse_c_state(state: i32) -> Result<FutureState, ReadError> {
+    match state {
+        0 => Ok(FutureState::Pending),
+        1 => Ok(FutureState::Cancelled),
+        2 => Ok(FutureState::Finished),
+        _ => Err(ReadError::Invalid("future")),
+    }
+}
+
+fn read_python_state(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<FutureState, ReadError> {
+    match reader.str_attribute(addr, "_state")?.as_deref() {
+        None | Some("PENDING") => Ok(FutureState::Pending),
+        Some("CANCELLED") => Ok(FutureState::Cancelled),
+        Some("FINISHED") => Ok(FutureState::Finished),
+        Some(_) => Err(ReadError::Invalid("future")),
+    }
+}
+
+fn read_c_future(
+    reader: &mut Reader<'_, '_>,
+    addr: Addr,
+    class: FutureClass,
+    allowance: Allowance,
+) -> Result<FutureRecord, ReadError> {
+    let layout = reader.layout;
+    let fields = &layout.asyncio.future;
+    let bytes: [u8; FUTURE_BLOCK] = reader.view.block(addr, fields.size as usize)?;
+    let block = Block(&bytes);
+    let mut callbacks = Vec::new();
+    callbacks.extend(block.pointer(fields.callback0)?);
+    if let Some(list) = block.pointer(fields.callbacks)?
+        && let Some(list) = reader.not_none(list)?
+    {
+        callbacks.extend(read_callback_list(reader, list, allowance)?);
+    }
+    let awaited_by = match fields.awaited_by {
+        None => Vec::new(),
+        Some(by) => match block.pointer(by.object)? {
+            None => Vec::new(),
+            Some(set) if block.i8(by.is_set)? & 1 == 1 => reader.set(set)?,
+            Some(awaiter) => vec![awaiter],
+        },
+    };
+    let exception = match block.pointer(fields.exception)? {
+        Some(exception) => reader.not_none(exception)?,
+        None => None,
+    };
+    Ok(FutureRecord {
+        addr,
+        class,
+        state: parse_c_state(block.i32(fields.state)?)?,
+        event_loop: block.pointer(fields.event_loop)?,
+        callbacks,
+        exception,
+        never_retrieved: block.flag(fields.log_traceback)?,
+        awaited_by,
+    })
+}
+
+/// Attributes that were never set have the class's default; what is absent here means that.
+// CPython: Lib/asyncio/futures.py.
+fn read_python_future(
+    reader: &mut Reader<'_, '_>,
+    addr: Addr,
+    class: FutureClass,
+    allowance: Allowance,
+) -> Result<FutureRecord, ReadError> {
+    let state = read_python_state(reader, addr)?;
+    let callbacks = match reader.attribute(addr, "_callbacks")? {
+        Some(list) => read_callback_list(reader, list, allowance)?,
+        None => Vec::new(),
+    };
+    let exception = match reader.attribute(addr, "_exception")? {
+        Some(exception) => reader.not_none(exception)?,
+        None => None,
+    };
+    let awaited_by = match reader.attribute(addr, "_Future__asyncio_awaited_by")? {
+        Some(set) => match reader.not_none(set)? {
+            Some(set) => reader.set(set)?,
+            None => Vec::new(),
+        },
+        None => Vec::new(),
+    };
+    Ok(FutureRecord {
+        addr,
+        class,
+        state,
+        event_loop: reader.attribute(addr, "_loop")?,
+        callbacks,
+        exception,
+        never_retrieved: is_true(reader, addr, "_Future__log_traceback")?,
+        awaited_by,
+    })
+}
+
+/// Whether an attribute is set to True.
+pub(crate) fn is_true(reader: &mut Reader<'_, '_>, object: Addr, name: &str) -> Result<bool, ReadError> {
+    // True is an int of value 1.
+    Ok(reader.int_attribute(object, name)? == Some(1))
+}
+
+/// Callbacks of a list of (callback, context) tuples.
+fn read_callback_list(reader: &mut Reader<'_, '_>, list: Addr, allowance: Allowance) -> Result<Vec<Addr>, ReadError> {
+    let len = usize::try_from(reader.view.i64(list, reader.layout.object.size)?).unwrap_or(0);
+    allowance.check(len.min(MAX_CALLBACKS))?;
+    let mut entries = reader.list(list)?;
+    entries.truncate(MAX_CALLBACKS);
+    // Together, because there can be very many: one after the other would cost a round of the wave for each page.
+    let len = reader.layout.builtin.tuple_items as usize + 8;
+    reader.view.prefetch(entries.iter().map(|entry| Span::new(*entry, len)));
+    let mut callbacks = Vec::with_capacity(entries.len());
+    for entry in entries {
+        callbacks.extend(reader.tuple(entry)?.first());
+    }
+    Ok(callbacks)
+}
+
+/// The children of a gather's future.
+pub fn read_children(reader: &mut Reader<'_, '_>, gathering: Addr) -> Result<Vec<Addr>, ReadError> {
+    match reader.attribute(gathering, "_children")? {
+        Some(children) => reader.list(children),
+        None => Ok(Vec::new()),
+    }
+}

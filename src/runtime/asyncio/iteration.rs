@@ -1,0 +1,102 @@
+//! Where an event loop is in its iteration, and since when it has been away from its selector, by its own clock. It must not
+//! know who samples.
+//!
+//! asyncio's `_run_once` notes the time in a local variable as soon as its selector has returned, to find the timers that
+//! are due; until then the variable is unbound. libuv notes the same in its loop's structure.
+
+use crate::python::frame::RawFrame;
+use crate::python::reader::{Reader, optional};
+use crate::remote::{Addr, ReadError, View};
+
+/// Bytes of a loop written in C that are searched for a pointer to libuv's loop. uvloop 0.21 to 0.23 have it at 24.
+const SEARCHED: u64 = 128;
+
+/// Bytes of libuv's loop that are searched for its time. uvloop 0.21 to 0.23 (libuv 1.48) have it at 544.
+const SEARCHED_UV: usize = 848;
+
+/// Where libuv's loop points to its internal fields, which begin with flags and the number of iterations.
+// libuv: include/uv.h, uv_loop_t; src/uv-common.h, uv__loop_internal_fields_t, 1.45.
+const UV_INTERNAL: u64 = 40;
+const UV_LOOP_COUNT: u64 = 8;
+
+/// How far behind libuv's time can be when we look for it, milliseconds: it is noted once an iteration.
+const UV_BEHIND_MS: u64 = 600_000;
+
+/// The local variables of asyncio's `_run_once` that tell where an iteration is.
+// CPython: Lib/asyncio/base_events.py, BaseEventLoop._run_once, 3.8 to 3.15.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunOnce {
+    /// The code object.
+    pub code: Addr,
+    /// Slot of `self`: the loop.
+    pub event_loop: Option<u32>,
+    /// Slot of `end_time`: the loop's time when the selector returned, a float; unbound before.
+    pub end_time: u32,
+    /// Slot of `handle`: the callback that runs.
+    pub handle: u32,
+    /// Slot of `i`: how many callbacks of the iteration ran before it.
+    pub position: Option<u32>,
+    /// So many slots hold all of these.
+    pub slots: u32,
+}
+
+impl RunOnce {
+    /// What a frame's code tells, if it is that of an iteration.
+    pub fn find(reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<Option<Self>, ReadError> {
+        let info = reader.code(frame.code)?;
+        if info.function.rsplit('.').next() != Some("_run_once") {
+            return Ok(None);
+        }
+        let locals = reader.caches.codes.locals(reader.view, reader.layout, frame.code)?;
+        let slot = |name: &str| {
+            let slot = locals.iter().position(|local| &*local.name == name && !local.is_cell)?;
+            u32::try_from(slot).ok()
+        };
+        let (Some(end_time), Some(handle)) = (slot("end_time"), slot("handle")) else { return Ok(None) };
+        let position = slot("i");
+        let event_loop = slot("self");
+        let slots = [end_time, handle].into_iter().chain(position).chain(event_loop).max().unwrap_or(0) + 1;
+        Ok(Some(Self { code: frame.code, event_loop, end_time, handle, position, slots }))
+    }
+}
+
+/// Whether a frame is of what calls `_run_once` again and again.
+// CPython: Lib/asyncio/base_events.py, BaseEventLoop.run_forever, 3.8 to 3.15.
+pub fn is_run_forever(reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<bool, ReadError> {
+    Ok(reader.code(frame.code)?.function.rsplit('.').next() == Some("run_forever"))
+}
+
+/// libuv's loop behind a loop object written in C.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UvLoop {
+    /// u64: milliseconds of `CLOCK_MONOTONIC` when its poll returned.
+    pub time: Addr,
+    /// u64: iterations so far.
+    pub count: Option<Addr>,
+}
+
+impl UvLoop {
+    /// Finds it: what the loop object points to and points back, and in it the word that is the time. `now_ns` is
+    /// `CLOCK_MONOTONIC`.
+    pub fn find(view: &mut View<'_>, event_loop: Addr, now_ns: u64) -> Result<Option<Self>, ReadError> {
+        for at in (16..SEARCHED).step_by(8) {
+            let Some(uv) = Addr::aligned(view.u64(event_loop, at)?) else { continue };
+            if optional(view.u64(uv, 0))? != Some(event_loop.raw()) {
+                continue;
+            }
+            let Some(bytes) = optional(view.bytes(uv, SEARCHED_UV))? else { continue };
+            let now_ms = now_ns / 1_000_000;
+            let is_time = |word: u64| word <= now_ms + 1 && word + UV_BEHIND_MS >= now_ms;
+            let words = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
+            let mut times = words.enumerate().skip(1).filter(|(_, word)| is_time(*word)).map(|(index, _)| index as u64);
+            // Two candidates: it cannot be told which is the time.
+            let (Some(index), None) = (times.next(), times.next()) else { return Ok(None) };
+            let count = match optional(view.object(uv, UV_INTERNAL))? {
+                Some(internal) => internal.add(UV_LOOP_COUNT),
+                None => None,
+            };
+            return Ok(uv.add(8 * index).map(|time| Self { time, count }));
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,72 @@
+//! Who holds a lock or semaphore. asyncio does not note it, but a task inside `async with lock` has what will release it
+//! on the evaluation stack of that frame: the bound `__aexit__`, or from 3.14 on the lock itself.
+//! It must not know what follows from it.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::python::frame::{RawFrame, untag};
+use crate::python::reader::{Reader, optional};
+use crate::remote::{Addr, ReadError};
+
+/// LIMIT: entries of one evaluation stack that are looked at.
+const MAX_ENTRIES: u32 = 1_000;
+
+/// The objects that the suspended frame will use to leave its `async with` blocks.
+pub fn read_context_managers(reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<Vec<Addr>, ReadError> {
+    let mut managers = Vec::new();
+    let locals = reader.code(frame.code)?.locals;
+    for index in locals..frame.live_slots.min(locals.saturating_add(MAX_ENTRIES)) {
+        let raw = frame.slot(reader.view, index)?;
+        let Some(object) = untag(reader.layout, raw) else { continue };
+        let Some(ty) = optional(reader.type_of(object))? else { continue };
+        if ty.name == "method" {
+            managers.push(reader.view.object(object, reader.layout.builtin.method_self)?);
+        } else {
+            managers.push(object);
+        }
+    }
+    Ok(managers)
+}
+
+/// What a suspended frame has entered with `async with`, and of conditions among it the locks that they wrap.
+pub fn read_entered(reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<Vec<Addr>, ReadError> {
+    let mut entered = read_context_managers(reader, frame)?;
+    for position in 0..entered.len() {
+        entered.extend(lock_of_condition(reader, entered[position])?);
+    }
+    Ok(entered)
+}
+
+/// The lock that a condition wraps; `None` for anything else.
+fn lock_of_condition(reader: &mut Reader<'_, '_>, manager: Addr) -> Result<Option<Addr>, ReadError> {
+    Ok(match optional(reader.is_instance(manager, "Condition"))? {
+        Some(true) => optional(reader.attribute(manager, "_lock"))?.flatten(),
+        _ => None,
+    })
+}
+
+/// Of `managers`, the wanted locks; a condition counts as the lock it wraps.
+pub fn find_locks(
+    reader: &mut Reader<'_, '_>,
+    managers: &[Addr],
+    wanted: &FxHashSet<Addr>,
+    conditions: &mut FxHashMap<Addr, Option<Addr>>,
+) -> Result<Vec<Addr>, ReadError> {
+    let mut found = Vec::new();
+    for &manager in managers {
+        if wanted.contains(&manager) {
+            found.push(manager);
+            continue;
+        }
+        let lock = match conditions.get(&manager) {
+            Some(lock) => *lock,
+            None => {
+                let lock = lock_of_condition(reader, manager)?;
+                conditions.insert(manager, lock);
+                lock
+            }
+        };
+        found.extend(lock.filter(|lock| wanted.contains(lock)));
+    }
+    Ok(found)
+}

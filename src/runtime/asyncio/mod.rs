@@ -1,0 +1,14 @@
+//! asyncio: tasks, futures, event loops, and what waits for what.
+//!
+//! asyncio's own Python code is recognised by the names it has had in every version; where its C structures are is the
+//! layout's business.
+
+pub mod callback;
+pub mod event_loop;
+pub mod future;
+pub mod iteration;
+pub mod lock;
+pub mod ownership;
+pub mod registry;
+pub mod task;
+pub mod wait;

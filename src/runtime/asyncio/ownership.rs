@@ -1,0 +1,305 @@
+//! Whether anybody but the event loop holds a task. A task that nobody holds can be collected at any time, and its
+//! exceptions go nowhere. References are counted, not compared with a constant: every reference that comes from the event
+//! loop's side or from the task itself is looked up, and a task is held by somebody else if it has more.
+//! It must not know whether the task is awaited; that is the wait graph's.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::callback::{Callback, Function, read_callback, read_captured, read_defaults};
+use super::future::FutureRecord;
+use super::task::TaskRecord;
+use crate::python::container::read_dict_items;
+use crate::python::coroutine::Level;
+use crate::python::frame::{owns_reference, untag};
+use crate::python::reader::{Reader, optional};
+use crate::python::refcount::read_refcount;
+use crate::remote::{Addr, ReadError};
+
+/// LIMIT: slots of one frame that are looked at.
+const MAX_SLOTS: u32 = 10_000;
+
+/// LIMIT: members of a container in a task's own frame that are looked at.
+const MAX_MEMBERS: i64 = 10_000;
+
+/// References to tasks from the event loop's side.
+#[derive(Debug, Default)]
+pub struct LoopReferences {
+    counts: FxHashMap<Addr, i64>,
+    /// Tasks whose next step is arranged: by their wakeup in a future's callbacks, or by a handle in a ready queue. Futures
+    /// and queues are read one after the other, so both can be seen of one task; there is always only one.
+    stepped: FxHashSet<Addr>,
+    /// Tasks with a reference that was read before the task itself made its last step: it may be gone by now.
+    stale: FxHashSet<Addr>,
+    /// Cells, functions and groups already counted: several callbacks share them.
+    counted: FxHashSet<(Addr, Addr)>,
+    /// Futures already counted: several tasks can wait for the same one.
+    futures: FxHashSet<Addr>,
+    /// `as_completed` up to 3.12: the futures by the queue that they report to.
+    completions: FxHashMap<Addr, Vec<Addr>>,
+}
+
+/// What one future contributes; found in a wave, counted afterwards.
+#[derive(Debug)]
+pub struct FutureReferences {
+    future: Addr,
+    references: Vec<Reference>,
+}
+
+/// One reference to a task, or what leads to one.
+#[derive(Debug)]
+enum Reference {
+    /// The wakeup of this task.
+    Wakes(Addr),
+    /// A reference of its own to this task.
+    Own(Addr),
+    /// A reference that this shared holder has once.
+    Shared {
+        /// The cell, function or object.
+        holder: Addr,
+        /// The task.
+        task: Addr,
+    },
+    /// The future reports to this queue when it is done.
+    ReportsTo(Addr),
+}
+
+impl FutureReferences {
+    /// `as_completed` up to 3.12: the queues into which the future is put when it is done.
+    pub fn reports_to(&self) -> impl Iterator<Item = Addr> {
+        self.references.iter().filter_map(|reference| match reference {
+            Reference::ReportsTo(queue) => Some(*queue),
+            _ => None,
+        })
+    }
+}
+
+/// The references that a future's callbacks and its list of awaiters hold.
+pub fn read_future_references(
+    reader: &mut Reader<'_, '_>,
+    future: &FutureRecord,
+    callbacks: &[Callback],
+) -> Result<FutureReferences, ReadError> {
+    let mut references = Vec::with_capacity(future.awaited_by.len() + callbacks.len());
+    references.extend(future.awaited_by.iter().map(|task| Reference::Own(*task)));
+    for callback in callbacks {
+        match callback {
+            Callback::Wakes(task) => references.push(Reference::Wakes(*task)),
+            Callback::Function(function) => read_function_references(reader, function, &mut references)?,
+            // CPython: Lib/asyncio/taskgroups.py: the group keeps the task that opened it.
+            Callback::Method { object, function } if function.short_name() == "_on_task_done" => {
+                if let Some(task) = optional(reader.attribute(*object, "_parent_task"))?.flatten() {
+                    references.push(Reference::Shared { holder: *object, task });
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(FutureReferences { future: future.addr, references })
+}
+
+/// CPython: Lib/asyncio/tasks.py, 3.14: callbacks of wait, shield and gather keep the waiting task as `cur_task`.
+fn read_function_references(
+    reader: &mut Reader<'_, '_>,
+    function: &Function,
+    references: &mut Vec<Reference>,
+) -> Result<(), ReadError> {
+    if !function.info.file.ends_with("asyncio/tasks.py") {
+        return Ok(());
+    }
+    if let Some(captured) = optional(read_captured(reader, function, "cur_task"))?.flatten()
+        && let Some(task) = captured.value
+    {
+        references.push(Reference::Shared { holder: captured.cell, task });
+    }
+    for task in optional(read_defaults(reader, function))?.unwrap_or_default() {
+        references.push(Reference::Shared { holder: function.addr, task });
+    }
+    if function.short_name() == "_on_completion"
+        && let Some(captured) = optional(read_captured(reader, function, "done"))?.flatten()
+        && let Some(queue) = captured.value
+    {
+        references.push(Reference::ReportsTo(queue));
+    }
+    Ok(())
+}
+
+impl LoopReferences {
+    /// Nothing yet, with room for what the futures of so many tasks contribute.
+    pub fn with_room(tasks: usize) -> Self {
+        let mut new = Self::default();
+        new.counts.reserve(tasks);
+        new.stepped.reserve(tasks);
+        new.futures.reserve(2 * tasks);
+        new
+    }
+
+    /// Counts what a future contributes, once however often it is added. `is_stale` says of a task whether it was read
+    /// later than these references.
+    pub fn add(&mut self, found: FutureReferences, is_stale: impl Fn(Addr) -> bool) {
+        if !self.futures.insert(found.future) {
+            return;
+        }
+        for reference in found.references {
+            match reference {
+                Reference::Wakes(task) => self.add_step(task),
+                Reference::Own(task) | Reference::Shared { task, .. } if is_stale(task) => {
+                    self.stale.insert(task);
+                }
+                Reference::Own(task) => *self.counts.entry(task).or_default() += 1,
+                Reference::Shared { holder, task } => {
+                    if self.counted.insert((holder, task)) {
+                        *self.counts.entry(task).or_default() += 1;
+                    }
+                }
+                Reference::ReportsTo(queue) => self.completions.entry(queue).or_default().push(found.future),
+            }
+        }
+    }
+
+    /// The next step of this task is arranged.
+    pub fn add_step(&mut self, task: Addr) {
+        self.stepped.insert(task);
+    }
+
+    /// References to this task that were counted; `None` when there may be others that are gone by now.
+    pub fn of(&self, task: Addr) -> Option<i64> {
+        let step = i64::from(self.stepped.contains(&task));
+        if self.stale.contains(&task) { None } else { Some(self.counts.get(&task).copied().unwrap_or(0) + step) }
+    }
+
+    /// The futures that report to a queue.
+    pub fn reporting_to(&self, queue: Addr) -> &[Addr] {
+        self.completions.get(&queue).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Strong references to a suspended task beyond those of the event loop's side and its own; `None` when the count
+/// cannot be known (an immortal object, or a count that does not add up because the task moved). `own` finds its own,
+/// see [`count_own_references`]; it is asked only if there are any beyond the loop's.
+pub fn count_other_references(
+    task: &TaskRecord,
+    loop_side: i64,
+    own: impl FnOnce() -> Result<i64, ReadError>,
+) -> Result<Option<i64>, ReadError> {
+    let Some(count) = task.references else { return Ok(None) };
+    let mut rest = count - loop_side;
+    if rest > 0 {
+        rest -= own()?;
+    }
+    Ok((rest >= 0).then_some(rest))
+}
+
+/// References to a task from its own coroutines and its own callbacks: a cycle, which keeps nothing alive.
+pub fn count_own_references(
+    reader: &mut Reader<'_, '_>,
+    holders: &mut HolderTypes,
+    task: &TaskRecord,
+    levels: &[Level],
+) -> Result<i64, ReadError> {
+    let addr = task.future.addr;
+    let (mut own, mut pending) = (0, false);
+    let mut looked_into = FxHashSet::default();
+    let mut words = Vec::new();
+    let mut met = [addr; 4];
+    for (depth, level) in levels.iter().enumerate() {
+        let awaited = levels.get(depth + 1).map(|next| next.object);
+        level.frame.slots(reader.view, MAX_SLOTS, &mut words)?;
+        for &raw in &words {
+            let Some(object) = untag(reader.layout, raw) else { continue };
+            if Some(object) == awaited {
+                continue;
+            }
+            if object == addr {
+                own += i64::from(owns_reference(reader.layout, raw));
+                continue;
+            }
+            // A caller passes the same few objects down all levels.
+            if met.contains(&object) {
+                continue;
+            }
+            met.rotate_right(1);
+            met[0] = object;
+            let found = match optional(holders.contain(reader, object)) {
+                Ok(Some(true)) if looked_into.insert(object) => {
+                    optional(count_in_object(reader, object, addr, &mut looked_into))
+                }
+                Ok(_) => continue,
+                Err(error) => Err(error),
+            };
+            match found {
+                Ok(found) => own += found.unwrap_or(0),
+                // What is missing of all levels is read together: one after the other would cost a round of the wave each.
+                Err(ReadError::Pending) => pending = true,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    for &callback in &task.future.callbacks {
+        match optional(read_callback(reader, callback))? {
+            Some(Callback::Partial { args }) => own += args.iter().filter(|arg| **arg == addr).count() as i64,
+            Some(Callback::Method { object, .. }) if object == addr => own += 1,
+            _ => {}
+        }
+    }
+    if pending { Err(ReadError::Pending) } else { Ok(own) }
+}
+
+/// Which types are looked into for references to a task: those of most variables are not.
+#[derive(Debug, Default)]
+pub struct HolderTypes(FxHashMap<Addr, bool>);
+
+impl HolderTypes {
+    fn contain(&mut self, reader: &mut Reader<'_, '_>, object: Addr) -> Result<bool, ReadError> {
+        const LOOKED_INTO: [&str; 7] = ["method", "Timeout", "cell", "list", "tuple", "set", "dict"];
+        let ty = reader.view.object(object, reader.layout.object.ob_type)?;
+        if let Some(&known) = self.0.get(&ty) {
+            return Ok(known);
+        }
+        let info = reader.caches.types.get(reader.view, reader.layout, ty)?;
+        let looked_into = LOOKED_INTO.contains(&info.name.as_str());
+        self.0.insert(ty, looked_into);
+        Ok(looked_into)
+    }
+}
+
+/// References to `task` from an object that one of its own frames holds: a timeout it is in, or a container that nobody
+/// else holds.
+fn count_in_object(
+    reader: &mut Reader<'_, '_>,
+    object: Addr,
+    task: Addr,
+    looked_into: &mut FxHashSet<Addr>,
+) -> Result<i64, ReadError> {
+    let ty = reader.type_of(object)?;
+    let members =
+        match ty.name.as_str() {
+            "method" => {
+                let bound = reader.view.object(object, reader.layout.builtin.method_self)?;
+                // The same timeout may also be in a variable.
+                return if looked_into.insert(bound) { count_timeout(reader, bound, task) } else { Ok(0) };
+            }
+            "Timeout" => return count_timeout(reader, object, task),
+            "cell" => reader.view.pointer(object, reader.layout.builtin.cell_content)?.into_iter().collect(),
+            "list" | "tuple" if reader.view.i64(object, reader.layout.object.size)? <= MAX_MEMBERS => {
+                if ty.name == "list" { reader.list(object)? } else { reader.tuple(object)? }
+            }
+            "set" if reader.view.i64(object, reader.layout.builtin.set_used)? <= MAX_MEMBERS => reader.set(object)?,
+            "dict" if reader.view.i64(object, reader.layout.dict.used)? <= MAX_MEMBERS => {
+                let items = read_dict_items(reader.view, reader.layout, object)?;
+                items.into_iter().flat_map(|(key, value)| [key, value]).collect()
+            }
+            _ => return Ok(0),
+        };
+    let found = members.iter().filter(|member| **member == task).count() as i64;
+    // A container that others hold too makes the task theirs.
+    let exclusive = found > 0 && read_refcount(reader.view, reader.layout, object)? == Some(1);
+    Ok(if exclusive { found } else { 0 })
+}
+
+/// CPython: Lib/asyncio/timeouts.py: an entered timeout keeps the task it may have to cancel.
+fn count_timeout(reader: &mut Reader<'_, '_>, object: Addr, task: Addr) -> Result<i64, ReadError> {
+    if reader.type_of(object)?.name != "Timeout" {
+        return Ok(0);
+    }
+    Ok(i64::from(reader.attribute(object, "_task")? == Some(task)))
+}

@@ -1,0 +1,238 @@
+//! All tasks of an interpreter, from every list and set in which asyncio keeps them. It must not know what a task is
+//! doing.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::future::FutureClasses;
+use crate::python::container::read_weak_set;
+use crate::python::gc::walk_collected;
+use crate::python::interpreter::Interpreter;
+use crate::python::layout::Registry;
+use crate::python::modules::Module;
+use crate::python::reader::Reader;
+use crate::remote::{Addr, ReadError};
+
+/// LIMIT: tasks of one process.
+const MAX_TASKS: usize = 4_000_000;
+
+/// LIMIT: how often a list that changed while being walked is walked again.
+const ATTEMPTS: usize = 4;
+
+/// asyncio's modules in one interpreter.
+#[derive(Clone, Copy, Debug)]
+pub struct AsyncioModules {
+    /// `asyncio.tasks`.
+    pub tasks: Module,
+    /// `_asyncio`, the C module; absent only where it could not be built.
+    pub accelerator: Option<Module>,
+}
+
+impl AsyncioModules {
+    /// Finds them; `None` when the interpreter has not imported asyncio.
+    pub fn find(reader: &mut Reader<'_, '_>, interpreter: Addr) -> Result<Option<Self>, ReadError> {
+        let Some(tasks) = reader.module(interpreter, "asyncio.tasks")? else { return Ok(None) };
+        Ok(Some(Self { tasks, accelerator: reader.module(interpreter, "_asyncio")? }))
+    }
+}
+
+/// The tasks that were found, and what went wrong on the way.
+#[derive(Debug, Default)]
+pub struct TaskList {
+    /// Addresses, each once, in the order they were met.
+    pub tasks: Vec<Addr>,
+    seen: FxHashSet<Addr>,
+    /// Entries and lists that changed while being read, and what they were.
+    pub problems: Vec<(&'static str, ReadError)>,
+}
+
+impl TaskList {
+    fn add(&mut self, task: Addr) {
+        if self.tasks.len() < MAX_TASKS && self.seen.insert(task) {
+            self.tasks.push(task);
+        }
+    }
+
+    fn problem(&mut self, what: &'static str, error: ReadError) -> Result<(), ReadError> {
+        if error.is_fatal() {
+            return Err(error);
+        }
+        self.problems.push((what, error));
+        Ok(())
+    }
+}
+
+/// Lists the tasks of an interpreter with these threads (states): all that are pending, and of those that are done the ones that asyncio still lists.
+///
+/// # Errors
+/// Only those after which no further read can succeed; everything else is a problem of the list.
+pub fn list_tasks(
+    reader: &mut Reader<'_, '_>,
+    interpreter: Addr,
+    threads: &[Addr],
+    modules: AsyncioModules,
+) -> Result<TaskList, ReadError> {
+    let mut list = TaskList::default();
+    match reader.layout.asyncio.registry {
+        Registry::AllTasks => add_weak_set(reader, modules.tasks, "_all_tasks", &mut list)?,
+        Registry::Scheduled => add_python_sets(reader, modules.tasks, &mut list)?,
+        Registry::Lists { non_asyncio_tasks, non_asyncio_eager_tasks } => {
+            add_python_sets(reader, modules.tasks, &mut list)?;
+            add_lists(reader, interpreter, threads, &mut list)?;
+            if let Some(state) = modules.accelerator.and_then(|module| module.state) {
+                let weak = reader.view.pointer(state, non_asyncio_tasks);
+                let eager = reader.view.pointer(state, non_asyncio_eager_tasks);
+                add_third_party(reader, weak, eager, &mut list)?;
+            }
+        }
+    }
+    Ok(list)
+}
+
+fn add_python_sets(reader: &mut Reader<'_, '_>, tasks: Module, list: &mut TaskList) -> Result<(), ReadError> {
+    add_weak_set(reader, tasks, "_scheduled_tasks", list)?;
+    let eager = reader.global(tasks, "_eager_tasks").and_then(|set| match set {
+        Some(set) => reader.set(set),
+        None => Ok(Vec::new()),
+    });
+    match eager {
+        Ok(members) => members.into_iter().for_each(|task| list.add(task)),
+        Err(error) => list.problem("eager tasks", error)?,
+    }
+    Ok(())
+}
+
+fn add_weak_set(
+    reader: &mut Reader<'_, '_>,
+    tasks: Module,
+    name: &'static str,
+    list: &mut TaskList,
+) -> Result<(), ReadError> {
+    let mut members = Err(ReadError::Invalid("task registry"));
+    for _ in 0..ATTEMPTS {
+        members = reader.global(tasks, name).and_then(|set| match set {
+            Some(set) => read_weak_set(reader.view, reader.layout, &mut reader.caches.types, set),
+            None => Err(ReadError::Invalid("task registry")),
+        });
+        match members {
+            Ok(_) => break,
+            Err(error) if error.is_fatal() => return Err(error),
+            // A set that grows moves its table; what was read of it before is stale.
+            Err(_) => reader.view.forget(),
+        }
+    }
+    match members {
+        Ok(found) => found.members.into_iter().for_each(|task| list.add(task)),
+        Err(error) => list.problem("task registry", error)?,
+    }
+    Ok(())
+}
+
+fn add_third_party(
+    reader: &mut Reader<'_, '_>,
+    weak: Result<Option<Addr>, ReadError>,
+    eager: Result<Option<Addr>, ReadError>,
+    list: &mut TaskList,
+) -> Result<(), ReadError> {
+    let weak = weak.and_then(|set| match set {
+        Some(set) => {
+            read_weak_set(reader.view, reader.layout, &mut reader.caches.types, set).map(|found| found.members)
+        }
+        None => Ok(Vec::new()),
+    });
+    let eager = eager.and_then(|set| set.map_or(Ok(Vec::new()), |set| reader.set(set)));
+    for members in [weak, eager] {
+        match members {
+            Ok(members) => members.into_iter().for_each(|task| list.add(task)),
+            Err(error) => list.problem("tasks of other classes", error)?,
+        }
+    }
+    Ok(())
+}
+
+/// 3.14+: one ring a thread, and one of the interpreter for tasks whose thread has exited.
+fn add_lists(
+    reader: &mut Reader<'_, '_>,
+    interpreter: Addr,
+    threads: &[Addr],
+    list: &mut TaskList,
+) -> Result<(), ReadError> {
+    let of_thread = reader.layout.thread.tasks_head;
+    let heads = threads
+        .iter()
+        .filter_map(|thread| thread.add(of_thread?))
+        .chain(reader.layout.interp.asyncio_tasks_head.and_then(|at| interpreter.add(at)));
+    for head in heads.collect::<Vec<_>>() {
+        let mut outcome = Ok(());
+        for _ in 0..ATTEMPTS {
+            outcome = walk_list(reader, head, list);
+            match outcome {
+                Ok(()) => break,
+                Err(error) if error.is_fatal() => return Err(error),
+                // The page of the link that did not fit is stale now; what follows must be read afresh.
+                Err(_) => reader.view.forget(),
+            }
+        }
+        if let Err(error) = outcome {
+            list.problem("task list", error)?;
+        }
+    }
+    Ok(())
+}
+
+fn walk_list(reader: &mut Reader<'_, '_>, head: Addr, list: &mut TaskList) -> Result<(), ReadError> {
+    let Some(node_at) = reader.layout.asyncio.task.node else { return Err(ReadError::Invalid("task list")) };
+    let mut at = head;
+    for _ in 0..MAX_TASKS {
+        let next = reader.view.object(at, 0)?;
+        reader.view.page_of_list(next);
+        // Each link is answered by the one back; a node that was unlinked under us breaks this.
+        if reader.view.object(next, 8)? != at {
+            return Err(ReadError::Invalid("task list"));
+        }
+        if next == head {
+            return Ok(());
+        }
+        list.add(next.sub(node_at).ok_or(ReadError::BadPointer(next.raw()))?);
+        at = next;
+    }
+    Err(ReadError::Limit("tasks"))
+}
+
+/// Adds tasks that no registry lists: from 3.14 on that is every task that is done, and those with an exception that
+/// nobody has asked for are worth finding. They are found among all objects that the collector knows.
+pub fn add_unlisted_tasks(
+    reader: &mut Reader<'_, '_>,
+    classes: &mut FutureClasses,
+    runtime: Addr,
+    interpreter: &Interpreter,
+    list: &mut TaskList,
+) -> Result<(), ReadError> {
+    let mut types: FxHashMap<Addr, bool> = FxHashMap::default();
+    // Objects of a kind lie next to each other.
+    let (mut last, mut is_task) = (None, false);
+    let walked = walk_collected(reader, runtime, interpreter.addr, |reader, object, ty| {
+        if last != Some(ty) {
+            is_task = match types.get(&ty) {
+                Some(&known) => known,
+                None => {
+                    let known = match classes.class_of_type(reader, ty) {
+                        Ok(class) => class.kind.is_task(),
+                        Err(error) if error.is_fatal() => return Err(error),
+                        Err(_) => false,
+                    };
+                    types.insert(ty, known);
+                    known
+                }
+            };
+            last = Some(ty);
+        }
+        if is_task {
+            list.add(object);
+        }
+        Ok(())
+    });
+    match walked {
+        Ok(()) => Ok(()),
+        Err(error) => list.problem("failed tasks among the finished ones", error),
+    }
+}

@@ -1,0 +1,194 @@
+//! Tasks: a future with a coroutine, a name and something it waits for. It must not know how they are listed.
+
+use super::future::{FutureClass, FutureClasses, FutureKind, FutureRecord, FutureState};
+use crate::python::block::Block;
+use crate::python::int::read_int;
+use crate::python::reader::{Reader, optional};
+use crate::python::refcount::read_refcount;
+use crate::remote::{Addr, ReadError, Span};
+
+/// Bytes of the largest task of any version (3.10).
+const TASK_BLOCK: usize = 192;
+
+/// A task as it was read.
+#[derive(Clone, Debug)]
+pub struct TaskRecord {
+    /// Its future part.
+    pub future: FutureRecord,
+    /// Its coroutine; gone when it is done.
+    pub coroutine: Option<Addr>,
+    /// The future it waits for.
+    pub waiter: Option<Addr>,
+    /// As `get_name()` would say.
+    pub name: Option<String>,
+    /// Class name when it is not asyncio's C task itself.
+    pub class_name: Option<String>,
+    /// Cancellation was requested and not delivered yet.
+    pub must_cancel: bool,
+    /// How often `cancel()` was called and not taken back; 3.11+.
+    pub cancel_requests: u32,
+    /// How many references there are to it; `None` when that is not known.
+    pub references: Option<i64>,
+    /// The piece whose change means that the task made a step; a task made of attributes has none.
+    pub anchor: Option<Span>,
+}
+
+impl TaskRecord {
+    /// Not done.
+    pub fn is_pending(&self) -> bool {
+        self.future.state == FutureState::Pending
+    }
+
+    /// Whether another reading of the same task shows that it made no step and nobody took or gave up a reference.
+    pub fn stood_still(&self, later: &Self) -> bool {
+        self.waiter == later.waiter
+            && self.coroutine == later.coroutine
+            && self.references == later.references
+            && self.future.state == later.future.state
+            && self.future.callbacks == later.future.callbacks
+    }
+
+    /// It ended with an exception that nobody has asked for.
+    pub fn has_unretrieved_exception(&self) -> bool {
+        self.future.state == FutureState::Finished && self.future.never_retrieved && self.future.exception.is_some()
+    }
+}
+
+/// Reads the task at `addr`.
+///
+/// # Errors
+/// `Invalid("task")` when it is none.
+pub fn read_task(
+    reader: &mut Reader<'_, '_>,
+    classes: &mut FutureClasses,
+    addr: Addr,
+) -> Result<TaskRecord, ReadError> {
+    let class = classes.class_of(reader, addr)?;
+    match class.kind {
+        FutureKind::CTask => read_c_task(reader, classes, addr),
+        FutureKind::PythonTask => read_python_task(reader, classes, addr, class),
+        // A class of its own that was registered with asyncio: if it has a coroutine, it is a task in all but name.
+        FutureKind::Other if reader.attribute(addr, "_coro")?.is_some() => {
+            read_python_task(reader, classes, addr, class)
+        }
+        _ => Err(ReadError::Invalid("task")),
+    }
+}
+
+fn read_c_task(reader: &mut Reader<'_, '_>, classes: &mut FutureClasses, addr: Addr) -> Result<TaskRecord, ReadError> {
+    let layout = reader.layout;
+    let fields = &layout.asyncio.task;
+    let bytes: [u8; TASK_BLOCK] = reader.view.block(addr, fields.size as usize)?;
+    let block = Block(&bytes);
+    let future = classes.read(reader, addr)?.ok_or(ReadError::Invalid("task"))?;
+    let ty = reader.view.object(addr, reader.layout.object.ob_type)?;
+    let info = reader.caches.types.get(reader.view, reader.layout, ty)?;
+    let class_name = if info.name == "_asyncio.Task" {
+        None
+    } else {
+        Some(reader.caches.types.qualified_name(reader.view, reader.layout, ty)?)
+    };
+    let name = match block.pointer(fields.name)? {
+        Some(name) => read_name(reader, name)?,
+        None => None,
+    };
+    let cancel_requests = match fields.num_cancels_requested {
+        Some(at) => u32::try_from(block.i32(at)?).unwrap_or(0),
+        None => 0,
+    };
+    // The whole object up to its coroutine: count of references, callbacks, state, what it waits for.
+    let anchor = Some(Span::new(addr, (fields.coro.max(layout.asyncio.future.state) + 8) as usize));
+    Ok(TaskRecord {
+        coroutine: not_none(reader, block.pointer(fields.coro)?)?,
+        waiter: not_none(reader, block.pointer(fields.fut_waiter)?)?,
+        name,
+        class_name,
+        must_cancel: block.flag(fields.must_cancel)?,
+        cancel_requests,
+        future,
+        references: optional(read_refcount(reader.view, reader.layout, addr))?.flatten(),
+        anchor,
+    })
+}
+
+fn not_none(reader: &mut Reader<'_, '_>, object: Option<Addr>) -> Result<Option<Addr>, ReadError> {
+    object.map_or(Ok(None), |object| reader.not_none(object))
+}
+
+// CPython: Lib/asyncio/tasks.py.
+fn read_python_task(
+    reader: &mut Reader<'_, '_>,
+    classes: &mut FutureClasses,
+    addr: Addr,
+    class: FutureClass,
+) -> Result<TaskRecord, ReadError> {
+    let future = match classes.read(reader, addr)? {
+        Some(future) => future,
+        None => FutureRecord {
+            addr,
+            class: FutureClass { kind: FutureKind::PythonTask, ..class },
+            state: FutureState::Pending,
+            event_loop: reader.attribute(addr, "_loop")?,
+            callbacks: Vec::new(),
+            exception: None,
+            never_retrieved: false,
+            awaited_by: Vec::new(),
+        },
+    };
+    let coroutine = match reader.attribute(addr, "_coro")? {
+        Some(coroutine) => reader.not_none(coroutine)?,
+        None => None,
+    };
+    let waiter = match reader.attribute(addr, "_fut_waiter")? {
+        Some(waiter) => reader.not_none(waiter)?,
+        None => None,
+    };
+    let name = match reader.attribute(addr, "_name")? {
+        Some(name) => read_name(reader, name)?,
+        None => None,
+    };
+    let ty = reader.view.object(addr, reader.layout.object.ob_type)?;
+    let class_name = reader.caches.types.qualified_name(reader.view, reader.layout, ty)?;
+    let must_cancel = super::future::is_true(reader, addr, "_must_cancel")?;
+    let cancel_requests = reader.int_attribute(addr, "_num_cancels_requested")?.unwrap_or(0);
+    Ok(TaskRecord {
+        coroutine,
+        waiter,
+        name,
+        class_name: Some(class_name),
+        must_cancel,
+        cancel_requests: u32::try_from(cancel_requests).unwrap_or(0),
+        future,
+        references: optional(read_refcount(reader.view, reader.layout, addr))?.flatten(),
+        anchor: None,
+    })
+}
+
+/// A task's name: a str, or an int n that stands for `Task-n` until somebody asks.
+fn read_name(reader: &mut Reader<'_, '_>, name: Addr) -> Result<Option<String>, ReadError> {
+    if reader.layout.asyncio.lazy_names && reader.type_of(name)?.name == "int" {
+        let number = optional(read_int(reader.view, reader.layout, name))?;
+        return Ok(number.map(|number| ["Task-", &number.to_string()].concat()));
+    }
+    // Subclasses of str keep their characters elsewhere; the task is no worse for that.
+    optional(reader.str(name))
+}
+
+/// `Type: text` of an exception, the text only where its first argument is a str.
+pub fn describe_exception(reader: &mut Reader<'_, '_>, exception: Addr) -> Result<String, ReadError> {
+    let ty = reader.view.object(exception, reader.layout.object.ob_type)?;
+    let class = reader.caches.types.qualified_name(reader.view, reader.layout, ty)?;
+    // CPython: Include/cpython/pyerrors.h, PyException_HEAD: dict, then args.
+    let args = reader.layout.object.size + 8;
+    let text = match reader.field(exception, args)? {
+        Some(args) => match optional(reader.tuple(args))?.unwrap_or_default().first() {
+            Some(&first) => optional(reader.str(first))?,
+            None => None,
+        },
+        None => None,
+    };
+    Ok(match text {
+        Some(text) if !text.is_empty() => format!("{class}: {text}"),
+        _ => class,
+    })
+}

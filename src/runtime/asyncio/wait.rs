@@ -1,0 +1,393 @@
+//! What a suspended task waits for: recognised by the innermost of asyncio's own coroutines in its chain and by the
+//! future it waits for. It must not know who waits for the task itself.
+
+use super::callback::{Callback, Function, read_callback, read_callbacks, read_captured};
+use super::future::{FutureClasses, FutureRecord, FutureState, read_children};
+use crate::python::container::read_deque_len;
+use crate::python::frame::{NamedFrame, RawFrame};
+use crate::python::reader::{Reader, optional};
+use crate::remote::{Addr, ReadError, Span};
+
+/// The kind of thing a task waits for; the contract's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "each is asyncio's own word")]
+pub enum WaitKind {
+    Sleep,
+    Future,
+    Task,
+    Gather,
+    TaskGroup,
+    Wait,
+    Shield,
+    Lock,
+    Semaphore,
+    Event,
+    Condition,
+    QueueGet,
+    QueuePut,
+    Executor,
+    Socket,
+    Subprocess,
+    Other,
+}
+
+impl WaitKind {
+    /// The contract's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sleep => "sleep",
+            Self::Future => "future",
+            Self::Task => "task",
+            Self::Gather => "gather",
+            Self::TaskGroup => "task_group",
+            Self::Wait => "wait",
+            Self::Shield => "shield",
+            Self::Lock => "lock",
+            Self::Semaphore => "semaphore",
+            Self::Event => "event",
+            Self::Condition => "condition",
+            Self::QueueGet => "queue_get",
+            Self::QueuePut => "queue_put",
+            Self::Executor => "executor",
+            Self::Socket => "socket",
+            Self::Subprocess => "subprocess",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// What a task waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// The kind of thing.
+    pub kind: WaitKind,
+    /// Details for people.
+    pub detail: Option<String>,
+    /// Tasks and futures it waits for, not expanded.
+    pub targets: Vec<Addr>,
+    /// The lock or semaphore it waits for.
+    pub lock: Option<Addr>,
+    /// `as_completed` up to 3.12: the queue into which its futures are put when they are done. Which futures these are
+    /// is known to their callbacks only.
+    pub completions: Option<Addr>,
+}
+
+impl Wait {
+    /// A wait of this kind of which nothing else is known.
+    pub fn new(kind: WaitKind) -> Self {
+        Self { kind, detail: None, targets: Vec::new(), lock: None, completions: None }
+    }
+
+    fn on(kind: WaitKind, targets: Vec<Addr>) -> Self {
+        Self { targets, ..Self::new(kind) }
+    }
+}
+
+/// A level of a chain with its name.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'f> {
+    /// The frame as it was read.
+    pub raw: RawFrame,
+    /// Its name and line.
+    pub named: &'f NamedFrame,
+}
+
+impl Place<'_> {
+    /// `locks.Lock.acquire` for asyncio's own code, else nothing.
+    fn asyncio_name(&self) -> Option<(&str, &str)> {
+        Some((asyncio_module(self.named)?, &*self.named.function))
+    }
+}
+
+/// The module of asyncio's own that a frame is in.
+fn asyncio_module(frame: &NamedFrame) -> Option<&str> {
+    let (folder, file) = frame.file.rsplit_once('/')?;
+    let module = file.strip_suffix(".py")?;
+    let is_asyncio = folder == "asyncio" || folder.ends_with("/asyncio");
+    is_asyncio.then_some(module)
+}
+
+/// Whether a frame is asyncio's own. A task whose innermost frame is not waits for just what its future stands for.
+pub fn is_asyncio(frame: &NamedFrame) -> bool {
+    asyncio_module(frame).is_some()
+}
+
+/// Describes what a task with this chain (outermost first) waits for. `waiter` is what its future alone stands for, see
+/// [`describe_future`].
+pub fn describe_wait(
+    reader: &mut Reader<'_, '_>,
+    classes: &mut FutureClasses,
+    chain: &[Place<'_>],
+    waiter: &Wait,
+) -> Result<Wait, ReadError> {
+    let mut inner = chain.iter().rev();
+    let Some(leaf) = inner.next() else { return Ok(waiter.clone()) };
+    let outer = inner.next();
+    match leaf.asyncio_name() {
+        Some(("tasks", "sleep")) => {
+            let delay = local_number(reader, leaf, "delay")?;
+            Ok(Wait { detail: delay.map(seconds), ..Wait::new(WaitKind::Sleep) })
+        }
+        Some(("tasks", "_wait")) => {
+            let targets = match leaf.raw.local(reader.view, reader.layout, &mut reader.caches.codes, "fs")? {
+                Some(set) => optional(read_members(reader, set))?.unwrap_or_default(),
+                None => Vec::new(),
+            };
+            count_done(reader, classes, Wait::on(WaitKind::Wait, targets))
+        }
+        Some(("tasks", "wait_for")) => describe_wait_for(reader, classes, leaf, waiter),
+        Some(("queues", "Queue.get")) => match outer {
+            Some(outer) if outer.named.function.ends_with("_wait_for_one") => {
+                as_completed(reader, classes, leaf, outer)
+            }
+            _ => describe_queue(reader, leaf, WaitKind::QueueGet),
+        },
+        Some(("queues", "Queue.put")) => describe_queue(reader, leaf, WaitKind::QueuePut),
+        Some(("locks", "Lock.acquire")) => describe_lock(reader, leaf, WaitKind::Lock),
+        Some(("locks", "Semaphore.acquire" | "BoundedSemaphore.acquire")) => {
+            describe_lock(reader, leaf, WaitKind::Semaphore)
+        }
+        Some(("locks", "Event.wait")) => {
+            let join = outer.and_then(Place::asyncio_name) == Some(("queues", "Queue.join"));
+            Ok(Wait { detail: join.then(|| "Queue.join".to_owned()), ..Wait::new(WaitKind::Event) })
+        }
+        Some(("locks", "Condition.wait")) => {
+            let barrier = chain.iter().rev().skip(1).take(3).any(|place| place.named.function.starts_with("Barrier."));
+            Ok(Wait { detail: barrier.then(|| "Barrier".to_owned()), ..Wait::new(WaitKind::Condition) })
+        }
+        Some(("taskgroups", "TaskGroup.__aexit__" | "TaskGroup._aexit")) => {
+            let targets = match local_attribute(reader, leaf, "self", "_tasks")? {
+                Some(set) => optional(reader.set(set))?.unwrap_or_default(),
+                None => Vec::new(),
+            };
+            classes.count_targets(&targets)?;
+            let detail = Some(format!("{} unfinished", targets.len()));
+            Ok(Wait { detail, ..Wait::on(WaitKind::TaskGroup, targets) })
+        }
+        Some(("threads", "to_thread")) => {
+            let function = leaf.raw.local(reader.view, reader.layout, &mut reader.caches.codes, "func")?;
+            let detail = match function {
+                Some(function) => optional(function_name(reader, function))?.flatten(),
+                None => None,
+            };
+            Ok(Wait { detail, ..Wait::new(WaitKind::Executor) })
+        }
+        Some(("streams", "StreamReader._wait_for_data")) => {
+            let transport = local_attribute(reader, leaf, "self", "_transport")?;
+            describe_socket(reader, transport)
+        }
+        Some(("streams", name)) if name.ends_with("._drain_helper") => {
+            let transport = local_attribute(reader, leaf, "self", "_transport")?;
+            Ok(Wait { detail: Some("write buffer full".to_owned()), ..describe_socket(reader, transport)? })
+        }
+        Some(("selector_events", name)) if name.contains(".sock_") => {
+            let socket = leaf.raw.local(reader.view, reader.layout, &mut reader.caches.codes, "sock")?;
+            let fd = match socket {
+                Some(socket) => optional(reader.view.i32(socket, reader.layout.object.size))?,
+                None => None,
+            };
+            Ok(Wait { detail: fd.and_then(descriptor), ..Wait::new(WaitKind::Socket) })
+        }
+        Some(("base_subprocess", "BaseSubprocessTransport._wait")) => {
+            let pid = match leaf.raw.local(reader.view, reader.layout, &mut reader.caches.codes, "self")? {
+                Some(transport) => optional(reader.int_attribute(transport, "_pid"))?.flatten(),
+                None => None,
+            };
+            Ok(Wait { detail: pid.map(|pid| format!("pid {pid}")), ..Wait::new(WaitKind::Subprocess) })
+        }
+        Some(("base_events", "Server.serve_forever")) => {
+            Ok(Wait { detail: Some("Server.serve_forever".to_owned()), ..Wait::new(WaitKind::Future) })
+        }
+        _ => Ok(waiter.clone()),
+    }
+}
+
+/// What a bare future stands for: a task, a gather, the outside of a shield, an executor's job, or just a future.
+pub fn describe_future(
+    reader: &mut Reader<'_, '_>,
+    classes: &mut FutureClasses,
+    future: &FutureRecord,
+    callbacks: &[Callback],
+) -> Result<Wait, ReadError> {
+    if future.class.kind.is_task() {
+        return Ok(Wait::on(WaitKind::Task, vec![future.addr]));
+    }
+    if future.class.is_gathering {
+        let children = optional(read_children(reader, future.addr))?.unwrap_or_default();
+        return count_done(reader, classes, Wait::on(WaitKind::Gather, children));
+    }
+    for callback in callbacks {
+        let Callback::Function(function) = callback else { continue };
+        match function.short_name() {
+            // CPython: Lib/asyncio/tasks.py, shield.
+            "_outer_done_callback" => {
+                let inner = captured(reader, function, "inner")?;
+                return Ok(Wait::on(WaitKind::Shield, inner.into_iter().collect()));
+            }
+            // CPython: Lib/asyncio/futures.py, _chain_future: the other end is a concurrent.futures.Future.
+            "_call_check_cancel" => {
+                let source = captured(reader, function, "source")?;
+                let state = match source {
+                    Some(source) => optional(reader.str_attribute(source, "_state"))?.flatten(),
+                    None => None,
+                };
+                let detail = state.map(|state| format!("job {}", state.to_ascii_lowercase()));
+                return Ok(Wait { detail, ..Wait::new(WaitKind::Executor) });
+            }
+            _ => {}
+        }
+    }
+    Ok(Wait::new(WaitKind::Future))
+}
+
+fn captured(reader: &mut Reader<'_, '_>, function: &Function, name: &str) -> Result<Option<Addr>, ReadError> {
+    Ok(optional(read_captured(reader, function, name))?.flatten().and_then(|captured| captured.value))
+}
+
+/// Up to 3.11 the waiter is a future of `wait_for`'s own and the awaited one a local variable; from 3.12 on it awaits
+/// directly.
+fn describe_wait_for(
+    reader: &mut Reader<'_, '_>,
+    classes: &mut FutureClasses,
+    leaf: &Place<'_>,
+    waiter: &Wait,
+) -> Result<Wait, ReadError> {
+    let awaited = leaf.raw.local(reader.view, reader.layout, &mut reader.caches.codes, "fut")?;
+    let awaited = match awaited {
+        Some(awaited) => optional(classes.read(reader, awaited))?.flatten(),
+        None => None,
+    };
+    let wait = match awaited {
+        Some(awaited) => {
+            let callbacks = read_callbacks(reader, &awaited.callbacks)?;
+            describe_future(reader, classes, &awaited, &callbacks)?
+        }
+        None => waiter.clone(),
+    };
+    let timeout = local_number(reader, leaf, "timeout")?.map(|timeout| format!("timeout {}", seconds(timeout)));
+    let detail = match (wait.detail, timeout) {
+        (Some(detail), Some(timeout)) => Some(format!("{detail}, {timeout}")),
+        (detail, timeout) => detail.or(timeout),
+    };
+    Ok(Wait { detail, ..wait })
+}
+
+/// `as_completed` waits in the `get` of a queue. From 3.13 on the futures that are not done are an attribute of its
+/// iterator; before, only their callbacks know them.
+fn as_completed(
+    reader: &mut Reader<'_, '_>,
+    classes: &mut FutureClasses,
+    get: &Place<'_>,
+    wait_for_one: &Place<'_>,
+) -> Result<Wait, ReadError> {
+    let queue = get.raw.local(reader.view, reader.layout, &mut reader.caches.codes, "self")?;
+    match local_attribute(reader, wait_for_one, "self", "_todo")? {
+        Some(todo) => {
+            let targets = optional(reader.set(todo))?.unwrap_or_default();
+            count_done(reader, classes, Wait::on(WaitKind::Wait, targets))
+        }
+        None => Ok(Wait { completions: queue, ..Wait::new(WaitKind::Wait) }),
+    }
+}
+
+fn describe_queue(reader: &mut Reader<'_, '_>, leaf: &Place<'_>, kind: WaitKind) -> Result<Wait, ReadError> {
+    let queue = leaf.raw.local(reader.view, reader.layout, &mut reader.caches.codes, "self")?;
+    let Some(queue) = queue else { return Ok(Wait::new(kind)) };
+    let size = match optional(reader.attribute(queue, "_queue"))?.flatten() {
+        Some(items) => optional(read_deque_len(reader.view, reader.layout, items))?,
+        None => None,
+    };
+    let most = optional(reader.int_attribute(queue, "_maxsize"))?.flatten().filter(|most| *most > 0);
+    let detail = match (size, most) {
+        (Some(size), Some(most)) => Some(format!("{size} of {most} items")),
+        (Some(size), None) => Some(format!("{size} items")),
+        _ => None,
+    };
+    Ok(Wait { detail, ..Wait::new(kind) })
+}
+
+fn describe_lock(reader: &mut Reader<'_, '_>, leaf: &Place<'_>, kind: WaitKind) -> Result<Wait, ReadError> {
+    let lock = leaf.raw.local(reader.view, reader.layout, &mut reader.caches.codes, "self")?;
+    let waiters = match lock {
+        Some(lock) => optional(reader.attribute(lock, "_waiters"))?.flatten(),
+        None => None,
+    };
+    let waiting = match waiters {
+        Some(waiters) => optional(read_deque_len(reader.view, reader.layout, waiters))?,
+        None => None,
+    };
+    Ok(Wait { detail: waiting.map(|waiting| format!("{waiting} waiting")), lock, ..Wait::new(kind) })
+}
+
+fn describe_socket(reader: &mut Reader<'_, '_>, transport: Option<Addr>) -> Result<Wait, ReadError> {
+    let fd = match transport {
+        Some(transport) => optional(reader.int_attribute(transport, "_sock_fd"))?.flatten(),
+        None => None,
+    };
+    let fd = fd.and_then(|fd| i32::try_from(fd).ok());
+    Ok(Wait { detail: fd.and_then(descriptor), ..Wait::new(WaitKind::Socket) })
+}
+
+/// Adds "n of m done" where more than one is waited for.
+fn count_done(reader: &mut Reader<'_, '_>, classes: &mut FutureClasses, wait: Wait) -> Result<Wait, ReadError> {
+    // Together, because there can be very many: one after the other would cost a round of the wave each.
+    reader
+        .view
+        .prefetch(wait.targets.iter().map(|target| Span::new(*target, reader.layout.asyncio.future.size as usize)));
+    let (mut done, mut known) = (0, true);
+    for &target in &wait.targets {
+        match optional(classes.read_state(reader, target))?.flatten() {
+            Some(state) => done += usize::from(state != FutureState::Pending),
+            None => known = false,
+        }
+    }
+    classes.count_targets(&wait.targets)?;
+    let total = wait.targets.len();
+    let detail = (known && total > 1).then(|| format!("{done} of {total} done"));
+    Ok(Wait { detail, ..wait })
+}
+
+/// Members of what is usually a set and sometimes a list or tuple.
+fn read_members(reader: &mut Reader<'_, '_>, collection: Addr) -> Result<Vec<Addr>, ReadError> {
+    match reader.type_of(collection)?.name.as_str() {
+        "list" => reader.list(collection),
+        "tuple" => reader.tuple(collection),
+        _ => reader.set(collection),
+    }
+}
+
+fn local_attribute(
+    reader: &mut Reader<'_, '_>,
+    place: &Place<'_>,
+    local: &str,
+    attribute: &str,
+) -> Result<Option<Addr>, ReadError> {
+    match place.raw.local(reader.view, reader.layout, &mut reader.caches.codes, local)? {
+        Some(object) => Ok(optional(reader.attribute(object, attribute))?.flatten()),
+        None => Ok(None),
+    }
+}
+
+fn local_number(reader: &mut Reader<'_, '_>, place: &Place<'_>, local: &str) -> Result<Option<f64>, ReadError> {
+    match place.raw.local(reader.view, reader.layout, &mut reader.caches.codes, local)? {
+        Some(object) => optional(reader.number(object)),
+        None => Ok(None),
+    }
+}
+
+/// Name of a function, also behind a partial.
+fn function_name(reader: &mut Reader<'_, '_>, object: Addr) -> Result<Option<String>, ReadError> {
+    let function = match read_callback(reader, object)? {
+        Callback::Function(function) | Callback::Method { function, .. } => function,
+        _ => return Ok(None),
+    };
+    Ok(Some(function.info.function.to_string()))
+}
+
+fn seconds(number: f64) -> String {
+    format!("{number} s")
+}
+
+fn descriptor(fd: i32) -> Option<String> {
+    (fd >= 0).then(|| format!("fd {fd}"))
+}

@@ -1,0 +1,215 @@
+//! Looks at the threads that run event loops, again and again: each look is a [`LoopSample`] per loop. It must not know
+//! when to look, nor what becomes of the samples.
+
+mod naming;
+mod running;
+mod watched;
+
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+
+use crate::capture::session::Attachment;
+use crate::capture::threads::read_thread_names;
+use crate::model::event::LoopSample;
+use crate::model::tables::{LoopInfo, Tables};
+use crate::python::caches::Caches;
+use crate::python::interpreter::{Interpreter, PythonThread, read_interpreters};
+use crate::python::layout::Layout;
+use crate::python::reader::{Reader, optional};
+use crate::remote::{Addr, Memory, Process, ReadError, View};
+use crate::runtime::asyncio::event_loop::read_running_loop;
+use crate::runtime::asyncio::registry::AsyncioModules;
+use watched::WatchedLoop;
+
+/// What looking has cost and lost since the beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Attempts that did not hold together and were tried again.
+    pub torn: u64,
+    /// Samples given up.
+    pub dropped: u64,
+    /// Samples kept with a gap.
+    pub partial: u64,
+    /// Calls that read a whole stack.
+    pub calls: u64,
+}
+
+impl Effort {
+    /// Whether everything since `before` is whole.
+    pub fn is_whole_since(&self, before: &Self) -> bool {
+        (self.dropped, self.partial) == (before.dropped, before.partial)
+    }
+}
+
+/// LIMIT: stops for one sample of a process that is stopped to be sampled. It can stand still where it is between two
+/// frames, which no further look can mend; then it goes on for [a moment](MOMENT).
+pub const STOPS: usize = 8;
+
+/// How long it goes on before it is stopped again for the same sample: less, and it may not have run at all.
+pub const MOMENT: Duration = Duration::from_micros(100);
+
+/// What is known of the process, shared by all loops.
+struct Around {
+    process: Process,
+    layout: Layout,
+    runtime: Addr,
+    own_pid: Option<i32>,
+    /// Kernel ids in our PID namespace, by thread state.
+    threads: FxHashMap<Addr, i32>,
+}
+
+/// Watches the event loops of one process.
+pub struct LoopWatch {
+    around: Around,
+    loops: Vec<WatchedLoop>,
+    effort: Effort,
+}
+
+impl LoopWatch {
+    /// Watches the process that was attached to. No loop is known before [`LoopWatch::rediscover`].
+    ///
+    /// # Errors
+    /// When the attachment has no runtime.
+    pub fn new(attachment: &Attachment) -> Result<Self, ReadError> {
+        let facts = &attachment.facts;
+        let around = Around {
+            process: attachment.process.clone(),
+            layout: attachment.layout.clone(),
+            runtime: Addr::new(facts.runtime).ok_or(ReadError::BadPointer(facts.runtime))?,
+            own_pid: facts.own_pid,
+            threads: FxHashMap::default(),
+        };
+        Ok(Self { around, loops: Vec::new(), effort: Effort::default() })
+    }
+
+    /// How many loops are watched.
+    pub fn loops(&self) -> usize {
+        self.loops.len()
+    }
+
+    /// What looking has cost so far.
+    pub fn effort(&self) -> Effort {
+        let (mut effort, mut stacks) = (self.effort, (0, 0));
+        for watched in &self.loops {
+            stacks = (stacks.0 + watched.stack.torn(), stacks.1 + watched.stack.calls());
+        }
+        effort.torn += stacks.0;
+        effort.calls += stacks.1;
+        effort
+    }
+
+    /// Finds the loops that run now, forgets those that do not, and everything that is known by an address which may have
+    /// got another meaning. To be called about twice a second.
+    ///
+    /// # Errors
+    /// When the interpreters cannot be read: nothing is forgotten then.
+    pub fn rediscover(&mut self, memory: &dyn Memory, now_ns: u64) -> Result<(), ReadError> {
+        let found = self.find(memory, now_ns)?;
+        let mut kept = Vec::with_capacity(found.len());
+        for new in found {
+            match self.loops.iter().position(|old| old.is_the_same_as(&new)) {
+                Some(position) => {
+                    let mut old = self.loops.swap_remove(position);
+                    old.renew(new, memory, &self.around.layout)?;
+                    kept.push(old);
+                }
+                None => kept.push(new),
+            }
+        }
+        for gone in &self.loops {
+            self.effort.torn += gone.stack.torn();
+            self.effort.calls += gone.stack.calls();
+        }
+        self.loops = kept;
+        Ok(())
+    }
+
+    /// Takes a sample of each loop.
+    ///
+    /// # Errors
+    /// Only when no more reads can succeed: the process is gone, or forbidden.
+    pub fn sample(
+        &mut self,
+        memory: &dyn Memory,
+        tables: &mut Tables,
+        at_ns: u64,
+        out: &mut Vec<LoopSample>,
+    ) -> Result<(), ReadError> {
+        for watched in &mut self.loops {
+            match watched.sample(memory, &self.around, tables, at_ns)? {
+                Some(sample) => {
+                    self.effort.partial += u64::from(sample.torn);
+                    out.push(sample);
+                }
+                None => self.effort.dropped += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// What is not whole since `before` is sampled again: it was torn.
+    pub fn try_again(&mut self, before: &Effort) {
+        let lost = (self.effort.dropped - before.dropped) + (self.effort.partial - before.partial);
+        self.effort.torn += lost;
+        (self.effort.dropped, self.effort.partial) = (before.dropped, before.partial);
+    }
+
+    /// The tables began anew: numbers from before mean nothing any more.
+    pub fn forget_numbers(&mut self) {
+        for watched in &mut self.loops {
+            watched.forget_numbers();
+        }
+    }
+
+    fn find(&mut self, memory: &dyn Memory, now_ns: u64) -> Result<Vec<WatchedLoop>, ReadError> {
+        let around = &mut self.around;
+        let ids = around.process.namespaced_threads();
+        let own_ids: Vec<i32> = ids.pairs().iter().map(|(_, own)| *own).collect();
+        let (mut view, mut caches) = (View::new(memory), Caches::default());
+        let interpreters = read_interpreters(&mut view, &around.layout, around.runtime, &own_ids)?;
+        around.threads = interpreters
+            .iter()
+            .flat_map(|interpreter| &interpreter.threads)
+            .filter_map(|thread| Some((thread.addr, ids.ours(thread.native_id?).or(thread.native_id)?)))
+            .collect();
+        let mut found = Vec::new();
+        for interpreter in &interpreters {
+            let mut reader = Reader::new(&mut view, &around.layout, &mut caches);
+            let Some(modules) = AsyncioModules::find(&mut reader, interpreter.addr)? else { continue };
+            let names = read_thread_names(&mut reader, interpreter)?;
+            for thread in &interpreter.threads {
+                let running = optional(read_running_loop(&mut reader, thread, around.own_pid))?.flatten();
+                let Some(event_loop) = running else { continue };
+                let name = names.get(&thread.pthread_id).map(|name| name.as_str().into());
+                let place = Place { interpreter, thread, modules, event_loop, thread_name: name };
+                // One that did not read well now may do so the next time.
+                let watched = WatchedLoop::find(&mut reader, memory, around, place, now_ns);
+                found.extend(optional(watched)?);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Where a loop runs.
+struct Place<'p> {
+    interpreter: &'p Interpreter,
+    thread: &'p PythonThread,
+    modules: AsyncioModules,
+    event_loop: Addr,
+    thread_name: Option<std::sync::Arc<str>>,
+}
+
+impl Place<'_> {
+    fn info(&self, around: &Around, class: &str) -> LoopInfo {
+        let thread = around.threads.get(&self.thread.addr).copied();
+        let name = self.thread_name.clone();
+        LoopInfo {
+            key: self.event_loop.raw(),
+            class: class.into(),
+            thread,
+            thread_name: name.or_else(|| around.process.thread_name(thread?).map(Into::into)),
+        }
+    }
+}

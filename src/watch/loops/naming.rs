@@ -1,0 +1,160 @@
+//! From frames to numbers of stacks, so that a stack which was seen before costs one lookup. It must not know loops.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::model::snapshot::Frame;
+use crate::model::tables::{StackId, Tables};
+use crate::python::block::Block;
+use crate::python::caches::Caches;
+use crate::python::code::CodeCache;
+use crate::python::frame::{Instruction, RawFrame};
+use crate::python::layout::{Frames, GeneratorFrame, Layout};
+use crate::python::reader::optional;
+use crate::remote::{Addr, Memory, ReadError, Span, View};
+
+/// Names what frames run.
+///
+/// INVARIANT: what is kept by the address of a code object is used only as long as that object's names, first line and line
+/// table are the ones that were read ([`CodeCache::identity`]); who owns this calls [`Naming::verify`] for every stack that is
+/// new, and [`Naming::still_holds`] now and then.
+#[derive(Default)]
+pub(super) struct Naming {
+    pub(super) caches: Caches,
+    /// What the identity of a code object was when it was read.
+    identities: FxHashMap<Addr, Vec<u8>>,
+    /// Before 3.11: what generators of a code object call themselves.
+    qualnames: FxHashMap<Addr, Arc<str>>,
+    /// By code, instruction and what the frame's generator is called by, with the caller.
+    stacks: FxHashMap<(Option<StackId>, Addr, Instruction, Option<Addr>), StackId>,
+}
+
+impl Naming {
+    /// Forgets everything that is known by address.
+    fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Forgets the numbers, whose tables began anew.
+    pub(super) fn forget_numbers(&mut self) {
+        self.stacks.clear();
+    }
+
+    /// Reads again what the code objects of these frames are known by, in one call, and forgets everything if one of them
+    /// is another one by now.
+    pub(super) fn verify(
+        &mut self,
+        memory: &dyn Memory,
+        layout: &Layout,
+        frames: impl Iterator<Item = RawFrame>,
+    ) -> Result<(), ReadError> {
+        self.check(memory, layout, frames.map(|frame| frame.code).collect()).map(|_| ())
+    }
+
+    /// The same for all code objects that are known; whether nothing had to be forgotten.
+    pub(super) fn still_holds(&mut self, memory: &dyn Memory, layout: &Layout) -> Result<bool, ReadError> {
+        self.check(memory, layout, self.identities.keys().copied().collect())
+    }
+
+    fn check(&mut self, memory: &dyn Memory, layout: &Layout, mut codes: Vec<Addr>) -> Result<bool, ReadError> {
+        codes.sort_unstable();
+        codes.dedup();
+        let spans: Vec<Span> = codes.iter().filter_map(|code| CodeCache::identity(layout, *code)).collect();
+        let mut out = vec![0; spans.iter().map(|span| span.len).sum()];
+        let mut results = Vec::with_capacity(spans.len());
+        memory.read_batch(&spans, &mut out, &mut results);
+        let mut rest = &out[..];
+        let mut changed = false;
+        for ((code, span), result) in codes.iter().zip(&spans).zip(&results) {
+            let (bytes, after) = rest.split_at(span.len);
+            rest = after;
+            if let Err(error) = result
+                && error.is_fatal()
+            {
+                return Err(*error);
+            }
+            match self.identities.get(code) {
+                Some(known) if known == bytes => {}
+                Some(_) => changed = true,
+                None if result.is_ok() => {
+                    self.identities.insert(*code, bytes.to_vec());
+                }
+                None => {}
+            }
+        }
+        if changed {
+            self.forget();
+        }
+        Ok(!changed)
+    }
+
+    /// The number of the stack that has this frame as its innermost; `caller` itself for a frame of the interpreter's own.
+    pub(super) fn stack(
+        &mut self,
+        memory: &dyn Memory,
+        layout: &Layout,
+        tables: &mut Tables,
+        caller: Option<StackId>,
+        frame: &RawFrame,
+    ) -> Result<Option<StackId>, ReadError> {
+        // Before 3.11 the generator knows the name.
+        let named_by = if layout.code.qualname.is_some() { None } else { frame.generator };
+        let key = (caller, frame.code, frame.instruction, named_by);
+        if let Some(stack) = self.stacks.get(&key) {
+            return Ok(Some(*stack));
+        }
+        let mut view = View::new(memory);
+        let info = self.caches.codes.get(&mut view, layout, &mut self.caches.types, frame.code)?;
+        if info.is_interpreters_own() {
+            return Ok(caller);
+        }
+        let plain = RawFrame { generator: None, ..*frame }.name(&mut view, layout, &mut self.caches)?;
+        let (function, is_certain) = match named_by {
+            Some(generator) => self.qualified_name(&mut view, layout, frame, generator)?,
+            None => (None, true),
+        };
+        let function = function.unwrap_or(plain.function);
+        let number = tables.add_frame(&Frame { function, file: plain.file, line: plain.line });
+        let stack = tables.add_stack(caller, number);
+        if is_certain {
+            self.stacks.insert(key, stack);
+        }
+        Ok(Some(stack))
+    }
+
+    /// What a generator calls itself, if it still is the one whose frame was read; else what the last one of the same code
+    /// did, as far as that is known. And whether it is the one.
+    fn qualified_name(
+        &mut self,
+        view: &mut View<'_>,
+        layout: &Layout,
+        frame: &RawFrame,
+        generator: Addr,
+    ) -> Result<(Option<Arc<str>>, bool), ReadError> {
+        let GeneratorFrame::Object { frame: frame_at, code, .. } = layout.generator.frame else {
+            return Ok((None, true));
+        };
+        // One piece, so that name, frame and code are of one moment.
+        let fields = [frame_at, code, layout.generator.qualname];
+        let last = fields.into_iter().max().unwrap_or(0) + 8;
+        let bytes = optional(view.bytes(generator, last as usize))?.unwrap_or_default();
+        let block = Block(&bytes);
+        let is_it = block.u64(code).ok() == Some(frame.code.raw())
+            && block.u64(frame_at).ok().and_then(|at| at.checked_add(frame_offset(layout))) == Some(frame.locals.raw());
+        if is_it && let Ok(qualname) = block.object(layout.generator.qualname) {
+            let name = self.caches.codes.name(view, layout, qualname)?;
+            self.qualnames.insert(frame.code, Arc::clone(&name));
+            return Ok((Some(name), true));
+        }
+        Ok((self.qualnames.get(&frame.code).cloned(), false))
+    }
+}
+
+/// From a frame object to its locals.
+fn frame_offset(layout: &Layout) -> u64 {
+    match &layout.frames {
+        Frames::Objects(fields) => fields.localsplus,
+        Frames::Embedded(fields) => fields.localsplus,
+    }
+}

@@ -1,0 +1,149 @@
+//! Which task a loop's thread runs, and the proof that it is still the same one. It must not know stacks.
+
+use super::Around;
+use crate::model::snapshot::Frame;
+use crate::model::tables::TaskInfo;
+use crate::python::caches::Caches;
+use crate::python::frame::RawFrame;
+use crate::python::reader::{Reader, optional};
+use crate::python::stack_watch::StackWatch;
+use crate::remote::{Addr, Memory, ReadError, Span, View};
+use crate::runtime::asyncio::event_loop::{read_current_tasks, read_handle_task};
+use crate::runtime::asyncio::future::FutureClasses;
+use crate::runtime::asyncio::registry::AsyncioModules;
+use crate::runtime::asyncio::task::read_task;
+
+/// LIMIT: bytes of a name that must be unchanged for the name to be the same.
+const NAME: usize = 96;
+
+/// A task that was seen running.
+#[derive(Clone, Debug)]
+pub(super) struct RunningTask {
+    addr: Addr,
+    coroutine: Addr,
+    /// What the coroutine runs; `None` where it was not on the stack.
+    code: Option<Addr>,
+    pub(super) info: TaskInfo,
+    /// Pieces that say whether it is still the same task, and their bytes: its coroutine and name, and the name's object.
+    identity: Vec<(Span, Vec<u8>)>,
+}
+
+impl RunningTask {
+    /// The pieces to be read along with a sample.
+    pub(super) fn spans(&self) -> impl Iterator<Item = Span> + '_ {
+        self.identity.iter().map(|(span, _)| *span)
+    }
+
+    /// Whether a sample shows the same task: its pieces begin at number `first` of those read beside the stack.
+    pub(super) fn is_unchanged(&self, stack: &StackWatch, first: usize) -> bool {
+        let mut numbered = self.identity.iter().enumerate();
+        numbered.all(|(number, (_, bytes))| stack.beside(first + number) == Some(&bytes[..]))
+    }
+
+    /// Whether its pieces are now as they were.
+    pub(super) fn is_still_there(&self, memory: &dyn Memory) -> Result<bool, ReadError> {
+        let spans: Vec<Span> = self.spans().collect();
+        let mut out = vec![0; spans.iter().map(|span| span.len).sum()];
+        let mut results = Vec::with_capacity(spans.len());
+        memory.read_batch(&spans, &mut out, &mut results);
+        if let Some(Err(error)) = results.iter().find(|result| result.is_err_and(ReadError::is_fatal)) {
+            return Err(*error);
+        }
+        let then = self.identity.iter().flat_map(|(_, bytes)| bytes);
+        Ok(!spans.is_empty() && results.iter().all(Result::is_ok) && out.iter().eq(then))
+    }
+
+    pub(super) fn coroutine(&self) -> Addr {
+        self.coroutine
+    }
+
+    /// Whether it is this task, whose outermost coroutine is that of `root`.
+    pub(super) fn is(&self, task: Option<Addr>, root: Option<&RawFrame>) -> bool {
+        let is_root = |frame: &RawFrame| {
+            frame.generator == Some(self.coroutine) && self.code.is_none_or(|code| code == frame.code)
+        };
+        task.is_none_or(|task| task == self.addr) && root.is_none_or(is_root)
+    }
+}
+
+/// What a sample says of the task whose step runs.
+pub(super) struct Traces<'t> {
+    pub(super) event_loop: Addr,
+    pub(super) modules: AsyncioModules,
+    /// What the thread says (3.14+).
+    pub(super) noted: Option<Addr>,
+    /// The callback that runs.
+    pub(super) handle: Option<Addr>,
+    /// The thread's frames, outermost first.
+    pub(super) frames: &'t [RawFrame],
+}
+
+/// Finds the task whose step runs. Each trace can be cold by now, so only a task whose coroutine is on the stack is
+/// believed.
+pub(super) fn find_running_task(
+    memory: &dyn Memory,
+    around: &Around,
+    traces: &Traces<'_>,
+) -> Result<Option<RunningTask>, ReadError> {
+    let (mut view, mut caches) = (View::new(memory), Caches::default());
+    let mut reader = Reader::new(&mut view, &around.layout, &mut caches);
+    let root = traces.frames.iter().find(|frame| frame.generator.is_some());
+    let believed = |reader: &mut Reader<'_, '_>, addr: Option<Addr>| {
+        let Some(addr) = addr else { return Ok(None) };
+        let task = optional(read_running(reader, addr, traces.frames))?.flatten();
+        Ok(task.filter(|task| task.is(Some(addr), root)))
+    };
+    if around.layout.thread.running_task.is_some() {
+        return believed(&mut reader, traces.noted);
+    }
+    if let Some(handle) = traces.handle {
+        let task = optional(read_handle_task(&mut reader, handle))?.flatten();
+        if let Some(task) = believed(&mut reader, task)? {
+            return Ok(Some(task));
+        }
+    }
+    let current = optional(read_current_tasks(&mut reader, traces.modules))?.unwrap_or_default();
+    let current = current.into_iter().find(|(key, _)| *key == traces.event_loop).map(|(_, task)| task);
+    believed(&mut reader, current)
+}
+
+fn read_running(
+    reader: &mut Reader<'_, '_>,
+    addr: Addr,
+    frames: &[RawFrame],
+) -> Result<Option<RunningTask>, ReadError> {
+    let record = read_task(reader, &mut FutureClasses::default(), addr)?;
+    let Some(coroutine) = record.coroutine else { return Ok(None) };
+    let fields = &reader.layout.asyncio.task;
+    let (first, last) = (fields.coro.min(fields.name), fields.coro.max(fields.name) + 8);
+    let mut spans = Vec::new();
+    // A task made of attributes has no such fields: it is read again each time that its coroutine changes.
+    if record.anchor.is_some() {
+        spans.extend(addr.add(first).map(|start| Span::new(start, (last - first) as usize)));
+        let name = reader.view.pointer(addr, fields.name)?;
+        // No further than the object reaches: what lies behind it changes at any time.
+        let len = reader.layout.unicode.ascii_data as usize + record.name.as_deref().map_or(0, str::len).min(NAME);
+        spans.extend(name.map(|name| Span::new(name, len)));
+    }
+    let mut identity = Vec::with_capacity(spans.len());
+    for span in spans {
+        identity.push((span, reader.view.bytes(span.addr, span.len)?));
+    }
+    let frame = frames.iter().find(|frame| frame.generator == Some(coroutine));
+    let info = TaskInfo {
+        key: addr.raw(),
+        name: record.name.map(Into::into),
+        coroutine: match frame {
+            Some(frame) => optional(first_line_of(reader, frame))?,
+            None => None,
+        },
+    };
+    Ok(Some(RunningTask { addr, coroutine, code: frame.map(|frame| frame.code), info, identity }))
+}
+
+/// What a coroutine is called, and where its function begins.
+fn first_line_of(reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<Frame, ReadError> {
+    let info = reader.code(frame.code)?;
+    let named = frame.name(reader.view, reader.layout, reader.caches)?;
+    Ok(Frame { function: named.function, file: named.file, line: u32::try_from(info.first_line).ok() })
+}

@@ -1,0 +1,407 @@
+//! One event loop under watch: its thread's stack and all that is read along with it, and what they say together. It must
+//! not know when it is looked at.
+
+mod kernel_look;
+mod whereabouts;
+
+use rustc_hash::FxHashMap;
+
+use self::kernel_look::gil_span;
+use self::whereabouts::Seen;
+use super::naming::Naming;
+use super::running::{RunningTask, Traces, find_running_task};
+use super::{Around, Place};
+use crate::model::event::LoopSample;
+use crate::model::tables::{LoopInfo, StackId, Tables};
+use crate::python::frame::{RawFrame, untag};
+use crate::python::layout::{Layout, RunningLoop};
+use crate::python::reader::{Reader, optional};
+use crate::python::stack_watch::{Sampled, StackWatch};
+use crate::remote::thread_watch::ThreadWatch;
+use crate::remote::{Addr, Memory, ReadError, Span};
+use crate::runtime::asyncio::event_loop::{find_ready_length, read_loop_class};
+use crate::runtime::asyncio::iteration::{RunOnce, UvLoop, is_run_forever};
+use crate::runtime::asyncio::registry::AsyncioModules;
+
+/// Float objects in which the time of an iteration was found lately; the next iteration mostly uses one of them again.
+const FLOATS: usize = 3;
+
+/// LIMIT: tasks that are remembered until everything is forgotten.
+const MAX_TASKS: usize = 4_096;
+
+/// LIMIT: stacks whose names are kept.
+const MAX_NAMED: usize = 16_384;
+
+/// How a loop says where it is in its iteration.
+enum Kind {
+    /// asyncio's own: by the frame of `_run_once`.
+    RunOnce,
+    /// libuv's.
+    Uv(UvLoop),
+}
+
+/// A stack that was named.
+#[derive(Clone, Copy)]
+struct Named {
+    /// The stack without its innermost frame.
+    caller: Option<StackId>,
+    outer: u16,
+    coroutines: u16,
+    /// Position of the iteration's frame, innermost first.
+    run_once: Option<usize>,
+    /// The whole stack was named, and no frame of it runs a loop.
+    without_loop: bool,
+}
+
+/// One loop and its thread.
+pub(super) struct WatchedLoop {
+    pub(super) stack: StackWatch,
+    pub(super) info: LoopInfo,
+    event_loop: Addr,
+    modules: AsyncioModules,
+    kind: Kind,
+    kernel: Option<ThreadWatch>,
+    gil: Option<Span>,
+    locked_within: usize,
+    holder_within: usize,
+    collecting: Option<Span>,
+    ready: Option<Span>,
+    run_once: Option<RunOnce>,
+    run_once_is_new: bool,
+    floats: Vec<Addr>,
+    task: Option<RunningTask>,
+    /// The task was the same in two samples: from then on its identity is read along with the stack.
+    task_again: bool,
+    /// Tasks that were seen running, by their coroutine.
+    tasks: FxHashMap<Addr, RunningTask>,
+    naming: Naming,
+    named: FxHashMap<u64, Named>,
+    /// Frames on the stack of an idle loop whose iteration is written in C.
+    idle_frames: Option<usize>,
+    last_innermost: Option<(Addr, RawFrame)>,
+    /// libuv: the iteration and when it began.
+    iteration: Option<(u64, u64)>,
+    looked_ns: u64,
+    looked_slowly_ns: u64,
+    beside: Vec<Span>,
+    amid: Vec<Span>,
+}
+
+impl WatchedLoop {
+    /// Finds out what there is to know of a loop before it is looked at.
+    pub(super) fn find(
+        reader: &mut Reader<'_, '_>,
+        memory: &dyn Memory,
+        around: &Around,
+        place: Place<'_>,
+        now_ns: u64,
+    ) -> Result<Self, ReadError> {
+        let layout = &around.layout;
+        let class = read_loop_class(reader, place.event_loop)?;
+        let ready = optional(find_ready_length(reader, place.event_loop))?.flatten();
+        let uv = optional(UvLoop::find(reader.view, place.event_loop, now_ns))?.flatten();
+        let interpreter = place.interpreter;
+        let (gil, locked_within, holder_within) = gil_span(reader, around, interpreter)?;
+        let gc_base = if layout.gc.in_runtime { around.runtime } else { interpreter.addr };
+        let info = place.info(around, &class);
+        let thread = place.thread.addr;
+        let mut fields = Vec::new();
+        fields.extend(layout.thread.running_task);
+        fields.extend(layout.thread.state);
+        fields.extend(layout.thread.gil_requested);
+        if let RunningLoop::Field(at) = layout.thread.running_loop {
+            fields.push(at);
+        }
+        Ok(Self {
+            stack: StackWatch::new(memory, layout, thread, &fields)?,
+            kernel: info.thread.map(|tid| ThreadWatch::open(&around.process, tid)),
+            info,
+            event_loop: place.event_loop,
+            modules: place.modules,
+            kind: uv.map_or(Kind::RunOnce, Kind::Uv),
+            gil,
+            locked_within,
+            holder_within,
+            collecting: gc_base.add(layout.gc.collecting).map(|addr| Span::new(addr, 4)),
+            ready: ready.map(|addr| Span::new(addr, 8)),
+            run_once: None,
+            run_once_is_new: false,
+            floats: Vec::new(),
+            task: None,
+            task_again: false,
+            tasks: FxHashMap::default(),
+            naming: Naming::default(),
+            named: FxHashMap::default(),
+            idle_frames: None,
+            last_innermost: None,
+            iteration: None,
+            looked_ns: 0,
+            looked_slowly_ns: 0,
+            beside: Vec::new(),
+            amid: Vec::new(),
+        })
+    }
+
+    /// Whether another finding is of the same loop in the same thread.
+    pub(super) fn is_the_same_as(&self, other: &Self) -> bool {
+        self.info.key == other.info.key
+            && self.stack.tstate() == other.stack.tstate()
+            && self.info.thread == other.info.thread
+    }
+
+    /// Takes over what was found out anew, and forgets what is known by address if a code object is not the one it was.
+    pub(super) fn renew(&mut self, found: Self, memory: &dyn Memory, layout: &Layout) -> Result<(), ReadError> {
+        // libuv's time is found by what it says, which is too old while the loop waits for long.
+        if !matches!((&self.kind, &found.kind), (Kind::Uv(_), Kind::RunOnce)) {
+            self.kind = found.kind;
+        }
+        (self.gil, self.ready, self.modules) = (found.gil, found.ready, found.modules);
+        (self.locked_within, self.holder_within) = (found.locked_within, found.holder_within);
+        if !self.naming.still_holds(memory, layout)? {
+            self.named.clear();
+            self.run_once = None;
+            self.task = None;
+            self.task_again = false;
+            self.tasks.clear();
+            self.stack.forget();
+        }
+        Ok(())
+    }
+
+    pub(super) fn forget_numbers(&mut self) {
+        self.naming.forget_numbers();
+        self.named.clear();
+    }
+
+    /// Takes a sample; `None` when nothing held together.
+    pub(super) fn sample(
+        &mut self,
+        memory: &dyn Memory,
+        around: &Around,
+        tables: &mut Tables,
+        at_ns: u64,
+    ) -> Result<Option<LoopSample>, ReadError> {
+        let layout = &around.layout;
+        let Some((sampled, named, stack)) = self.read(memory, around, tables)? else { return Ok(None) };
+        let torn = sampled == Sampled::Partial;
+        let innermost = self.stack.frames().first().and_then(|frame| Some((frame.addr, frame.frame?)));
+        let moved = innermost != self.last_innermost;
+        self.last_innermost = innermost;
+        let gil = self.gil_state(around);
+        let running = self.running_task(memory, around, &named)?;
+        let place = self.whereabouts(layout, &named, at_ns, Seen { gil, torn, in_task: running.is_some() });
+        let task = running.map(|task| tables.add_task(&task.info));
+        let mut sample = LoopSample {
+            at_ns,
+            event_loop: tables.add_loop(&self.info),
+            phase: place.phase,
+            away_since_ns: place.away_since_ns,
+            away_precision_ns: place.precision_ns,
+            callback: place.callback,
+            task,
+            stack,
+            outer: named.outer,
+            coroutines: named.coroutines,
+            torn,
+            moved,
+            ready: self.ready_length(),
+            gil,
+            collecting: self.is_collecting(),
+            generation: None,
+            kernel: None,
+            holder_stack: None,
+        };
+        self.ask_kernel(memory, around, tables, &mut sample)?;
+        Ok(Some(sample))
+    }
+
+    /// Reads the stack and what belongs to it, until the time of the iteration is among it.
+    fn read(
+        &mut self,
+        memory: &dyn Memory,
+        around: &Around,
+        tables: &mut Tables,
+    ) -> Result<Option<(Sampled, Named, Option<StackId>)>, ReadError> {
+        /// LIMIT: how often a float object is chased that is a new one each time.
+        const CHASES: usize = 4;
+        let layout = &around.layout;
+        for chase in 0.. {
+            self.gather_spans(layout);
+            let sampled = self.stack.sample(memory, layout, &self.beside, &self.amid)?;
+            if sampled == Sampled::Lost {
+                return Ok(None);
+            }
+            let Some((named, stack)) = self.name(memory, layout, tables, sampled)? else { return Ok(None) };
+            if self.run_once_is_new {
+                // Its locals were not among what was read.
+                self.run_once_is_new = false;
+                continue;
+            }
+            match self.end_time(layout, &named) {
+                Some(addr) if !self.floats.contains(&addr) && chase < CHASES => {
+                    self.floats.insert(0, addr);
+                    self.floats.truncate(FLOATS);
+                }
+                _ => return Ok(Some((sampled, named, stack))),
+            }
+        }
+        Ok(None)
+    }
+
+    fn gather_spans(&mut self, layout: &Layout) {
+        self.beside.clear();
+        self.beside.extend(self.gil);
+        self.beside.extend(self.collecting);
+        self.beside.extend(self.ready);
+        if self.task_again {
+            self.beside.extend(self.task.iter().flat_map(RunningTask::spans));
+        }
+        self.amid.clear();
+        match self.kind {
+            Kind::RunOnce => {
+                let at = layout.builtin.float_value;
+                self.amid.extend(self.floats.iter().filter_map(|addr| Some(Span::new(addr.add(at)?, 8))));
+            }
+            Kind::Uv(uv) => {
+                self.amid.push(Span::new(uv.time, 8));
+                self.amid.extend(uv.count.map(|addr| Span::new(addr, 8)));
+            }
+        }
+    }
+
+    /// Numbers of what the stack shows.
+    fn name(
+        &mut self,
+        memory: &dyn Memory,
+        layout: &Layout,
+        tables: &mut Tables,
+        sampled: Sampled,
+    ) -> Result<Option<(Named, Option<StackId>)>, ReadError> {
+        let complete = sampled != Sampled::Partial;
+        let known = self.named.get(&self.stack.fingerprint()).copied().filter(|_| complete);
+        let named = match known {
+            Some(named) => named,
+            None => {
+                let frames = self.stack.frames().iter().filter_map(|frame| frame.frame);
+                self.naming.verify(memory, layout, frames)?;
+                let Some(named) = optional(self.name_callers(memory, layout, tables, complete))? else {
+                    return Ok(None);
+                };
+                if complete {
+                    if self.named.len() >= MAX_NAMED {
+                        self.named.clear();
+                    }
+                    self.named.insert(self.stack.fingerprint(), named);
+                }
+                named
+            }
+        };
+        let innermost = self.stack.frames().iter().find_map(|frame| frame.frame);
+        let Some(innermost) = innermost else { return Ok(Some((named, None))) };
+        let stack = self.naming.stack(memory, layout, tables, named.caller, &innermost);
+        Ok(optional(stack)?.map(|stack| (named, stack)))
+    }
+
+    fn name_callers(
+        &mut self,
+        memory: &dyn Memory,
+        layout: &Layout,
+        tables: &mut Tables,
+        complete: bool,
+    ) -> Result<Named, ReadError> {
+        let frames: Vec<RawFrame> = self.stack.frames().iter().rev().filter_map(|frame| frame.frame).collect();
+        let mut named = Named { caller: None, outer: 0, coroutines: 0, run_once: None, without_loop: complete };
+        let mut outer = None;
+        let mut run_once = None;
+        for (position, frame) in frames.iter().enumerate() {
+            let stack = self.naming.stack(memory, layout, tables, named.caller, frame)?;
+            if position + 1 < frames.len() {
+                named.caller = stack;
+            }
+            let mut view = crate::remote::View::new(memory);
+            let mut reader = Reader::new(&mut view, layout, &mut self.naming.caches);
+            named.without_loop &= !is_run_forever(&mut reader, frame)?;
+            if let Some(found) = RunOnce::find(&mut reader, frame)? {
+                named.without_loop = false;
+                (run_once, outer) = (Some((found, frame.locals)), Some(position + 1));
+            } else if outer == Some(position) && stack.is_some_and(|stack| is_machinery(tables, stack)) {
+                outer = Some(position + 1);
+            }
+        }
+        if let Some((found, locals)) = run_once {
+            named.run_once = self.stack.frames().iter().position(|f| f.frame.is_some_and(|f| f.locals == locals));
+            if self.run_once != Some(found) {
+                self.run_once = Some(found);
+                self.run_once_is_new = true;
+                self.stack.want_locals(found.code, found.slots);
+            }
+        }
+        let first_coroutine = frames.iter().position(|frame| frame.generator.is_some());
+        let outer = outer.or(first_coroutine).or(self.idle_frames).unwrap_or(if complete { frames.len() } else { 0 });
+        let outer = outer.min(frames.len());
+        named.outer = u16::try_from(outer).unwrap_or(u16::MAX);
+        let coroutines = frames[outer..].iter().take_while(|frame| frame.generator.is_some()).count();
+        named.coroutines = u16::try_from(coroutines).unwrap_or(u16::MAX);
+        Ok(named)
+    }
+
+    fn running_task(
+        &mut self,
+        memory: &dyn Memory,
+        around: &Around,
+        named: &Named,
+    ) -> Result<Option<RunningTask>, ReadError> {
+        let noted_at = around.layout.thread.running_task;
+        let noted = noted_at.and_then(|at| self.stack.thread_word(at)).and_then(Addr::aligned);
+        let frames = self.stack.frames().iter().rev();
+        let root = frames.filter_map(|frame| frame.frame).find(|frame| frame.generator.is_some());
+        if (noted_at.is_some() && noted.is_none()) || (noted_at.is_none() && root.is_none()) {
+            return Ok(None);
+        }
+        let is_it = |task: &RunningTask| task.is(noted, root.as_ref());
+        if self.task.as_ref().is_some_and(is_it) && self.task_is_unchanged(memory)? {
+            self.task_again = true;
+            return Ok(self.task.clone());
+        }
+        self.task_again = false;
+        self.task = None;
+        let known = root.and_then(|root| self.tasks.get(&root.generator?));
+        if let Some(known) = known.filter(|task| is_it(task))
+            && known.is_still_there(memory)?
+        {
+            self.task = Some(known.clone());
+            return Ok(self.task.clone());
+        }
+        let frames: Vec<RawFrame> = self.stack.frames().iter().rev().filter_map(|frame| frame.frame).collect();
+        let handle = named.run_once.zip(self.run_once).and_then(|(position, run_once)| {
+            untag(&around.layout, self.stack.slot(self.stack.frames().get(position)?, run_once.handle)?)
+        });
+        let traces = Traces { event_loop: self.event_loop, modules: self.modules, noted, handle, frames: &frames };
+        self.task = find_running_task(memory, around, &traces)?;
+        if let Some(task) = &self.task {
+            if self.tasks.len() >= MAX_TASKS {
+                self.tasks.clear();
+            }
+            self.tasks.insert(task.coroutine(), task.clone());
+        }
+        Ok(self.task.clone())
+    }
+
+    fn task_is_unchanged(&self, memory: &dyn Memory) -> Result<bool, ReadError> {
+        let Some(task) = &self.task else { return Ok(false) };
+        let first = self.first_piece() + usize::from(self.collecting.is_some()) + usize::from(self.ready.is_some());
+        if self.task_again { Ok(task.is_unchanged(&self.stack, first)) } else { task.is_still_there(memory) }
+    }
+}
+
+/// Frames between `_run_once` and what it runs.
+// CPython: Lib/asyncio/events.py, Handle._run; Lib/asyncio/tasks.py, Task.__step and its parts.
+fn is_machinery(tables: &Tables, stack: StackId) -> bool {
+    let frame = tables.stack(stack).and_then(|node| tables.frame(node.frame));
+    frame.is_some_and(|frame| {
+        let function = frame.function.rsplit('.').next().unwrap_or_default();
+        (frame.file.ends_with("asyncio/events.py") && function == "_run")
+            || (frame.file.ends_with("asyncio/tasks.py")
+                && (function.starts_with("__step") || function.starts_with("__wakeup")))
+    })
+}

@@ -1,0 +1,158 @@
+//! Where a loop is in its iteration, from what one call has read. It must not read anything itself, but for the system
+//! call of the thread where nothing else tells.
+
+use std::hash::{Hash as _, Hasher as _};
+
+use rustc_hash::FxHasher;
+
+use super::{Kind, Named, WatchedLoop};
+use crate::model::event::{Gil, Phase};
+use crate::python::frame::untag;
+use crate::python::layout::{Layout, RunningLoop};
+use crate::remote::Addr;
+use crate::remote::kernel_thread::SystemCall;
+use crate::runtime::asyncio::iteration::UvLoop;
+
+/// How far a loop's own clock may be from ours before it is another clock, nanoseconds.
+const CLOCK_AHEAD_NS: u64 = 1_000_000;
+
+/// What one call showed beside the stack's frames.
+#[derive(Clone, Copy)]
+pub(super) struct Seen {
+    pub(super) gil: Gil,
+    /// Only the outer frames held: what is inside of them is unknown.
+    pub(super) torn: bool,
+    /// A task's step runs.
+    pub(super) in_task: bool,
+}
+
+/// What one call showed of the iteration.
+pub(super) struct Where {
+    pub(super) phase: Phase,
+    pub(super) away_since_ns: Option<u64>,
+    pub(super) precision_ns: u32,
+    pub(super) callback: Option<u64>,
+}
+
+impl WatchedLoop {
+    /// The float object that says when the iteration began.
+    pub(super) fn end_time(&self, layout: &Layout, named: &Named) -> Option<Addr> {
+        let frame = self.stack.frames().get(named.run_once?)?;
+        untag(layout, self.stack.slot(frame, self.run_once?.end_time)?)
+    }
+
+    pub(super) fn whereabouts(&mut self, layout: &Layout, named: &Named, at_ns: u64, seen: Seen) -> Where {
+        if self.is_not_running(layout, named) {
+            return Where { phase: Phase::NotRunning, away_since_ns: None, precision_ns: 0, callback: None };
+        }
+        match self.kind {
+            Kind::Uv(uv) => self.uv_whereabouts(uv, at_ns, seen),
+            Kind::RunOnce => self.asyncio_whereabouts(layout, named, at_ns, seen.gil),
+        }
+    }
+
+    /// Whether the thread runs another loop, or none, by what it says itself (3.14+) or by its frames.
+    fn is_not_running(&self, layout: &Layout, named: &Named) -> bool {
+        if let RunningLoop::Field(at) = layout.thread.running_loop {
+            return self.stack.thread_word(at).is_some_and(|running| running != self.event_loop.raw());
+        }
+        // A loop that is not known to have such frames may have none.
+        let (Kind::RunOnce, Some(run_once)) = (&self.kind, self.run_once) else { return false };
+        let Some(position) = named.run_once else { return named.without_loop };
+        let frame = self.stack.frames().get(position);
+        let iterates = frame.zip(run_once.event_loop).and_then(|(frame, slot)| self.stack.slot(frame, slot));
+        iterates.and_then(|object| untag(layout, object)).is_some_and(|object| object != self.event_loop)
+    }
+
+    pub(super) fn asyncio_whereabouts(&mut self, layout: &Layout, named: &Named, at_ns: u64, gil: Gil) -> Where {
+        let unknown = |phase| Where { phase, away_since_ns: None, precision_ns: 0, callback: None };
+        let (Some(position), Some(run_once)) = (named.run_once, self.run_once) else {
+            return unknown(if named.coroutines > 0 { Phase::Away } else { Phase::Unknown });
+        };
+        let Some(frame) = self.stack.frames().get(position) else { return unknown(Phase::Unknown) };
+        let Some(end_time) = self.stack.slot(frame, run_once.end_time) else { return unknown(Phase::Unknown) };
+        let Some(object) = untag(layout, end_time) else {
+            // The GIL changing hands tells one wait for it from the next.
+            let callback = self.gil_switches();
+            return Where { callback, ..unknown(self.in_selector(gil)) };
+        };
+        let since = self.float(object).and_then(|seconds| as_ns(seconds, at_ns));
+        let mut callback = FxHasher::default();
+        since.hash(&mut callback);
+        self.stack.slot(frame, run_once.handle).hash(&mut callback);
+        run_once.position.map(|slot| self.stack.slot(frame, slot)).hash(&mut callback);
+        Where { phase: Phase::Away, away_since_ns: since, precision_ns: 1, callback: since.map(|_| callback.finish()) }
+    }
+
+    /// Before an iteration has noted its time it is in its selector, on the way there or on the way back.
+    pub(super) fn in_selector(&self, gil: Gil) -> Phase {
+        match gil {
+            Gil::Free => Phase::Selecting,
+            Gil::Own => Phase::LeavingSelector,
+            Gil::Other(_) | Gil::None | Gil::Unknown => match self.system_call() {
+                Some(call) if call.is_selector() => Phase::Selecting,
+                Some(_) => Phase::LeavingSelector,
+                None => Phase::Selecting,
+            },
+        }
+    }
+
+    pub(super) fn uv_whereabouts(&mut self, uv: UvLoop, at_ns: u64, seen: Seen) -> Where {
+        let Seen { gil, torn, in_task } = seen;
+        let word = |number: usize| self.stack.amid(number)?.try_into().ok().map(u64::from_le_bytes);
+        let count = uv.count.and_then(|_| word(1));
+        let since = word(0).and_then(|ms| ms.checked_mul(1_000_000)).filter(|ns| *ns <= at_ns + CLOCK_AHEAD_NS);
+        let frames = self.stack.frames().iter().filter(|frame| frame.frame.is_some()).count();
+        let at_rest = !in_task && self.idle_frames.is_none_or(|idle| frames <= idle);
+        let call = if at_rest && !torn { self.system_call() } else { None };
+        let phase = match call {
+            _ if !at_rest => Phase::Away,
+            // There may be frames in the gap that are not those of an idle loop.
+            _ if torn => Phase::Unknown,
+            Some(call) if call.is_selector() => Phase::Selecting,
+            Some(call) if self.waits_for_gil(call) => Phase::LeavingSelector,
+            // Callbacks without a Python frame, or libuv's own work.
+            Some(_) if gil == Gil::Own => Phase::Away,
+            Some(SystemCall::Running) if matches!(gil, Gil::Other(_)) => Phase::LeavingSelector,
+            Some(_) => Phase::Selecting,
+            None => Phase::Unknown,
+        };
+        // libuv counts an iteration before it polls and takes the time after that; then again within the iteration,
+        // whenever a timer is started: what counts is the first one that is seen after the poll.
+        let since = match (count, self.iteration, since) {
+            _ if phase != Phase::Away => None,
+            (Some(count), Some((known, since)), Some(_)) if known == count => Some(since),
+            (Some(count), _, Some(since)) => {
+                self.iteration = Some((count, since));
+                Some(since)
+            }
+            (_, _, since) => since,
+        };
+        if phase == Phase::Selecting {
+            self.idle_frames = Some(self.idle_frames.map_or(frames, |idle| idle.min(frames)));
+            return Where { phase, away_since_ns: None, precision_ns: 0, callback: None };
+        }
+        if phase == Phase::LeavingSelector {
+            return Where { phase, away_since_ns: None, precision_ns: 0, callback: self.gil_switches() };
+        }
+        // What the callback begins with: the frame that the loop has called.
+        let first = self.idle_frames.and_then(|idle| self.stack.frames().iter().rev().nth(idle));
+        let mut callback = FxHasher::default();
+        count.hash(&mut callback);
+        first.map(|frame| (frame.addr, frame.frame.map(|frame| frame.code))).hash(&mut callback);
+        self.task.as_ref().map(|task| task.info.key).hash(&mut callback);
+        Where { phase, away_since_ns: since, precision_ns: 1_000_000, callback: count.map(|_| callback.finish()) }
+    }
+
+    /// The value of a float object that was read in the middle of the call.
+    pub(super) fn float(&self, object: Addr) -> Option<f64> {
+        let number = self.floats.iter().position(|addr| *addr == object)?;
+        self.stack.amid(number)?.try_into().ok().map(f64::from_le_bytes)
+    }
+}
+
+/// A loop's time in our nanoseconds, if it is the same clock.
+fn as_ns(seconds: f64, at_ns: u64) -> Option<u64> {
+    let ns = seconds * 1e9;
+    (ns >= 0.0 && ns <= (at_ns + CLOCK_AHEAD_NS) as f64).then_some(ns as u64)
+}

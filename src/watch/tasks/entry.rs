@@ -1,0 +1,192 @@
+//! What is remembered of a task and of a future between looks, and what it rests on. It must not read anything.
+
+use std::sync::Arc;
+
+use super::knowledge::Knowledge;
+use crate::capture::assemble::task_state;
+use crate::capture::task_walk::{TaskWalk, Waiter};
+use crate::model::event::{TaskLook, TaskWait};
+use crate::model::snapshot::TaskState;
+use crate::model::tables::{StackId, Tables, TaskInfo, TaskNo};
+use crate::python::coroutine::ChainEnd;
+use crate::remote::Addr;
+use crate::remote::store::Lines;
+use crate::runtime::asyncio::wait::Wait;
+
+/// A task that was read.
+pub(super) struct TaskEntry {
+    pub(super) addr: Addr,
+    /// What all of this rests on.
+    pub(super) lines: Lines,
+    /// It was shown to be one moment, and what it rests on has not changed since.
+    pub(super) holds: bool,
+    /// In which enumeration it was listed last.
+    pub(super) listed: u32,
+    /// Its coroutine.
+    root: Option<Addr>,
+    info: TaskInfo,
+    /// `None` for one that is done.
+    pub(super) number: Option<TaskNo>,
+    /// It was not there at the look before it was first reported.
+    born: bool,
+    state: TaskState,
+    stack: Option<StackId>,
+    torn: bool,
+    pub(super) waiter: Option<Addr>,
+    /// What it waits for, while it is suspended.
+    pub(super) wait: Option<Wait>,
+    pub(super) awaited_by: Vec<Addr>,
+    pub(super) reports_to: Vec<Addr>,
+    /// What its coroutines have entered with `async with`, locks among it.
+    pub(super) entered: Vec<Addr>,
+    /// What `wait` stands for among all tasks.
+    pub(super) awaits: Vec<TaskNo>,
+    pub(super) held_by: Vec<TaskNo>,
+    reported: Option<TaskLook>,
+}
+
+/// A future that tasks wait for, or that lies between tasks.
+pub(super) struct FutureEntry {
+    pub(super) lines: Lines,
+    /// What it rests on has not changed since it was read.
+    pub(super) holds: bool,
+    /// In which look it was of use last.
+    pub(super) used: u32,
+    /// `None` for what is none of asyncio's futures.
+    pub(super) waiter: Option<Waiter>,
+    pub(super) reports_to: Vec<Addr>,
+}
+
+impl FutureEntry {
+    /// Whether it says the same as another reading.
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+        self.waiter == other.waiter && self.reports_to == other.reports_to
+    }
+}
+
+impl TaskEntry {
+    /// A task that was never read before.
+    pub(super) fn new(addr: Addr, listed: u32, born: bool) -> Self {
+        Self {
+            addr,
+            lines: Lines::default(),
+            holds: false,
+            listed,
+            root: None,
+            info: TaskInfo { key: addr.raw(), name: None, coroutine: None },
+            number: None,
+            born,
+            state: TaskState::Unknown,
+            stack: None,
+            torn: false,
+            waiter: None,
+            wait: None,
+            awaited_by: Vec::new(),
+            reports_to: Vec::new(),
+            entered: Vec::new(),
+            awaits: Vec::new(),
+            held_by: Vec::new(),
+            reported: None,
+        }
+    }
+
+    /// Takes what a walk has found. `coroutine` is the frame that names its function. Answers a number that means no task
+    /// any more.
+    pub(super) fn take(
+        &mut self,
+        walk: &TaskWalk,
+        coroutine: Option<u32>,
+        knowledge: &mut Knowledge,
+        tables: &mut Tables,
+    ) -> Option<TaskNo> {
+        let record = walk.record.as_ref();
+        self.waiter = walk.waiter();
+        let own = walk.references.iter();
+        self.reports_to = own.flat_map(|references| references.reports_to()).collect();
+        let Some(record) = record.filter(|record| record.is_pending()) else {
+            (self.wait, self.reported) = (None, None);
+            (self.awaited_by, self.awaits, self.entered) = (Vec::new(), Vec::new(), Vec::new());
+            return self.number.take();
+        };
+        self.awaited_by.clone_from(&record.future.awaited_by);
+        let before = self.identify(record.name.as_deref(), record.coroutine, coroutine, knowledge, tables);
+        self.state = task_state(walk, false);
+        let suspended = matches!(self.state, TaskState::Waiting | TaskState::Cancelling);
+        self.wait = walk.wait.clone().filter(|_| suspended);
+        self.torn = walk.chain.as_ref().is_some_and(|chain| matches!(chain.end, ChainEnd::Broken(_)));
+        self.stack = walk.frames.iter().fold(None, |caller, number| {
+            let frame = knowledge.frame_id(tables, *number)?;
+            Some(tables.add_stack(caller, frame))
+        });
+        before
+    }
+
+    /// Finds out whether it is still the same task; answers the number of the one before if it is not.
+    fn identify(
+        &mut self,
+        name: Option<&str>,
+        root: Option<Addr>,
+        coroutine: Option<u32>,
+        knowledge: &Knowledge,
+        tables: &mut Tables,
+    ) -> Option<TaskNo> {
+        let same_name = self.info.name.as_deref() == name;
+        let coroutine = coroutine.and_then(|number| knowledge.frame(number)).or_else(|| {
+            // Not to be read at this moment; the same coroutine is the same function.
+            self.info.coroutine.clone().filter(|_| root == self.root)
+        });
+        let same = self.number.is_some() && same_name && coroutine == self.info.coroutine;
+        let renamed = self.number.is_some() && root == self.root && coroutine == self.info.coroutine;
+        self.root = root;
+        if same {
+            return None;
+        }
+        self.info.name = if same_name { self.info.name.take() } else { name.map(Arc::from) };
+        self.info.coroutine = coroutine;
+        let before = self.number.replace(tables.add_task(&self.info));
+        if before.is_some() {
+            // The address of one that ended, taken by another; unless the coroutine says that it is the same one, which was
+            // given a name.
+            self.born = !renamed;
+            self.reported = None;
+        }
+        before.filter(|before| Some(*before) != self.number)
+    }
+
+    /// The tables begin anew: it has no number, and is not new.
+    pub(super) fn forget_number(&mut self) {
+        (self.number, self.born, self.holds, self.reported) = (None, false, false, None);
+    }
+
+    /// The task as it is, if that is not what was reported last.
+    pub(super) fn report(&mut self) -> Option<TaskLook> {
+        let task = self.number?;
+        let wait = self.wait.as_ref();
+        let same_wait = match (wait, self.reported.as_ref().and_then(|look| look.wait.as_ref())) {
+            (None, None) => true,
+            (Some(wait), Some(known)) => {
+                wait.kind == known.kind
+                    && wait.detail.as_deref() == known.detail.as_deref()
+                    && self.awaits == known.tasks
+                    && self.held_by == known.held_by
+            }
+            _ => false,
+        };
+        let same = self.reported.as_ref().is_some_and(|look| {
+            (look.state, look.stack, look.torn) == (self.state, self.stack, self.torn) && same_wait
+        });
+        if same {
+            return None;
+        }
+        let wait = wait.map(|wait| TaskWait {
+            kind: wait.kind,
+            detail: wait.detail.as_deref().map(Arc::from),
+            tasks: self.awaits.clone(),
+            held_by: self.held_by.clone(),
+        });
+        let born = std::mem::take(&mut self.born);
+        let look = TaskLook { task, born, state: self.state, stack: self.stack, torn: self.torn, wait };
+        self.reported = Some(look.clone());
+        Some(look)
+    }
+}

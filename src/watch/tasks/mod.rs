@@ -1,0 +1,217 @@
+//! All tasks, again and again: each look reads the memory that the last one has used, finds what has changed in it, and
+//! works out only the tasks that rest on that. It must not know when to look, nor what is done with what it says.
+//!
+//! INVARIANT: a task is reported as it was shown to be at one moment, or as torn. One that is not read again is as it was
+//! because every byte that its last reading rests on is as it was: the same proof, one look apart. An address alone never
+//! stands for what was once found there.
+
+mod edges;
+mod entry;
+mod knowledge;
+mod reading;
+mod registry;
+
+use rustc_hash::FxHashMap;
+
+use self::entry::{FutureEntry, TaskEntry};
+use self::knowledge::Knowledge;
+use self::registry::Registry;
+use crate::model::event::TaskChanges;
+use crate::model::tables::{Tables, TaskNo};
+use crate::python::layout::Layout;
+use crate::remote::store::Store;
+use crate::remote::{Addr, Memory, ReadError, View};
+
+/// LIMIT: pages that are given up when the tasks that needed them are gone: from this number on, if less than a quarter
+/// is in use, everything is read anew into less memory.
+const SPARE_PAGES: usize = 16 << 10;
+
+/// Tasks that are watched. Not `Send`: it is made on the thread that looks.
+pub struct TaskWatch {
+    store: Store,
+    runtime: Addr,
+    layout: Layout,
+    knowledge: Knowledge,
+    registry: Registry,
+    /// In no particular order.
+    tasks: Vec<TaskEntry>,
+    /// Position in `tasks` by address.
+    index: FxHashMap<Addr, usize>,
+    futures: FxHashMap<Addr, FutureEntry>,
+    looks: u32,
+    /// The look in which tasks were listed last.
+    listing: u32,
+    /// Tasks are there that nobody was told of as born.
+    is_first: bool,
+    /// What was learnt has changed during the last look: at the next one nothing that rests on it holds.
+    forget_next: bool,
+    /// Tasks that could not be read in this look.
+    unreadable: u32,
+    stats: TaskWatchStats,
+}
+
+/// How the looks went, in total.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TaskWatchStats {
+    /// Looks that were finished.
+    pub looks: u64,
+    /// Tasks that moved while they were read, and were read again.
+    pub torn: u64,
+    /// Tasks that moved in every attempt: reported as torn, or not at all.
+    pub dropped: u64,
+    /// Tasks that were walked because something had changed, or for the first time.
+    pub walked: u64,
+    /// Pages read from the target.
+    pub pages_read: u64,
+    /// Pages kept now.
+    pub pages: u64,
+    /// How often what was learnt about code and classes had to be forgotten.
+    pub forgotten: u64,
+}
+
+impl TaskWatch {
+    /// A watch over the tasks of the process that `memory` is of: `runtime` is where its `_PyRuntime` is (`Facts::runtime`).
+    /// Nothing is read yet.
+    ///
+    /// # Errors
+    /// When `runtime` is no address.
+    pub fn new(memory: Box<dyn Memory>, runtime: u64, layout: Layout) -> Result<Self, ReadError> {
+        Ok(Self {
+            store: Store::new(memory),
+            runtime: Addr::new(runtime).ok_or(ReadError::BadPointer(runtime))?,
+            layout,
+            knowledge: Knowledge::new(),
+            registry: Registry::default(),
+            tasks: Vec::new(),
+            index: FxHashMap::default(),
+            futures: FxHashMap::default(),
+            looks: 0,
+            listing: 0,
+            is_first: true,
+            forget_next: false,
+            unreadable: 0,
+            stats: TaskWatchStats::default(),
+        })
+    }
+
+    /// How the looks went so far.
+    pub fn stats(&self) -> TaskWatchStats {
+        TaskWatchStats { pages_read: self.store.pages_read(), pages: self.store.len() as u64, ..self.stats }
+    }
+
+    /// The tables begin anew: the next look reports every task, under a new number. It costs what a first one does.
+    pub fn begin_anew(&mut self) {
+        self.tasks.iter_mut().for_each(TaskEntry::forget_number);
+        self.knowledge.forget_numbers();
+    }
+
+    /// Looks at all tasks that are pending, and says what has become of them since the last look. Names go into `tables`,
+    /// which must be the same ones in each look, see [`TaskWatch::begin_anew`]. `at_ns` is the time of the look; how long it
+    /// took (`took_ns`, here 0) is for the caller to say.
+    ///
+    /// # Errors
+    /// When the process is gone or forbidden, or its interpreter could not be read in several attempts. After an error
+    /// that is not fatal the next look may succeed.
+    pub fn look(&mut self, tables: &mut Tables, at_ns: u64) -> Result<TaskChanges, ReadError> {
+        self.store.refresh()?;
+        self.ask();
+        self.looks = self.looks.wrapping_add(1);
+        self.unreadable = 0;
+        let Self { store, knowledge, registry, .. } = self;
+        knowledge.begin();
+        let mut view = View::over(store, store.memory());
+        view.keep_touched();
+        let listed = registry.list(&mut view, store, &self.layout, knowledge, self.runtime)?;
+        drop(view);
+
+        let mut ended = Vec::new();
+        if listed {
+            self.take_list();
+        }
+        let moved = self.read_changed(tables, &mut ended)?;
+        if moved || !ended.is_empty() {
+            self.relate()?;
+        }
+        let changed = self.tasks.iter_mut().filter_map(TaskEntry::report).collect();
+        self.store.sweep();
+        self.is_first = false;
+        self.stats.looks += 1;
+        let total = self.tasks.iter().filter(|task| task.number.is_some()).count() as u32;
+        // A list that lacks one that lives may lack others, and is to be read again.
+        let all_listed = (0..self.tasks.len()).all(|at| self.is_listed(at));
+        if !all_listed {
+            self.registry.doubt();
+        }
+        let complete = self.registry.complete && all_listed && self.unreadable == 0;
+        Ok(TaskChanges { at_ns, took_ns: 0, changed, ended, total, complete })
+    }
+
+    /// Asks the store which of what is known no longer rests on what it did.
+    fn ask(&mut self) {
+        let Self { store, knowledge, registry, tasks, futures, .. } = self;
+        let is_wasteful = store.capacity() > SPARE_PAGES && store.len() < store.capacity() / 4;
+        if is_wasteful || self.forget_next || !knowledge.holds(store) {
+            self.forget();
+        } else {
+            registry.ask(store);
+            let mut changed = Vec::new();
+            store.find_changed(tasks.iter().map(|task| &task.lines), |at| changed.push(at));
+            changed.into_iter().for_each(|at| tasks[at].holds = false);
+            for future in futures.values_mut() {
+                future.holds = future.holds && !store.has_changed(&future.lines);
+            }
+        }
+        self.store.forget_changes();
+    }
+
+    /// Everything is to be read again; what was reported stays known.
+    fn forget(&mut self) {
+        self.forget_next = false;
+        self.stats.forgotten += 1;
+        self.knowledge = Knowledge::new();
+        self.registry.forget_all();
+        self.futures.clear();
+        for task in &mut self.tasks {
+            (task.holds, task.lines) = (false, Default::default());
+        }
+        self.store.clear();
+    }
+
+    /// Takes the list of tasks as it is now.
+    fn take_list(&mut self) {
+        for &addr in &self.registry.tasks {
+            match self.index.get(&addr) {
+                Some(&at) => self.tasks[at].listed = self.looks,
+                None => {
+                    self.index.insert(addr, self.tasks.len());
+                    self.tasks.push(TaskEntry::new(addr, self.looks, !self.is_first));
+                }
+            }
+        }
+        self.listing = self.looks;
+    }
+
+    /// Whether the last list had this task. One that is not listed may live all the same, because lists move while they are
+    /// read: it has ended when its own memory says so too.
+    fn is_listed(&self, at: usize) -> bool {
+        self.tasks[at].listed == self.listing
+    }
+
+    /// Removes tasks that are gone.
+    fn remove(&mut self, ended: &mut Vec<TaskNo>, is_gone: impl Fn(&TaskEntry) -> bool) {
+        let mut at = 0;
+        while let Some(task) = self.tasks.get(at) {
+            if !is_gone(task) {
+                at += 1;
+                continue;
+            }
+            ended.extend(task.number);
+            self.store.release(&task.lines);
+            self.index.remove(&task.addr);
+            self.tasks.swap_remove(at);
+            if let Some(task) = self.tasks.get(at) {
+                self.index.insert(task.addr, at);
+            }
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! The reading of what has changed in one look: the tasks, what they wait for, and the proof of each. It must not know how
+//! tasks are related.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::TaskWatch;
+use super::entry::FutureEntry;
+use super::knowledge::Knowledge;
+use crate::capture::task_walk::{Proof, TaskWalk, read_waiter};
+use crate::model::tables::{Tables, TaskNo};
+use crate::python::coroutine::read_function;
+use crate::python::layout::Layout;
+use crate::python::reader::{Reader, optional};
+use crate::python::refcount::read_refcount;
+use crate::remote::store::{Lines, Store};
+use crate::remote::{Addr, ReadError, View};
+use crate::runtime::asyncio::lock::read_entered;
+use crate::runtime::asyncio::wait::{Wait, WaitKind};
+
+/// LIMIT: how often what moved while being read is read again.
+const ATTEMPTS: u32 = 5;
+
+/// A task that is being read.
+struct Walking {
+    /// Position among the tasks.
+    at: usize,
+    walk: TaskWalk,
+    lines: Lines,
+    /// Number of the frame that names its function.
+    coroutine: Option<u32>,
+    described: bool,
+    /// What its frames have entered, from the outermost on, as far as they were looked at.
+    entered: Vec<Vec<Addr>>,
+    /// The last list has it.
+    listed: bool,
+}
+
+/// What an attempt showed.
+enum Verdict {
+    /// It was one moment.
+    Held,
+    /// It moved: another attempt is due.
+    Again,
+    /// It moved in every attempt; so many of its anchors held.
+    Partly(usize),
+    /// It is no task any more.
+    Gone,
+    /// It did not read as a task in any attempt, and is one.
+    Unreadable,
+}
+
+impl TaskWatch {
+    /// Reads the tasks that have changed or are new; whether there were any, or what lies between tasks may have changed.
+    pub(super) fn read_changed(&mut self, tables: &mut Tables, ended: &mut Vec<TaskNo>) -> Result<bool, ReadError> {
+        let stale = self.read_stale_futures()?;
+        let mut open: Vec<usize> = (0..self.tasks.len()).filter(|at| !self.tasks[*at].holds).collect();
+        let moved = stale || !open.is_empty();
+        let mut gone: FxHashSet<Addr> = FxHashSet::default();
+        for attempt in 1..=ATTEMPTS {
+            if open.is_empty() {
+                break;
+            }
+            if attempt > 1 {
+                self.store.renew_pages();
+                self.knowledge.begin();
+                self.stats.torn += open.len() as u64;
+            }
+            open = self.attempt(attempt, open, tables, ended, &mut gone)?;
+        }
+        if !gone.is_empty() {
+            self.remove(ended, |task| gone.contains(&task.addr));
+        }
+        Ok(moved)
+    }
+
+    /// One attempt at these tasks; answers those that are to be read once more.
+    fn attempt(
+        &mut self,
+        attempt: u32,
+        open: Vec<usize>,
+        tables: &mut Tables,
+        ended: &mut Vec<TaskNo>,
+        gone: &mut FxHashSet<Addr>,
+    ) -> Result<Vec<usize>, ReadError> {
+        let last = attempt == ATTEMPTS;
+        self.stats.walked += open.len() as u64;
+        let walking = |at: usize| Walking {
+            at,
+            walk: TaskWalk::new(self.tasks[at].addr, attempt),
+            lines: Lines::default(),
+            coroutine: None,
+            described: false,
+            entered: Vec::new(),
+            listed: self.is_listed(at),
+        };
+        let mut walks: Vec<Walking> = open.into_iter().map(walking).collect();
+        let Self { store, layout, knowledge, futures, .. } = self;
+        let mut view = View::over(store, store.memory());
+        view.keep_touched();
+        let read = view.wave(&mut walks, |view, walking| {
+            let done = walking.advance(view, layout, knowledge);
+            knowledge.add_touched(view, store, &mut walking.lines);
+            done
+        });
+        let needed = |future: &Addr| attempt > 1 || !futures.get(future).is_some_and(|known| known.holds);
+        let waiters: FxHashSet<Addr> =
+            walks.iter().filter_map(|walking| walking.walk.waiter()).filter(needed).collect();
+        for (addr, entry) in read_futures(&mut view, store, layout, knowledge, waiters) {
+            insert(store, futures, addr, entry);
+        }
+        view.wave(&mut walks, |view, walking| {
+            let done = walking.describe(view, layout, knowledge, futures);
+            knowledge.add_touched(view, store, &mut walking.lines);
+            done
+        });
+        let confirmed = knowledge.is_confirmed(store)?;
+        let held = Proof::read(&mut view, walks.iter().map(|walking| &walking.walk))?.held;
+        let _ = knowledge.take_touched(&mut view, store);
+        // What is gone shows when it was read later than the list that has it, or when no list has it.
+        let mut is_gone = |view: &mut View<'_>, walking: &Walking, read: Result<(), ReadError>| match read {
+            Ok(()) if walking.listed => Ok(false),
+            Ok(()) if walking.walk.record.as_ref().is_some_and(|record| !record.is_pending()) => Ok(true),
+            Err(_) if walking.listed && attempt == 1 => Ok(false),
+            _ => is_no_task(view, layout, knowledge, walking.walk.addr),
+        };
+        let mut verdicts = Vec::with_capacity(walks.len());
+        for ((walking, read), (same, all)) in walks.iter().zip(read).zip(held) {
+            verdicts.push(match read {
+                Err(error) if error.is_fatal() => return Err(error),
+                _ if is_gone(&mut view, walking, read)? => Verdict::Gone,
+                Err(_) if last => Verdict::Unreadable,
+                Err(_) => Verdict::Again,
+                Ok(()) if !confirmed && last => Verdict::Unreadable,
+                Ok(()) if !confirmed => Verdict::Again,
+                Ok(()) if same == all && !walking.walk.is_between_steps() => Verdict::Held,
+                Ok(()) if last => Verdict::Partly(same),
+                Ok(()) => Verdict::Again,
+            });
+        }
+        let _ = knowledge.take_touched(&mut view, store);
+        drop(view);
+        if !confirmed {
+            knowledge.forget(store);
+            // What is known of the others rests on it too.
+            self.forget_next = true;
+        }
+        Ok(self.settle(walks, verdicts, tables, ended, gone))
+    }
+
+    /// Acts on what an attempt showed; answers the tasks that are to be read once more.
+    fn settle(
+        &mut self,
+        walks: Vec<Walking>,
+        verdicts: Vec<Verdict>,
+        tables: &mut Tables,
+        ended: &mut Vec<TaskNo>,
+        gone: &mut FxHashSet<Addr>,
+    ) -> Vec<usize> {
+        let mut again = Vec::new();
+        for (mut walking, verdict) in walks.into_iter().zip(verdicts) {
+            let task = &mut self.tasks[walking.at];
+            match verdict {
+                Verdict::Again => {
+                    again.push(walking.at);
+                    continue;
+                }
+                Verdict::Gone => {
+                    gone.insert(task.addr);
+                    continue;
+                }
+                Verdict::Unreadable => {
+                    self.unreadable += 1;
+                    self.stats.dropped += 1;
+                    continue;
+                }
+                Verdict::Partly(anchors) => {
+                    walking.walk.keep_anchors(anchors);
+                    self.stats.dropped += 1;
+                }
+                Verdict::Held => task.holds = true,
+            }
+            task.entered = std::mem::take(&mut walking.entered).concat();
+            ended.extend(task.take(&walking.walk, walking.coroutine, &mut self.knowledge, tables));
+            self.store.hold(&walking.lines);
+            self.store.release(&std::mem::replace(&mut task.lines, walking.lines));
+        }
+        again
+    }
+
+    /// Reads the futures again that have changed and for which a task waits that has not; a task whose future says
+    /// something else now is to be read again. Whether any future has changed.
+    fn read_stale_futures(&mut self) -> Result<bool, ReadError> {
+        let stale: FxHashSet<Addr> =
+            self.futures.iter().filter(|(_, future)| !future.holds).map(|(addr, _)| *addr).collect();
+        if stale.is_empty() {
+            return Ok(false);
+        }
+        let still = self.tasks.iter().filter(|task| task.holds);
+        let wanted: FxHashSet<Addr> = still.filter_map(|task| task.waiter).filter(|f| stale.contains(f)).collect();
+        let Self { store, layout, knowledge, futures, .. } = self;
+        let mut view = View::over(store, store.memory());
+        view.keep_touched();
+        let mut changed = FxHashSet::default();
+        for (addr, entry) in read_futures(&mut view, store, layout, knowledge, wanted) {
+            if !futures.get(&addr).is_some_and(|known| known.says_the_same(&entry)) {
+                changed.insert(addr);
+            }
+            insert(store, futures, addr, entry);
+        }
+        for task in &mut self.tasks {
+            task.holds = task.holds && !task.waiter.is_some_and(|waiter| changed.contains(&waiter));
+        }
+        Ok(true)
+    }
+}
+
+/// Keeps what was read of a future instead of what was known.
+pub(super) fn insert(store: &Store, futures: &mut FxHashMap<Addr, FutureEntry>, addr: Addr, entry: FutureEntry) {
+    store.hold(&entry.lines);
+    if let Some(before) = futures.insert(addr, entry) {
+        store.release(&before.lines);
+    }
+}
+
+/// Reads futures.
+pub(super) fn read_futures(
+    view: &mut View<'_>,
+    store: &Store,
+    layout: &Layout,
+    knowledge: &mut Knowledge,
+    wanted: FxHashSet<Addr>,
+) -> Vec<(Addr, FutureEntry)> {
+    let mut items: Vec<(Addr, Lines)> = wanted.into_iter().map(|addr| (addr, Lines::default())).collect();
+    items.sort_unstable_by_key(|(addr, _)| *addr);
+    let read = view.wave(&mut items, |view, (addr, lines)| {
+        let read = read_waiter(&mut Reader::new(view, layout, &mut knowledge.caches), &mut knowledge.shared, *addr);
+        knowledge.add_touched(view, store, lines);
+        read
+    });
+    let entry = |((addr, lines), read): ((Addr, Lines), Result<_, ReadError>)| {
+        let (waiter, references) = read.ok().flatten().unzip();
+        let reports_to =
+            references.iter().flat_map(crate::runtime::asyncio::ownership::FutureReferences::reports_to).collect();
+        (addr, FutureEntry { lines, holds: true, used: 0, waiter, reports_to })
+    };
+    items.into_iter().zip(read).map(entry).collect()
+}
+
+impl Walking {
+    /// Reads on until everything is here; ends with [`ReadError::Pending`] where a page is missing.
+    fn advance(&mut self, view: &mut View<'_>, layout: &Layout, knowledge: &mut Knowledge) -> Result<(), ReadError> {
+        let mut reader = Reader::new(view, layout, &mut knowledge.caches);
+        self.walk.advance(&mut reader, &mut knowledge.shared)?;
+        if self.coroutine.is_none()
+            && let Some(root) = self.walk.record.as_ref().filter(|record| record.is_pending()).and_then(|r| r.coroutine)
+            && let Some(frame) = optional(read_function(reader.view, layout, reader.caches, root))?.flatten()
+        {
+            self.coroutine = optional(knowledge.shared.frames.number(&mut reader, &frame))?;
+        }
+        let levels = self.walk.chain.iter().flat_map(|chain| &chain.levels).skip(self.entered.len());
+        for level in levels {
+            self.entered.push(optional(read_entered(&mut reader, &level.frame))?.unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// Finds out what it waits for.
+    fn describe(
+        &mut self,
+        view: &mut View<'_>,
+        layout: &Layout,
+        knowledge: &mut Knowledge,
+        futures: &FxHashMap<Addr, FutureEntry>,
+    ) -> Result<(), ReadError> {
+        let Some(addr) = self.walk.waiter().filter(|_| !self.described) else { return Ok(()) };
+        let waiter = futures.get(&addr).and_then(|future| future.waiter.as_ref());
+        let mut reader = Reader::new(view, layout, &mut knowledge.caches);
+        let described = self.walk.describe(&mut reader, &mut knowledge.shared, waiter);
+        if described != Err(ReadError::Pending) {
+            self.described = true;
+            // Waiting for something that did not read well is waiting all the same.
+            self.walk.wait.get_or_insert_with(|| Wait::new(WaitKind::Other));
+        }
+        described
+    }
+}
+
+/// Whether what was a task is none any more.
+fn is_no_task(view: &mut View<'_>, layout: &Layout, knowledge: &mut Knowledge, addr: Addr) -> Result<bool, ReadError> {
+    let mut reader = Reader::new(view, layout, &mut knowledge.caches);
+    if optional(read_refcount(reader.view, layout, addr))?.is_none() {
+        return Ok(true);
+    }
+    let class = optional(knowledge.shared.classes.class_of(&mut reader, addr))?;
+    Ok(!class.is_some_and(|class| class.kind.is_task()))
+}
