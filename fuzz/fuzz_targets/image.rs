@@ -1,4 +1,4 @@
-//! Files that claim to be saved memory: first as they are, then as the content of a file that is well packed.
+//! Files that claim to be memory images: the input as the whole file, then as the content of a correctly compressed one.
 #![no_main]
 
 use asyncprof::capture::session::take_image;

@@ -1,4 +1,4 @@
-//! Line tables of all formats; the index must say what the table says.
+//! Line tables in every format; the index must agree with the table.
 #![no_main]
 
 use asyncprof::python::layout::LineTable;

@@ -1,4 +1,4 @@
-//! Tables of offsets that a target publishes.
+//! Offset tables that a target publishes.
 #![no_main]
 
 use asyncprof::python::layout::{published, rows};

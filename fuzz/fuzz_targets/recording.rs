@@ -1,5 +1,5 @@
-//! Files that claim to be recordings: first as they are, then as what follows a good beginning, then as the content of a block
-//! that holds.
+//! Files that claim to be recordings: the input as the whole file, then after a valid header, then as the content of a valid
+//! block.
 #![no_main]
 
 use std::sync::OnceLock;
@@ -9,7 +9,7 @@ use asyncprof::model::event::Header;
 use asyncprof::model::tables::Tables;
 use libfuzzer_sys::fuzz_target;
 
-/// A recording that has only its header.
+/// A recording with nothing but its header.
 fn beginning() -> &'static [u8] {
     static BEGINNING: OnceLock<Vec<u8>> = OnceLock::new();
     BEGINNING.get_or_init(|| {
@@ -30,12 +30,12 @@ fn beginning() -> &'static [u8] {
             machine: Vec::new(),
         };
         let mut file = Vec::new();
-        drop(Writer::new(&mut file, &header).expect("memory is never full"));
+        drop(Writer::new(&mut file, &header).expect("writing to memory cannot fail"));
         file
     })
 }
 
-/// A block as the format wants it.
+/// A well-formed block.
 fn block(kind: u8, number: u32, content: &[u8]) -> Option<Vec<u8>> {
     let packed = zstd::bulk::compress(content, 1).ok()?;
     let mut block = vec![0xa9, b'A', b'P', 0xfe, kind, 0, 0, 0];
@@ -48,7 +48,7 @@ fn block(kind: u8, number: u32, content: &[u8]) -> Option<Vec<u8>> {
     Some(block)
 }
 
-/// Reads all of a file, and defines its names as everybody does who follows it.
+/// Reads a whole file and defines its names, as every reader of recordings does.
 fn read(file: &[u8]) {
     let Ok(mut reader) = Reader::new(file) else { return };
     let mut names = [Tables::default(), Tables::default()];
@@ -57,7 +57,7 @@ fn read(file: &[u8]) {
         if batch.begins_anew {
             *names = Tables::default();
         }
-        names.define(&batch.definitions).expect("the reader has held every number against its table");
+        names.define(&batch.definitions).expect("the reader has checked every index against its table");
     }
     let _ = reader.ending();
 }
@@ -66,7 +66,7 @@ fuzz_target!(|input: &[u8]| {
     read(input);
     read(&[beginning(), input].concat());
     let Some((&kind, content)) = input.split_first() else { return };
-    // The number that is missing makes a state be read too.
+    // Number 2 is missing, so the reader also has to recover its state.
     let blocks = [block(1, 1, content), block(1 + kind % 3, 3, content)];
     read(&[beginning(), &blocks.into_iter().flatten().flatten().collect::<Vec<u8>>()].concat());
 });

@@ -1,5 +1,5 @@
-//! A whole reading of saved memory in which the input overwrites words. An input is a choice of image and then pieces of 5
-//! bytes: which word, what kind of value, and the value.
+//! A full snapshot from a memory image, some words of which the input overwrites. The first byte chooses the image; each
+//! further 5 bytes choose a word, a kind of value and the value.
 #![no_main]
 
 use std::sync::OnceLock;
@@ -11,7 +11,7 @@ use asyncprof::remote::Addr;
 use asyncprof::remote::image::Image;
 use libfuzzer_sys::fuzz_target;
 
-/// Saved memory, and where it has words that are not zero.
+/// A memory image and its non-zero words.
 struct Base {
     image: Image,
     words: Vec<(u64, u64)>,
@@ -20,14 +20,14 @@ struct Base {
 fn bases() -> &'static [Base] {
     static BASES: OnceLock<Vec<Base>> = OnceLock::new();
     BASES.get_or_init(|| {
-        // The small ones: the others hold much the same, and take ten times as long.
+        // The small images: the others hold much the same and take ten times as long.
         let files: [&[u8]; 4] = [
             include_bytes!("../../tests/images/3.8.apimage"),
             include_bytes!("../../tests/images/3.11.apimage"),
             include_bytes!("../../tests/images/3.13.apimage"),
             include_bytes!("../../tests/images/3.13t.apimage"),
         ];
-        files.map(|file| Base::new(Image::load(file).expect("it is an image of ours"))).into()
+        files.map(|file| Base::new(Image::load(file).expect("the images in the repository load"))).into()
     })
 }
 
@@ -41,9 +41,9 @@ impl Base {
         Self { image, words }
     }
 
-    /// The address of a word, chosen by a number.
+    /// The address of the word that `choice` selects.
     fn place(&self, choice: u16) -> u64 {
-        // Spread over all of them; 16 bits alone would not reach the end.
+        // Scaled to cover all words: there are more than 16 bits can index.
         self.words[usize::from(choice) * self.words.len() / (usize::from(u16::MAX) + 1)].0
     }
 

@@ -1,12 +1,12 @@
-//! What the fuzz targets share: an input that is a choice of layout and a piece of memory.
+//! Shared by the fuzz targets: splits an input into a choice of layout and a piece of memory.
 
 use asyncprof::python::layout::{Layout, rows};
 use asyncprof::remote::{Addr, Memory, ReadError, Span};
 
-/// Where the input lies. Low, so that a fuzzer finds pointers into it by changing two bytes.
+/// The address of the input. Low, so that a fuzzer can make a pointer into it by changing two bytes.
 pub const BASE: u64 = 0x1_0000;
 
-/// The bytes of an input as the memory of a process; up to the next page they are followed by zeros.
+/// The bytes of an input as the memory of a process, padded with zeros to the next page.
 pub struct Bytes<'a>(pub &'a [u8]);
 
 impl Memory for Bytes<'_> {
@@ -31,7 +31,7 @@ impl Memory for Bytes<'_> {
     }
 }
 
-/// Takes the layout off the input: its first byte chooses the version and the kind of build.
+/// Splits off the layout: the first byte chooses the Python version and whether the build is free-threaded.
 pub fn split(input: &[u8]) -> Option<(Layout, Bytes<'_>, Addr)> {
     let (&choice, memory) = input.split_first()?;
     let minor = rows::OLDEST_MINOR + (choice & 0x7f) % (rows::NEWEST_MINOR - rows::OLDEST_MINOR + 1);
