@@ -1,7 +1,7 @@
-//! How many full task snapshots a second one core takes: `cargo bench --bench task_tier -- [PYTHON]`, or `scripts/bench-tasks`,
-//! which picks the interpreter. For 1,000, 10,000 and 100,000 tasks, standing still and with a share of them moving, it prints
-//! the time of the first look, own CPU time of a later one, and looks a second of CPU time.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a measurement that cannot go on fails")]
+//! Full task snapshots per second on one core: `cargo bench --bench task_tier -- [PYTHON]`, or `scripts/bench-tasks`, which
+//! picks the interpreter. For 1,000, 10,000 and 100,000 tasks, all suspended or some of them running, it prints the CPU time of
+//! the first snapshot and of later ones, and snapshots per second of CPU time.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a benchmark that cannot continue fails")]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -15,13 +15,13 @@ use asyncprof::watch::tasks::TaskWatch;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 
-/// Coroutines of each task.
+/// Coroutines per task.
 const DEPTH: usize = 8;
 
-/// How long each case is looked at.
+/// Duration of each case.
 const LASTS: Duration = Duration::from_secs(4);
 
-/// Tasks, how many of them move ten times a second, looks a second (0: as many as possible).
+/// Tasks, how many of them run ten times per second, and snapshots per second (0: as many as possible).
 const CASES: [(usize, usize, u32); 8] = [
     (1_000, 0, 0),
     (1_000, 0, 10),
@@ -33,7 +33,7 @@ const CASES: [(usize, usize, u32); 8] = [
     (100_000, 0, 0),
 ];
 
-/// Ends the program with the measurement.
+/// The measured program; killed on drop.
 struct Program(Child);
 
 impl Drop for Program {
@@ -60,7 +60,7 @@ impl Program {
     }
 }
 
-/// CPU time of this process so far, milliseconds.
+/// CPU time of this process so far, in milliseconds.
 fn cpu_ms() -> f64 {
     let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
     (usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1e3
@@ -75,7 +75,7 @@ fn measure(python: &str, tasks: usize, moving: usize, rate: u32) {
     let before = cpu_ms();
     let first = watch.look(&mut tables, 0).unwrap();
     let first_ms = cpu_ms() - before;
-    assert!(first.total as usize >= tasks, "only {} of {tasks} tasks were seen", first.total);
+    assert!(first.total as usize >= tasks, "only {} of {tasks} tasks were found", first.total);
     let (mut looks, mut changed, walked) = (0u32, 0, watch.stats().walked);
     let (started, before) = (Instant::now(), cpu_ms());
     let mut slowest_ms = 0.0f64;
@@ -106,18 +106,19 @@ fn measure(python: &str, tasks: usize, moving: usize, rate: u32) {
 }
 
 fn main() {
-    // Cargo adds an option of its own.
+    // Cargo passes `--bench`.
     let python = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let python = python.unwrap_or_else(|| "python3".to_owned());
-    println!("tasks {DEPTH} coroutines deep, {python}; times are own CPU time in ms, moving tasks ten times a second");
+    println!("tasks {DEPTH} coroutines deep, {python}; times are CPU time in ms; moving tasks run 10 times/s");
     println!(
-        "{:>8} {:>8} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>8} {:>6} {:>8} {:>9}",
+        "{:>8} {:>8} {:>4} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>8} {:>6} {:>8} {:>9}",
         "tasks",
         "moving",
+        "hz",
         "first",
-        "look",
+        "mean",
         "slowest",
-        "looks/s",
+        "snap/s",
         "changed",
         "walked",
         "pages",
@@ -125,7 +126,7 @@ fn main() {
         "dropped",
         "forgotten"
     );
-    // `BENCH_ONLY=10000` for the cases with so many tasks, `10000:100` for that one.
+    // `BENCH_ONLY=10000` selects the cases with 10,000 tasks, `BENCH_ONLY=10000:100` the one with 100 moving.
     let only = std::env::var("BENCH_ONLY").unwrap_or_default();
     for (tasks, moving, rate) in CASES {
         if only.is_empty() || only == tasks.to_string() || only == format!("{tasks}:{moving}") {

@@ -66,7 +66,7 @@ fuzz_target!(|input: &[u8]| {
     read(input);
     read(&[beginning(), input].concat());
     let Some((&kind, content)) = input.split_first() else { return };
-    // Number 2 is missing, so the reader also has to recover its state.
+    // Number 2 is missing, because the reader uses a state block only after a lost block.
     let blocks = [block(1, 1, content), block(1 + kind % 3, 3, content)];
     read(&[beginning(), &blocks.into_iter().flatten().flatten().collect::<Vec<u8>>()].concat());
 });
