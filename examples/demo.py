@@ -1,7 +1,7 @@
-"""A small shop with the habits of real asyncio programs, good and bad, to look at with asyncprof.
+"""A small web shop that shows asyncprof the good and bad habits of real asyncio programs.
 
-Three of its habits block the event loop again and again: a sleep that is not asyncio's, a blocking HTTP client, and a
-calculation. Runs on Python 3.8 and later without any package, prints `ready PID`, and ends by itself after some minutes.
+Three of the bad ones block the event loop again and again: time.sleep(), a blocking HTTP client and a long computation.
+Runs on Python 3.8 and later without packages, prints `ready PID`, and exits by itself after a few minutes.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ async def consume(queue):
 
 
 async def run_orders():
-    """A producer that is faster than its consumer, in a TaskGroup where Python has one."""
+    """A producer that outruns its consumer, in a TaskGroup if this Python has it."""
     queue = asyncio.Queue(maxsize=5)
     if hasattr(asyncio, "TaskGroup"):
         async with asyncio.TaskGroup() as group:
@@ -56,7 +56,7 @@ async def run_orders():
 
 
 async def rebuild_index(lock):
-    """Holds the lock while it waits for something slow."""
+    """Holds the lock across a slow operation."""
     async with lock:
         await asyncio.sleep(LIFETIME)
 
@@ -75,7 +75,7 @@ async def debit(first, second, ready):
 
 
 async def credit(first, second, ready):
-    """Takes the two locks in the other order: neither task ever goes on."""
+    """Takes the two locks in the opposite order: a deadlock."""
     await ready.wait()
     async with second:
         await asyncio.sleep(0.05)
@@ -84,7 +84,7 @@ async def credit(first, second, ready):
 
 
 async def send_receipt():
-    """Started and forgotten: nobody would hear of its failure."""
+    """Fire and forget: if it failed, nobody would notice."""
     await asyncio.sleep(LIFETIME)
 
 
@@ -93,14 +93,14 @@ async def charge_card():
 
 
 async def print_labels():
-    """Waits for a slow printer, and keeps everybody else waiting too."""
+    """Sleeps for a slow printer with time.sleep(), which blocks every other task."""
     while True:
         await asyncio.sleep(0.9)
         time.sleep(0.25)
 
 
 async def check_stock(port):
-    """Asks the warehouse with a blocking client, like requests.get() would."""
+    """Queries the warehouse with a blocking client, as requests.get() would."""
     while True:
         await asyncio.sleep(1.3)
         warehouse = http.client.HTTPConnection("127.0.0.1", port)
@@ -110,7 +110,7 @@ async def check_stock(port):
 
 
 def score(seconds):
-    """Finds out what goes with what; as long on every machine."""
+    """Computes recommendations; takes the same time on every machine."""
     total, end = 0, time.perf_counter() + seconds
     while time.perf_counter() < end:
         for number in range(1000):
@@ -125,7 +125,7 @@ async def recommend():
 
 
 def run_warehouse(server):
-    """A slow server of somebody else, in a thread of this program to keep the example in one file."""
+    """A slow third-party server, run in a thread to keep the example in one file."""
     while True:
         connection, _ = server.accept()
         connection.recv(65536)
@@ -163,7 +163,7 @@ async def main():
     try:
         await asyncio.sleep(LIFETIME)
     finally:
-        # The picture has been taken; now be tidy, so that ending is quiet, with Ctrl-C too.
+        # Clean up, so that the program exits without warnings, on Ctrl-C too.
         stop.set()
         failed.exception()
     for task in tasks:

@@ -1,6 +1,6 @@
-//! `loop_samples PID [SAMPLES [SECONDS]] [--blocking] [--resting] [--stacks]`: samples the event loops of a process at the
-//! highest rate, and prints as JSON how it went: what `scripts/bench-sampler` and `scripts/impossible-stacks` measure. It must
-//! not judge.
+//! `loop_samples PID [SAMPLES [SECONDS]] [--blocking] [--resting] [--stacks]`: samples the event loops of a process as fast as
+//! possible and prints the counts as JSON. `scripts/bench-sampler`, `scripts/bench-peers` and `scripts/impossible-stacks` run it
+//! and judge the result.
 
 mod sampling;
 

@@ -1,5 +1,4 @@
-//! Samples the event loops of a process as fast as it goes, and counts what came of it. It must not know what is legal, nor
-//! what is done with the counts.
+//! Samples the event loops of a process as fast as possible and counts the outcomes.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -11,58 +10,58 @@ use asyncprof::remote::live::LiveMemory;
 use asyncprof::remote::stopped::StopGuard;
 use asyncprof::watch::loops::{LoopWatch, MOMENT, STOPS};
 
-/// How often it is looked for loops that are new, as a watch does.
+/// Time between searches for new loops, as in a recording.
 const REDISCOVER: Duration = Duration::from_millis(500);
-/// LIMIT: how long a stop may take.
+/// LIMIT: time to wait for the process to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
-/// Time in which a process does a few things.
+/// Pause between samples, long enough for the process to execute a few functions.
 const REST: Duration = Duration::from_micros(20);
 
-/// How much to sample: until both are reached.
+/// How much to sample: until both `kept` and `changes` are reached.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
-    /// Samples that were kept, complete or partial.
+    /// Samples kept, complete or partial.
     pub(crate) kept: u64,
-    /// Samples that differ from the one before: what stands still, because others have the processor, shows nothing new.
+    /// Samples that differ from the previous one: a process that does not get the CPU shows nothing new.
     pub(crate) changes: u64,
-    /// It ends after this time at the latest.
+    /// Time limit.
     pub(crate) within: Duration,
-    /// Stop the process for each sample.
+    /// Whether to stop the process for each sample.
     pub(crate) blocking: bool,
-    /// Rest for a moment between samples: a process on the same core then loses it for each of them, wherever it is.
+    /// Whether to sleep between samples. A process on the same core is then preempted at an arbitrary point for each sample.
     pub(crate) resting: bool,
 }
 
-/// What came of it.
+/// The outcomes.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    /// Looks at a loop.
+    /// Loop samples attempted.
     pub(crate) attempts: u64,
-    /// With a whole stack.
+    /// Samples with a whole stack.
     pub(crate) complete: u64,
-    /// With the outer part of a stack.
+    /// Samples with only the outer part of a stack.
     pub(crate) partial: u64,
-    /// Kept, and not the same as the one kept before.
+    /// Samples kept that differ from the one kept before.
     pub(crate) changes: u64,
-    /// Given up, or without any frame.
+    /// Samples given up, or without any frame.
     pub(crate) dropped: u64,
-    /// Attempts within a look that did not hold together and were made again.
+    /// Reads that were inconsistent and repeated within the same sample.
     pub(crate) torn: u64,
-    /// Calls that read a whole stack.
+    /// System calls that read a whole stack.
     pub(crate) calls: u64,
-    /// From the first look to the last.
+    /// Wall-clock time from the first sample to the last.
     pub(crate) wall: Duration,
-    /// Processor time of this thread meanwhile.
+    /// CPU time of this thread in the same period.
     pub(crate) cpu: Duration,
-    /// How often each stack was seen, and whether its inner part is missing.
+    /// Samples of each stack, by stack and whether its inner part is missing.
     pub(crate) stacks: HashMap<(StackId, bool), u64>,
-    /// What the numbers mean.
+    /// The tables that stack ids refer to.
     pub(crate) tables: Tables,
     last: Option<(StackId, bool)>,
 }
 
 impl Counts {
-    /// Complete and partial ones.
+    /// Samples kept, complete and partial.
     pub(crate) fn kept(&self) -> u64 {
         self.complete + self.partial
     }
@@ -80,7 +79,7 @@ impl Counts {
     }
 }
 
-/// Samples the process.
+/// Samples the event loops of process `pid`.
 pub(crate) fn sample(pid: i32, wanted: Wanted) -> Result<Counts, String> {
     let text = |error: &dyn std::error::Error| error.to_string();
     let attachment = attach(pid).map_err(|error| text(&error))?;

@@ -1,5 +1,5 @@
-//! `many_stalls FILE [STALLS [TASKS]]`: writes a recording of a made-up hour with many stalls and tasks, for what measures how
-//! large recordings are shown (`scripts/bench-html`). It must not know what is made of the recording.
+//! `many_stalls FILE [STALLS [TASKS]]`: writes a synthetic one-hour recording with many stalls and tasks, with which
+//! `scripts/bench-html` measures the HTML report.
 
 use std::env;
 use std::error::Error;
@@ -17,11 +17,11 @@ use asyncprof::profile::recording::Writer;
 
 const MS: u64 = 1_000_000;
 const HOUR_MS: u64 = 3_600_000;
-/// Time between two samples, and between two looks at the tasks.
+/// Time between two loop samples, and between two task snapshots.
 const SAMPLE_MS: u64 = 20;
 const LOOK_MS: u64 = 5_000;
 const COROUTINES: usize = 200;
-/// Places where the loop stalls.
+/// Locations where the loop stalls.
 const SITES: u64 = 60;
 
 fn main() -> ExitCode {
@@ -74,7 +74,7 @@ struct Hour {
     loops: (Tables, Mark),
     tasks: (Tables, Mark),
     event_loop: LoopNo,
-    /// As the task tier numbers them, and as the loop tier does.
+    /// The tasks as the task sampler numbers them, and as the loop sampler does.
     numbers: Vec<TaskNo>,
     runners: Vec<TaskNo>,
     samples: u64,
@@ -117,11 +117,11 @@ impl Hour {
         Batch { source, begins_anew, definitions, events }
     }
 
-    /// Which stall lasts at a moment: its number, and when it began.
+    /// The stall in progress at `at_ms`: its number and its start.
     fn stall_at(&self, at_ms: u64) -> Option<(u64, u64)> {
         let every_ms = HOUR_MS / self.stalls;
         let number = at_ms / every_ms;
-        // From 100 ms to 1 s, few of them long.
+        // From 110 ms to 1 s, mostly short.
         let lasts_ms = 110 + 900 / (1 + number * 7 % 23);
         (number < self.stalls && at_ms % every_ms < lasts_ms.min(every_ms / 2)).then_some((number, number * every_ms))
     }
@@ -174,7 +174,7 @@ impl Hour {
         })
     }
 
-    /// The first look shows all tasks, the others one in fifty.
+    /// The first snapshot reports every task, later ones every fiftieth.
     fn look(&mut self, at_ms: u64) -> Batch {
         let round = at_ms / LOOK_MS;
         let chosen: Vec<usize> = (0..self.numbers.len())
@@ -187,7 +187,7 @@ impl Hour {
     }
 
     fn task(&mut self, number: usize, round: u64) -> TaskLook {
-        /// So many tasks wait for the ones after them.
+        /// Number of tasks that await later ones.
         const PARENTS: usize = 100;
         let kinds = [WaitKind::Sleep, WaitKind::Socket, WaitKind::Lock, WaitKind::QueueGet, WaitKind::Event];
         let kind = kinds[(number + round as usize) % kinds.len()];
