@@ -1,22 +1,22 @@
-"""Stalls and orphans against a budget, and how that reads. Pure: it must not know pytest, processes or the clock."""
+"""Checks stalls and orphans against a budget and formats the result. Pure: no pytest, processes or clock."""
 
 import os
 
-#: The machine's doing, not the test's: shown, never a reason to fail.
+#: Causes that are the machine's, not the test's: shown, but they never fail a test.
 NOT_GATED = ("cpu_starved", "suspended")
-#: LIMIT: a test that blocks its loop a thousand times is understood after this many.
+#: LIMIT: stalls or orphans shown per failure; more would not help to find the cause.
 SHOWN = 5
 
 _OURS = os.path.dirname(os.path.abspath(__file__))
 
 
 def stalls_of(report):
-    """The stalls of a report, worst first, each once, without those that the plugin itself makes."""
+    """The stalls of a report, longest first, without duplicates and without those the plugin itself causes."""
     longest = {}
     for stall in report["stalls"]:
         if is_ours(stall):
             continue
-        # A loop that was closed can be told of twice: as seen, and as still lasting when it was last seen.
+        # The last stall of a loop that was closed can appear twice: as measured, and as still open when last seen.
         key = (stall["start_ns"], stall.get("thread"))
         if key not in longest or longest[key]["duration_ms"] < stall["duration_ms"]:
             longest[key] = stall
@@ -24,13 +24,13 @@ def stalls_of(report):
 
 
 def is_ours(stall):
-    """Whether the loop waited for the look at orphans at the end of a test's body."""
-    return any(frame["function"].split(".")[-1] == "look_for_orphans" and os.path.dirname(frame["file"]) == _OURS
+    """Whether the plugin blocked the loop to find orphans at the end of a test's body."""
+    return any(frame["function"].split(".")[-1] == "find_orphans" and os.path.dirname(frame["file"]) == _OURS
                for frame in stall["stack"])
 
 
 def overlaps(stall, start_ns, end_ns):
-    """Whether a stall lasted during a part of a window of CLOCK_MONOTONIC."""
+    """Whether a stall overlaps a window of CLOCK_MONOTONIC."""
     return stall["start_ns"] <= end_ns and stall["start_ns"] + stall["duration_ms"] * 1e6 >= start_ns
 
 
@@ -39,7 +39,7 @@ def is_gated(stall):
 
 
 def violations(budget, stalls, orphans, stall_s):
-    """What goes beyond a budget: (sentence, stalls or orphans to show), for each limit."""
+    """The limits exceeded: a (sentence, stalls or orphans to show) pair for each."""
     found = []
     gated = [stall for stall in stalls if is_gated(stall)]
     if budget.max_stall is not None:
@@ -63,9 +63,9 @@ def violations(budget, stalls, orphans, stall_s):
 
 
 def orphans_of(dump, thread):
-    """Orphaned tasks of the loop that runs in a thread (its native id), by their ids; None when the dump has no such loop.
+    """Orphaned tasks by id, of the loop running in a thread (native id); None if the dump has no such loop.
 
-    A test before may have closed its loop with tasks in it, which live until the garbage collector finds them.
+    Other loops do not count: an earlier test may have closed one with tasks in it, which live until they are collected.
     """
     running = [loop["id"] for loop in dump["loops"] if loop["thread"] == thread and loop["running_task"] is not None]
     if not running:
@@ -75,14 +75,14 @@ def orphans_of(dump, thread):
     for task in dump["tasks"]:
         if task["orphaned"] and task["loop"] in running:
             stack = task["stack"]
-            # Its own coroutine, not the library function it waits in.
+            # The task's own coroutine, not the library function it waits in.
             site = stack[0] if stack else {"function": "?", "file": "?", "line": None}
             orphans[task["id"]] = {"name": clean(task["name"] or "a task"), "site": site, "advice": advice}
     return orphans
 
 
 def explain(found, recording=None):
-    """The lines of a failure."""
+    """The lines of a failure message."""
     lines, shown, advised = [], [], set()
     for sentence, _ in found:
         lines.append(f"asyncprof: {sentence}")
@@ -94,12 +94,12 @@ def explain(found, recording=None):
         if len(things) > SHOWN:
             lines.append(f"  … and {len(things) - SHOWN} more")
     if recording:
-        lines.append(f"  asyncprof report {recording} tells more")
+        lines.append(f"  for details: asyncprof report {recording}")
     return lines
 
 
 def describe(thing, advised):
-    """A stall or an orphan in some lines; the same advice once."""
+    """The lines for a stall or an orphan; advice already in ``advised`` is left out."""
     if "duration_ms" in thing:
         yield summary_line(thing)
         for frame in thing["stack"][-4:]:
@@ -116,13 +116,13 @@ def summary_line(stall):
     cause = stall["cause"].replace("_", " ")
     detail = f" ({clean(stall['cause_detail'])})" if stall["cause_detail"] else ""
     task = f", task {clean(stall['task'])}" if stall["task"] else ""
-    gated = "" if is_gated(stall) else " [not the test's fault, not judged]"
+    gated = "" if is_gated(stall) else " [caused by the machine, does not count]"
     return (f"{length(stall['duration_ms']):>7}  {place(stall['site'])} in {clean(stall['site']['function'])}: "
             f"{cause}{detail}{task}{gated}")
 
 
 def place(frame):
-    """``file:line``, the file as seen from the current folder if it is below."""
+    """``file:line``; the file is relative to the current folder if it is inside it."""
     file = frame["file"]
     try:
         below = os.path.relpath(file)
@@ -133,7 +133,7 @@ def place(frame):
 
 
 def length(milliseconds):
-    """For a person: three digits and a unit."""
+    """A duration for humans: three digits and a unit."""
     if milliseconds >= 1e3:
         return f"{milliseconds / 1e3:.2f} s"
     return f"{milliseconds:.0f} ms" if milliseconds >= 10 else f"{milliseconds:.1f} ms"
@@ -144,5 +144,5 @@ def plural(count, noun):
 
 
 def clean(text):
-    """Names come from the program that is looked at: nothing in them reaches the terminal as a control character."""
+    """Escapes names from the observed program, so that no control characters reach the terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))

@@ -1,7 +1,7 @@
-"""The hooks: options, when to record, and which phase of which test fails.
+"""The pytest hooks: options, when to record, and which phase of which test fails.
 
-A recording is cut between the phases of tests: it is ended, read, and a new one begins, which takes some milliseconds.
-A phase that was shorter than every stall of its budget needs no cut, for no such stall fits into it.
+To judge a phase, the recording is cut: it is stopped and read, and a new one starts, which takes a few milliseconds.
+A phase shorter than any stall its budget forbids needs no cut, because no such stall fits into it.
 """
 
 import functools
@@ -20,34 +20,34 @@ from .budget import DEFAULT_STALL_S, Budget, BudgetError, budget_of, parse_lengt
 from .recorder import Recorder, RecorderError, find_binary
 
 _HELP = {
-    "max_stall": "No stall of a test's event loop may be longer, for example 100ms",
-    "max_stalls": "At most so many stalls in a test",
-    "max_orphans": "At most so many orphaned tasks at the end of a test's body",
+    "max_stall": "Fail a test if a stall of its event loop is longer than this, e.g. 100ms",
+    "max_stalls": "Fail a test if its event loop stalls more than this many times",
+    "max_orphans": "Fail a test if it leaves more than this many orphaned tasks",
 }
-#: LIMIT: the summary names so many tests.
+#: LIMIT: number of tests listed in the summary.
 _LISTED = 10
 
 
 def pytest_addoption(parser):
     group = parser.getgroup("asyncprof", "asyncprof: what blocks the event loop")
     group.addoption("--asyncprof", action="store_true",
-                    help="Record the session from outside with asyncprof; fail tests that go beyond their budget")
+                    help="Record the session from outside with asyncprof; fail tests that exceed their budget")
     group.addoption("--asyncprof-binary", metavar="PROGRAM",
-                    help="The program asyncprof; without this the variable ASYNCPROF, or the one on PATH")
+                    help="Path of asyncprof (default: the variable ASYNCPROF, then PATH)")
     group.addoption("--asyncprof-output", metavar="DIR", help="Keep the recordings in this folder")
     group.addoption("--asyncprof-stall", metavar="TIME",
-                    help="Length from which on a loop is stalled (ini: asyncprof_stall; 100ms)")
-    parser.addini("asyncprof_stall", "Length from which on a loop is stalled")
+                    help="Count a loop as stalled if blocked for this long or longer (ini: asyncprof_stall; 100ms)")
+    parser.addini("asyncprof_stall", "Count a loop as stalled if blocked for this long or longer")
     for key, text in _HELP.items():
         group.addoption("--asyncprof-" + key.replace("_", "-"), metavar="TIME" if key == "max_stall" else "N",
-                        help=f"{text}; for tests whose marker does not say (ini: asyncprof_{key})")
+                        help=f"{text}; a test's own marker overrides this (ini: asyncprof_{key})")
         parser.addini("asyncprof_" + key, text)
 
 
 def pytest_configure(config):
     config.addinivalue_line(
         "markers",
-        "asyncprof(max_stall, max_stalls, max_orphans): what the test may do to its event loop; judged with --asyncprof",
+        "asyncprof(max_stall, max_stalls, max_orphans): limits for the test's event loop, enforced with --asyncprof",
     )
     if not config.getoption("asyncprof") or config.getoption("collectonly", False):
         return
@@ -71,7 +71,7 @@ def _setting(config, key):
 
 
 class BudgetExceeded(Exception):
-    """A test did more to its event loop than its budget allows, or it could not be judged."""
+    """A test exceeded its budget, or could not be judged."""
 
     def __init__(self, lines, short, site=None):
         super().__init__("\n".join(lines))
@@ -80,7 +80,7 @@ class BudgetExceeded(Exception):
         self.site = site
 
     def longrepr(self, item):
-        """As pytest keeps a failure: it survives xdist, and the short summary shows its message."""
+        """The failure in pytest's own form, which survives xdist and puts the message into the short summary."""
         path = self.site["file"] if self.site else str(item.path)
         crash = ReprFileLocation(path, (self.site or {}).get("line") or 0, self.short)
         entry = ReprEntryNative([line + "\n" for line in self.lines])
@@ -88,30 +88,30 @@ class BudgetExceeded(Exception):
 
 
 class Window:
-    """What is known of the test that runs."""
+    """The state of the running test."""
 
     def __init__(self, item, budget):
         self.budget = budget
         self.is_coroutine = inspect.iscoroutinefunction(getattr(item, "obj", None))
         markers = list(item.iter_markers("asyncprof"))
         self.is_marked = bool(markers)
-        #: Its own markers, not the settings of all tests, limit its orphans.
+        #: Whether its own markers, not just the session's settings, limit orphans.
         self.asks_for_orphans = budget.max_orphans is not None and any("max_orphans" in m.kwargs for m in markers)
-        #: Start of the setup, CLOCK_MONOTONIC in nanoseconds.
+        #: Start of the setup, CLOCK_MONOTONIC, in nanoseconds.
         self.start_ns = time.monotonic_ns()
-        #: From where on nothing was judged yet.
+        #: Start of the part not judged yet.
         self.unjudged_ns = self.start_ns
-        #: Orphans at the end of the body; None when nobody looked.
+        #: Orphans at the end of the body; None if not checked.
         self.orphans = None
-        #: Why nobody could look.
+        #: Why the test could not be judged.
         self.trouble = None
 
 
 class Results:
-    """What the summary says; as plain data it comes from xdist's workers too."""
+    """The data of the summary; xdist's workers send theirs as plain data."""
 
     def __init__(self):
-        #: (test, stall), in the order of the tests.
+        #: (test, stall) pairs, in the order of the tests.
         self.stalls = []
         self.notes = []
         self.saw_loop = False
@@ -129,7 +129,7 @@ class Results:
         for note in self.notes:
             terminal.line(f"note: {note}")
         if not self.saw_loop:
-            terminal.line("no event loop was seen in the process of the tests; one that lives for a moment may not be")
+            terminal.line("no event loop was seen in the process of the tests; a very short-lived one can be missed")
             return
         by_test = {}
         for test, stall in self.stalls:
@@ -149,7 +149,7 @@ class Results:
 
 
 class Controller:
-    """xdist's controller runs no tests: it says what the workers found."""
+    """For xdist's controller, which runs no tests: reports what the workers found."""
 
     def __init__(self):
         self.results = Results()
@@ -177,9 +177,9 @@ class Watch:
         self.budgets = {}
         self.recorder = None
         self.window = None
-        #: (test, start, end) of windows since the recording began, for the summary.
+        #: (test, start, end) of the windows since the recording started, for the summary.
         self.windows = []
-        #: Reports of recordings that ended before their test was judged.
+        #: Reports of recordings stopped before their test was judged.
         self.unread = []
         self.results = Results()
 
@@ -213,26 +213,26 @@ class Watch:
     def pytest_runtest_call(self, item):
         window = self.window
         if window.budget.max_orphans is not None and window.is_coroutine:
-            # pytest-asyncio and anyio both run what they find here, in the loop that they own.
-            item.obj = self.looking_at_the_end(item.obj, window)
+            # pytest-asyncio and anyio both run the function they find here, in a loop of their own.
+            item.obj = self.finding_orphans(item.obj, window)
 
-    def looking_at_the_end(self, function, window):
-        """The same test, with a look from outside at all tasks when its body ends, while its loop still lives."""
+    def finding_orphans(self, function, window):
+        """Wraps a test to find orphans when its body ends, while its loop still exists."""
 
         @functools.wraps(function)
         async def test(*args, **kwargs):
-            # A loop of a wider scope may hold orphans of other tests.
-            before = self.look_for_orphans(window) if _has_other_tasks() else {}
+            # A loop with a wider scope may hold orphans of other tests.
+            before = self.find_orphans(window) if _has_other_tasks() else {}
             result = await function(*args, **kwargs)
-            after = self.look_for_orphans(window)
+            after = self.find_orphans(window)
             if before is not None and after is not None:
                 window.orphans = [orphan for task, orphan in after.items() if task not in before]
             return result
 
         return test
 
-    def look_for_orphans(self, window):
-        """Orphaned tasks of this process by id; None when asyncprof cannot say. The loop waits meanwhile: nothing moves."""
+    def find_orphans(self, window):
+        """Orphaned tasks by id, None if unknown. Blocks the event loop, so that no task runs meanwhile."""
         try:
             if not self.recorder.one_at_a_time:
                 dump = self.recorder.dump()
@@ -244,7 +244,7 @@ class Watch:
                     self.recorder.start()
             orphans = judge.orphans_of(dump, threading.get_native_id())
             if orphans is None:
-                window.trouble = "asyncprof saw no asyncio event loop that runs the test, so its orphans are not known"
+                window.trouble = "asyncprof found no asyncio event loop running the test, so its orphans are unknown"
             return orphans
         except RecorderError as error:
             window.trouble = str(error)
@@ -268,11 +268,11 @@ class Watch:
             if report.failed:
                 report.longrepr = exceeded.longrepr(item)
         else:
-            # It failed by itself; why it was slow may be the reason.
+            # The test failed by itself; the stalls may be the reason.
             report.sections.append(("asyncprof", "\n".join(exceeded.lines)))
 
     def judge(self, item, when, failed):
-        """What is wrong with a test since it was judged last; None when nothing is."""
+        """How a test exceeded its budget since it was last judged, or None."""
         window, now = self.window, time.monotonic_ns()
         since, window.unjudged_ns = window.unjudged_ns, now
         budget, trouble = window.budget, window.trouble
@@ -289,7 +289,7 @@ class Watch:
                 stalls.sort(key=lambda stall: -stall["duration_ms"])
                 expects_loop = window.is_marked and window.is_coroutine and when == "call"
                 if expects_loop and not any(report["loops"] for report in reports):
-                    trouble = "no asyncio event loop was seen; the plugin knows asyncio's loops and uvloop's"
+                    trouble = "no event loop was seen; asyncio's own loops and uvloop are supported"
             except RecorderError as error:
                 trouble = str(error)
             if stalls:
@@ -307,7 +307,7 @@ class Watch:
         return None
 
     def cut(self):
-        """Ends the recording and begins the next one; what was seen since the last cut, a report for each recording."""
+        """Stops the recording and starts the next; returns one report per recording since the last cut."""
         try:
             self.unread.append(self.end())
         finally:
@@ -316,9 +316,9 @@ class Watch:
         return reports
 
     def end(self):
-        """Ends the recording, and keeps what it says for the summary."""
+        """Stops the recording, keeps its stalls for the summary and returns its report."""
         if not self.recorder.is_running():
-            raise RecorderError("asyncprof was not recording, because it could not begin again after the last test")
+            raise RecorderError("asyncprof was not recording, because it could not restart after the last test")
         recording = self.recorder.path
         report = self.recorder.stop()
         self.forget(recording)
@@ -326,7 +326,7 @@ class Watch:
         return report
 
     def forget(self, recording):
-        """Without --asyncprof-output a recording that was read is of no further use."""
+        """Deletes a recording that was read, unless --asyncprof-output keeps it."""
         for path in [recording + ".log"] + ([] if self.output else [recording]):
             try:
                 os.remove(path)
@@ -336,13 +336,13 @@ class Watch:
     def keep(self, report):
         self.results.saw_loop |= bool(report["loops"])
         for stall in judge.stalls_of(report):
-            # Of a part of the session that belongs to no test: fixtures of a wider scope, the end.
+            # "between tests": fixtures with a wider scope, or the end of the session.
             tests = [test for test, start, end in self.windows if judge.overlaps(stall, start, end)] or ["between tests"]
             for test in tests:
                 self.results.stalls.append((test, stall))
         sampling = report["sampling"]
         if sampling["lowered_rate"] and report["loops"]:
-            note = ("asyncprof looked less often than asked for, to stay within its share of a core: "
+            note = ("asyncprof lowered its sampling rate to stay within its CPU budget: "
                     f"stalls below {judge.length(sampling['shortest_stall_ms'])} may have been missed")
             self.results.notes = [note]
         self.windows = [one for one in self.windows if self.window is not None and one[1] == self.window.start_ns]
@@ -365,11 +365,11 @@ class Watch:
 
 
 def _has_other_tasks():
-    """Whether the loop of the test holds more than the test."""
+    """Whether the test's loop has tasks besides the test itself."""
     import asyncio
 
     try:
         return len(asyncio.all_tasks()) > 1
     except RuntimeError:
-        # Not asyncio's: trio's, under anyio.
+        # Not an asyncio loop: trio, under anyio.
         return False
