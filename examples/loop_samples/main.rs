@@ -15,8 +15,8 @@ const USAGE: &str = "usage: loop_samples PID [SAMPLES [SECONDS]] [--blocking] [-
 
 fn main() -> ExitCode {
     match run() {
-        Ok(said) => {
-            println!("{said}");
+        Ok(result) => {
+            println!("{result}");
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -38,11 +38,11 @@ fn run() -> Result<Value, String> {
     let within = Duration::from_secs(number(2, 60)?);
     let (blocking, resting) = (has("--blocking"), has("--resting"));
     let counts = sampling::sample(pid, Wanted { kept: number(1, 100_000)?, changes: 0, within, blocking, resting })?;
-    let mut said = described(&counts);
+    let mut result = described(&counts);
     if has("--stacks") {
-        said["stacks"] = stacks(&counts);
+        result["stacks"] = stacks(&counts);
     }
-    Ok(said)
+    Ok(result)
 }
 
 fn described(counts: &Counts) -> Value {
