@@ -1,6 +1,6 @@
-"""Drives a headless Chromium over its DevTools pipe, without any package. It knows no page.
+"""Drives a headless Chromium over its DevTools pipe, without packages.
 
-Chromium reads commands on descriptor 3 and answers on 4, as JSON with a zero byte behind each.
+Chromium reads commands from file descriptor 3 and writes replies to 4, as JSON messages that end with a zero byte.
 """
 
 import base64
@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-# Pipes of the shell become descriptors 3 and 4 of the browser; its own output is nobody's.
+# The shell's pipes become the browser's descriptors 3 and 4; its own output is discarded.
 LAUNCH = 'exec "$@" 3<&0 4>&1 0</dev/null 1>/dev/null'
 
 
@@ -22,7 +22,7 @@ def find():
 
 
 class Page:
-    """A tab that is open."""
+    """An open tab."""
 
     def __init__(self, browser, session):
         self.browser, self.session = browser, session
@@ -31,7 +31,7 @@ class Page:
         return self.browser.call(method, self.session, **params)
 
     def evaluate(self, expression):
-        """What a piece of script comes to; awaited where it is a promise."""
+        """The value of a JavaScript expression; a promise is awaited."""
         answer = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         if "exceptionDetails" in answer:
             raise RuntimeError(json.dumps(answer["exceptionDetails"]))
@@ -85,13 +85,13 @@ class Browser:
         while b"\0" not in self.buffer:
             piece = os.read(self.process.stdout.fileno(), 1 << 16)
             if not piece:
-                raise RuntimeError("the browser has ended")
+                raise RuntimeError("the browser exited")
             self.buffer += piece
         message, self.buffer = self.buffer.split(b"\0", 1)
         return json.loads(message)
 
     def wait_for(self, method, session):
-        """Until an event has come, which may have come already."""
+        """Waits for an event, which may have arrived already."""
         while True:
             for position, event in enumerate(self.events):
                 if event.get("method") == method and event.get("sessionId") == session:
@@ -109,7 +109,7 @@ class Browser:
 
 @contextlib.contextmanager
 def browser(path):
-    """A browser with a profile of its own, ended at the end."""
+    """A browser with a temporary profile, closed on exit."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = ["sh", "-c", LAUNCH, "sh", path, "--headless=new", "--remote-debugging-pipe", "--no-first-run",
                    "--disable-gpu", "--disable-background-networking", "--hide-scrollbars", "--user-data-dir=" + profile]

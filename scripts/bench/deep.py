@@ -1,7 +1,7 @@
-"""A program whose loop's thread has FRAMES frames all the time and computes in the innermost: `deep.py FRAMES`.
+"""`deep.py FRAMES`: an event loop that computes in one task forever, with a constant stack of FRAMES frames.
 
-The stack is that of a running task: the loop's own frames, and coroutines that await one another. Prints `ready PID` and ends
-with its standard input.
+The stack consists of the event loop's own frames, nested coroutines and the function that computes. Prints `ready PID`, and
+exits when stdin closes.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""Judges stacks of tests/programs/legal_stacks.py by the tree that it writes, whoever sampled them.
+"""Checks stacks of tests/programs/legal_stacks.py, from any sampler, against the tree that the program writes.
 
-A stack is a list of (function, file, line), outermost first. It must not know where stacks come from. A tool that does not
-say a line is not asked for it, and file names are compared without folders: not every tool shows those.
+A stack is a list of (function, file, line), outermost first. Not every tool reports lines or folders, so a missing line is not
+checked and file names are compared without folders.
 """
 
 import json
@@ -13,12 +13,12 @@ class Legal:
 
     def __init__(self, path):
         with open(path) as file:
-            said = json.load(file)
-        self.file = os.path.basename(said["file"])
-        self.roots = said["tree"]
+            data = json.load(file)
+        self.file = os.path.basename(data["file"])
+        self.roots = data["tree"]
 
     def fault_of(self, stack, torn=False):
-        """What makes a stack impossible, or None. Of a torn one the frames that are there must begin a legal one."""
+        """What makes a stack impossible, or None. The frames of a torn stack must be the outer part of a legal one."""
         nodes, above = self.roots, None
         for position, (function, file, line) in enumerate(stack):
             at = [node for node in nodes if is_named(node, function) and same_file(node["file"], file)]
@@ -28,13 +28,13 @@ class Legal:
             if position + 1 < len(stack):
                 nodes = [child for node in at for child in calls_at(node, line)]
                 if not nodes:
-                    return "%s calls nothing there" % shown(above)
+                    return "%s calls nothing on that line" % shown(above)
             elif line is not None and not any(node["lines"][0] <= line <= node["lines"][1] for node in at):
-                return "%s is outside of its function" % shown(above)
+                return "%s is outside its function" % shown(above)
         return None if stack or torn else "no frames"
 
     def below(self, function):
-        """A judge of stacks that begin at this function: some tools show the coroutines of a task alone."""
+        """A tree of stacks that start at this function, for tools that show only a task's coroutines."""
         judge = object.__new__(Legal)
         judge.file, judge.roots, waiting = self.file, [], list(self.roots)
         while waiting:
@@ -47,7 +47,7 @@ class Legal:
 
 
 def is_named(node, function):
-    """Qualified names end in the plain one."""
+    """Whether a function has the node's name; a qualified name ends with the plain one."""
     return function.rsplit(".", 1)[-1] == node["function"]
 
 
@@ -66,7 +66,7 @@ def shown(frame):
 
 
 def planted(legal):
-    """Walks down the tree: legal stacks, and each of them made impossible in several ways."""
+    """All legal stacks of the tree, and each of them made impossible in several ways; yields (stack, is_legal)."""
     for path in paths(legal.roots, []):
         yield path, True
         if len(path) > 3:
@@ -86,7 +86,7 @@ def paths(nodes, above):
 
 
 def check_itself(legal):
-    """A checker that accepts everything would let every sampler pass."""
+    """Tests the checker: one that accepts everything would let every sampler pass."""
     wrong = [(path, right) for path, right in planted(legal) if (legal.fault_of(path) is None) != right]
     if wrong:
         raise SystemExit("the checker is wrong: %r, %s" % wrong[0])

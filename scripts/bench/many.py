@@ -1,7 +1,7 @@
-"""A program with COUNT suspended tasks, each DEPTH coroutines deep: `many.py COUNT DEPTH [own|shared]`.
+"""`many.py COUNT DEPTH [own|shared]`: a program with COUNT suspended tasks, each DEPTH coroutines deep.
 
-Each task waits for a future of its own, or all of them for the same one. Prints `ready PID` when all of them wait, and
-ends when its standard input does, so that it cannot outlive whoever started it.
+Each task awaits its own future, or all await the same one. Prints `ready PID` when all tasks wait, and exits when stdin
+closes, so that it cannot outlive the process that started it.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ async def level(left, future):
 async def main(count, depth, futures):
     loop = asyncio.get_running_loop()
     gates = [loop.create_future() for _ in range(1 if futures == "shared" else count)]
-    # The program holds its tasks, so that none of them is an orphan.
+    # Keep references to the tasks, so that none of them is an orphan.
     tasks = [loop.create_task(level(depth - 1, gates[i % len(gates)])) for i in range(count)]
-    # Each task took its first step before this sleep ends: the ready queue is first in, first out.
+    # The ready queue is first in, first out, so every task has taken its first step before this sleep ends.
     await asyncio.sleep(0)
     print("ready", os.getpid(), flush=True)
     await loop.run_in_executor(None, sys.stdin.read)

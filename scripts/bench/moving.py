@@ -1,8 +1,8 @@
-"""A program with COUNT suspended tasks, each DEPTH coroutines deep, of which MOVING move on ten times a second:
-`moving.py COUNT DEPTH MOVING`.
+"""`moving.py COUNT DEPTH MOVING`: a program with COUNT tasks, each DEPTH coroutines deep. MOVING of them run ten times per
+second; the others stay suspended.
 
-Of those that move, a tenth end and others begin in their place. Prints `ready PID` when all of them wait, and ends when its
-standard input does.
+A tenth of the tasks that run finish and are replaced by new ones. Prints `ready PID` when all tasks wait, and exits when stdin
+closes.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ async def main(count, moving):
     while True:
         await asyncio.sleep(0.1)
         if moving:
-            # The oldest first, all over the memory.
+            # The oldest first, which are spread over the whole heap.
             batch, GATES[:moving] = GATES[:moving], []
             for gate in batch:
                 gate.set_result(None)

@@ -1,4 +1,4 @@
-"""Starts the programs that are measured, and the tools that measure them. It knows no figure and no goal."""
+"""Starts the measured programs and the tools that measure them."""
 
 import contextlib
 import json
@@ -27,7 +27,7 @@ def build_asyncprof():
 
 
 def build_loop_samples():
-    """examples/loop_samples: the loop tier alone, as fast as it goes."""
+    """Builds examples/loop_samples: the loop sampler alone, at full speed."""
     say("building...")
     command = ["cargo", "build", "--release", "--locked", "--quiet", "--example", "loop_samples"]
     subprocess.run(command, cwd=ROOT, check=True)
@@ -39,14 +39,14 @@ def on(cores):
 
 
 def split_cores():
-    """One for the program, the others for who measures it."""
+    """One core for the program, the others for the tool that measures it."""
     cores = sorted(os.sched_getaffinity(0))
     return {cores[0]}, set(cores[1:]) or {cores[0]}
 
 
 @contextlib.contextmanager
 def running(command, cores=None):
-    """A program that prints `ready…`: the process, and the words after it."""
+    """Runs a program that prints `ready WORDS…`: the process, and the words after `ready`."""
     preexec = on(cores) if cores else None
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=preexec)
     try:
@@ -62,7 +62,7 @@ def running(command, cores=None):
 
 
 def loop_samples(binary, pid, kept, seconds, options=(), cores=None):
-    """What examples/loop_samples says."""
+    """Runs examples/loop_samples and returns its output."""
     command = [binary, str(pid), str(kept), str(seconds), *options]
     done = subprocess.run(command, capture_output=True, preexec_fn=on(cores) if cores else None, timeout=seconds + START_SECONDS)
     if done.returncode != 0:
@@ -71,14 +71,14 @@ def loop_samples(binary, pid, kept, seconds, options=(), cores=None):
 
 
 def cpu_seconds(pid):
-    """What a process has used of the processors, to the nanosecond."""
+    """CPU time of a process so far, with nanosecond resolution."""
     accounts = Path("/proc/%d/task" % pid).glob("*/schedstat")
     return sum(int(account.read_text().split()[0]) for account in accounts) / 1e9
 
 
 @contextlib.contextmanager
 def recording(asyncprof, pid, path, options=(), cores=None):
-    """asyncprof records the process while the block runs: its process id. The block begins when the watch has."""
+    """Records a process while the block runs; yields asyncprof's process id. The block starts when sampling has started."""
     command = [asyncprof, "record", str(pid), "-o", path, *options]
     with tempfile.TemporaryFile() as errors:
         preexec = on(cores) if cores else None
@@ -92,10 +92,10 @@ def recording(asyncprof, pid, path, options=(), cores=None):
 
         try:
             deadline = time.monotonic() + START_SECONDS
-            # The file has its header when the watch began.
+            # asyncprof writes the header when sampling starts.
             while not (os.path.exists(path) and os.path.getsize(path)):
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise failed("did not begin")
+                    raise failed("did not start")
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(0.02)
             yield process.pid

@@ -1,6 +1,6 @@
-"""Where the CPythons of this machine are: in ASYNCPROF_PYTHONS, on PATH, under pyenv and under uv.
+"""Finds the CPythons of this machine: in ASYNCPROF_PYTHONS, on PATH, under pyenv and under uv.
 
-And whether the machine is quiet enough to measure with them. It knows no benchmark and no test.
+Also warns if the machine is too busy for measurements.
 """
 
 import os
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OLDEST, NEWEST = 8, 15
-# An interpreter that takes longer to say its version is broken.
+# Timeout for an interpreter to print its version.
 ANSWER_SECONDS = 20
 QUESTION = """
 import platform, sys, sysconfig
@@ -21,7 +21,7 @@ print(sys.implementation.name, sys.version_info[0], sys.version_info[1], free, p
 
 @dataclass(frozen=True)
 class Python:
-    """One CPython."""
+    """A CPython interpreter."""
 
     path: str
     minor: int
@@ -34,12 +34,12 @@ class Python:
 
     @property
     def has_asyncio_ps(self):
-        """`python -m asyncio ps PID` came with 3.14."""
+        """Whether it has `python -m asyncio ps PID`, new in 3.14."""
         return self.minor >= 14
 
 
 def ask(path):
-    """The Python at `path`, or None when it is not a CPython that is supported."""
+    """The Python at `path`, or None if it is not a supported CPython."""
     try:
         answer = subprocess.run(
             [path, "-c", QUESTION], capture_output=True, text=True, timeout=ANSWER_SECONDS, stdin=subprocess.DEVNULL
@@ -53,7 +53,7 @@ def ask(path):
 
 
 def candidates():
-    """Paths that may be Pythons, best first."""
+    """Paths that may be interpreters, in order of preference."""
     yield from filter(None, os.environ.get("ASYNCPROF_PYTHONS", "").split(":"))
     for folder in os.get_exec_path():
         for minor in range(OLDEST, NEWEST + 1):
@@ -67,7 +67,7 @@ def candidates():
 
 
 def find():
-    """One Python of each kind, oldest first."""
+    """One Python per version and kind of build, oldest version first."""
     found, seen = {}, set()
     for path in candidates():
         if not os.access(path, os.X_OK) or os.path.realpath(path) in seen:
@@ -81,7 +81,7 @@ def find():
 
 
 def warn_of_load():
-    """Says so when other programs are busy: what is measured then is partly theirs."""
+    """Warns if other programs are busy, because they distort measurements."""
     busy, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
     if busy > cores / 2:
-        print(f"note: the load average is {busy:.1f} on {cores} cores; other programs disturb the figures", file=sys.stderr)
+        print(f"note: the load average is {busy:.1f} on {cores} cores; other programs distort the measurements", file=sys.stderr)

@@ -1,7 +1,7 @@
-"""A small HTTP server with TASKS tasks beside its requests: `server.py TASKS`. Each of them wakes up once a second; a request
-takes about as long as one of a web framework does, some hundred microseconds.
+"""`server.py TASKS`: a small HTTP server with TASKS background tasks, each of which wakes once per second. A request takes about
+as long as one in a web framework, a few hundred microseconds.
 
-Prints `ready PORT` and ends with its standard input. It needs no packages, so that every Python can run it.
+Prints `ready PORT`, and exits when stdin closes. Needs no packages, so it runs on every Python.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ RECORDS = [{"id": number, "name": "record %d" % number, "tags": ["a", "b"], "pri
 
 
 async def work():
-    """What a request does: looks something up, works it over, and answers with it."""
+    """The work of one request: looks up records, computes prices and encodes the answer."""
     found = await look_up()
     await asyncio.sleep(0)
     return json.dumps(priced(found))

@@ -1,25 +1,23 @@
-"""Compares the stalls that a report names with those that tests/programs/stalls really had. It must not know how the report
-came about.
-"""
+"""Compares the stalls in a report with those that tests/programs/stalls really had."""
 
 import json
 import os
 from dataclasses import dataclass, field
 
 THRESHOLD_MS = 100
-# From here on a stall must be found.
+# A stall at least this long must be found.
 SURE_MS = 110
-# What is shorter must not be reported; in between, asyncprof may see an iteration that begins a little earlier.
+# A shorter stall must not be reported. In between, asyncprof may see an iteration that starts a little earlier.
 NEVER_MS = 97
-# A length is right when it is that close, both as it was at least and as it was at most.
+# Tolerance of a length, for its lower and its upper bound.
 CLOSE_MS = 3
-# A thread that got no processor for so much of a stall was also starved.
+# A thread that waited for a CPU for this share of a stall was also starved.
 STARVED_SHARE = 0.3
 
 
 @dataclass
 class Judged:
-    """A stall that there was, with what was reported of it."""
+    """A real stall and what was reported for it."""
 
     kind: str
     expected: list
@@ -27,7 +25,7 @@ class Judged:
     reported: dict = None
     cause_right: bool = None
     site_right: bool = None
-    # How far the reported least and most are from the truth, milliseconds.
+    # Errors of the reported lower and upper bound, in milliseconds.
     least_off: float = None
     most_off: float = None
 
@@ -43,9 +41,9 @@ class Judged:
 @dataclass
 class Verdict:
     stalls: list = field(default_factory=list)
-    # Reported, and there was nothing, or too little.
+    # Reported, but there was no stall, or too short a one.
     invented: list = field(default_factory=list)
-    # Reported where the machine itself kept the loop from running: nobody can say.
+    # Reported where the machine itself kept the loop from running: neither right nor wrong.
     unplanned: list = field(default_factory=list)
     skipped: dict = field(default_factory=dict)
 
@@ -68,7 +66,7 @@ class Verdict:
         return [stall for stall in self.sure if stall.reported is not None]
 
     def share(self, name):
-        """Of the stalls that were found and had to be, those of which something is right."""
+        """The share of the found stalls for which the property `name` holds."""
         return sum(getattr(stall, name) for stall in self.found) / len(self.found) if self.found else None
 
 
@@ -94,7 +92,7 @@ def overlap_ns(entry, reported):
 
 
 def judge(truth, reported):
-    """Compares; `reported` are the stalls of a report."""
+    """Compares the truth with `reported`, the stalls of a report."""
     verdict = Verdict()
     stalls = [entry for entry in truth if entry["is"] == "stall"]
     verdict.skipped = {entry["kind"]: entry["why"] for entry in truth if entry["is"] == "skipped"}
@@ -116,11 +114,12 @@ def judge(truth, reported):
 
 
 def length_ms(entry):
-    """How long it was at least."""
+    """Lower bound of the real length."""
     return (entry["end_ns"] - entry["start_ns"]) / 1e6
 
 
 def longest_ms(entry):
+    """Upper bound of the real length."""
     return (entry["latest_ns"] - entry["earliest_ns"]) / 1e6
 
 
@@ -139,24 +138,24 @@ def compared(entry, reported):
 
 
 def outside(ms, least, most):
-    """How far a length is from those that it can have been."""
+    """Distance of a length from the range of possible lengths."""
     return min(ms - least, 0) + max(ms - most, 0)
 
 
 def is_at(site, expected):
     if not site or not site.get("function"):
         return False
-    # Qualified names end in the plain one.
+    # A qualified name ends with the plain one.
     function = site["function"].rsplit(".", 1)[-1]
     same_file = os.path.basename(site["file"]) == os.path.basename(expected["file"])
     return function == expected["function"] and same_file and site["line"] in expected["lines"]
 
 
-# What people read
+# Human-readable output
 
 
 def confusion(stalls):
-    """Rows by kind, columns by the cause that was reported."""
+    """The confusion matrix: a row per kind, a column per reported cause."""
     causes = sorted({stall.reported["cause"] if stall.reported else "missed" for stall in stalls})
     rows = {}
     for stall in stalls:
@@ -171,7 +170,7 @@ def confusion(stalls):
 
 
 def faults(verdict):
-    """A line for everything that is not right."""
+    """A line for every deviation."""
     for stall in verdict.missed:
         yield "missed    %-16s %7.1f ms" % (stall.kind, stall.ms)
     for one in verdict.invented:
@@ -191,11 +190,11 @@ def described(one):
     return "%s (%s) %.1f ms at %s, evidence %s" % (one["cause"], one.get("cause_detail"), one["duration_ms"], place, json.dumps(one.get("evidence")))
 
 
-# The judge itself
+# Self-test
 
 
 def check_itself():
-    """A judge that finds everything right would let every detector pass."""
+    """Tests the comparison: one that accepts everything would let every detector pass."""
     site = {"function": "sleeps", "file": "/p.py", "lines": [7]}
 
     def stall(start, length, kind="sleep"):
@@ -203,23 +202,23 @@ def check_itself():
         begins, ends = int(start * 1e6), int((start + length) * 1e6)
         return dict(entry, start_ns=begins, end_ns=ends, earliest_ns=begins, latest_ns=ends)
 
-    def said(start, length, cause="blocking_call", line=7, function="sleeps"):
+    def reported(start, length, cause="blocking_call", line=7, function="sleeps"):
         at = {"function": function, "file": "/p.py", "line": line}
         return {"start_ns": int(start * 1e6), "duration_ms": length, "duration_ms_at_most": length + 1, "cause": cause, "site": at}
 
     truth = [stall(1000, 200), stall(2000, 50), stall(3000, 103), {"is": "unplanned", "start_ns": int(4e9), "end_ns": int(4.2e9)}]
-    right = judge(truth, [said(1000, 200)])
+    right = judge(truth, [reported(1000, 200)])
     assert not right.missed and not right.invented and right.share("length_right") == 1, right
     assert right.share("cause_right") == right.share("site_right") == 1, right
     assert len(judge(truth, []).missed) == 1
-    assert len(judge(truth, [said(1000, 200), said(2000, 101)]).invented) == 1, "it was 50 ms"
-    assert len(judge(truth, [said(1000, 200), said(3000, 103)]).invented) == 0, "about the threshold nobody can say"
-    assert len(judge(truth, [said(1000, 200), said(5000, 150)]).invented) == 1, "there was nothing"
-    assert len(judge(truth, [said(1000, 200), said(4000, 150)]).unplanned) == 1, "the machine did it"
-    assert len(judge(truth, [said(1000, 90), said(1100, 100)]).invented) == 1, "one stall, reported twice"
-    assert judge(truth, [said(1000, 190)]).share("length_right") == 0
-    assert judge(truth, [said(1000, 200, cause="cpu")]).share("cause_right") == 0
-    assert judge(truth, [said(1000, 200, line=8)]).share("site_right") == 0
-    assert judge(truth, [said(1000, 200, function="main")]).share("site_right") == 0
+    assert len(judge(truth, [reported(1000, 200), reported(2000, 101)]).invented) == 1, "it was 50 ms"
+    assert len(judge(truth, [reported(1000, 200), reported(3000, 103)]).invented) == 0, "near the threshold either is right"
+    assert len(judge(truth, [reported(1000, 200), reported(5000, 150)]).invented) == 1, "there was no stall"
+    assert len(judge(truth, [reported(1000, 200), reported(4000, 150)]).unplanned) == 1, "caused by the machine"
+    assert len(judge(truth, [reported(1000, 90), reported(1100, 100)]).invented) == 1, "one stall, reported twice"
+    assert judge(truth, [reported(1000, 190)]).share("length_right") == 0
+    assert judge(truth, [reported(1000, 200, cause="cpu")]).share("cause_right") == 0
+    assert judge(truth, [reported(1000, 200, line=8)]).share("site_right") == 0
+    assert judge(truth, [reported(1000, 200, function="main")]).share("site_right") == 0
     starved = dict(stall(1000, 200), starved_ns=int(100e6))
-    assert judge([starved], [said(1000, 200, cause="cpu_starved")]).share("cause_right") == 1
+    assert judge([starved], [reported(1000, 200, cause="cpu_starved")]).share("cause_right") == 1

@@ -1,7 +1,7 @@
-"""Asks a server on this machine as fast as a few connections can: `client.py PORT CONNECTIONS REQUESTS`.
+"""`client.py PORT CONNECTIONS REQUESTS`: sends requests to a local server as fast as CONNECTIONS connections allow.
 
-Prints one line of JSON: how long it took, how much of a core the client used, and how many answers were not `200` or did not
-come. It does as little as it can for an answer, so that the server is what limits it.
+Prints a line of JSON: the duration, the client's CPU usage, and how many responses were missing or not `200`. Does as little as
+possible per response, so that the server is the bottleneck.
 """
 
 import json
@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 
-# When nothing has come for so long, the answers that are missing count as none.
+# After this long without any response, the outstanding ones count as errors.
 PATIENCE_SECONDS = 20
 REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
@@ -24,7 +24,7 @@ class Connection:
         self.socket.sendall(REQUEST)
 
     def read(self):
-        """Takes what came. Answers how many requests that ended have failed; asks again after one that was answered."""
+        """Reads a response, and sends the next request after a complete one. Returns the number of failed requests."""
         data = self.socket.recv(65536)
         if not data:
             return self.fail()
@@ -45,13 +45,13 @@ class Connection:
         return failed
 
     def fail(self):
-        """The connection broke, and with it all requests that it still had to make."""
+        """The connection broke: all its remaining requests count as failed."""
         left, self.left = self.left, 0
         return left
 
 
 def length_of(head):
-    """What `Content-Length` says; `None` without one that can be read."""
+    """The value of `Content-Length`, or None without a valid one."""
     at = head.lower().find(b"\r\ncontent-length:")
     if at < 0:
         return None
