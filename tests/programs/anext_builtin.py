@@ -1,4 +1,4 @@
-"""The built-in anext, with and without a default."""
+"""The builtin anext(), with and without a default."""
 # needs: 3.10
 
 import asyncio

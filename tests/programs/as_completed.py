@@ -1,4 +1,4 @@
-"""asyncio.as_completed: nothing done yet, and one of three done."""
+"""asyncio.as_completed with none of its tasks done, and with one of three done."""
 
 import asyncio
 

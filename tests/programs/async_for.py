@@ -1,4 +1,4 @@
-"""`async for` over async generators (nested ones too), over a class, and in comprehensions."""
+"""`async for` over async generators (also nested), over a class, and in comprehensions."""
 
 import asyncio
 
@@ -30,7 +30,7 @@ class Countdown:
 
 
 class Futures:
-    """Its __anext__ gives a future: no level of its own."""
+    """Its __anext__ returns a future, so it adds no frame to the stack."""
 
     def __aiter__(self):
         return self

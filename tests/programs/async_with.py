@@ -1,4 +1,4 @@
-"""Suspended in __aenter__, in the body, and in __aexit__ of `async with`, also from contextlib."""
+"""Suspended in __aenter__, in the body and in __aexit__ of `async with`, also with contextlib's context managers."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Tasks that wait for each other: two, three, and one outside that waits for a member."""
+"""Tasks that await each other: a cycle of two, a cycle of three, and a task outside that awaits a member."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What is no coroutine and can be awaited: types.coroutine generators and objects with __await__ of every kind."""
+"""Awaitables that are not coroutines: types.coroutine generators, and objects with every kind of __await__."""
 
 import asyncio
 import types
@@ -48,7 +48,7 @@ class ByFuture:
 
 
 class Steps:
-    """A plain iterator: nobody can look into it."""
+    """A plain iterator, which is opaque."""
 
     def __init__(self, inner):
         self.inner = inner
@@ -67,7 +67,7 @@ class ByIterator:
 
 
 class ByBuiltinIterator:
-    """Ends in `map`, a type of the interpreter that hides a future."""
+    """Ends in `map`, a builtin type that hides a future."""
 
     def __await__(self):
         oracle.waits("future")

@@ -1,4 +1,4 @@
-"""The thread stands still right after cancel(): waiting tasks are not woken yet, a new one has not begun."""
+"""The thread blocks right after cancel(): waiting tasks have not been woken yet, and a new task has not started."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Tasks that were cancelled: some are gone, some clean up, one refuses."""
+"""Cancelled tasks: some are gone, some are cleaning up, one refuses."""
 
 import asyncio
 

@@ -1,7 +1,7 @@
-"""churn.py FILE: creates and finishes tasks as fast as it can, while some live long. Never at rest; ends by itself.
+"""churn.py FILE: creates and finishes tasks as fast as it can, beside long-lived ones. Never idle; exits by itself.
 
-The document names the long-lived tasks with their stacks, and every chain of (function, line) of this file in which a
-short-lived task can be suspended or about to begin."""
+The document lists the long-lived tasks with their stacks, and every chain of (function, line) in this file at which a
+short-lived task can be suspended or about to start."""
 
 import asyncio
 import gc
@@ -60,7 +60,7 @@ def short_lived(future):
 
 
 def legal_chains(loop):
-    """Every stack a short-lived task can have between two steps, found by taking the steps by hand."""
+    """Every stack a short-lived task can have between two steps, found by stepping through it by hand."""
     chains = []
     future = loop.create_future()
     for coroutine in short_lived(future):

@@ -1,4 +1,4 @@
-"""A condition: two that wait to be notified, one that holds its lock, one that wants the lock."""
+"""A condition: two tasks wait to be notified, one holds its lock, one waits for the lock."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The event loop in its debug mode: every handle and future carries where it was made."""
+"""An event loop in debug mode: every handle and future carries the stack that created it."""
 # env: PYTHONASYNCIODEBUG=1
 
 import asyncio

@@ -1,10 +1,10 @@
-"""deep_stalls.py TRUTH [--uvloop]: a service that stalls at the bottom of deep stacks, as behind the layers of a web framework.
+"""deep_stalls.py TRUTH [--uvloop]: a service that stalls at the bottom of deep stacks, as under the layers of a web framework.
 
-A request of it goes through coroutines, then plain functions that C calls, then coroutines that a plain function drives, then
-plain functions again: 30 to 60 frames, Python and C in turn. The coroutines are new ones for each request, the plain functions
-are not; so what a sampler remembers of a stack has gaps, two of them and more.
+A request passes through coroutines, then plain functions called from C, then coroutines driven by a plain function, then plain
+functions again: 30 to 60 frames, alternating between Python and C. Each request has new coroutine frames, but reuses those of
+the plain functions, so a sampler's cached part of the stack has two or more gaps.
 
-Prints `ready`, waits for a line on stdin, stalls STALLS times with healthy requests in between, writes what was to TRUTH (one
+Prints `ready`, waits for a line on stdin, stalls STALLS times with healthy requests in between, and writes the truth to TRUTH (a
 JSON object: {"step": 1, "stalls": [{"start_ns", "end_ns", "function", "lines"}]}, CLOCK_MONOTONIC). Runs on 3.8 to 3.15.
 """
 
@@ -17,7 +17,7 @@ import time
 
 STALLS = 12
 STALL_S = 0.15
-# Kept suspended, so that the coroutines of later requests are at other addresses.
+# Tasks kept suspended, so that the coroutines of later requests get other addresses.
 _parked = []
 _stalls = []
 
@@ -46,12 +46,12 @@ def computes(seconds):
 
 
 def through_c(function, *arguments):
-    """Calls a function from C, not from bytecode."""
+    """Calls a function from C instead of from bytecode."""
     return next(map(functools.partial(function, *arguments), [None]))
 
 
 def descend(levels, work, _=None):
-    """Plain functions, every other one of them called by C."""
+    """Nested plain functions, every other one called from C."""
     if levels == 0:
         return work()
     if levels % 2:
@@ -66,7 +66,7 @@ async def middleware(levels, endpoint):
 
 
 def drive(levels, work, _=None):
-    """Runs coroutines from a plain function, as bridges between the two worlds do."""
+    """Runs coroutines from a plain function, as bridges from sync to async code do."""
     coroutine = middleware(levels, functools.partial(descend, 5, work))
     try:
         coroutine.send(None)
@@ -88,7 +88,7 @@ async def parked(levels, until):
 
 
 async def healthy(loop, seconds):
-    """Requests of other shapes, which share the plain functions with those that stall."""
+    """Requests with other stack shapes, which share the plain functions with the requests that stall."""
     until = loop.create_future()
     ends = time.monotonic() + seconds
     number = 0

@@ -1,4 +1,4 @@
-"""Eager tasks that could not finish in their first step, and one that could."""
+"""Eager tasks that do not finish in their first step, and one that does."""
 # needs: 3.12
 
 import asyncio

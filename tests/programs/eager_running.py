@@ -1,4 +1,4 @@
-"""The picture is taken inside the first step of an eager task, which runs inside the step of the task that made it."""
+"""The snapshot is taken in the first step of an eager task, which runs inside the step of the task that created it."""
 # needs: 3.12
 
 import asyncio
@@ -23,7 +23,7 @@ async def eager():
 
 async def main():
     oracle.task(leaf(), "leaf")
-    # Its step is on the stack, and it is not the current task: both words are true.
+    # Its step is on the stack, but it is not the current task, so either state is right.
     oracle.expect(asyncio.current_task(), state="any", stack="any", end="any", orphaned=False, may_miss=True)
     await oracle.settle()
     asyncio.Task(eager(), loop=asyncio.get_running_loop(), eager_start=True)

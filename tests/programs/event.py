@@ -1,4 +1,4 @@
-"""An event with three waiters."""
+"""An event with three waiting tasks."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""run_in_executor with the default and with an own executor: jobs that run, and jobs in the queue."""
+"""run_in_executor with the default and with a separate executor: running jobs, and queued ones."""
 
 import asyncio
 import concurrent.futures

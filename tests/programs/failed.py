@@ -1,4 +1,4 @@
-"""Finished tasks: only those whose exception nobody has retrieved matter."""
+"""Finished tasks: only those whose exception was never retrieved matter."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ async def returns():
 
 
 async def fails_in_a_cycle():
-    # The traceback holds this frame, the frame holds the task, the task holds the exception.
+    # A reference cycle: the traceback refers to this frame, the frame to the task, the task to the exception.
     task = asyncio.current_task()
     await asyncio.sleep(0)
     raise KeyError(task.get_name())

@@ -1,4 +1,4 @@
-"""Subclasses of Future, and a future that is no asyncio.Future at all."""
+"""Subclasses of Future, and a future that is not an asyncio.Future at all."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ class WithAttributes(asyncio.Future):
 
 
 class Foreign:
-    """Has what a task asks of a future, and nothing else."""
+    """Has only what a task requires of a future."""
 
     _asyncio_future_blocking = False
 

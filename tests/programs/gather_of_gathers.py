@@ -1,4 +1,4 @@
-"""A gather whose members are gathers, some of tasks and some of coroutines."""
+"""A gather of gathers, some of tasks and some of coroutines."""
 
 import asyncio
 

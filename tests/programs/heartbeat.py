@@ -1,6 +1,6 @@
-"""heartbeat.py FILE: tasks that make a step every few milliseconds and that a list holds, all the time that they are read.
+"""heartbeat.py FILE: tasks that run every few milliseconds, and that a list keeps alive the whole time.
 
-Prints `ready`; ends when stdin closes, or by itself after two minutes.
+Prints `ready`; exits when stdin closes, or after two minutes.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Names that nobody asked for: from 3.12 on the interpreter stores only a number until somebody does."""
+"""Names that were never requested: since 3.12, a task stores only a number until its name is first read."""
 
 import asyncio
 

@@ -1,11 +1,11 @@
-"""legal_stacks.py FILE [--us N] [--sync]: a program whose every legal stack is known, and whose stack changes all the time.
+"""legal_stacks.py FILE [--us N] [--sync]: a program whose stack changes constantly, and all of whose legal stacks are known.
 
-FILE gets the tree of all stacks that it can have, as the interpreter itself tells them to a trace function: a node is a
-function with its file, the lines that are its own, and by line the calls that it makes there. A sampled stack is legal when
-it is a path from the root: each frame but the innermost at the line of a call that leads to the next, the innermost at any
-line of its function. Recursion ends in another leaf at each depth, so that a level too many or too few is seen.
+FILE receives the tree of all stacks it can have, as reported by the interpreter to a trace function. A node is a function
+with its file, the range of its own lines and, by line, the calls it makes there. A sampled stack is legal if it is a path
+from the root: each frame except the innermost is on a line that calls the next frame, and the innermost is on any line of
+its function. Recursion ends in a different leaf at each depth, so that a missing or extra level is noticed.
 
-Prints `ready` and goes on until stdin closes. A function lasts N microseconds (default 2). With --sync nothing is ever
+Prints `ready` and runs until stdin closes. Each function takes N microseconds (default 2). With --sync, nothing is ever
 suspended. Runs on CPython 3.8 to 3.15.
 """
 
@@ -18,15 +18,15 @@ import sys
 import threading
 import time
 
-# Cycles that are traced: the first ones may take paths of their own.
+# Cycles to trace: the first ones can take other paths than the rest.
 CYCLES = 30
-# What each function does: calibrated to last as long as asked for.
+# What each function iterates over, calibrated to take the requested time.
 BODY = range(10)
 ONE = (1,)
 NO_WAIT = 0
 
 
-# Synchronous calls. The functions have frames of different sizes, so that one frame lies where parts of others lay.
+# Synchronous calls. The functions have frames of different sizes, so that a frame can overlap memory of several earlier ones.
 
 
 def leaf_of_one():
@@ -87,7 +87,7 @@ def shape_two():
     wide(2)
 
 
-# Recursion: what is called at its end tells how deep it is.
+# Recursion: the function called at the end shows the depth.
 
 
 def ends_at_0():
@@ -198,7 +198,7 @@ def leaf_between_yields():
         pass
 
 
-# Coroutines that are awaited and never wait, so that they are frames of the running task all the time.
+# Coroutines that never suspend, so that they are always frames of the running task.
 
 
 async def inner():
@@ -276,7 +276,7 @@ def leaf_of_async_for():
         pass
 
 
-# Coroutines that wait: the loop's own frames take their place meanwhile.
+# Coroutines that suspend: meanwhile the event loop's own frames take their place.
 
 
 async def waits():
@@ -307,12 +307,12 @@ async def run(cycles, suspends):
 
 
 async def main(args, tracer):
-    """Traced, some cycles; untraced, until stdin closes."""
+    """With a tracer, runs CYCLES cycles; without, until stdin closes."""
     if tracer:
         tracer.start()
     else:
         print("ready", flush=True)
-    # One line for both, because it is part of every stack.
+    # The same line in both cases, because it is part of every stack.
     await run(CYCLES if tracer else -1, not args.sync)
     sys.settrace(None)
 
@@ -321,7 +321,7 @@ async def main(args, tracer):
 
 
 class Tracer:
-    """Keeps every call with the stack that it was made from."""
+    """Records every call with its stack."""
 
     def __init__(self):
         self.root = {"calls": {}}
@@ -351,7 +351,7 @@ class Tracer:
         return calls[code]
 
     def lines(self, code):
-        """First and last line of a function's own code."""
+        """The first and last line of a function's own code."""
         if code not in self.own_lines:
             if hasattr(code, "co_lines"):
                 lines = [line for _, _, line in code.co_lines() if line]
@@ -371,7 +371,7 @@ class Tracer:
 
 
 def calibrate(microseconds):
-    """The body that lasts so long."""
+    """A range that takes this long to iterate over."""
 
     def once(count):
         body, best = range(count), 1.0
@@ -391,7 +391,7 @@ def end_with_stdin():
 
 
 def run_loop(args, tracer):
-    # Not asyncio.run: it has calls of its own between here and the loop, others in each version.
+    # Not asyncio.run(): its frames between here and the event loop differ from version to version.
     loop = asyncio.new_event_loop()
     loop.run_until_complete(main(args, tracer))
 
@@ -406,11 +406,11 @@ def parse_arguments():
 
 
 def start():
-    """One line that leads to the loop, for the run that is traced as for the one that is not."""
+    """Starts the loop from the same line, traced or not."""
     global BODY
     args = parse_arguments()
     if not args.describe:
-        # In a process of its own: code that was traced once is not what it was.
+        # In a separate process, because tracing changes the code objects.
         own = [os.path.abspath(__file__), args.file, "--describe"] + ["--sync"] * args.sync
         subprocess.run([sys.executable] + own, check=True, stdin=subprocess.DEVNULL)
         BODY = calibrate(args.us)

@@ -1,5 +1,5 @@
-"""Line numbers and names where they are hard: expressions over many lines, decorators, lambdas, wrapped and compiled
-functions, unusual identifiers."""
+"""Difficult line numbers and names: expressions over many lines, decorators, lambdas, wrapped and compiled functions,
+unusual identifiers."""
 
 import asyncio
 import functools

@@ -1,4 +1,4 @@
-"""A lock with its holder and three that wait for it."""
+"""A lock with its holder and three waiting tasks."""
 
 import asyncio
 

@@ -1,5 +1,5 @@
-"""Line tables that are long: thousands of lines, jumps of hundreds of lines forwards and backwards, very long lines, and
-line numbers put in an order that no source has."""
+"""Long line tables: thousands of lines, jumps of hundreds of lines forwards and backwards, very long lines, and line
+numbers in an order that no source file produces."""
 
 import ast
 import asyncio
@@ -30,7 +30,7 @@ def far_apart(gap):
 
 
 def backwards(gap):
-    """The call is made on an earlier line than its last argument."""
+    """The call is on an earlier line than its last argument."""
     return "async def function():\n    await pause(\n        1," + "\n" * gap + "        2,\n    )"
 
 

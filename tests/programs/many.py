@@ -1,4 +1,4 @@
-"""many.py N DEPTH: N suspended tasks, each DEPTH coroutines deep, for measuring. Prints `ready` and stands still."""
+"""many.py N DEPTH: N suspended tasks, each DEPTH coroutines deep, for measurements. Prints `ready` and stays idle."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ async def level(depth):
 async def main():
     loop = asyncio.get_event_loop()
     tasks = [loop.create_task(level(DEPTH)) for _ in range(COUNT)]
-    # The steps of these tasks are in the ready queue before that of this one.
+    # The new tasks are in the ready queue ahead of this one, so all have run when sleep(0) returns.
     await asyncio.sleep(0)
     loop.add_reader(0, lambda: os._exit(0))
     print("ready", flush=True)

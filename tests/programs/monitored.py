@@ -1,4 +1,4 @@
-"""Everything runs under sys.monitoring with all events, so that every instruction is instrumented."""
+"""Runs under sys.monitoring with all events, so that every instruction is instrumented."""
 # needs: 3.12
 
 import sys

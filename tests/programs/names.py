@@ -1,4 +1,4 @@
-"""Names as people and attackers give them."""
+"""Ordinary and hostile task names."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The thread stands still in a step that has just created tasks: they are ready and have not begun."""
+"""The thread blocks in a step that has just created tasks: they are ready but have not started."""
 
 import asyncio
 

@@ -1,12 +1,12 @@
-"""What the interpreter itself says of its tasks: the truth that `asyncprof dump` is compared with.
+"""The truth that `asyncprof dump` is compared with: what the interpreter itself reports about its tasks.
 
-A program builds one async shape, every task announces what it is about to wait for (`waits`), and `park` lets the event
-loop come to rest. Then one JSON document is written to the file named by argv[1] (to stdout without one), `ready` is
-printed, and the process stands still in its selector, or in a blocking read, until stdin closes.
+A program builds one async shape, each task announces what it is about to wait for (`waits`), and `park` lets the event loop
+settle. Then a JSON document is written to the file named by argv[1] (to stdout without one), `ready` is printed, and the
+process stays in its selector, or in a blocking read, until stdin closes.
 
-The oracle must not change what it measures. It knows tasks by address and weak reference only, so reference counts are
-those of the program alone; it works from a callback, so that no task runs while the picture is taken; and it leaves
-lazy names (`Task-7` stored as the number 7) alone where the program asks for that. Runs on CPython 3.8 to 3.15.
+The oracle must not change what it measures. It holds only addresses of and weak references to tasks, so reference counts
+are the program's own; it works from a callback, so no task runs during the snapshot; and it leaves lazy names (`Task-7`
+stored as the number 7) alone if the program asks for that. Runs on CPython 3.8 to 3.15.
 """
 
 import asyncio
@@ -25,21 +25,21 @@ import weakref
 VERSION = sys.version_info[:2]
 FUTURE = asyncio.Future
 PATIENCE_S = 30.0
-QUIET_PASSES = 2  # The pass after the last step drops the timers that this step has cancelled.
+QUIET_PASSES = 2  # The pass after the last step drops timers cancelled by that step.
 ANY = "any"
 
 _announced = {}  # id of a task -> _Announced
 _labels = {}  # label -> id of a task
 _kept = []  # tasks that the program deliberately owns
-_conditions = []  # functions that must be true before the picture is taken
+_conditions = []  # functions that must return true before the snapshot
 _loops = {}  # id of a loop -> weak reference
 _lazy = {}  # id of a task -> its name, known without asking the task
-_loose_threads = set()  # native ids of threads of the library, of which only the outermost frames are promised
+_loose_threads = set()  # name prefixes of library threads for which only the outermost frames are known
 _started = None
 
 
 class _Announced:
-    """What a task's author says of it."""
+    """What a task's author announces about it."""
 
     def __init__(self, task):
         self.task = weakref.ref(task)
@@ -63,11 +63,11 @@ def _of(task):
 
 
 def expect(task, kind=None, tasks=(), label=None, **facts):
-    """Says from outside what `task` waits for: a kind (or several that are right) and the tasks, by label or object.
+    """Announces from outside what `task` waits for: a kind (or several correct ones) and the tasks, by label or object.
 
     facts: orphaned (True, False, None), may_miss (an orphan that may be shown as null or false), state, stack, end (type
-    name of the awaitable its stack ends in, where the interpreter cannot tell), optional (it may be missing), owns
-    (tasks that may also be shown as awaited by it, as members of a task group whose body still works are)."""
+    name of the awaitable its stack ends in, if the interpreter cannot tell), optional (the task may be missing), owns
+    (tasks that may also be shown as awaited by it, such as members of a task group whose body is still running)."""
     said = _of(task)
     if kind is not None:
         said.kind = kind
@@ -82,12 +82,12 @@ def expect(task, kind=None, tasks=(), label=None, **facts):
 
 
 def waits(kind, *tasks, **facts):
-    """Says from inside what the current task is about to wait for. Called in the step that ends in that await."""
+    """Announces from inside what the current task is about to wait for. Called in the step that ends with that await."""
     expect(asyncio.current_task(), kind, tasks, **facts)
 
 
 def task(coroutine, name=None, keep=True, loop=None, **facts):
-    """Creates a task, which this module then owns (keep=True), or nobody (keep=False: the author says `orphaned`)."""
+    """Creates a task that this module owns (keep=True) or nothing owns (keep=False: the author sets `orphaned`)."""
     loop = loop or asyncio.get_event_loop()
     made = loop.create_task(coroutine)
     if name is not None:
@@ -110,7 +110,7 @@ async def _nothing():
 
 
 def lazy_task(coroutine, **facts):
-    """A task with a name nobody asked for: its number is one less than that of the task created right after it."""
+    """A task whose name is never read: its number is one less than that of the task created right after it."""
     loop = asyncio.get_event_loop()
     made = loop.create_task(coroutine)
     after = loop.create_task(_nothing())
@@ -121,36 +121,36 @@ def lazy_task(coroutine, **facts):
 
 
 def label(name):
-    """Names the current task for the edges other tasks announce, without touching its real name."""
+    """Labels the current task for edges that other tasks announce, without touching its real name."""
     _labels[name] = id(asyncio.current_task())
 
 
 def keep(thing):
-    """Owns anything for as long as the process lives."""
+    """Keeps anything alive until the process exits."""
     _kept.append(thing)
     return thing
 
 
 def until(condition):
-    """Adds something that must be true before the picture is taken."""
+    """Adds a condition that must hold before the snapshot is taken."""
     _conditions.append(condition)
 
 
 def know_loop(loop):
-    """Adds a loop that has to be in the picture, though perhaps no task of it is."""
+    """Adds a loop that must be in the snapshot even if none of its tasks is."""
     _loops[id(loop)] = weakref.ref(loop)
 
 
 def loose_thread(thread_name_prefix):
-    """Threads of the library with this name are only promised by their outermost frames."""
+    """For library threads with this name prefix, only the outermost frames are compared."""
     _loose_threads.add(thread_name_prefix)
 
 
-# --- what the interpreter says ---------------------------------------------------------------------------------------
+# --- what the interpreter reports ------------------------------------------------------------------------------------
 
 
 def _pending_tasks():
-    """Strong references to all tasks that must be in the picture; the caller lets go of them at once."""
+    """Strong references to all tasks that must be in the snapshot; the caller drops them at once."""
     found = {}
     places = ["_all_tasks", "_scheduled_tasks", "_eager_tasks"]
     for place in places:
@@ -179,7 +179,7 @@ def _inside(thing):
     raise TypeError(type(thing))
 
 
-# Objects that only pass through to the coroutine or async generator they hold, which no attribute shows.
+# Objects that only forward to a coroutine or async generator, which none of their attributes exposes.
 _PASSED_THROUGH = ("coroutine_wrapper", "async_generator_asend", "async_generator_athrow", "anext_awaitable")
 
 
@@ -200,7 +200,7 @@ def _coroutine_level(thing, frame):
 
 
 def _frame_level(frame):
-    """A frame of a running thread; before 3.11 only the generator object knows a qualified name."""
+    """A frame of a running thread; before 3.11, only the generator object has a qualified name."""
     code = frame.f_code
     name = getattr(code, "co_qualname", None)
     if name is None:
@@ -213,7 +213,7 @@ def _frame_level(frame):
 
 
 def suspended_stack(coroutine):
-    """(levels, end): outermost first; the end is None in a future or at a plain yield, else the awaitable's type."""
+    """(levels, end), outermost first; the end is None in a future or at a plain yield, otherwise the awaitable's type."""
     levels = []
     thing = coroutine
     while True:
@@ -233,7 +233,7 @@ def suspended_stack(coroutine):
 
 
 def _thread_levels(frame):
-    """Outermost first."""
+    """The frames of a thread, outermost first."""
     levels = []
     while frame is not None:
         levels.append(_frame_level(frame))
@@ -242,7 +242,7 @@ def _thread_levels(frame):
 
 
 def _running_stack(one, innermost):
-    """The running task's coroutines and the synchronous frames under them, cut out of its thread's stack."""
+    """The running task's coroutines and the synchronous frames below them: the inner part of its thread's stack."""
     frames = []
     frame = innermost
     root = _inside(one.get_coro())[0]
@@ -331,7 +331,7 @@ def _describe_task(one, running, innermost, alive):
 
 
 def _check_awaited_by(tasks):
-    """3.14 and later record these edges themselves; an author who announced others is wrong."""
+    """Since 3.14 the interpreter records these edges itself; checks that the announced ones agree."""
     recorded_by = getattr(asyncio.futures, "future_add_to_awaited_by", None)
     if recorded_by is None:
         return
@@ -375,7 +375,7 @@ def _native_id(ident):
 
 
 def _timers_when_parked(loop):
-    """Timers in the heap, once the loop has dropped the cancelled ones at its top before it goes to its selector."""
+    """Timers in the heap after the loop has dropped the cancelled ones at its top, just before it enters its selector."""
     heap = list(loop._scheduled)
     while heap and heap[0]._cancelled:
         heapq.heappop(heap)
@@ -403,8 +403,8 @@ def _describe_loops(running):
 
 
 def _in_selector(levels):
-    """The stack this thread is going to have in its selector: up to `run_forever` as it is now, then two frames whose
-    lines are those of the calls, which the picture does not promise."""
+    """The stack this thread will have in its selector: the same up to `run_forever`, then two frames at the lines of
+    their calls, which are not compared."""
     for index in range(len(levels) - 1, -1, -1):
         if levels[index]["function"].split(".")[-1] == "_run_once":
             kept = levels[: index + 1]
@@ -443,11 +443,11 @@ def _document(here, running, innermost, extra):
     return document
 
 
-# --- coming to rest --------------------------------------------------------------------------------------------------
+# --- settling --------------------------------------------------------------------------------------------------------
 
 
 def _restless(conditions):
-    """Why this thread's loop is not at rest yet; None when everything in it stands still."""
+    """Why this thread's loop has not settled yet, or None if nothing in it can run."""
     loop = asyncio.get_event_loop()
     if len(loop._ready) > 0:
         return "callbacks are ready"
@@ -478,7 +478,7 @@ def _patient(why):
 
 
 def settle_then(callback, conditions=False):
-    """Calls `callback` from this thread's event loop once everything in it stands still (and `until` is true)."""
+    """Calls `callback` from this thread's event loop once it has settled (and, with `conditions`, those hold)."""
     loop = asyncio.get_event_loop()
     know_loop(loop)
 
@@ -498,7 +498,7 @@ def settle_then(callback, conditions=False):
 
 
 async def settle():
-    """Returns when everything but the calling task stands still."""
+    """Returns when no task except the calling one can run."""
     know_loop(asyncio.get_event_loop())
     await asyncio.sleep(0)
     quiet = 0
@@ -536,7 +536,7 @@ def _fail(error):
 
 
 def watch(**extra):
-    """Takes the picture once everything stands still, whatever the calling task does until then."""
+    """Takes the snapshot once the loop has settled, whatever the calling task does until then."""
 
     def picture():
         try:
@@ -548,14 +548,14 @@ def watch(**extra):
 
 
 async def park(**extra):
-    """How most programs end: the picture is taken, and the calling task waits on a future for ever."""
+    """How most programs end: takes the snapshot and makes the calling task await a future forever."""
     watch(**extra)
     waits("future")
     await asyncio.get_event_loop().create_future()
 
 
 def marked_line(function, mark):
-    """The line of `function` that ends in the comment `# mark`."""
+    """The line of `function` that ends with the comment `# mark`."""
     code = function.__code__
     line = code.co_firstlineno
     while not linecache.getline(code.co_filename, line).rstrip().endswith("# " + mark):
@@ -566,7 +566,7 @@ def marked_line(function, mark):
 
 
 def park_blocking(**extra):
-    """Takes the picture of a thread that stands in a blocking read, here, whoever calls it: a callback, or a step."""
+    """Takes the snapshot of a thread that is blocked here, in a read, called from a callback or a task's step."""
     loop = asyncio.get_event_loop()
     know_loop(loop)
     try:
@@ -589,7 +589,7 @@ def park_blocking(**extra):
 
 
 def thread_stands_in(thread, function, mark="parked here"):
-    """Whether the innermost Python frame of a thread is the marked line of a function."""
+    """Whether a thread's innermost Python frame is at the marked line of a function."""
     frame = sys._current_frames().get(thread.ident)
     return (
         frame is not None and frame.f_code is function.__code__ and frame.f_lineno == marked_line(function, mark)
@@ -597,7 +597,7 @@ def thread_stands_in(thread, function, mark="parked here"):
 
 
 def _allow_readers():
-    """Where Yama lets only ancestors read a process (ptrace_scope 1), lets the test's own child read this one too."""
+    """If Yama lets only ancestors read a process (ptrace_scope 1), permits every process to read this one."""
     try:
         with open("/proc/sys/kernel/yama/ptrace_scope") as scope:
             if scope.read().strip() != "1":
@@ -611,7 +611,7 @@ def _allow_readers():
 
 
 def run(main, **options):
-    """Runs a program's main coroutine function. The collector is off: garbage tasks stay until the picture is taken."""
+    """Runs a program's main coroutine function, without garbage collection: garbage tasks stay for the snapshot."""
     gc.collect()
     gc.disable()
     _allow_readers()

@@ -1,4 +1,4 @@
-"""Fire and forget: tasks that nobody owns, suspended on everything there is."""
+"""Fire and forget: tasks that nothing owns, suspended on every kind of awaitable."""
 
 import asyncio
 import contextvars
@@ -148,7 +148,7 @@ async def main():
     oracle.orphan(shields(), "shields")
     oracle.orphan(wait_for(), "wait_for")
     oracle.orphan(knows_itself(), "knows itself")
-    # Cycles through objects that a reader from outside need not look into.
+    # Cycles through objects that an external reader need not follow.
     oracle.orphan(knows_itself_in_a_list(), "knows itself in a list", may_miss=True)
     oracle.orphan(knows_itself_in_a_context(), "knows itself in a context", may_miss=True)
     oracle.orphan(knows_itself_in_its_callback(), "knows itself in its callback", may_miss=True)

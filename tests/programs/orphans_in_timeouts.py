@@ -1,4 +1,4 @@
-"""Tasks that nobody owns, inside timeouts and task groups, and those as_completed collects."""
+"""Tasks that nothing owns, inside timeouts and task groups, and the tasks of as_completed."""
 # needs: 3.11
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Tasks that somebody owns, each in one way only: none of them is an orphan."""
+"""Owned tasks, each owned in a single way: none of them is an orphan."""
 
 import asyncio
 import collections
@@ -143,7 +143,7 @@ async def main():
     oracle.task(awaits_wait_for(make("waited for")), "wait_for")
     oracle.task(gathers(make("gathered 1"), make("gathered 2")), "gathers")
     oracle.task(waits(make("waited 1"), make("waited 2")), "waits")
-    # From 3.14 on gather and shield themselves record the task that called them.
+    # Since 3.14, gather() and shield() record the task that called them.
     oracle.expect(
         asyncio.current_task(), owns=["gathered, awaited by nobody", "shielded, awaited by nobody"]
     )

@@ -1,4 +1,4 @@
-"""Tasks and futures in pure Python, among themselves and mixed with those in C."""
+"""Pure-Python tasks and futures, alone and mixed with C ones."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Queues: two getters of an empty one, two putters of a full one; also the LIFO and priority kinds."""
+"""Queues: two getters on an empty one, two putters on a full one; also LIFO and priority queues."""
 
 import asyncio
 

@@ -1,8 +1,8 @@
 """random_graph.py FILE SEED: a random graph of tasks, the same for the same seed on every interpreter.
 
-Every task runs down a random path of coroutines, async generators, generators and awaitables, and then waits for
-something: a sleep, a future, a primitive, or other tasks, alone or through gather, shield and wait. Some tasks are
-owned, some are awaited by several others, some are orphans."""
+Each task descends a random path of coroutines, async generators, generators and awaitables, and then waits for a sleep,
+a future, a synchronisation primitive or other tasks, directly or through gather, shield and wait. Some tasks are owned,
+some are awaited by several others, some are orphans."""
 
 import asyncio
 import random
@@ -20,7 +20,7 @@ class Graph:
     def __init__(self, seed):
         self.random = random.Random(seed)
         self.count = 0
-        self.shared = []  # owned tasks that several others may wait for
+        self.shared = []  # owned tasks that several others may await
         self.lock, self.semaphore = asyncio.Lock(), asyncio.Semaphore(2)
         self.event, self.condition = asyncio.Event(), asyncio.Condition()
         self.empty, self.full = asyncio.Queue(), asyncio.Queue(1)
@@ -31,7 +31,7 @@ class Graph:
         self.count += 1
         return "%s %d" % (self.random.choice(["worker", "\u5de5", "reader\n", "x" * 70]), self.count)
 
-    # --- what is at the end of a path ---
+    # --- the ends of a path ---
 
     async def sleep(self):
         oracle.waits("sleep")
@@ -99,7 +99,7 @@ class Graph:
         await asyncio.wait_for(task, 5000)
 
     def end(self, generation):
-        """A coroutine for the end of a path; it creates the tasks it waits for, or takes shared ones."""
+        """A coroutine for the end of a path; creates the tasks it awaits, or reuses shared ones."""
         if generation >= MAX_GENERATIONS or self.random.random() < 0.4:
             return self.random.choice(self.LEAVES)(self)
         kind = self.random.choice(
@@ -123,7 +123,7 @@ class Graph:
             made = oracle.task(self.path(generation + 1), self.name())
             self.shared.append(made)
             return made
-        # Only the one that awaits it will own it.
+        # Only its awaiter will own it.
         return self.unowned(generation + 1, orphaned=False)
 
     def unowned(self, generation, **facts):
@@ -131,10 +131,10 @@ class Graph:
         made.set_name(self.name())
         return oracle.expect(made, **facts)
 
-    # --- the way there ---
+    # --- the path ---
 
     def path(self, generation):
-        """A coroutine that runs down a random path."""
+        """A coroutine that descends a random path."""
         inner = self.end(generation)
         for _ in range(self.random.randint(0, MAX_PATH)):
             inner = self.random.choice(self.STEPS)(self, inner)
@@ -205,7 +205,7 @@ def generator_of(inner):
 
 
 def awaited(inner):
-    """What `yield from` takes: of a coroutine that is the wrapper which its `__await__` gives."""
+    """What `yield from` needs: for a coroutine, the wrapper that its `__await__` returns."""
     return inner.__await__() if hasattr(inner, "__await__") else inner
 
 

@@ -1,4 +1,4 @@
-"""A running task, deep in coroutines, an async generator and synchronous calls; another task waits for it."""
+"""A running task deep inside coroutines, an async generator and synchronous calls; another task awaits it."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""A running task that stands inside a synchronous generator and a nested event loop's worth of plain calls."""
+"""A running task inside a synchronous generator and many nested plain calls."""
 
 import asyncio
 import types

@@ -1,4 +1,4 @@
-"""A semaphore of two with both units taken, and a bounded one."""
+"""A semaphore with both of its two permits taken, and a bounded semaphore."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""One task, and one future, awaited by several parents each."""
+"""A task and a future, each awaited by several tasks."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""asyncio.shield of a task and of a coroutine, and a task shielded by two parents."""
+"""asyncio.shield of a task and of a coroutine, and a task shielded by two others."""
 
 import asyncio
 

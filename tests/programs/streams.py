@@ -1,4 +1,4 @@
-"""Sockets on the loopback interface: a stream server with its handlers, stream clients, and the loop's own calls."""
+"""Loopback sockets: a stream server and its handlers, stream clients, and the loop's own socket methods."""
 
 import asyncio
 import socket
@@ -11,7 +11,7 @@ HANDLERS = []
 async def handle(reader, writer):
     HANDLERS.append("handler %d" % len(HANDLERS))
     oracle.label(HANDLERS[-1])
-    # Some versions keep the handler's task and some do not.
+    # Some versions keep a reference to the handler's task, others do not.
     oracle.waits("socket", orphaned=None)
     await reader.readline()
     writer.close()

@@ -1,4 +1,4 @@
-"""A task waits for a child process, another reads what it writes. The child ends when its stdin closes."""
+"""One task waits for a child process, another reads its output. The child exits when its stdin closes."""
 
 import asyncio
 import asyncio.subprocess

@@ -1,4 +1,4 @@
-"""Tasks suspended in every kind of frame; other programs run this one under tracing and monitoring."""
+"""Tasks suspended in every kind of frame; other programs run this one under tracing or monitoring."""
 
 import asyncio
 import types

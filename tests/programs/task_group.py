@@ -1,4 +1,4 @@
-"""Task groups: flat, nested, with a finished member, and with a body that still works."""
+"""Task groups: flat, nested, with a finished member, and with a body that is still running."""
 # needs: 3.11
 
 import asyncio

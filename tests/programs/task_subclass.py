@@ -1,4 +1,4 @@
-"""Subclasses of Task, with attributes, slots and a property that shadows a name."""
+"""Subclasses of Task with attributes, with slots, and with a property that shadows an attribute."""
 
 import asyncio
 

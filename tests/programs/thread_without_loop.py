@@ -1,4 +1,4 @@
-"""Threads that have no event loop: they stand in a read under several calls."""
+"""Threads without an event loop, blocked in a read below several calls."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""asyncio.timeout changes nothing about what its body waits for."""
+"""asyncio.timeout does not change what its body awaits."""
 # needs: 3.11
 
 import asyncio

@@ -1,6 +1,6 @@
-"""told.py FILE SEED: tasks that begin, move on, get other names and end, a random few at each line of stdin.
+"""told.py FILE SEED: at each line on stdin, a few random tasks start, advance, are renamed or end.
 
-FILE holds `{"step": N}` when what line N asked for has happened and everything waits again. The same for the same seed."""
+FILE contains `{"step": N}` once the changes for line N are done and all tasks wait again. Deterministic for a given seed."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ class Told:
             await leaf()
 
     async def on_gates(self):
-        """Moves on from one future to the next, each time one level deeper."""
+        """Advances from one future to the next, one level deeper each time."""
         for _ in range(3):
             gate = self.loop.create_future()
             self.gates.append(gate)
@@ -102,7 +102,7 @@ class Told:
         for task in self.random.sample(pending, min(2, len(pending))):
             task.cancel()
         KEPT[:] = pending
-        # Whatever has ended is gone, and its memory is for others.
+        # Drop finished tasks, so that others can reuse their memory.
         for task in [task for task in KEPT if task.done()]:
             KEPT.remove(task)
 

@@ -1,4 +1,4 @@
-"""Everything runs under sys.settrace with line and opcode events: the interpreter rewrites its bytecode for that."""
+"""Runs under sys.settrace with line and opcode events, for which the interpreter rewrites bytecode."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""asyncio.wait with and without a timeout, one member done, two waiters for the same tasks."""
+"""asyncio.wait with and without a timeout, with one task done, and two waits on the same tasks."""
 
 import asyncio
 

@@ -4,7 +4,7 @@ import asyncio
 
 import oracle
 
-# Until 3.11 wait_for makes a task of a coroutine; later it awaits the coroutine in the calling task.
+# Up to 3.11, wait_for() wraps a coroutine in a task; later versions await it in the calling task.
 MAKES_A_TASK = oracle.VERSION <= (3, 11)
 
 

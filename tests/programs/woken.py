@@ -1,4 +1,4 @@
-"""The thread stands still in a callback that has just made futures done: their waiters are ready, none runs."""
+"""The thread blocks in a callback that has just completed futures: their waiters are ready, but none is running."""
 
 import asyncio
 

@@ -1,5 +1,5 @@
 """A server and its clients in one process, for `asyncprof check`: a fixed number of requests, each with the same work, and
-what goes wrong as asked for. At the end it says on stderr what it did: requests, and processor time of each.
+faults on request. At the end it prints the number of requests and the CPU time per request to stderr.
 
     python requests.py [--requests N] [--work UNITS] [--block MILLISECONDS] [--orphan] [--unretrieved] [--exit STATUS]
 """
@@ -13,7 +13,7 @@ CLIENTS = 4
 
 
 def work(units):
-    """Processor time in proportion to `units`, always with the same result."""
+    """Takes CPU time in proportion to `units`; the result is always the same."""
     total = 0
     for number in range(units * 100):
         total = (total * 31 + number) & 0xFFFFFF

@@ -1,4 +1,4 @@
-"""Tests with a budget: one blocks its loop in its first step, one later, one waits as it should."""
+"""Tests with a budget: one blocks its loop in the first step, one later, one waits properly."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Coroutine tests, run by a plugin that owns the loop."""
+"""Coroutine tests, run by a pytest plugin that owns the loop."""
 
 import asyncio
 import time

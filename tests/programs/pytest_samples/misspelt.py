@@ -1,4 +1,4 @@
-"""A marker with a misspelt limit."""
+"""A marker with a misspelled limit."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Tests of a program that does not use asyncio."""
+"""Tests that do not use asyncio."""
 
 import time
 

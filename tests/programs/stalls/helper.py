@@ -1,14 +1,14 @@
-"""helper.py: does to the stall target from outside what a process cannot do to itself; started and ended by stalls.py.
+"""helper.py: does to the stall target what a process cannot do to itself; started and stopped by stalls.py.
 
-A request is a line on stdin, an answer is a byte on stdout:
+A request is a line on stdin, the reply is a byte on stdout:
 
-    write MS         answers after MS milliseconds; the target's read of it is a blocking pipe read
+    write MS         replies after MS milliseconds; the target blocks in a pipe read until then
     stop MS          stops the target for MS milliseconds
-    quota on|off     puts the target into a control group with a small CPU quota, and takes it out again
+    quota on|off     moves the target into a control group with a small CPU quota, or back out of it
 
-Before the first request it writes a line of JSON: what works on this machine, and why not where it does not.
+Before the first request it writes a line of JSON: for each ability, null or why this machine lacks it.
 
-On the address in argv[1] it also answers DNS queries: `d120.stall.test` 120 ms late. It must not know asyncio.
+It also answers DNS queries on the address in argv[1]: `d120.stall.test` after 120 ms, for example.
 """
 
 import json
@@ -37,7 +37,7 @@ def read(path):
 
 
 class Quota:
-    """A control group that gets 5 % of a processor."""
+    """A control group limited to 5 % of a CPU."""
 
     def __init__(self):
         self.group = self.home = self.why_not = None
@@ -50,7 +50,7 @@ class Quota:
                 self.remove()
 
     def _path(self, root, controller):
-        """The group that the target is in now."""
+        """The target's current group."""
         for line in read("/proc/%d/cgroup" % TARGET).splitlines():
             _, names, path = line.split(":", 2)
             if names == controller or controller in names.split(","):
@@ -71,7 +71,7 @@ class Quota:
         if root is None or "cpu" not in read(root + "/cgroup.controllers").split():
             raise OSError("no cgroup v2 cpu controller")
         self.home = self._path(root, "")
-        # A group with processes has no groups with controllers below it, unless it is the root.
+        # Only the root may have both processes and child groups with controllers.
         parent = self.home if self.home.rstrip("/") == root else os.path.dirname(self.home.rstrip("/"))
         self._make_group(parent)
         if not os.path.exists(self.group + "/cpu.max"):
@@ -96,7 +96,7 @@ class Quota:
 
 
 def answer_of(query):
-    """A DNS response with the address 127.0.0.1, and how late it comes."""
+    """A DNS response with the address 127.0.0.1, and its delay in seconds."""
     labels, at = [], 12
     while query[at]:
         labels.append(query[at + 1 : at + 1 + query[at]].decode())
@@ -120,7 +120,7 @@ def serve_dns(server):
 
 
 def start_dns(address):
-    """Why there is no DNS that can be made slow, or None."""
+    """Starts the slow DNS server; returns why that failed, or None."""
     if not address:
         return "/etc/resolv.conf of the target is not ours (needs root and unshare)"
     try:
@@ -135,7 +135,7 @@ def start_dns(address):
 
 
 def stop(seconds):
-    # The target reaches the function that is to be stopped.
+    # Gives the target time to reach the function in which it is to be stopped.
     time.sleep(0.003)
     os.kill(TARGET, signal.SIGSTOP)
     time.sleep(seconds)
@@ -148,7 +148,7 @@ def main():
     abilities["quota"] = None if quota.group else quota.why_not
     try:
         print(json.dumps(abilities), flush=True)
-        # readline, not iteration: that would wait for more than one line.
+        # readline(), because iterating over the file would read ahead.
         for line in iter(sys.stdin.readline, ""):
             word, argument = line.split()
             if word == "write":

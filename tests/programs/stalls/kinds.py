@@ -1,7 +1,7 @@
-"""The ways in which a program keeps its event loop from running: one function a kind, and what should be said of it.
+"""The ways to block an event loop: one function for each kind of stall, and the cause and location to expect in the report.
 
-A stall is a step of a task that calls one of these with a length in seconds. The line that blocks is marked `# site`; in
-a function without that mark every line is right. Runs on CPython 3.8 to 3.15. It must not know the schedule.
+A stall is a task's step that calls one of these functions with a length in seconds. The line that blocks is marked `# site`;
+in a function without that mark, every line counts as correct. Runs on CPython 3.8 to 3.15.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ import threading
 import time
 
 FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
-# Called with the GIL held, unlike the functions of ctypes.CDLL.
+# Its functions are called with the GIL held, unlike those of ctypes.CDLL.
 LIBC_WITH_GIL = ctypes.PyDLL(None)
 
 _helper = None
@@ -25,11 +25,11 @@ _garbage = []
 _sum_per_s = _find_per_s2 = None
 
 
-# What is needed before the first stall
+# Preparation
 
 
 class Helper:
-    """The process in helper.py."""
+    """The helper process, helper.py."""
 
     def __init__(self, dns_address):
         script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "helper.py")
@@ -48,7 +48,7 @@ class Helper:
 
 
 class Worker:
-    """A thread that does one thing at a time, and waits without the GIL in between."""
+    """A thread that runs one job at a time, and waits without the GIL in between."""
 
     def __init__(self):
         self.reads, self.writes = os.pipe()
@@ -67,7 +67,7 @@ class Worker:
 
 
 def prepare(dns_address):
-    """Starts the helper, and measures how long the machine takes for what cannot be given a length."""
+    """Starts the helper, and calibrates the kinds whose length depends on the machine's speed."""
     global _helper, _worker, _sum_per_s, _find_per_s2
     _helper = Helper(dns_address)
     _worker = Worker()
@@ -76,7 +76,7 @@ def prepare(dns_address):
 
 
 def prepare_garbage():
-    """Millions of objects for the collector, moved to where only a full collection looks."""
+    """Creates millions of objects, moved to the generation that only a full collection visits."""
     if not _garbage:
         gc.disable()
         _garbage.extend([] for _ in range(2000000))
@@ -85,7 +85,7 @@ def prepare_garbage():
 
 
 def abilities():
-    """By what a kind needs: why this machine cannot do it, or None."""
+    """For each ability that a kind may need: why this machine lacks it, or None."""
     able = json.loads(_helper.process.stdout.readline().decode())
     able["gil"] = "a build without the GIL" if FREE_THREADED else None
     return able
@@ -184,7 +184,7 @@ def is_stopped(seconds):
 
 
 def waits_in_python(fd):
-    """Never blocked, so that what keeps it is the stop alone."""
+    """Polls instead of blocking, so that only the stop can stall it."""
     os.set_blocking(fd, False)
     answer = None
     while not answer:
@@ -212,7 +212,7 @@ def computes_under_quota(seconds):
     return total
 
 
-# Another thread has the GIL while this one computes.
+# Another thread holds the GIL while this one computes.
 
 
 def hogs_gil(seconds):
@@ -236,18 +236,18 @@ def spins_until(done):
             pass
 
 
-# Another thread has the GIL while this one has events and cannot leave its selector.
+# Another thread holds the GIL while this one has events but cannot leave its selector.
 
 
 async def wakes_without_gil(seconds):
-    """Awaits what a thread sends that keeps the GIL afterwards."""
+    """Awaits data from a thread that holds the GIL after sending it."""
     loop = asyncio.get_event_loop()
     reads, writes = socket.socketpair()
     reads.setblocking(False)
     held = []
 
     def hog():
-        # The loop reaches its selector meanwhile.
+        # Gives the loop time to reach its selector.
         time.sleep(0.003)
         held.append(time.monotonic_ns())
         LIBC_WITH_GIL.write(writes.fileno(), b"x", 1)
@@ -298,18 +298,18 @@ class Kind:
 
     def __init__(self, name, causes, step, sites=None, before=None, needs=None):
         self.name = name
-        # What the report may call it; the first is the one that is expected.
+        # Causes accepted in the report; the first is the expected one.
         self.causes = causes
         self.step = step
-        # Functions whose line is the one to change.
+        # Functions accepted as the location.
         self.sites = sites or [step]
         # Awaited before the step.
         self.before = before
-        # An ability of the machine.
+        # The ability of the machine that it needs, or None.
         self.needs = needs
 
 
-# Without a GIL, C code that sleeps is a blocking call like every other.
+# Without a GIL, C code that sleeps is a blocking call like any other.
 WITH_GIL = ["native", "blocking_call"] if FREE_THREADED else ["native"]
 
 KINDS = [
@@ -332,7 +332,7 @@ KINDS = [
 
 
 def lines_of(function):
-    """Lines that are right for a site in this function."""
+    """The lines accepted as the location in this function."""
     first = function.__code__.co_firstlineno
     with open(__file__) as file:
         text = file.read().split("\n")

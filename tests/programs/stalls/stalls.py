@@ -1,15 +1,15 @@
-"""stalls.py FILE [OPTIONS]: stalls its event loop on a known schedule, and writes when, how and where to FILE.
+"""stalls.py FILE [OPTIONS]: stalls its event loop on a known schedule, and logs when, how and where to FILE.
 
-Prints `ready`, begins at a line on stdin, prints `done` at the end, and goes on idly until stdin closes. FILE gets a JSON
-object a line:
+Prints `ready`, starts at a line on stdin, prints `done` at the end, and stays idle until stdin closes. Each line of FILE is a
+JSON object:
 
-    {"is": "skipped", "kind", "why"}              this machine cannot do that kind
+    {"is": "skipped", "kind", "why"}              this machine cannot produce that kind
     {"is": "stall", "kind", "causes", "sites", "start_ns", "end_ns", "earliest_ns", "latest_ns", "starved_ns"}
     {"is": "unplanned", "start_ns", "end_ns"}     the machine kept the loop from running; may be reported or not
-    {"is": "busy", "start_ns", "end_ns"}          never idle, and healthy
+    {"is": "busy", "start_ns", "end_ns"}          busy but healthy
     {"is": "end"}
 
-Times are CLOCK_MONOTONIC, taken in the step that stalls, first and last thing. Between stalls the loop is healthy. Runs on
+Times are CLOCK_MONOTONIC, taken at the start and end of the step that stalls. Between stalls the loop is healthy. Runs on
 CPython 3.8 to 3.15, and under uvloop.
 """
 
@@ -24,9 +24,9 @@ import time
 
 import kinds
 
-# A wait that takes so much longer than asked for is written down.
+# A sleep that overruns by more than this is logged.
 UNPLANNED_S = 0.03
-# Lengths around the threshold of 100 ms may be reported or not: nothing can be learned from them.
+# No lengths near the threshold of 100 ms, because those may be reported or not.
 FULL_MS = (8, 20, 45, 70, 90, 115, 130, 150, 180, 220, 280, 350, 450)
 
 
@@ -52,7 +52,7 @@ def schedule(args, able):
 
 
 def starved_ns():
-    """How long this thread has waited for a processor since it started."""
+    """Time this thread has spent waiting for a CPU since it started."""
     try:
         with open("/proc/thread-self/schedstat") as file:
             return int(file.read().split()[1])
@@ -65,7 +65,7 @@ class Writer:
         self.file = open(path, "w")
 
     def write(self, **entry):
-        # One write a line, so that a target that is killed leaves whole lines.
+        # Flush each line, so that a killed target leaves only whole lines.
         self.file.write(json.dumps(entry) + "\n")
         self.file.flush()
 
@@ -77,7 +77,7 @@ def work(seconds):
 
 
 async def rests(writer, seconds):
-    """Sleeps, and writes down when the machine makes it longer than that."""
+    """Sleeps, and logs it if the machine makes the sleep much longer."""
     started = time.monotonic_ns()
     await asyncio.sleep(seconds)
     ended = time.monotonic_ns()
@@ -91,14 +91,14 @@ async def is_healthy(writer, chance):
         await rests(writer, chance.uniform(0.002, 0.008))
         begins = time.monotonic_ns()
         work(chance.uniform(0.0005, 0.003))
-        # The processor was taken away, which is a stall of its own; nobody can plan that.
+        # Losing the CPU is a stall too, but an unplanned one.
         ended = time.monotonic_ns()
         if ended - begins > UNPLANNED_S * 1e9:
             writer.write(**{"is": "unplanned", "start_ns": begins, "end_ns": ended})
 
 
 async def is_busy(writer, seconds):
-    """Never in its selector for longer than a look, and healthy."""
+    """Busy but healthy: only ever polls its selector."""
     started = time.monotonic_ns()
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
@@ -108,9 +108,9 @@ async def is_busy(writer, seconds):
 
 
 async def stall(kind, seconds):
-    """When it began, at the earliest and surely, and ended, surely and at the latest: on a quiet machine microseconds apart.
+    """Stalls; returns bounds of its start (earliest, latest) and its end (earliest, latest): microseconds apart on a quiet machine.
 
-    Between the two beginnings the loop goes from one iteration to the next, and between the two ends again.
+    Between the two bounds of the start, and again of the end, the loop moves on to its next iteration.
     """
     if kind.before:
         await kind.before(seconds)
@@ -119,7 +119,7 @@ async def stall(kind, seconds):
     else:
         earliest = time.monotonic_ns()
         await asyncio.sleep(0)
-        # From here to the end no other step or callback runs, and the loop stays in this iteration.
+        # Until the end, no other step or callback runs, and the loop stays in this iteration.
         start = time.monotonic_ns()
         kind.step(seconds)
         end = time.monotonic_ns()
@@ -143,7 +143,7 @@ async def follow(planned, writer, chance):
 
 
 async def line_from_stdin():
-    """Whether there was one; a closed stdin has none."""
+    """Waits for a line; returns whether there was one, which is false if stdin was closed."""
     loop = asyncio.get_event_loop()
     read = loop.create_future()
     loop.add_reader(0, lambda: read.done() or read.set_result(os.read(0, 100)))
