@@ -1,5 +1,5 @@
-"""Compiles modules of the standard library and prints, one code object a line, its line table and what the interpreter
-reads from it: JSON of [hex table, first line, [start, end, line] ranges]."""
+"""Compiles modules of the standard library and prints a line for each code object: its line table, and how the interpreter
+decodes it, as JSON of [hex table, first line, [start, end, line] ranges]."""
 
 import dis
 import glob
@@ -30,11 +30,11 @@ def walk(code):
 
 library = os.path.dirname(os.__file__)
 for path in sorted(glob.glob(library + "/*.py"))[::6] + sorted(glob.glob(library + "/asyncio/*.py")):
-    # Distributions link some modules to where an administrator may put them.
+    # Some distributions link modules to files that an administrator may not have installed.
     if os.path.isfile(path):
         with open(path, encoding="utf-8") as file:
             walk(compile(file.read(), path, "exec", dont_inherit=True))
-# Steps of more than a byte, backwards, and statements over several lines.
+# Line steps larger than a byte, backward steps, and statements over several lines.
 walk(compile("x = (\n" + "\n" * 400 + "y,\n" + "\n" * 70000 + "z)\nw = f(a,\n b)", "far", "exec"))
 walk(compile("def f():\n  " + "\n  ".join("x%d = %s" % (n, "+".join(["y"] * 90)) for n in range(40)), "long", "exec"))
 sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Holds objects of every shape and prints what each one is: JSON on one line, then `ready`; ends with its stdin."""
+"""Keeps objects of every shape alive and prints the facts about each: JSON on one line, then `ready`. Exits when stdin closes."""
 
 import asyncio
 import collections
@@ -34,7 +34,7 @@ def without_surrogates(text):
     return "".join("\ufffd" if 0xD800 <= ord(char) <= 0xDFFF else char for char in text)
 
 
-# Text. Built at run time, so that nothing is shared with the constants of this file.
+# Text, built at run time, so that nothing is shared with the constants of this file.
 for text in [
     "",
     "a",
@@ -148,13 +148,13 @@ for count in [0, 3, 500, 5000]:
     fact("weak set", members, sorted(ids(members)))
 mortal = [Plain() for _ in range(300)]
 members = weakref.WeakSet(mortal)
-# While somebody iterates, dead references stay in the set.
+# While an iterator is active, dead references stay in the set.
 guard = keep(iter(members))
 next(guard)
 keep(mortal[::2])
 del mortal
 forgotten = [Plain() for _ in range(100)]
-# 3.14 iterates over a copy: there, only a reference without the set's callback stays.
+# 3.14 iterates over a copy, so there only a reference without the set's callback stays.
 members.data.update(weakref.ref(obj) for obj in forgotten)
 del forgotten
 fact("weak set", members, sorted(id(reference()) for reference in members.data if reference() is not None))
@@ -225,7 +225,7 @@ ATTRIBUTES = ("attr_0", "attr_1", "attr_2", "attr_29", "attr_30", "attr_50", "de
 
 
 def expected(obj, name, count):
-    """What `attr_N` of an untouched object is, without asking for its `__dict__`, which would change how it is kept."""
+    """The id of `attr_N` of an untouched object, without reading its `__dict__`, which would change how it is stored."""
     return id(getattr(obj, name)) if name in ["attr_%d" % number for number in range(count)] else None
 
 
@@ -334,7 +334,7 @@ fact("not type", [], None)
 
 
 async def main():
-    """Prints while a loop runs, with a task that was asked twice to end and waits still."""
+    """Prints while a loop runs, with a task that was cancelled twice and still waits."""
     import _asyncio
 
     waiters = [asyncio.get_running_loop().create_future() for _ in range(3)]
@@ -377,7 +377,7 @@ async def main():
     )
     print("ready", flush=True)
     sys.stdin.read()
-    # No need to take all of this apart.
+    # Exit without destroying all these objects.
     os._exit(0)
 
 

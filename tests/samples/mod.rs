@@ -1,4 +1,4 @@
-//! Snapshots made by hand, for tests of what comes after the reading.
+//! Hand-made snapshots, for tests of findings and renderers.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use asyncprof::model::Snapshot;
 use asyncprof::model::snapshot::*;
 
-/// A snapshot without anything in it, of a program that uses asyncio.
+/// An empty snapshot of a program that uses asyncio.
 pub(crate) fn empty() -> Snapshot {
     Snapshot {
         pid: 4211,
@@ -30,11 +30,11 @@ pub(crate) fn empty() -> Snapshot {
     }
 }
 
-/// A snapshot to add to.
+/// A snapshot under construction.
 pub(crate) struct Sample(pub(crate) Snapshot);
 
 impl Sample {
-    /// One event loop, idle, in the main thread.
+    /// An idle event loop in the main thread.
     pub(crate) fn new() -> Self {
         let mut snapshot = empty();
         snapshot.threads.push(Thread {
@@ -59,7 +59,7 @@ impl Sample {
         Self(snapshot)
     }
 
-    /// A frame, the same id for the same frame.
+    /// The id of a frame; equal frames share an id.
     pub(crate) fn frame(&mut self, function: &str, file: &str, line: u32) -> FrameId {
         let frame = Frame { function: Arc::from(function), file: Arc::from(file), line: Some(line) };
         let known = self.0.frames.iter().position(|other| *other == frame);
@@ -70,7 +70,7 @@ impl Sample {
         FrameId(index as u32)
     }
 
-    /// A suspended task in these functions of `/app/main.py`.
+    /// Adds a task suspended in these functions of `/app/main.py`.
     pub(crate) fn task(&mut self, name: &str, functions: &[(&str, u32)]) -> TaskId {
         let stack: Vec<FrameId> =
             functions.iter().map(|(function, line)| self.frame(function, "/app/main.py", *line)).collect();
@@ -99,13 +99,13 @@ impl Sample {
         &mut self.0.tasks[id.0 as usize]
     }
 
-    /// Waits for something that is not a task.
+    /// Makes a task wait for something that is not a task.
     pub(crate) fn waits(&mut self, id: TaskId, kind: WaitKind, detail: Option<&str>) {
         self.edit(id).awaiting =
             Some(Awaiting { kind, detail: detail.map(str::to_owned), tasks: Vec::new(), held_by: Vec::new() });
     }
 
-    /// Awaits tasks.
+    /// Makes a task await other tasks.
     pub(crate) fn awaits(&mut self, id: TaskId, kind: WaitKind, tasks: &[TaskId]) {
         self.waits(id, kind, None);
         for &task in tasks {
@@ -116,7 +116,7 @@ impl Sample {
         }
     }
 
-    /// Waits for a lock of this kind that others hold.
+    /// Makes a task wait for a lock of this kind that other tasks hold.
     pub(crate) fn wants(&mut self, id: TaskId, kind: WaitKind, held_by: &[TaskId]) {
         self.waits(id, kind, None);
         if let Some(awaiting) = &mut self.edit(id).awaiting {
@@ -124,7 +124,7 @@ impl Sample {
         }
     }
 
-    /// Runs now; its thread is in this state.
+    /// Makes a task the running one, with its thread in this state.
     pub(crate) fn runs(&mut self, id: TaskId, state: ThreadState) {
         self.edit(id).state = TaskState::Running;
         self.edit(id).awaiting = None;
@@ -134,7 +134,7 @@ impl Sample {
     }
 }
 
-/// A bit of everything: a blocked loop, a gather, a lock with a waiter, an orphan, a failed task, a worker thread.
+/// Some of everything: a blocked loop, a gather, a lock with a waiter, an orphan, a failed task, a worker thread.
 pub(crate) fn small() -> Snapshot {
     let mut sample = Sample::new();
     let main = sample.task("Task-1", &[("main", 88)]);
@@ -190,7 +190,7 @@ pub(crate) fn small() -> Snapshot {
     sample.0
 }
 
-/// A deadlock through two locks, one through awaits, and a task behind the first.
+/// A deadlock of two locks, a cycle of three awaits, and a task that awaits a member of the deadlock.
 pub(crate) fn cycle() -> Snapshot {
     let mut sample = Sample::new();
     let left = sample.task("Task-3", &[("transfer", 10), ("debit", 20)]);
@@ -208,7 +208,7 @@ pub(crate) fn cycle() -> Snapshot {
     sample.0
 }
 
-/// Two tasks that wait for the same third, which waits for a fourth.
+/// Two tasks that await the same third task, which awaits a fourth.
 pub(crate) fn fan_in() -> Snapshot {
     let mut sample = Sample::new();
     let first = sample.task("first", &[("handler", 10)]);
@@ -222,7 +222,7 @@ pub(crate) fn fan_in() -> Snapshot {
     sample.0
 }
 
-/// Names that want to be more than names.
+/// Hostile names: escape sequences, markup, control and bidirectional characters.
 pub(crate) fn hostile() -> Snapshot {
     let mut sample = Sample::new();
     let names = [
@@ -251,7 +251,7 @@ pub(crate) fn hostile() -> Snapshot {
     sample.0
 }
 
-/// One task that gathers so many others, each in eight coroutines.
+/// A task that gathers `count` others, each eight coroutines deep.
 pub(crate) fn many(count: u32) -> Snapshot {
     let mut sample = Sample::new();
     let main = sample.task("main", &[("main", 5)]);
@@ -265,7 +265,7 @@ pub(crate) fn many(count: u32) -> Snapshot {
     sample.0
 }
 
-/// Each task waits for the next.
+/// A chain of `count` tasks, each of which awaits the next.
 pub(crate) fn chain(count: u32) -> Snapshot {
     let mut sample = Sample::new();
     let links: Vec<TaskId> = (0..count).map(|number| sample.task(&format!("Task-{number}"), &[("link", 7)])).collect();

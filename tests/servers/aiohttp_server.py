@@ -1,4 +1,4 @@
-"""An aiohttp application on a free port: `aiohttp_server.py FILE` writes the port to FILE and prints `ready`."""
+"""`aiohttp_server.py FILE`: an aiohttp application on a free port. Writes the port to FILE and prints `ready`."""
 
 import asyncio
 

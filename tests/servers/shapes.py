@@ -1,6 +1,6 @@
-"""The tasks that real servers have beside their requests, the same for every framework, and what requests wait for.
+"""The background tasks of a typical server and what its requests wait for, shared by all frameworks.
 
-Works on Python 3.8 and later.
+Runs on Python 3.8 and later.
 """
 
 import asyncio
@@ -11,13 +11,13 @@ import threading
 
 
 async def heartbeat():
-    """A background task that the application holds."""
+    """A background task that the application references."""
     while True:
         await asyncio.sleep(0.05)
 
 
 async def refresh_cache():
-    """The task of a lifespan: started and cancelled with the application."""
+    """A lifespan task: started and cancelled with the application."""
     await asyncio.sleep(3600)
 
 
@@ -32,12 +32,12 @@ async def wait_for_report_lock(state):
 
 
 async def forgotten():
-    """Nobody but the event loop's timer knows the task that runs this."""
+    """Run in a task that nothing but the event loop's timer references."""
     await asyncio.sleep(3600)
 
 
 class State:
-    """What an application keeps. Made while the event loop runs."""
+    """The application's state. Create it while the event loop runs."""
 
     def __init__(self):
         self.request_lock = asyncio.Lock()
@@ -67,7 +67,7 @@ class State:
             self.both_in_flight.set()
 
     async def wait_for_both(self):
-        """Returns when one request waits at the gate and one for the job: neither lets others run between here and there."""
+        """Returns once one request waits at the gate and one for the job: neither yields between arriving and waiting."""
         await self.both_in_flight.wait()
 
     async def wait_at_gate(self):
@@ -88,7 +88,7 @@ class State:
 
 
 def announce(port):
-    """Says where the server listens, and has it end when whoever started it does."""
+    """Announces the server's port, and makes the server exit when stdin closes."""
     asyncio.get_event_loop().add_reader(0, os._exit, 0)
     with open(sys.argv[1], "w") as file:
         json.dump({"port": port, "pid": os.getpid()}, file)

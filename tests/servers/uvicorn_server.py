@@ -1,4 +1,4 @@
-"""A FastAPI application under uvicorn with uvloop on a free port: `uvicorn_server.py FILE` writes the port to FILE and
+"""`uvicorn_server.py FILE`: a FastAPI application under uvicorn with uvloop, on a free port. Writes the port to FILE and
 prints `ready`."""
 
 import asyncio
@@ -58,7 +58,7 @@ async def release():
 
 
 class Server(uvicorn.Server):
-    """Says when it listens."""
+    """Announces its port once it listens."""
 
     async def startup(self, sockets=None):
         await super().startup(sockets=sockets)
