@@ -1,4 +1,4 @@
-//! A full snapshot from a memory image, some words of which the input overwrites. The first byte chooses the image; each
+//! A full snapshot of a memory image in which the input overwrites some words. The first byte chooses the image; each
 //! further 5 bytes choose a word, a kind of value and the value.
 #![no_main]
 
@@ -43,7 +43,7 @@ impl Base {
 
     /// The address of the word that `choice` selects.
     fn place(&self, choice: u16) -> u64 {
-        // Scaled to cover all words: there are more than 16 bits can index.
+        // Scaled to cover all words: there are more of them than 16 bits can index.
         self.words[usize::from(choice) * self.words.len() / (usize::from(u16::MAX) + 1)].0
     }
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 THRESHOLD_MS = 100
 # A stall at least this long must be found.
-SURE_MS = 110
+MUST_REPORT_MS = 110
 # A shorter stall must not be reported. In between, asyncprof may see an iteration that starts a little earlier.
-NEVER_MS = 97
+MUST_NOT_REPORT_MS = 97
 # Tolerance of a length, for its lower and its upper bound.
-CLOSE_MS = 3
+TOLERANCE_MS = 3
 # A thread that waited for a CPU for this share of a stall was also starved.
 STARVED_SHARE = 0.3
 
@@ -31,11 +31,11 @@ class Judged:
 
     @property
     def must_be_found(self):
-        return self.ms >= SURE_MS
+        return self.ms >= MUST_REPORT_MS
 
     @property
     def length_right(self):
-        return max(abs(self.least_off), abs(self.most_off)) <= CLOSE_MS
+        return max(abs(self.least_off), abs(self.most_off)) <= TOLERANCE_MS
 
 
 @dataclass
@@ -54,16 +54,16 @@ class Verdict:
         self.skipped.update(other.skipped)
 
     @property
-    def sure(self):
+    def required(self):
         return [stall for stall in self.stalls if stall.must_be_found]
 
     @property
     def missed(self):
-        return [stall for stall in self.sure if stall.reported is None]
+        return [stall for stall in self.required if stall.reported is None]
 
     @property
     def found(self):
-        return [stall for stall in self.sure if stall.reported is not None]
+        return [stall for stall in self.required if stall.reported is not None]
 
     def share(self, name):
         """The share of the found stalls for which the property `name` holds."""
@@ -75,7 +75,7 @@ def read_truth(path):
         return [json.loads(line) for line in file]
 
 
-def is_whole(truth):
+def is_complete(truth):
     return any(entry["is"] == "end" for entry in truth)
 
 
@@ -99,7 +99,7 @@ def judge(truth, reported):
     of = {id(entry): [] for entry in stalls}
     for one in reported:
         best = max(stalls, key=lambda entry: overlap_ns(entry, one), default=None)
-        if best is not None and overlap_ns(best, one) > 0 and longest_ms(best) >= NEVER_MS:
+        if best is not None and overlap_ns(best, one) > 0 and longest_ms(best) >= MUST_NOT_REPORT_MS:
             of[id(best)].append(one)
         elif any(entry["is"] == "unplanned" and overlap_ns(entry, one) > 0 for entry in truth):
             verdict.unplanned.append(one)

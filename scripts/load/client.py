@@ -11,7 +11,7 @@ import sys
 import time
 
 # After this long without any response, the outstanding ones count as errors.
-PATIENCE_SECONDS = 20
+TIMEOUT_SECONDS = 20
 REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 
@@ -19,7 +19,7 @@ class Connection:
     def __init__(self, port, requests):
         self.left = requests
         self.came = b""
-        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
+        self.socket = socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.sendall(REQUEST)
 
@@ -74,7 +74,7 @@ def main(port, connections, requests):
         open_ones[one.socket.fileno()] = one
         poll.register(one.socket, select.EPOLLIN)
     while open_ones:
-        ready = poll.poll(PATIENCE_SECONDS)
+        ready = poll.poll(TIMEOUT_SECONDS)
         if not ready:
             errors += sum(one.left for one in open_ones.values())
             break
