@@ -3,7 +3,7 @@
 import os
 
 #: Causes that are the machine's, not the test's: shown, but they never fail a test.
-NOT_GATED = ("cpu_starved", "suspended")
+MACHINE_CAUSES = ("cpu_starved", "suspended")
 #: LIMIT: stalls or orphans shown per failure; more would not help to find the cause.
 SHOWN = 5
 
@@ -34,23 +34,23 @@ def overlaps(stall, start_ns, end_ns):
     return stall["start_ns"] <= end_ns and stall["start_ns"] + stall["duration_ms"] * 1e6 >= start_ns
 
 
-def is_gated(stall):
-    return stall["cause"] not in NOT_GATED
+def is_judged(stall):
+    return stall["cause"] not in MACHINE_CAUSES
 
 
 def violations(budget, stalls, orphans, stall_s):
     """The limits exceeded: a (sentence, stalls or orphans to show) pair for each."""
     found = []
-    gated = [stall for stall in stalls if is_gated(stall)]
+    judged = [stall for stall in stalls if is_judged(stall)]
     if budget.max_stall is not None:
-        beyond = [stall for stall in gated if stall["duration_ms"] > budget.max_stall * 1e3]
+        beyond = [stall for stall in judged if stall["duration_ms"] > budget.max_stall * 1e3]
         if beyond:
             worst = beyond[0]
             found.append((
                 f"{place(worst['site'])} blocked the event loop for {length(worst['duration_ms'])}, "
                 f"{length(budget.max_stall * 1e3)} allowed (max_stall)", beyond))
     if budget.max_stalls is not None:
-        counted = [stall for stall in gated if stall["duration_ms"] >= stall_s * 1e3]
+        counted = [stall for stall in judged if stall["duration_ms"] >= stall_s * 1e3]
         if len(counted) > budget.max_stalls:
             found.append((
                 f"{plural(len(counted), 'stall')} of {length(stall_s * 1e3)} or more, {budget.max_stalls} allowed "
@@ -116,9 +116,9 @@ def summary_line(stall):
     cause = stall["cause"].replace("_", " ")
     detail = f" ({clean(stall['cause_detail'])})" if stall["cause_detail"] else ""
     task = f", task {clean(stall['task'])}" if stall["task"] else ""
-    gated = "" if is_gated(stall) else " [caused by the machine, does not count]"
+    judged = "" if is_judged(stall) else " [caused by the machine, does not count]"
     return (f"{length(stall['duration_ms']):>7}  {place(stall['site'])} in {clean(stall['site']['function'])}: "
-            f"{cause}{detail}{task}{gated}")
+            f"{cause}{detail}{task}{judged}")
 
 
 def place(frame):

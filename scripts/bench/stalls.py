@@ -179,7 +179,7 @@ def faults(verdict):
         if not stall.cause_right:
             yield "cause     %-16s %7.1f ms: %s" % (stall.kind, stall.ms, described(stall.reported))
         if not stall.site_right:
-            yield "site      %-16s %7.1f ms: %s" % (stall.kind, stall.ms, described(stall.reported))
+            yield "location  %-16s %7.1f ms: %s" % (stall.kind, stall.ms, described(stall.reported))
         if not stall.length_right:
             yield "length    %-16s %7.1f ms: at least %+.1f, at most %+.1f" % (stall.kind, stall.ms, stall.least_off, stall.most_off)
 
