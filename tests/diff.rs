@@ -125,7 +125,6 @@ impl Program {
                 ready: Some(0),
                 gil: if away && !blocked { Gil::Own } else { Gil::Free },
                 collecting: false,
-                generation: None,
                 kernel,
                 holder_stack: None,
             })

@@ -132,8 +132,6 @@ pub struct LoopSample {
     pub gil: Gil,
     /// A garbage collection is under way in the loop's interpreter.
     pub collecting: bool,
-    /// Generation that is collected, where the interpreter says so.
-    pub generation: Option<u8>,
     /// What the kernel says of the thread; looked at only while the loop is away from its selector for some time, or where
     /// nothing else tells whether it is.
     pub kernel: Option<KernelLook>,

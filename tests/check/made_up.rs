@@ -58,7 +58,6 @@ pub(crate) fn starved_recording(folder: &Path) -> PathBuf {
             ready: Some(0),
             gil: Gil::Own,
             collecting: false,
-            generation: None,
             kernel: away.then(|| KernelLook {
                 doing: Doing::Running,
                 run_ns: Some(on_processor_ms * MS),

@@ -73,7 +73,6 @@ impl MadeUp {
             ready: Some(3),
             gil: Gil::Own,
             collecting: false,
-            generation: None,
             kernel: None,
             holder_stack: None,
         };

@@ -105,7 +105,6 @@ impl Server {
             ready: Some(if away { dice.below(12) as u32 } else { 0 }),
             gil: if away { Gil::Own } else { Gil::Free },
             collecting: dice.chance(1),
-            generation: None,
             kernel: None,
             holder_stack: None,
         })

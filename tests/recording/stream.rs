@@ -241,7 +241,6 @@ fn any_sample(dice: &mut Dice, names: &mut Tables, at_ns: u64) -> LoopSample {
             _ => Gil::Unknown,
         },
         collecting: dice.chance(50),
-        generation: dice.maybe(|dice| dice.number() as u8),
         kernel: dice.maybe(any_kernel_look),
         holder_stack: any_stack(dice, names),
     }

@@ -98,7 +98,6 @@ impl Watch {
             ready: Some(0),
             gil: Gil::Free,
             collecting: false,
-            generation: None,
             kernel: None,
             holder_stack: None,
         }

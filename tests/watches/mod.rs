@@ -109,7 +109,6 @@ impl Watch {
             ready: Some(0),
             gil: Gil::Own,
             collecting: false,
-            generation: None,
             kernel: self.stopped.then_some(KernelLook {
                 doing: Doing::Stopped,
                 run_ns: None,

@@ -81,7 +81,6 @@ impl Story {
             ready: Some(stay.map_or(0, |stay| ((at_ms - stay.from_ms) / 10) as u32)),
             gil: stay.map_or(Gil::Free, |stay| stay.gil),
             collecting: stay.is_some_and(|stay| stay.collecting),
-            generation: stay.filter(|stay| stay.collecting).map(|_| 2),
             kernel,
             holder_stack: None,
         }));

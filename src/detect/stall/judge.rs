@@ -29,7 +29,7 @@ impl Sums {
         for Share { state, ns, .. } in tally.shares() {
             let sum = match state {
                 State::Stopped => &mut sums.stopped,
-                State::Collecting { .. } => &mut sums.collecting,
+                State::Collecting => &mut sums.collecting,
                 State::WaitingForGil => &mut sums.waiting_for_gil,
                 // What sleeps with the GIL is native code that should have released it.
                 State::InCall { has_gil: true, .. } => &mut sums.still,
@@ -181,7 +181,7 @@ fn find_site<'f>(cause: Cause, tally: &'f Tally, tables: &'f Tables) -> Option<S
         Cause::Native => {
             matches!(share.state, State::Running { moved: false, .. } | State::InCall { has_gil: true, .. })
         }
-        Cause::Gc => matches!(share.state, State::Collecting { .. }),
+        Cause::Gc => matches!(share.state, State::Collecting),
         Cause::GilWait => share.state == State::WaitingForGil,
         Cause::CpuStarved | Cause::Suspended | Cause::ManyCallbacks | Cause::Unknown => true,
     };
@@ -229,7 +229,7 @@ impl Verdict<'_> {
                     format!("{call}{on}: {}", Blocked::from_call(&call, self.synchronous()).doing())
                 }
             }),
-            Cause::Cpu => None,
+            Cause::Cpu | Cause::Gc => None,
             Cause::Native => match self.site?.share.state {
                 State::Running { has_gil: Some(true), .. } => Some("keeps the GIL".to_owned()),
                 State::InCall { has_gil: true, .. } => {
@@ -245,10 +245,6 @@ impl Verdict<'_> {
                 let place = holder.frame.map(|frame| format!(", in {}", origin::describe(frame))).unwrap_or_default();
                 Some(format!("{who} keeps the GIL{place}"))
             }
-            Cause::Gc => match self.site?.share.state {
-                State::Collecting { generation: Some(generation) } => Some(format!("generation {generation}")),
-                _ => None,
-            },
             Cause::ManyCallbacks => {
                 let often = self.site.and_then(|site| site.frame).map(origin::describe);
                 let often = often.map(|frame| format!("mostly {frame}"));

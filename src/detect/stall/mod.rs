@@ -33,7 +33,7 @@ pub struct Stall {
     pub task: Option<TaskInfo>,
     /// Why.
     pub cause: Cause,
-    /// More about the cause: system call and descriptor, holder of the GIL, generation, why the cause is unknown.
+    /// More about the cause: system call and descriptor, holder of the GIL, why the cause is unknown.
     pub detail: Option<String>,
     /// The heaviest stack of the stall, outermost first: the task's coroutines, then synchronous calls. Without the frames
     /// of the loop's own machinery.

@@ -28,7 +28,7 @@ pub(super) const TICKS_NS: u64 = 20_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum State {
     Stopped,
-    Collecting { generation: Option<u8> },
+    Collecting,
     WaitingForGil,
     InCall { number: u32, fd: Option<i32>, has_gil: bool },
     Fault,
@@ -65,7 +65,7 @@ impl State {
         }
         // While another thread collects, this one waits for the GIL; then the holder is what is to be named.
         if sample.collecting && matches!(sample.gil, Gil::Own | Gil::None | Gil::Unknown) {
-            return Self::Collecting { generation: sample.generation };
+            return Self::Collecting;
         }
         let leaving = sample.phase == Phase::LeavingSelector && matches!(sample.gil, Gil::Other(_));
         let running = Self::Running { moved: sample.moved || sample.torn, has_gil: has_gil(sample.gil) };
@@ -354,7 +354,7 @@ impl Evidence {
         self.torn += u64::from(torn);
         *match state {
             State::Stopped => &mut self.stopped,
-            State::Collecting { .. } => &mut self.collecting,
+            State::Collecting => &mut self.collecting,
             State::WaitingForGil => &mut self.waiting_for_gil,
             State::InCall { .. } => &mut self.in_call,
             State::Fault => &mut self.faults,

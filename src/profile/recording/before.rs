@@ -42,7 +42,6 @@ impl LastSample {
             ready: None,
             gil: Gil::Free,
             collecting: false,
-            generation: None,
             kernel: None,
             holder_stack: None,
         };

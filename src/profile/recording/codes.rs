@@ -127,7 +127,8 @@ pub(super) mod sample {
     pub(crate) const READY_CHANGED: u16 = 1 << 10;
     pub(crate) const GIL_CHANGED: u16 = 1 << 11;
     pub(crate) const COLLECTING: u16 = 1 << 12;
-    pub(crate) const GENERATION_CHANGED: u16 = 1 << 13;
+    /// Reserved: older files could have a number here, which is skipped.
+    pub(crate) const RESERVED_NUMBER: u16 = 1 << 13;
     pub(crate) const KERNEL: u16 = 1 << 14;
     pub(crate) const HOLDER_CHANGED: u16 = 1 << 15;
 }

@@ -241,8 +241,8 @@ impl<'b> Told<'b> {
             next.gil = gil(from)?;
         }
         next.collecting = has(bit::COLLECTING);
-        if has(bit::GENERATION_CHANGED) {
-            next.generation = optional_number(from)?;
+        if has(bit::RESERVED_NUMBER) {
+            from.varint()?;
         }
         if has(bit::KERNEL) {
             next.kernel = Some(self.kernel(from, &kernel)?);

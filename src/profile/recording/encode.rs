@@ -188,7 +188,6 @@ fn put_sample(out: &mut Vec<u8>, texts: &mut Texts, before: &mut Before, sample:
         (sample.ready != last.ready, bit::READY_CHANGED),
         (sample.gil != last.gil, bit::GIL_CHANGED),
         (sample.collecting, bit::COLLECTING),
-        (sample.generation != last.generation, bit::GENERATION_CHANGED),
         (sample.kernel.is_some(), bit::KERNEL),
         (sample.holder_stack != last.holder_stack, bit::HOLDER_CHANGED),
     ];
@@ -225,9 +224,6 @@ fn put_sample(out: &mut Vec<u8>, texts: &mut Texts, before: &mut Before, sample:
     }
     if has(bit::GIL_CHANGED) {
         put_gil(out, sample.gil);
-    }
-    if has(bit::GENERATION_CHANGED) {
-        put_varint(out, one_more(sample.generation.map(u32::from)));
     }
     if let Some(look) = &sample.kernel {
         put_kernel(out, texts, kernel, look);

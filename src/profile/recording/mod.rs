@@ -63,7 +63,7 @@
 //!      loop (number); phase (code); away since (optional, difference from the time of the sample); its precision
 //!      (number); callback (optional, difference from the loop's last one, from 0 after none; counted by the writer, one more
 //!      for each that is another than the one before); task; stack (optional); `outer` and `coroutines` (numbers); ready
-//!      (optional); GIL (code, for 2 also the thread, signed); generation (optional); the kernel's look: a byte of bits
+//!      (optional); GIL (code, for 2 also the thread, signed); a reserved number (no longer written); the kernel's look: a byte of bits
 //!      (`codes::kernel`), what the thread does (code; for 1 optional name of the call (text), its number, optional descriptor
 //!      (signed)), run, starved and throttled (differences from the loop's last look, from 0 for none); stack of the holder
 //!      (optional). What is not there is as in the loop's sample before; for its first: in the selector, GIL free, the thread

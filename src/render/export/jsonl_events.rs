@@ -110,7 +110,6 @@ pub(super) struct LoopLine<'a> {
     gil: &'static str,
     gil_thread: Option<i32>,
     collecting: bool,
-    generation: Option<u8>,
     kernel: Option<KernelJson<'a>>,
     holder_stack: Option<Vec<FrameJson<'a>>>,
 }
@@ -146,7 +145,6 @@ impl<'a> LoopLine<'a> {
             gil,
             gil_thread,
             collecting: sample.collecting,
-            generation: sample.generation,
             kernel: sample.kernel.as_ref().map(KernelJson::of),
             holder_stack: frames(sample.holder_stack, tables),
         }

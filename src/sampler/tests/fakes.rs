@@ -33,7 +33,6 @@ pub(in crate::sampler) fn loop_sample(at_ns: u64, event_loop: LoopNo) -> LoopSam
         ready: None,
         gil: Gil::Unknown,
         collecting: false,
-        generation: None,
         kernel: None,
         holder_stack: None,
     }

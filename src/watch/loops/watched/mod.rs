@@ -207,7 +207,6 @@ impl WatchedLoop {
             ready: self.ready_length(),
             gil,
             collecting: self.is_collecting(),
-            generation: None,
             kernel: None,
             holder_stack: None,
         };
