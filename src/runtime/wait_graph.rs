@@ -51,6 +51,12 @@ pub struct Edges<T> {
     pub held_by: Arc<[T]>,
 }
 
+impl<T> Default for Edges<T> {
+    fn default() -> Self {
+        Self { awaits: Arc::default(), held_by: Arc::default() }
+    }
+}
+
 /// The edges of each node, in the order of the nodes.
 pub fn relate<F: Futures>(nodes: &[Node<'_, F::Task>], futures: &F) -> Vec<Edges<F::Task>> {
     let mut expansion = Expansion::new(futures);
