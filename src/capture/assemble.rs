@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::facts::{Activity, Facts};
 use super::instant::{Capture, CapturedThread};
-use super::task_walk::TaskWalk;
+use super::task_walk::{TaskWalk, node};
 use crate::model::snapshot::{
     Awaiting, EventLoop, Frame, FrameId, Gap, LoopId, Python, Reading, Snapshot, StackEnd, Task, TaskId, TaskState,
     Thread, ThreadState,
@@ -17,6 +17,7 @@ use crate::python::layout::Layout;
 use crate::remote::kernel_thread::is_selector;
 use crate::remote::{Addr, ReadError};
 use crate::runtime::asyncio::future::FutureState;
+use crate::runtime::wait_graph::{Edges, Node, awaited_by, relate};
 
 /// Class of tasks that needs no mention.
 const PLAIN_TASK: &str = "_asyncio.Task";
@@ -32,25 +33,20 @@ pub(crate) struct Taken {
 pub(super) fn assemble(mut capture: Capture, facts: &Facts, layout: &Layout, taken: Taken) -> Snapshot {
     let loop_ids: FxHashMap<Addr, LoopId> =
         capture.loops.iter().enumerate().map(|(n, record)| (record.addr, LoopId(n as u32))).collect();
-    let own_awaiters = own_awaiters(&capture);
-    let mut running: FxHashMap<usize, RunningFrames> = (capture.tasks.iter().enumerate())
-        .filter_map(|(position, walk)| Some((position, running_frames(&capture, walk)?)))
-        .collect();
+    let walks = std::mem::take(&mut capture.tasks);
+    let running: Vec<Option<RunningFrames>> = walks.iter().map(|walk| running_frames(&capture, &walks, walk)).collect();
+    let states: Vec<TaskState> =
+        walks.iter().zip(&running).map(|(walk, running)| task_state(walk, running.is_some())).collect();
+    let (edges, awaited_by) = relate_tasks(&capture, &walks, &states);
     // One by one and in their place, because there can be very many.
-    let mut tasks: Vec<Task> = (std::mem::take(&mut capture.tasks).into_iter().enumerate())
-        .map(|(position, walk)| assemble_task(&capture, &loop_ids, position, walk, running.remove(&position)))
+    let related = states.into_iter().zip(running).zip(edges.into_iter().zip(awaited_by));
+    let tasks: Vec<Task> = (walks.into_iter().zip(related).enumerate())
+        .map(|(position, (walk, ((state, running), (edges, awaited_by))))| {
+            let references = capture.other_references.get(position).copied().flatten();
+            let task = assemble_task(&loop_ids, walk, state, running, edges);
+            Task { orphaned: is_orphaned(&task, &awaited_by, references), awaited_by, references, ..task }
+        })
         .collect();
-    let edges = tasks.iter().enumerate().flat_map(|(waiter, task)| {
-        let awaited = task.awaiting.iter().flat_map(|awaiting| &awaiting.tasks);
-        awaited.map(move |awaited| (TaskId(waiter as u32), *awaited))
-    });
-    for (waiter, awaited) in edges.collect::<Vec<_>>() {
-        tasks[awaited.0 as usize].awaited_by.push(waiter);
-    }
-    add_own_awaiters(&own_awaiters, &mut tasks);
-    for task in tasks.iter_mut().filter(|task| task.orphaned.is_none()) {
-        task.orphaned = is_orphaned(task);
-    }
     let threads = assemble_threads(&capture, facts);
     let loops = assemble_loops(&capture, facts, &tasks);
     let mut gaps: Vec<Gap> = capture.problems.iter().map(gap).collect();
@@ -97,15 +93,28 @@ fn gap((what, error): &(String, ReadError)) -> Gap {
     Gap { what: what.clone(), why: error.to_string() }
 }
 
-/// Whether the task is orphaned is left open here for one that is pending: that takes all tasks.
+/// Who waits for whom, and by whom each task is awaited.
+fn relate_tasks(capture: &Capture, walks: &[TaskWalk], states: &[TaskState]) -> (Vec<Edges<TaskId>>, Vec<Vec<TaskId>>) {
+    let nodes: Vec<Node<'_, TaskId>> = (walks.iter().zip(states).zip(&capture.entered).enumerate())
+        .map(|(position, ((walk, state), entered))| {
+            let pending = walk.record.as_ref().filter(|record| record.is_pending());
+            let awaiters = pending.map_or(&[][..], |record| &record.future.awaited_by);
+            node(TaskId(position as u32), walk.wait.as_ref(), is_suspended(*state), entered, awaiters)
+        })
+        .collect();
+    let edges = relate(&nodes, &capture.graph);
+    let awaited_by = awaited_by(&nodes, &edges);
+    (edges, awaited_by)
+}
+
+/// Who awaits the task, how often it is referred to and whether it is orphaned is left to the caller.
 fn assemble_task(
-    capture: &Capture,
     loop_ids: &FxHashMap<Addr, LoopId>,
-    position: usize,
     walk: TaskWalk,
+    state: TaskState,
     running: Option<RunningFrames>,
+    edges: Edges<TaskId>,
 ) -> Task {
-    let state = task_state(&walk, running.is_some());
     let (stack, coroutines, stack_end) = match running {
         Some((frames, coroutines)) => (frames, coroutines, None),
         None => {
@@ -114,16 +123,14 @@ fn assemble_task(
             (stack, coroutines, stack_end(&walk))
         }
     };
-    let suspended = matches!(state, TaskState::Waiting | TaskState::Cancelling);
-    let awaiting = walk.wait.filter(|_| suspended).map(|wait| Awaiting {
+    let awaiting = walk.wait.filter(|_| is_suspended(state)).map(|wait| Awaiting {
         kind: wait.kind,
         detail: wait.detail,
-        tasks: ids(&capture.between.expand(&wait.targets, &capture.index)),
-        held_by: wait.lock.and_then(|lock| capture.lock_holders.get(&lock)).map_or(Vec::new(), |held| ids(held)),
+        tasks: edges.awaits.to_vec(),
+        held_by: edges.held_by.to_vec(),
     });
     let record = walk.record.as_ref();
     let event_loop = record.and_then(|record| record.future.event_loop).and_then(|l| loop_ids.get(&l).copied());
-    let pending = record.is_some_and(|record| record.is_pending());
     let cancel_requests = record.map_or(0, |record| record.cancel_requests.max(u32::from(record.must_cancel)));
     let (name, class) = walk.record.map_or((None, None), |record| (record.name, record.class_name));
     Task {
@@ -137,16 +144,12 @@ fn assemble_task(
         stack_end,
         awaiting,
         awaited_by: Vec::new(),
-        orphaned: (!pending || state == TaskState::Running).then_some(false),
-        references: capture.other_references.get(position).copied().flatten(),
+        orphaned: None,
+        references: None,
         unretrieved_exception: walk.exception,
         cancel_requests,
         age_ms_at_least: None,
     }
-}
-
-fn ids(positions: &[usize]) -> Vec<TaskId> {
-    positions.iter().map(|position| TaskId(*position as u32)).collect()
 }
 
 /// Frames of a running task, and how many of them are coroutines.
@@ -154,7 +157,7 @@ type RunningFrames = (Vec<FrameId>, u32);
 
 /// The frames of a running task, cut out of the stack of the thread that runs it: from its own coroutine to the innermost
 /// frame, or to the coroutine of a task that it started eagerly.
-fn running_frames(capture: &Capture, walk: &TaskWalk) -> Option<RunningFrames> {
+fn running_frames(capture: &Capture, walks: &[TaskWalk], walk: &TaskWalk) -> Option<RunningFrames> {
     let root = walk.record.as_ref()?.coroutine?;
     if walk.chain.as_ref().is_some_and(|chain| chain.end != ChainEnd::Running) {
         return None;
@@ -165,7 +168,7 @@ fn running_frames(capture: &Capture, walk: &TaskWalk) -> Option<RunningFrames> {
     let is_other_root = |generator: Option<Addr>| {
         generator.is_some_and(|generator| {
             generator != root
-                && capture.tasks.iter().any(|other| {
+                && walks.iter().any(|other| {
                     other.addr != walk.addr && other.record.as_ref().and_then(|r| r.coroutine) == Some(generator)
                 })
         })
@@ -197,6 +200,11 @@ pub(crate) fn task_state(walk: &TaskWalk, on_a_stack: bool) -> TaskState {
     }
 }
 
+/// Whether a task in this state waits for something.
+pub(crate) fn is_suspended(state: TaskState) -> bool {
+    matches!(state, TaskState::Waiting | TaskState::Cancelling)
+}
+
 fn stack_end(walk: &TaskWalk) -> Option<StackEnd> {
     let chain = walk.chain.as_ref()?;
     match chain.end {
@@ -212,35 +220,12 @@ fn stack_end(walk: &TaskWalk) -> Option<StackEnd> {
     }
 }
 
-/// 3.14+: a future itself says who awaits it. Pairs of a pending task and one that awaits it.
-fn own_awaiters(capture: &Capture) -> Vec<(TaskId, TaskId)> {
-    let mut pairs = Vec::new();
-    for (position, walk) in capture.tasks.iter().enumerate() {
-        let Some(record) = walk.record.as_ref().filter(|record| record.is_pending()) else { continue };
-        let awaiters = record.future.awaited_by.iter().filter_map(|awaiter| capture.index.get(awaiter));
-        pairs.extend(awaiters.map(|awaiter| (TaskId(position as u32), TaskId(*awaiter as u32))));
-    }
-    pairs
-}
-
-/// Adds what futures say themselves to what was derived.
-fn add_own_awaiters(pairs: &[(TaskId, TaskId)], tasks: &mut [Task]) {
-    for &(awaited, awaiter) in pairs {
-        // Only of one that waits now: the note stays until the awaiter's next step.
-        let Some(awaiting) = &mut tasks[awaiter.0 as usize].awaiting else { continue };
-        if !awaiting.tasks.contains(&awaited) {
-            awaiting.tasks.push(awaited);
-            tasks[awaited.0 as usize].awaited_by.push(awaiter);
-        }
-    }
-}
-
-/// Whether a pending task that does not run is.
-fn is_orphaned(task: &Task) -> Option<bool> {
-    if !task.awaited_by.is_empty() {
+/// Whether nobody but the event loop holds the task; `None` where that cannot be told.
+fn is_orphaned(task: &Task, awaited_by: &[TaskId], references: Option<i64>) -> Option<bool> {
+    if matches!(task.state, TaskState::Done | TaskState::Running) || !awaited_by.is_empty() {
         return Some(false);
     }
-    task.references.map(|references| references == 0)
+    references.map(|references| references == 0)
 }
 
 fn assemble_threads(capture: &Capture, facts: &Facts) -> Vec<Thread> {
@@ -291,7 +276,8 @@ fn thread_state(captured: &CapturedThread, activity: Option<&Activity>) -> Threa
 fn assemble_loops(capture: &Capture, facts: &Facts, tasks: &[Task]) -> Vec<EventLoop> {
     let loops = capture.loops.iter().map(|record| {
         let runner = capture.threads.iter().find(|thread| thread.reading.running_loop == Some(record.addr));
-        let task = runner.and_then(|thread| thread.reading.running_task).and_then(|addr| capture.index.get(&addr));
+        let task =
+            runner.and_then(|thread| thread.reading.running_task).and_then(|addr| capture.graph.tasks.get(&addr));
         EventLoop {
             key: record.addr.raw(),
             class: record.class_name.clone(),

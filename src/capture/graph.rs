@@ -1,135 +1,100 @@
-//! The wait graph: for each task, all tasks that it waits for, through whatever futures are between. It must not know how
-//! tasks are shown.
+//! What lies between the tasks of one instant: the futures that they wait for each other through, and the locks they have
+//! entered.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use super::task_walk::{Shared, TaskWalk};
+use crate::model::snapshot::TaskId;
 use crate::python::caches::Caches;
 use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};
 use crate::remote::{Addr, ReadError, View};
 use crate::runtime::asyncio::callback::read_callbacks;
-use crate::runtime::asyncio::lock::{find_locks, read_context_managers};
-use crate::runtime::asyncio::ownership::{FutureReferences, LoopReferences, read_future_references};
-use crate::runtime::asyncio::wait::{WaitKind, describe_future};
+use crate::runtime::asyncio::lock::read_entered;
+use crate::runtime::asyncio::ownership::{FutureReferences, read_future_references};
+use crate::runtime::asyncio::wait::describe_future;
+use crate::runtime::wait_graph::{Frontier, Futures};
 
-/// LIMIT: how deep futures are followed into each other (a gather of gathers of shields ...), in rounds.
-const MAX_ROUNDS: usize = 1_000;
-
-/// Futures between tasks: what each stands for.
-#[derive(Default)]
-pub(super) struct Between {
-    targets: FxHashMap<Addr, Vec<Addr>>,
-    /// References that these futures hold.
-    pub(super) references: Vec<FutureReferences>,
+/// Tasks and the futures between them, by address.
+pub(super) struct Graph {
+    /// Position of each task.
+    pub(super) tasks: FxHashMap<Addr, usize>,
+    /// What the other futures stand for.
+    targets: FxHashMap<Addr, Arc<[Addr]>>,
 }
 
-/// Reads all futures that lie between tasks, outwards from what the tasks wait for.
-pub(super) fn read_between(
-    view: &mut View<'_>,
-    layout: &Layout,
-    caches: &mut Caches,
-    shared: &mut Shared,
-    walks: &[TaskWalk],
-    tasks: &FxHashMap<Addr, usize>,
-) -> Between {
-    let mut between = Between::default();
-    let waits = walks.iter().filter_map(|walk| walk.wait.as_ref());
-    let mut open: FxHashSet<Addr> = waits.flat_map(|wait| wait.targets.iter().copied()).collect();
-    open.retain(|target| !tasks.contains_key(target));
-    for _ in 0..MAX_ROUNDS {
-        if open.is_empty() {
-            break;
-        }
-        let mut round: Vec<Addr> = open.drain().collect();
-        round.sort_unstable();
-        let found = view.wave(&mut round, |view, addr| {
-            let mut reader = Reader::new(view, layout, caches);
-            let Some(future) = shared.classes.read(&mut reader, *addr)? else { return Ok((Vec::new(), None)) };
-            let callbacks = read_callbacks(&mut reader, &future.callbacks)?;
-            let references = Some(read_future_references(&mut reader, &future, &callbacks)?);
-            // A task that is not among ours is done, and stands for nothing that is waited for.
-            if future.class.kind.is_task() {
-                return Ok((Vec::new(), references));
-            }
-            Ok((describe_future(&mut reader, &mut shared.classes, &future, &callbacks)?.targets, references))
-        });
-        for (addr, found) in round.into_iter().zip(found) {
-            let (targets, references) = found.unwrap_or_default();
-            between.references.extend(references);
-            between.targets.insert(addr, targets);
-        }
-        let next = between.targets.values().flatten();
-        open = next.filter(|t| !tasks.contains_key(t) && !between.targets.contains_key(t)).copied().collect();
+impl Futures for Graph {
+    type Task = TaskId;
+
+    fn task(&self, addr: Addr) -> Option<TaskId> {
+        self.tasks.get(&addr).map(|position| TaskId(*position as u32))
     }
-    between
-}
 
-impl Between {
-    /// The tasks that these targets stand for, each once, in the order met.
-    pub(super) fn expand(&self, targets: &[Addr], tasks: &FxHashMap<Addr, usize>) -> Vec<usize> {
-        let (mut found, mut seen) = (Vec::new(), FxHashSet::default());
-        let mut open: Vec<Addr> = targets.iter().rev().copied().collect();
-        while let Some(target) = open.pop() {
-            if !seen.insert(target) {
-                continue;
-            }
-            match tasks.get(&target) {
-                Some(&task) => found.push(task),
-                None => open.extend(self.targets.get(&target).into_iter().flatten().rev()),
-            }
-        }
-        found
+    fn targets(&self, future: Addr) -> &[Addr] {
+        self.targets.get(&future).map_or(&[], |targets| targets)
     }
 }
 
-/// For tasks in `as_completed` up to 3.12: what reports to the queue they wait at.
-pub(super) fn complete_targets(walks: &mut [TaskWalk], references: &LoopReferences, tasks: &FxHashMap<Addr, usize>) {
-    for walk in walks {
-        let Some(wait) = &mut walk.wait else { continue };
-        if let Some(queue) = wait.completions {
-            wait.targets = references.reporting_to(queue).iter().filter(|f| tasks.contains_key(f)).copied().collect();
-            let waiting = wait.targets.len();
-            wait.detail = (waiting > 0).then(|| format!("{waiting} not done"));
+impl Graph {
+    /// Reads all futures that lie between tasks, outwards from what the tasks wait for. Answers the references that they hold,
+    /// too.
+    pub(super) fn read(
+        view: &mut View<'_>,
+        layout: &Layout,
+        caches: &mut Caches,
+        shared: &mut Shared,
+        walks: &[TaskWalk],
+        tasks: FxHashMap<Addr, usize>,
+    ) -> (Self, Vec<FutureReferences>) {
+        let mut graph = Self { tasks, targets: FxHashMap::default() };
+        let mut references = Vec::new();
+        let is_task = |tasks: &FxHashMap<Addr, usize>, addr| tasks.contains_key(&addr);
+        let lists = walks.iter().filter_map(|walk| walk.wait.as_ref()).map(|wait| &wait.targets[..]);
+        let mut frontier = Frontier::new(lists, |addr| is_task(&graph.tasks, addr));
+        while let Some(mut round) = frontier.next_round() {
+            let found = view.wave(&mut round, |view, addr| {
+                let mut reader = Reader::new(view, layout, caches);
+                let Some(future) = shared.classes.read(&mut reader, *addr)? else { return Ok(None) };
+                let callbacks = read_callbacks(&mut reader, &future.callbacks)?;
+                let references = read_future_references(&mut reader, &future, &callbacks)?;
+                // A task that is not among ours is done, and stands for nothing that is waited for.
+                if future.class.kind.is_task() {
+                    return Ok(Some((Arc::default(), references)));
+                }
+                let wait = describe_future(&mut reader, &mut shared.classes, &future, &callbacks)?;
+                Ok(Some((wait.targets, references)))
+            });
+            for (addr, found) in round.into_iter().zip(found) {
+                let Some((targets, held)) = found.ok().flatten() else { continue };
+                references.push(held);
+                frontier.add(&targets, |addr| is_task(&graph.tasks, addr));
+                graph.targets.insert(addr, targets);
+            }
         }
+        (graph, references)
     }
 }
 
-/// The tasks that hold each lock somebody waits for, where that can be seen.
-pub(super) fn find_lock_holders(
+/// What the coroutines of each task have entered with `async with`, if any task waits for a lock.
+pub(super) fn read_all_entered(
     view: &mut View<'_>,
     layout: &Layout,
     caches: &mut Caches,
     walks: &[TaskWalk],
-) -> FxHashMap<Addr, Vec<usize>> {
-    let mut holders: FxHashMap<Addr, Vec<usize>> = FxHashMap::default();
-    let wanted: FxHashSet<Addr> = walks.iter().filter_map(|walk| walk.wait.as_ref()?.lock).collect();
-    if wanted.is_empty() {
-        return holders;
+) -> Vec<Vec<Addr>> {
+    if !walks.iter().any(|walk| walk.wait.as_ref().is_some_and(|wait| wait.lock.is_some())) {
+        return vec![Vec::new(); walks.len()];
     }
-    let mut conditions = FxHashMap::default();
     let mut items: Vec<usize> = (0..walks.len()).collect();
     let found = view.wave(&mut items, |view, index| {
         let mut reader = Reader::new(view, layout, caches);
-        let mut held = Vec::new();
+        let mut entered = Vec::new();
         for level in walks[*index].chain.iter().flat_map(|chain| &chain.levels) {
-            let managers = optional(read_context_managers(&mut reader, &level.frame))?.unwrap_or_default();
-            held.extend(find_locks(&mut reader, &managers, &wanted, &mut conditions)?);
+            entered.extend(optional(read_entered(&mut reader, &level.frame))?.unwrap_or_default());
         }
-        Ok::<_, ReadError>(held)
+        Ok::<_, ReadError>(entered)
     });
-    for (index, held) in items.into_iter().zip(found) {
-        // Entering `async with lock` has put the lock on the stack too; who waits for it does not hold it. Who waits for
-        // a condition has given its lock back meanwhile.
-        let wait = walks[index].wait.as_ref();
-        let waits_for = wait.and_then(|wait| wait.lock);
-        let gave_back = wait.is_some_and(|wait| wait.kind == WaitKind::Condition);
-        for lock in held.unwrap_or_default() {
-            let holders = holders.entry(lock).or_default();
-            if waits_for != Some(lock) && !gave_back && !holders.contains(&index) {
-                holders.push(index);
-            }
-        }
-    }
-    holders
+    found.into_iter().map(Result::unwrap_or_default).collect()
 }

@@ -4,7 +4,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::facts::Facts;
-use super::graph::{Between, complete_targets, find_lock_holders, read_between};
+use super::graph::{Graph, read_all_entered};
 use super::session::{Progress, Witness};
 use super::task_walk::{Proof, Shared, TaskWalk, Waiter, can_be_counted, read_waiter};
 use super::threads::{ThreadReading, read_thread_names, read_threads};
@@ -39,11 +39,10 @@ pub(super) struct Capture {
     pub(super) thread_names: FxHashMap<u64, String>,
     /// Tasks that are shown.
     pub(super) tasks: Vec<TaskWalk>,
-    /// Position in `tasks` by address.
-    pub(super) index: FxHashMap<Addr, usize>,
+    pub(super) graph: Graph,
+    /// What the coroutines of each task have entered with `async with`, where a lock is waited for.
+    pub(super) entered: Vec<Vec<Addr>>,
     pub(super) loops: Vec<LoopRecord>,
-    pub(super) between: Between,
-    pub(super) lock_holders: FxHashMap<Addr, Vec<usize>>,
     /// Strong references beyond the loop's own, by task.
     pub(super) other_references: Vec<Option<i64>>,
     pub(super) frames: FrameTable,
@@ -413,18 +412,21 @@ impl<'c> Capturing<'c> {
             let attempt = walk.attempt;
             walk.references.take().into_iter().for_each(|found| references.add(found, is_stale(attempt)));
         }
-        complete_targets(&mut walks, &references, &index);
-        let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
-        let mut between = read_between(&mut self.view, layout, caches, shared, &walks, &index);
-        for found in std::mem::take(&mut between.references) {
-            references.add(found, is_stale(ATTEMPTS));
+        for wait in walks.iter_mut().filter_map(|walk| walk.wait.as_mut()) {
+            wait.complete(|queue| {
+                references.reporting_to(queue).iter().filter(|future| index.contains_key(future)).copied().collect()
+            });
         }
+        let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
+        let (graph, held) = Graph::read(&mut self.view, layout, caches, shared, &walks, index);
+        // Read after every attempt, so never stale.
+        held.into_iter().for_each(|found| references.add(found, |_| false));
         let mut handles: Vec<Addr> = loops.iter().flat_map(|record| record.handles.iter().copied()).collect();
         let woken = self
             .view
             .wave(&mut handles, |view, handle| read_handle_task(&mut Reader::new(view, layout, caches), *handle));
         woken.into_iter().flatten().flatten().for_each(|task| references.add_step(task));
-        let lock_holders = find_lock_holders(&mut self.view, layout, caches, &walks);
+        let entered = read_all_entered(&mut self.view, layout, caches, &walks);
         let mut other_references = count_references(&mut self.view, layout, caches, shared, &walks, &references);
         confirm_orphans(self.memory, layout, caches, &mut shared.classes, &walks, &mut other_references);
         self.quality.batches = self.view.batches();
@@ -436,10 +438,9 @@ impl<'c> Capturing<'c> {
             threads,
             thread_names,
             tasks: walks,
-            index,
+            graph,
+            entered,
             loops,
-            between,
-            lock_holders,
             other_references,
             frames: self.shared.frames,
             quality: self.quality,

@@ -13,6 +13,7 @@ use crate::runtime::asyncio::future::{FutureClasses, FutureState};
 use crate::runtime::asyncio::ownership::{FutureReferences, HolderTypes, count_own_references, read_future_references};
 use crate::runtime::asyncio::task::{TaskRecord, describe_exception, read_task};
 use crate::runtime::asyncio::wait::{Place, Wait, WaitKind, describe_future, describe_wait, is_asyncio};
+use crate::runtime::wait_graph::Node;
 
 /// A task as far as it was read.
 pub(crate) struct TaskWalk {
@@ -33,6 +34,25 @@ pub(crate) struct TaskWalk {
     pub(crate) exception: Option<String>,
     /// The type that the chain ends in.
     pub(crate) end_type: Option<Rc<TypeInfo>>,
+}
+
+/// A task as the wait graph has it. `wait` is what it waits for, or waited for when it was woken.
+pub(crate) fn node<'a, T>(
+    task: T,
+    wait: Option<&'a Wait>,
+    is_suspended: bool,
+    entered: &'a [Addr],
+    awaiters: &'a [Addr],
+) -> Node<'a, T> {
+    Node {
+        task,
+        is_suspended: is_suspended && wait.is_some(),
+        targets: wait.map_or(&[], |wait| &wait.targets),
+        wanted_lock: wait.and_then(|wait| wait.lock),
+        has_released: wait.is_some_and(|wait| wait.kind == WaitKind::Condition),
+        entered,
+        awaiters,
+    }
 }
 
 /// How many of the innermost levels are looked at to tell what a task waits for.

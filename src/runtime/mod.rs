@@ -4,3 +4,4 @@
 
 mod allowance;
 pub mod asyncio;
+pub mod wait_graph;

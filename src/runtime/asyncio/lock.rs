@@ -2,8 +2,6 @@
 //! on the evaluation stack of that frame: the bound `__aexit__`, or from 3.14 on the lock itself.
 //! It must not know what follows from it.
 
-use rustc_hash::{FxHashMap, FxHashSet};
-
 use crate::python::frame::{RawFrame, untag};
 use crate::python::reader::{Reader, optional};
 use crate::remote::{Addr, ReadError};
@@ -12,7 +10,7 @@ use crate::remote::{Addr, ReadError};
 const MAX_ENTRIES: u32 = 1_000;
 
 /// The objects that the suspended frame will use to leave its `async with` blocks.
-pub fn read_context_managers(reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<Vec<Addr>, ReadError> {
+fn read_context_managers(reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<Vec<Addr>, ReadError> {
     let mut managers = Vec::new();
     let locals = reader.code(frame.code)?.locals;
     for index in locals..frame.live_slots.min(locals.saturating_add(MAX_ENTRIES)) {
@@ -43,30 +41,4 @@ fn lock_of_condition(reader: &mut Reader<'_, '_>, manager: Addr) -> Result<Optio
         Some(true) => optional(reader.attribute(manager, "_lock"))?.flatten(),
         _ => None,
     })
-}
-
-/// Of `managers`, the wanted locks; a condition counts as the lock it wraps.
-pub fn find_locks(
-    reader: &mut Reader<'_, '_>,
-    managers: &[Addr],
-    wanted: &FxHashSet<Addr>,
-    conditions: &mut FxHashMap<Addr, Option<Addr>>,
-) -> Result<Vec<Addr>, ReadError> {
-    let mut found = Vec::new();
-    for &manager in managers {
-        if wanted.contains(&manager) {
-            found.push(manager);
-            continue;
-        }
-        let lock = match conditions.get(&manager) {
-            Some(lock) => *lock,
-            None => {
-                let lock = lock_of_condition(reader, manager)?;
-                conditions.insert(manager, lock);
-                lock
-            }
-        };
-        found.extend(lock.filter(|lock| wanted.contains(lock)));
-    }
-    Ok(found)
 }

@@ -1,6 +1,8 @@
 //! What a suspended task waits for: recognised by the innermost of asyncio's own coroutines in its chain and by the
 //! future it waits for. It must not know who waits for the task itself.
 
+use std::sync::Arc;
+
 use super::callback::{Callback, Function, read_callback, read_callbacks, read_captured};
 use super::future::{FutureClasses, FutureRecord, FutureState, read_children};
 use crate::python::container::read_deque_len;
@@ -63,8 +65,8 @@ pub struct Wait {
     pub kind: WaitKind,
     /// Details for people.
     pub detail: Option<String>,
-    /// Tasks and futures it waits for, not expanded.
-    pub targets: Vec<Addr>,
+    /// Tasks and futures it waits for, not expanded. Tasks that wait for the same future share them.
+    pub targets: Arc<[Addr]>,
     /// The lock or semaphore it waits for.
     pub lock: Option<Addr>,
     /// `as_completed` up to 3.12: the queue into which its futures are put when they are done. Which futures these are
@@ -75,11 +77,19 @@ pub struct Wait {
 impl Wait {
     /// A wait of this kind of which nothing else is known.
     pub fn new(kind: WaitKind) -> Self {
-        Self { kind, detail: None, targets: Vec::new(), lock: None, completions: None }
+        Self { kind, detail: None, targets: Arc::default(), lock: None, completions: None }
     }
 
     fn on(kind: WaitKind, targets: Vec<Addr>) -> Self {
-        Self { targets, ..Self::new(kind) }
+        Self { targets: targets.into(), ..Self::new(kind) }
+    }
+
+    /// `as_completed` up to 3.12: takes the futures that report to its queue for what it waits for.
+    pub fn complete(&mut self, reporting_to: impl FnOnce(Addr) -> Vec<Addr>) {
+        let Some(queue) = self.completions else { return };
+        self.targets = reporting_to(queue).into();
+        let waiting = self.targets.len();
+        self.detail = (waiting > 0).then(|| format!("{waiting} not done"));
     }
 }
 
@@ -335,7 +345,7 @@ fn count_done(reader: &mut Reader<'_, '_>, classes: &mut FutureClasses, wait: Wa
         .view
         .prefetch(wait.targets.iter().map(|target| Span::new(*target, reader.layout.asyncio.future.size as usize)));
     let (mut done, mut known) = (0, true);
-    for &target in &wait.targets {
+    for &target in wait.targets.iter() {
         match optional(classes.read_state(reader, target))?.flatten() {
             Some(state) => done += usize::from(state != FutureState::Pending),
             None => known = false,

@@ -1,59 +1,54 @@
-//! Which task waits for which, through whatever futures are between, after a look in which something has moved. It must
-//! not know how tasks are read.
+//! Which task waits for which, and who holds which lock, after a snapshot in which something has moved.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::TaskWatch;
+use super::entry::{FutureEntry, TaskEntry};
 use super::reading::{insert, read_futures};
 use crate::model::tables::TaskNo;
 use crate::remote::{Addr, ReadError, View};
-use crate::runtime::asyncio::wait::WaitKind;
+use crate::runtime::wait_graph::{Frontier, Futures, Node, relate};
 
-/// LIMIT: how deep futures are followed into each other (a gather of gathers of shields ...), in rounds.
-const MAX_ROUNDS: usize = 1_000;
+/// The tasks and the futures between them, as they are known.
+struct Graph<'w> {
+    tasks: &'w [TaskEntry],
+    index: &'w FxHashMap<Addr, usize>,
+    futures: &'w FxHashMap<Addr, FutureEntry>,
+}
+
+impl Futures for Graph<'_> {
+    type Task = TaskNo;
+
+    fn task(&self, addr: Addr) -> Option<TaskNo> {
+        number_of(self.tasks, self.index, addr)
+    }
+
+    fn targets(&self, future: Addr) -> &[Addr] {
+        let waiter = self.futures.get(&future).and_then(|future| future.waiter.as_ref());
+        waiter.map_or(&[], |waiter| &waiter.wait.targets)
+    }
+}
+
+fn number_of(tasks: &[TaskEntry], index: &FxHashMap<Addr, usize>, addr: Addr) -> Option<TaskNo> {
+    index.get(&addr).and_then(|at| tasks[*at].number)
+}
 
 impl TaskWatch {
-    /// Works out anew what every task waits for.
+    /// Works out again what every task waits for.
     pub(super) fn relate(&mut self) -> Result<(), ReadError> {
         self.complete_targets();
         self.read_between()?;
         self.forget_unused_futures();
-        let awaits: Vec<Option<Vec<TaskNo>>> = (self.tasks.iter())
-            .map(|task| {
-                task.wait.as_ref().filter(|wait| !wait.targets.is_empty()).map(|wait| self.expand(&wait.targets))
-            })
-            .collect();
-        for (task, awaits) in self.tasks.iter_mut().zip(awaits) {
-            task.awaits = awaits.unwrap_or_default();
+        let graph = Graph { tasks: &self.tasks, index: &self.index, futures: &self.futures };
+        let nodes: Vec<Node<'_, TaskNo>> = self.tasks.iter().filter_map(TaskEntry::node).collect();
+        let mut edges = relate(&nodes, &graph).into_iter();
+        for task in self.tasks.iter_mut().filter(|task| task.number.is_some()) {
+            task.edges = edges.next().unwrap_or_default();
         }
-        self.add_own_awaiters();
-        self.find_holders();
         Ok(())
     }
 
-    /// Who holds each lock that somebody waits for. Entering `async with lock` has put the lock on the stack too: who waits for
-    /// it does not hold it. Who waits for a condition has given its lock back meanwhile.
-    fn find_holders(&mut self) {
-        let waits = self.tasks.iter().filter_map(|task| task.wait.as_ref()?.lock);
-        let mut holders: FxHashMap<Addr, Vec<TaskNo>> = waits.map(|lock| (lock, Vec::new())).collect();
-        for task in &self.tasks {
-            let wait = task.wait.as_ref();
-            let gave_back = wait.is_some_and(|wait| wait.kind == WaitKind::Condition);
-            let Some(number) = task.number.filter(|_| !gave_back && !holders.is_empty()) else { continue };
-            let waits_for = wait.and_then(|wait| wait.lock);
-            for lock in task.entered.iter().filter(|lock| waits_for != Some(**lock)) {
-                if let Some(holders) = holders.get_mut(lock).filter(|holders| !holders.contains(&number)) {
-                    holders.push(number);
-                }
-            }
-        }
-        for task in &mut self.tasks {
-            let lock = task.wait.as_ref().and_then(|wait| wait.lock);
-            task.held_by = lock.and_then(|lock| holders.get(&lock)).cloned().unwrap_or_default();
-        }
-    }
-
-    /// Up to 3.12, tasks in `as_completed`: what reports to the queue they wait at.
+    /// Up to 3.12, tasks in `as_completed`: they wait for what reports to their queue.
     fn complete_targets(&mut self) {
         if !self.tasks.iter().any(|task| task.wait.as_ref().is_some_and(|wait| wait.completions.is_some())) {
             return;
@@ -63,30 +58,19 @@ impl TaskWatch {
             task.reports_to.iter().for_each(|queue| reporting.entry(*queue).or_default().push(task.addr));
         }
         for wait in self.tasks.iter_mut().filter_map(|task| task.wait.as_mut()) {
-            let Some(queue) = wait.completions else { continue };
-            wait.targets = reporting.get(&queue).cloned().unwrap_or_default();
-            let waiting = wait.targets.len();
-            wait.detail = (waiting > 0).then(|| format!("{waiting} not done"));
+            wait.complete(|queue| reporting.get(&queue).cloned().unwrap_or_default());
         }
-    }
-
-    fn is_task(&self, addr: Addr) -> bool {
-        self.index.get(&addr).is_some_and(|at| self.tasks[*at].number.is_some())
     }
 
     /// Reads the futures that lie between tasks and are not known or have changed, outwards from what the tasks wait for.
     fn read_between(&mut self) -> Result<(), ReadError> {
-        let waits = self.tasks.iter().filter_map(|task| task.wait.as_ref());
-        let mut open: FxHashSet<Addr> =
-            waits.flat_map(|wait| wait.targets.iter().copied()).filter(|target| !self.is_task(*target)).collect();
-        let mut met = open.clone();
-        for _ in 0..MAX_ROUNDS {
-            if open.is_empty() {
-                break;
-            }
-            let known = |addr: &Addr| self.futures.get(addr).is_some_and(|future| future.holds);
-            let wanted: FxHashSet<Addr> = open.iter().filter(|addr| !known(addr)).copied().collect();
-            let Self { store, layout, knowledge, futures, looks, .. } = self;
+        let Self { store, layout, knowledge, futures, looks, tasks, index, .. } = self;
+        let is_task = |addr| number_of(tasks, index, addr).is_some();
+        let waiting = tasks.iter().filter_map(TaskEntry::node).filter(|node| node.is_suspended);
+        let mut frontier = Frontier::new(waiting.map(|node| node.targets), is_task);
+        while let Some(round) = frontier.next_round() {
+            let is_known = |addr: &Addr| futures.get(addr).is_some_and(|future| future.holds);
+            let wanted: FxHashSet<Addr> = round.iter().filter(|addr| !is_known(addr)).copied().collect();
             if !wanted.is_empty() {
                 let mut view = View::over(store, store.memory());
                 view.keep_touched();
@@ -94,13 +78,11 @@ impl TaskWatch {
                     insert(store, futures, addr, entry);
                 }
             }
-            let mut next = FxHashSet::default();
-            for addr in open.drain() {
+            for addr in round {
                 let Some(future) = futures.get_mut(&addr) else { continue };
                 future.used = *looks;
-                next.extend(future.waiter.iter().flat_map(|waiter| waiter.wait.targets.iter().copied()));
+                future.waiter.iter().for_each(|waiter| frontier.add(&waiter.wait.targets, is_task));
             }
-            open = next.into_iter().filter(|target| !self.is_task(*target) && met.insert(*target)).collect();
         }
         Ok(())
     }
@@ -117,47 +99,5 @@ impl TaskWatch {
             }
             used
         });
-    }
-
-    /// The tasks that these targets stand for, each once, in the order met.
-    fn expand(&self, targets: &[Addr]) -> Vec<TaskNo> {
-        let number = |addr: Addr| self.index.get(&addr).and_then(|at| self.tasks[*at].number);
-        if let [only] = targets
-            && let Some(task) = number(*only)
-        {
-            return vec![task];
-        }
-        let (mut found, mut seen) = (Vec::new(), FxHashSet::default());
-        let mut open: Vec<Addr> = targets.iter().rev().copied().collect();
-        while let Some(target) = open.pop() {
-            if !seen.insert(target) {
-                continue;
-            }
-            match number(target) {
-                Some(task) => found.push(task),
-                None => {
-                    let future = self.futures.get(&target).and_then(|future| future.waiter.as_ref());
-                    open.extend(future.iter().flat_map(|waiter| waiter.wait.targets.iter().rev()));
-                }
-            }
-        }
-        found
-    }
-
-    /// 3.14+: a future itself says who awaits it; what it says is added to what was derived.
-    fn add_own_awaiters(&mut self) {
-        for at in 0..self.tasks.len() {
-            let Some(number) = self.tasks[at].number else { continue };
-            let awaiters = std::mem::take(&mut self.tasks[at].awaited_by);
-            for awaiter in &awaiters {
-                let Some(&awaiter) = self.index.get(awaiter) else { continue };
-                let awaiter = &mut self.tasks[awaiter];
-                // Only of one that waits now: the note stays until the awaiter's next step.
-                if awaiter.wait.is_some() && !awaiter.awaits.contains(&number) {
-                    awaiter.awaits.push(number);
-                }
-            }
-            self.tasks[at].awaited_by = awaiters;
-        }
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::knowledge::Knowledge;
-use crate::capture::assemble::task_state;
-use crate::capture::task_walk::{TaskWalk, Waiter};
+use crate::capture::assemble::{is_suspended, task_state};
+use crate::capture::task_walk::{TaskWalk, Waiter, node};
 use crate::model::event::{TaskLook, TaskWait};
 use crate::model::snapshot::TaskState;
 use crate::model::tables::{StackId, Tables, TaskInfo, TaskNo};
@@ -12,6 +12,7 @@ use crate::python::coroutine::ChainEnd;
 use crate::remote::Addr;
 use crate::remote::store::Lines;
 use crate::runtime::asyncio::wait::Wait;
+use crate::runtime::wait_graph::{Edges, Node};
 
 /// A task that was read.
 pub(super) struct TaskEntry {
@@ -33,15 +34,15 @@ pub(super) struct TaskEntry {
     stack: Option<StackId>,
     torn: bool,
     pub(super) waiter: Option<Addr>,
-    /// What it waits for, while it is suspended.
+    /// What it waits for, or waited for when it was woken.
     pub(super) wait: Option<Wait>,
-    pub(super) awaited_by: Vec<Addr>,
+    /// The tasks that await it by its own account (3.14+).
+    awaited_by: Vec<Addr>,
     pub(super) reports_to: Vec<Addr>,
     /// What its coroutines have entered with `async with`, locks among it.
     pub(super) entered: Vec<Addr>,
     /// What `wait` stands for among all tasks.
-    pub(super) awaits: Vec<TaskNo>,
-    pub(super) held_by: Vec<TaskNo>,
+    pub(super) edges: Edges<TaskNo>,
     reported: Option<TaskLook>,
 }
 
@@ -84,8 +85,7 @@ impl TaskEntry {
             awaited_by: Vec::new(),
             reports_to: Vec::new(),
             entered: Vec::new(),
-            awaits: Vec::new(),
-            held_by: Vec::new(),
+            edges: Edges::default(),
             reported: None,
         }
     }
@@ -105,20 +105,25 @@ impl TaskEntry {
         self.reports_to = own.flat_map(|references| references.reports_to()).collect();
         let Some(record) = record.filter(|record| record.is_pending()) else {
             (self.wait, self.reported) = (None, None);
-            (self.awaited_by, self.awaits, self.entered) = (Vec::new(), Vec::new(), Vec::new());
+            (self.awaited_by, self.edges, self.entered) = (Vec::new(), Edges::default(), Vec::new());
             return self.number.take();
         };
         self.awaited_by.clone_from(&record.future.awaited_by);
         let before = self.identify(record.name.as_deref(), record.coroutine, coroutine, knowledge, tables);
         self.state = task_state(walk, false);
-        let suspended = matches!(self.state, TaskState::Waiting | TaskState::Cancelling);
-        self.wait = walk.wait.clone().filter(|_| suspended);
+        self.wait = walk.wait.clone();
         self.torn = walk.chain.as_ref().is_some_and(|chain| matches!(chain.end, ChainEnd::Broken(_)));
         self.stack = walk.frames.iter().fold(None, |caller, number| {
             let frame = knowledge.frame_id(tables, *number)?;
             Some(tables.add_stack(caller, frame))
         });
         before
+    }
+
+    /// The task in the wait graph, while it is pending.
+    pub(super) fn node(&self) -> Option<Node<'_, TaskNo>> {
+        let (wait, suspended) = (self.wait.as_ref(), is_suspended(self.state));
+        Some(node(self.number?, wait, suspended, &self.entered, &self.awaited_by))
     }
 
     /// Finds out whether it is still the same task; answers the number of the one before if it is not.
@@ -161,14 +166,14 @@ impl TaskEntry {
     /// The task as it is, if that is not what was reported last.
     pub(super) fn report(&mut self) -> Option<TaskLook> {
         let task = self.number?;
-        let wait = self.wait.as_ref();
+        let wait = self.wait.as_ref().filter(|_| is_suspended(self.state));
         let same_wait = match (wait, self.reported.as_ref().and_then(|look| look.wait.as_ref())) {
             (None, None) => true,
             (Some(wait), Some(known)) => {
                 wait.kind == known.kind
                     && wait.detail.as_deref() == known.detail.as_deref()
-                    && self.awaits == known.tasks
-                    && self.held_by == known.held_by
+                    && self.edges.awaits[..] == known.tasks[..]
+                    && self.edges.held_by[..] == known.held_by[..]
             }
             _ => false,
         };
@@ -181,8 +186,8 @@ impl TaskEntry {
         let wait = wait.map(|wait| TaskWait {
             kind: wait.kind,
             detail: wait.detail.as_deref().map(Arc::from),
-            tasks: self.awaits.clone(),
-            held_by: self.held_by.clone(),
+            tasks: self.edges.awaits.to_vec(),
+            held_by: self.edges.held_by.to_vec(),
         });
         let born = std::mem::take(&mut self.born);
         let look = TaskLook { task, born, state: self.state, stack: self.stack, torn: self.torn, wait };
