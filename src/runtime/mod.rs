@@ -4,3 +4,14 @@
 
 mod allowance;
 pub mod asyncio;
+
+use crate::python::layout::Layout;
+
+/// Where the interpreter and the runtimes in it keep things.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layouts {
+    /// CPython.
+    pub python: Layout,
+    /// asyncio.
+    pub asyncio: asyncio::layout::Layout,
+}
