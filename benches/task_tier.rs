@@ -70,7 +70,7 @@ fn measure(python: &str, tasks: usize, moving: usize, rate: u32) {
     let program = Program::start(python, tasks, moving);
     let pid = program.0.id() as i32;
     let attached = attach(pid).unwrap();
-    let mut watch = TaskWatch::new(Box::new(LiveMemory::new(pid)), attached.facts.runtime, attached.layout).unwrap();
+    let mut watch = TaskWatch::new(Box::new(LiveMemory::new(pid)), attached.facts.runtime, attached.layouts).unwrap();
     let mut tables = Tables::default();
     let before = cpu_ms();
     let first = watch.look(&mut tables, 0).unwrap();

@@ -10,6 +10,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use asyncprof::python::layout::rows;
 use asyncprof::python::locate::{LocateError, Located, locate};
 use asyncprof::remote::kernel_thread::{KernelThread, ThreadState};
 use asyncprof::remote::live::LiveMemory;
@@ -17,6 +18,7 @@ use asyncprof::remote::permission::{Status, diagnose};
 use asyncprof::remote::process::Stat;
 use asyncprof::remote::stopped::{StopError, StoppedMemory};
 use asyncprof::remote::{AccessError, Addr, Memory, Process, ReadError, Span};
+use asyncprof::runtime::asyncio;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
@@ -238,9 +240,11 @@ fn the_table_of_asyncio_is_found_as_soon_as_asyncio_is_imported() {
     for python in pythons().into_iter().filter(|p| p.version.1 >= 14) {
         let target = Target::python(&python, &format!("import asyncio\n{TRUTH}"));
         let found = find(&target.process()).unwrap();
-        let table = found.asyncio_debug.expect("the section is there");
+        let layout = asyncio::layout::rows::row(&rows::row(found.version.minor, found.free_threaded).unwrap());
+        let memory = LiveMemory::new(target.pid());
+        let table = asyncio::locate::find_table(&target.process(), &memory, &layout).expect("the section is there");
         // Its first word is the size of a task.
-        let size = LiveMemory::new(target.pid()).read_u64(table).unwrap();
+        let size = memory.read_u64(table).unwrap();
         assert!((100..400).contains(&size), "{size}");
     }
 }

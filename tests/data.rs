@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use asyncprof::python::attribute::AttributeCache;
-use asyncprof::python::layout::{Layout, RunningLoop, Version, published, rows};
+use asyncprof::python::layout::{Layout, Version, published, rows};
 use asyncprof::python::line_table::{LineIndex, line_of};
 use asyncprof::python::types::{TypeCache, type_of};
 use asyncprof::python::{container, int, text};
 use asyncprof::remote::live::LiveMemory;
 use asyncprof::remote::{Addr, ReadError, View};
+use asyncprof::runtime::asyncio::layout as asyncio;
 use object::{Object, ObjectSection};
 use serde_json::Value;
 
@@ -275,20 +276,25 @@ fn a_wrong_kind_of_object_is_an_error_and_not_a_value() {
 }
 
 /// The layout with all that the zoo's interpreter publishes; `None` up to 3.12.
-fn overlaid(zoo: &Zoo) -> Option<Layout> {
+fn overlaid(zoo: &Zoo) -> Option<(Layout, asyncio::Layout)> {
     zoo.layout.runtime.publishes_offsets.then_some(())?;
     let runtime = addr(&zoo.said["runtime"]);
     let table = View::new(&zoo.memory()).bytes(runtime, published::MAX_TABLE).unwrap();
-    let (version, free_threaded) = published::parse_version(&table).unwrap();
+    let published::Head { version, free_threaded, .. } = published::Head::parse(&table).unwrap();
     assert_eq!(free_threaded, zoo.layout.free_threaded);
     let layout = published::overlay(rows::row(version.minor, free_threaded).unwrap(), &table).unwrap();
     let file = std::fs::read(zoo.said["asyncio"]["file"].as_str().unwrap()).unwrap();
     let file = object::File::parse(&*file).unwrap();
     match file.section_by_name(".AsyncioDebug") {
-        Some(section) => Some(published::overlay_asyncio(layout, section.data().unwrap()).unwrap()),
+        Some(section) => {
+            let row = asyncio::rows::row(&layout);
+            let asyncio = asyncio::published::overlay(row, &layout, section.data().unwrap()).unwrap();
+            Some((layout, asyncio))
+        }
         None => {
             assert_eq!(version.minor, 13);
-            Some(layout)
+            let asyncio = asyncio::rows::row(&layout);
+            Some((layout, asyncio))
         }
     }
 }
@@ -297,7 +303,7 @@ fn overlaid(zoo: &Zoo) -> Option<Layout> {
 fn what_an_interpreter_publishes_leads_to_its_modules_and_tasks() {
     for python in pythons() {
         let zoo = Zoo::start(&python);
-        let Some(layout) = overlaid(&zoo) else { continue };
+        let Some((layout, asyncio_layout)) = overlaid(&zoo) else { continue };
         let memory = zoo.memory();
         let view = &mut View::new(&memory);
         let interp = view.object(addr(&zoo.said["runtime"]), layout.runtime.interpreters_head).unwrap();
@@ -311,18 +317,16 @@ fn what_an_interpreter_publishes_leads_to_its_modules_and_tasks() {
         assert_eq!(view.object(thread, layout.thread.interp).unwrap(), interp);
         assert_eq!(view.u64(thread, layout.thread.pthread_id).unwrap(), zoo.said["thread"].as_u64().unwrap());
         let asyncio = &zoo.said["asyncio"];
-        let RunningLoop::Field(running_loop) = layout.thread.running_loop else {
-            panic!("3.13 and later have a field")
-        };
+        let running_loop = asyncio_layout.running_loop.field().expect("3.13 and later have a field");
         assert_eq!(view.object(thread, running_loop).unwrap(), addr(&asyncio["loop"]));
         let task = addr(&asyncio["task"]);
-        assert_eq!(layout.asyncio.task.size, asyncio["task_size"].as_u64().unwrap());
-        assert_eq!(view.object(task, layout.asyncio.task.coro).unwrap(), addr(&asyncio["coro"]));
-        assert_eq!(view.object(task, layout.asyncio.task.fut_waiter).unwrap(), addr(&asyncio["waiter"]));
-        let name = view.object(task, layout.asyncio.task.name).unwrap();
+        assert_eq!(asyncio_layout.task.size, asyncio["task_size"].as_u64().unwrap());
+        assert_eq!(view.object(task, asyncio_layout.task.coro).unwrap(), addr(&asyncio["coro"]));
+        assert_eq!(view.object(task, asyncio_layout.task.fut_waiter).unwrap(), addr(&asyncio["waiter"]));
+        let name = view.object(task, asyncio_layout.task.name).unwrap();
         assert_eq!(text::read_str(view, &layout, name).unwrap(), "a task of the zoo");
-        assert_eq!(view.i32(task, layout.asyncio.future.state).unwrap(), 0);
-        assert_eq!(layout.asyncio.task.num_cancels_requested.map(|at| view.i32(task, at).unwrap()), Some(2));
+        assert_eq!(view.i32(task, asyncio_layout.future.state).unwrap(), 0);
+        assert_eq!(asyncio_layout.task.num_cancels_requested.map(|at| view.i32(task, at).unwrap()), Some(2));
         // The objects read with the published layout as they do with the row.
         let (mut types, mut attributes) = (TypeCache::new(), AttributeCache::new());
         for fact in &zoo.facts {

@@ -7,6 +7,7 @@ use asyncprof::python::layout::{Layout, published, rows};
 use asyncprof::python::types::TypeCache;
 use asyncprof::python::{container, int, text};
 use asyncprof::remote::{Addr, Memory, ReadError, Span, View};
+use asyncprof::runtime::asyncio::layout as asyncio;
 use proptest::prelude::*;
 
 const BASE: u64 = 0x7f00_0000_0000;
@@ -127,7 +128,7 @@ proptest! {
     ) {
         let mut table: Vec<u8> = table.into_iter().flat_map(u64::to_le_bytes).collect();
         let row = rows::row(minor, free_threaded).unwrap();
-        let _ = published::overlay_asyncio(row.clone(), &table);
+        let _ = asyncio::published::overlay(asyncio::rows::row(&row), &row, &table);
         prop_assert_eq!(published::overlay(row.clone(), &table), Err(published::PublishedError::NoTable));
         table[..8].copy_from_slice(&published::COOKIE);
         table[8..16].copy_from_slice(&(0x0300_00f0 | u64::from(minor) << 16).to_le_bytes());

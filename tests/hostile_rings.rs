@@ -13,11 +13,12 @@ use asyncprof::model::Snapshot;
 use asyncprof::python::caches::Caches;
 use asyncprof::python::coroutine::ChainWalk;
 use asyncprof::python::interpreter::{Interpreter, read_interpreters};
-use asyncprof::python::layout::published::{ASYNCIO_TABLE, MAX_TABLE, overlay, overlay_asyncio};
+use asyncprof::python::layout::published::{MAX_TABLE, overlay};
 use asyncprof::python::layout::{DictIndex, FrameHead, Frames, GeneratorFrame, Int, Layout, Offset, rows};
 use asyncprof::python::reader::Reader;
 use asyncprof::remote::image::Image;
 use asyncprof::remote::{Addr, View};
+use asyncprof::runtime::asyncio::layout::{self as asyncio, Registry};
 use saved::watch::Watch;
 use saved::words::{PAGE, read_word, with_word};
 use saved::{MANY, VERSIONS};
@@ -31,6 +32,7 @@ const HUGE: [u64; 4] = [1 << 40, i64::MAX as u64, u64::MAX, 0x7fff_ffff];
 struct Forge {
     image: Image,
     layout: Layout,
+    asyncio: asyncio::Layout,
     snapshot: Snapshot,
     interpreter: Interpreter,
 }
@@ -45,12 +47,14 @@ impl Forge {
         if layout.runtime.publishes_offsets {
             layout = overlay(layout, &view.bytes(runtime, MAX_TABLE).unwrap()).unwrap();
         }
+        let mut asyncio = asyncio::rows::row(&layout);
         if let Some(addr) = facts.asyncio_debug.and_then(Addr::new) {
-            layout = overlay_asyncio(layout, &view.bytes(addr, ASYNCIO_TABLE).unwrap()).unwrap();
+            let table = view.bytes(addr, asyncio::published::TABLE).unwrap();
+            asyncio = asyncio::published::overlay(asyncio, &layout, &table).unwrap();
         }
         let interpreter = read_interpreters(&mut view, &layout, runtime, &facts.own_thread_ids()).unwrap().remove(0);
         let snapshot = take_image(&image).unwrap();
-        Self { image, layout, snapshot, interpreter }
+        Self { image, layout, asyncio, snapshot, interpreter }
     }
 
     /// Addresses of the tasks with this name, of all tasks without one.
@@ -93,7 +97,7 @@ impl Forge {
 
     /// The coroutines a task awaits, outermost first.
     fn chain(&self, task: Addr) -> Vec<Addr> {
-        let coroutine = self.pointer(task, self.layout.asyncio.task.coro);
+        let coroutine = self.pointer(task, self.asyncio.task.coro);
         self.read(|reader| {
             let mut walk = ChainWalk::new(coroutine);
             walk.advance(reader.view, reader.layout, reader.caches).unwrap();
@@ -137,7 +141,7 @@ impl Forge {
 
     /// The code object of a coroutine that is suspended.
     fn code_of_shared(&self) -> Addr {
-        let coroutine = self.pointer(self.task("shared"), self.layout.asyncio.task.coro);
+        let coroutine = self.pointer(self.task("shared"), self.asyncio.task.coro);
         self.read(|reader| {
             let mut walk = ChainWalk::new(coroutine);
             walk.advance(reader.view, reader.layout, reader.caches).unwrap();
@@ -179,7 +183,7 @@ const CASES: &[Case] = &[
         true
     }),
     ("every task runs the same endless chain", |forge| {
-        let (tasks, coro) = (forge.tasks(None), forge.layout.asyncio.task.coro);
+        let (tasks, coro) = (forge.tasks(None), forge.asyncio.task.coro);
         let chain = forge.chain(forge.task("shared"));
         forge.await_instead(chain[1], chain[2], chain[0]);
         for task in tasks {
@@ -188,33 +192,33 @@ const CASES: &[Case] = &[
         true
     }),
     ("every task waits for itself", |forge| {
-        let waiter = forge.layout.asyncio.task.fut_waiter;
+        let waiter = forge.asyncio.task.fut_waiter;
         for task in forge.tasks(None) {
             forge.set(task, waiter, task.raw());
         }
         true
     }),
     ("all tasks wait for each other in one ring", |forge| {
-        let (tasks, waiter) = (forge.tasks(None), forge.layout.asyncio.task.fut_waiter);
+        let (tasks, waiter) = (forge.tasks(None), forge.asyncio.task.fut_waiter);
         for (position, task) in tasks.iter().enumerate() {
             forge.set(*task, waiter, tasks[(position + 1) % tasks.len()].raw());
         }
         true
     }),
     ("a list of callbacks holds itself", |forge| {
-        let list = forge.pointer(forge.task("shared"), forge.layout.asyncio.future.callbacks);
+        let list = forge.pointer(forge.task("shared"), forge.asyncio.future.callbacks);
         let items = forge.pointer(list, forge.layout.builtin.list_items);
         forge.set(items, 0, list.raw());
         true
     }),
     ("a callback's tuple holds itself", |forge| {
-        let list = forge.pointer(forge.task("shared"), forge.layout.asyncio.future.callbacks);
+        let list = forge.pointer(forge.task("shared"), forge.asyncio.future.callbacks);
         let tuple = forge.pointer(forge.pointer(list, forge.layout.builtin.list_items), 0);
         forge.set(tuple, forge.layout.builtin.tuple_items, tuple.raw());
         true
     }),
     ("all tasks share one huge list of callbacks", |forge| {
-        let callbacks = forge.layout.asyncio.future.callbacks;
+        let callbacks = forge.asyncio.future.callbacks;
         let list = forge.pointer(forge.task("shared"), callbacks);
         let tuple = forge.pointer(forge.pointer(list, forge.layout.builtin.list_items), 0);
         make_huge(forge, list, tuple);
@@ -232,7 +236,7 @@ const CASES: &[Case] = &[
     ("a gather has a million children, all itself, and everybody waits for it", |forge| {
         let (gathering, children) = children(forge);
         make_huge(forge, children, gathering);
-        let waiter = forge.layout.asyncio.task.fut_waiter;
+        let waiter = forge.asyncio.task.fut_waiter;
         for task in forge.tasks(None) {
             forge.set(task, waiter, gathering.raw());
         }
@@ -288,10 +292,9 @@ const CASES: &[Case] = &[
         true
     }),
     ("the collector's ring does not come back to its head", |forge| {
-        let Some(generations) = forge.layout.gc.generations.filter(|_| !forge.layout.gc.in_runtime) else {
-            return false;
-        };
-        let oldest = forge.interpreter.addr.add(generations + 48).unwrap();
+        let gc = &forge.layout.gc;
+        let Some(lists) = gc.lists.filter(|_| !gc.in_runtime) else { return false };
+        let oldest = forge.interpreter.addr.add(gc.state + lists.generations + 48).unwrap();
         // Not looked at, and so not in the image, in versions that need no search.
         let Some(first) = Addr::aligned(forge.word(oldest, 0) & !3) else { return false };
         let Some(second) = Addr::aligned(forge.word(first, 0) & !3) else { return false };
@@ -299,8 +302,8 @@ const CASES: &[Case] = &[
         true
     }),
     ("the ring of tasks does not come back to its head", |forge| {
-        let Some(head) = forge.layout.thread.tasks_head else { return false };
-        let first = forge.pointer(forge.interpreter.threads[0].addr, head);
+        let Registry::Lists(lists) = forge.asyncio.registry else { return false };
+        let first = forge.pointer(forge.interpreter.threads[0].addr, lists.of_thread);
         let second = forge.pointer(first, 0);
         forge.set(second, 0, first.raw()).set(first, 8, second.raw());
         true
@@ -331,7 +334,7 @@ const CASES: &[Case] = &[
 
 /// The future of the task that gathers, and its list of children.
 fn children(forge: &Forge) -> (Addr, Addr) {
-    let gathering = forge.pointer(forge.task("gathers"), forge.layout.asyncio.task.fut_waiter);
+    let gathering = forge.pointer(forge.task("gathers"), forge.asyncio.task.fut_waiter);
     (gathering, forge.read(|reader| reader.attribute(gathering, "_children")).unwrap().unwrap())
 }
 
@@ -365,11 +368,11 @@ fn lengths(forge: &Forge) -> Vec<(&'static str, Addr, Offset)> {
     found.push(("mask of a set", registry, builtin.set_mask));
     found.push(("size of a set", registry, builtin.set_used));
     let shared = forge.task("shared");
-    let callbacks = forge.pointer(shared, forge.layout.asyncio.future.callbacks);
+    let callbacks = forge.pointer(shared, forge.asyncio.future.callbacks);
     found.push(("length of a list", callbacks, object.size));
     let tuple = forge.pointer(forge.pointer(callbacks, builtin.list_items), 0);
     found.push(("length of a tuple", tuple, object.size));
-    let name = forge.pointer(shared, forge.layout.asyncio.task.name);
+    let name = forge.pointer(shared, forge.asyncio.task.name);
     found.push(("length of a str", name, unicode.length));
     found.push(("state of a str", name, unicode.state & !7));
     // Read where the program itself does not tell its version.

@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 
 use asyncprof::python::layout::{
-    Asyncio, Attributes, AwaitTarget, Builtin, Code, CodeBody, DictIndex, Flag, FrameHead, Frames, Generator,
-    GeneratorFrame, Gil, Int, Layout, LineTable, RefCount, Registry, RunningLoop, StackTop, rows,
+    Attributes, AwaitTarget, Builtin, Code, CodeBody, DictIndex, Flag, FrameHead, Frames, Generator, GeneratorFrame,
+    Gil, Int, Layout, LineTable, RefCount, StackTop, rows,
 };
+use asyncprof::runtime::asyncio::layout::{self as asyncio, Registry, RunningLoop};
 use serde_json::{Value, json};
 
 type Fields = BTreeMap<String, Value>;
@@ -46,7 +47,7 @@ fn fields(l: &Layout) -> Fields {
     put_types(&mut row, l);
     put_containers(&mut row, l);
     put_builtin(&mut row, &l.builtin);
-    put_asyncio(&mut row, &l.asyncio);
+    put_asyncio(&mut row, &asyncio::rows::row(l));
     row.0
 }
 
@@ -59,7 +60,6 @@ fn put_process(row: &mut Row, l: &Layout) {
     row.put("interp.threads_head", l.interp.threads_head);
     row.put("interp.modules", l.interp.modules);
     row.put("interp.sysdict", l.interp.sysdict);
-    row.put_some("interp.asyncio_tasks_head", l.interp.asyncio_tasks_head);
     match l.interp.gil {
         Gil::Runtime { locked, last_holder } => {
             row.put("runtime.gil_locked", locked);
@@ -81,20 +81,11 @@ fn put_process(row: &mut Row, l: &Layout) {
     row.put_some("tstate.holds_gil", l.thread.holds_gil);
     row.put_some("tstate.gil_requested", l.thread.gil_requested);
     row.put_some("tstate.base_frame_ptr", l.thread.base_frame);
-    row.put_some("tstate.asyncio_running_task", l.thread.running_task);
-    row.put_some("tstate.asyncio_tasks_head", l.thread.tasks_head);
-    match l.thread.running_loop {
-        RunningLoop::Holder { event_loop, pid } => {
-            row.put("running_loop_holder.loop", event_loop);
-            row.put("running_loop_holder.pid", pid);
-        }
-        RunningLoop::ThreadDict => {}
-        RunningLoop::Field(at) => row.put("tstate.asyncio_running_loop", at),
-    }
     let owner = if l.gc.in_runtime { "runtime" } else { "interp" };
-    row.put(&format!("{owner}.gc_collecting"), l.gc.collecting);
-    row.put_some(&format!("{owner}.gc_generations"), l.gc.generations);
-    row.put_some(&format!("{owner}.gc_permanent_generation"), l.gc.permanent);
+    row.put(&format!("{owner}.gc_collecting"), l.gc.state + l.gc.collecting);
+    let lists = l.gc.lists;
+    row.put_some(&format!("{owner}.gc_generations"), lists.map(|lists| l.gc.state + lists.generations));
+    row.put_some(&format!("{owner}.gc_permanent_generation"), lists.map(|lists| l.gc.state + lists.permanent));
 }
 
 fn put_frames(row: &mut Row, l: &Layout) {
@@ -314,12 +305,24 @@ fn put_builtin(row: &mut Row, builtin: &Builtin) {
     }
 }
 
-fn put_asyncio(row: &mut Row, asyncio: &Asyncio) {
+fn put_asyncio(row: &mut Row, asyncio: &asyncio::Layout) {
+    row.put_some("tstate.asyncio_running_task", asyncio.running_task);
+    match asyncio.running_loop {
+        RunningLoop::Holder { event_loop, pid } => {
+            row.put("running_loop_holder.loop", event_loop);
+            row.put("running_loop_holder.pid", pid);
+        }
+        RunningLoop::ThreadDict => {}
+        RunningLoop::Field(at) => row.put("tstate.asyncio_running_loop", at),
+    }
     match asyncio.registry {
         Registry::AllTasks | Registry::Scheduled => {}
-        Registry::Lists { non_asyncio_tasks, non_asyncio_eager_tasks } => {
-            row.put("asyncio_state.non_asyncio_tasks", non_asyncio_tasks);
-            row.put("asyncio_state.non_asyncio_eager_tasks", non_asyncio_eager_tasks);
+        Registry::Lists(lists) => {
+            row.put("interp.asyncio_tasks_head", lists.of_interpreter);
+            row.put("tstate.asyncio_tasks_head", lists.of_thread);
+            row.put("task.node", lists.node);
+            row.put("asyncio_state.non_asyncio_tasks", lists.non_asyncio_tasks);
+            row.put("asyncio_state.non_asyncio_eager_tasks", lists.non_asyncio_eager_tasks);
         }
     }
     let future = &asyncio.future;
@@ -339,7 +342,6 @@ fn put_asyncio(row: &mut Row, asyncio: &Asyncio) {
     row.put("task.name", task.name);
     row.put_flag("task.must_cancel", task.must_cancel);
     row.put_some("task.num_cancels_requested", task.num_cancels_requested);
-    row.put_some("task.node", task.node);
     row.put("task.size", task.size);
     row.put("handle_slots.args", asyncio.handle.args);
     row.put("handle_slots.callback", asyncio.handle.callback);

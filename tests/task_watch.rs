@@ -110,7 +110,7 @@ impl Picture {
     fn of(target: &Target) -> Result<Self, Failed> {
         let attached = attach(target.pid() as i32)?;
         let memory = Box::new(LiveMemory::new(target.pid() as i32));
-        let watch = TaskWatch::new(memory, attached.facts.runtime, attached.layout)?;
+        let watch = TaskWatch::new(memory, attached.facts.runtime, attached.layouts)?;
         Ok(Self { watch, tables: Tables::default(), tasks: BTreeMap::new(), looks: 0 })
     }
 

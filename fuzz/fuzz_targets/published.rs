@@ -2,6 +2,7 @@
 #![no_main]
 
 use asyncprof::python::layout::{published, rows};
+use asyncprof::runtime::asyncio::layout as asyncio;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|table: &[u8]| {
@@ -9,7 +10,7 @@ fuzz_target!(|table: &[u8]| {
         for free_threaded in [false, true] {
             let Some(row) = rows::row(minor, free_threaded) else { continue };
             let _ = published::overlay(row.clone(), table);
-            let _ = published::overlay_asyncio(row, table);
+            let _ = asyncio::published::overlay(asyncio::rows::row(&row), &row, table);
         }
     }
 });

@@ -3,9 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::python::layout::rows;
 use crate::python::locate::Located;
 use crate::remote::kernel_thread::{KernelThread, Schedule, SystemCall, ThreadState};
-use crate::remote::{Addr, Process};
+use crate::remote::{Addr, Memory, Process};
+use crate::runtime::asyncio;
+use crate::runtime::asyncio::locate::find_table;
 
 /// Names this format; an image with another one is refused.
 pub const FACTS_SCHEMA: &str = "asyncprof.image/1";
@@ -64,7 +67,7 @@ pub enum Activity {
 
 impl Facts {
     /// Gathers what there is to know about a live process in which Python was found.
-    pub fn gather(process: &Process, located: &Located) -> Self {
+    pub fn gather(process: &Process, memory: &dyn Memory, located: &Located) -> Self {
         let ids = process.namespaced_threads();
         let threads = ids.pairs().iter().map(|&(tid, own_tid)| {
             let kernel = KernelThread::read(process, tid);
@@ -79,7 +82,9 @@ impl Facts {
             minor: located.version.minor,
             version_hex: located.version.exact.map(|version| version.to_hex()),
             free_threaded: located.free_threaded,
-            asyncio_debug: located.asyncio_debug.map(Addr::raw),
+            asyncio_debug: rows::row(located.version.minor, located.free_threaded)
+                .and_then(|python| find_table(process, memory, &asyncio::layout::rows::row(&python)))
+                .map(Addr::raw),
             threads: threads.collect(),
         }
     }

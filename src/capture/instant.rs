@@ -12,7 +12,7 @@ use crate::python::caches::Caches;
 use crate::python::coroutine::ChainEnd;
 use crate::python::frame_table::FrameTable;
 use crate::python::interpreter::{Interpreter, read_interpreters};
-use crate::python::layout::{Layout, Registry};
+use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};
 use crate::python::refcount::read_refcount;
 use crate::remote::{Addr, Memory, ReadError, View};
@@ -24,6 +24,7 @@ use crate::runtime::asyncio::ownership::{
 use crate::runtime::asyncio::registry::{AsyncioModules, TaskList, add_unlisted_tasks, list_tasks};
 use crate::runtime::asyncio::task::read_task;
 use crate::runtime::asyncio::wait::{Wait, WaitKind};
+use crate::runtime::{Layouts, asyncio};
 
 /// LIMIT: how often what moved while being read is read again.
 const ATTEMPTS: u32 = 5;
@@ -88,6 +89,7 @@ struct Capturing<'c> {
     memory: &'c dyn Memory,
     facts: &'c Facts,
     layout: &'c Layout,
+    asyncio: &'c asyncio::layout::Layout,
     view: View<'c>,
     caches: Caches,
     shared: Shared,
@@ -103,17 +105,18 @@ struct Capturing<'c> {
 pub(super) fn capture(
     memory: &dyn Memory,
     facts: &Facts,
-    layout: &Layout,
+    layouts: &Layouts,
     witness: &mut dyn Witness,
     progress: &dyn Fn(Progress),
 ) -> Result<Capture, ReadError> {
     let mut capturing = Capturing {
         memory,
         facts,
-        layout,
+        layout: &layouts.python,
+        asyncio: &layouts.asyncio,
         view: View::new(memory),
         caches: Caches::default(),
-        shared: Shared { holders: Some(HolderTypes::default()), ..Shared::default() },
+        shared: Shared { holders: Some(HolderTypes::default()), ..Shared::new(layouts.asyncio) },
         interpreters: Vec::new(),
         modules: Vec::new(),
         waiter_references: FxHashMap::default(),
@@ -167,8 +170,8 @@ impl<'c> Capturing<'c> {
 
     fn find_modules(&mut self) -> Result<(), ReadError> {
         for position in 0..self.interpreters.len() {
-            let interpreter = self.interpreters[position].addr;
-            let found = match AsyncioModules::find(&mut self.reader(), interpreter) {
+            let (interpreter, asyncio) = (self.interpreters[position].addr, self.asyncio);
+            let found = match AsyncioModules::find(&mut self.reader(), asyncio, interpreter) {
                 Ok(found) => found,
                 Err(error) => {
                     self.note(format!("modules of interpreter {}", self.interpreters[position].id), error)?;
@@ -202,10 +205,8 @@ impl<'c> Capturing<'c> {
             let interpreter = self.interpreters[position].clone();
             let threads: Vec<Addr> = interpreter.threads.iter().map(|thread| thread.addr).collect();
             let mut list: TaskList = list_tasks(&mut self.reader(), interpreter.addr, &threads, modules)?;
-            if matches!(self.layout.asyncio.registry, Registry::Lists { .. }) && self.layout.gc.generations.is_some() {
-                let mut reader = Reader::new(&mut self.view, self.layout, &mut self.caches);
-                add_unlisted_tasks(&mut reader, &mut self.shared.classes, runtime, &interpreter, &mut list)?;
-            }
+            let mut reader = Reader::new(&mut self.view, self.layout, &mut self.caches);
+            add_unlisted_tasks(&mut reader, &mut self.shared.classes, runtime, &interpreter, &mut list)?;
             for (what, error) in list.problems {
                 self.note(what, error)?;
             }

@@ -9,7 +9,7 @@ use super::instant::capture;
 use crate::model::Snapshot;
 use crate::python::caches::Caches;
 use crate::python::int::read_int;
-use crate::python::layout::published::{ASYNCIO_TABLE, MAX_TABLE, PublishedError, overlay, overlay_asyncio};
+use crate::python::layout::published::{MAX_TABLE, PublishedError, overlay};
 use crate::python::layout::{Layout, Version, rows};
 use crate::python::locate::{LocateError, Located, locate};
 use crate::python::reader::Reader;
@@ -17,6 +17,7 @@ use crate::remote::image::{Image, ImageError, Recorder};
 use crate::remote::live::LiveMemory;
 use crate::remote::stopped::{StopError, StoppedMemory};
 use crate::remote::{AccessError, Addr, Memory, Process, ReadError, View};
+use crate::runtime::{Layouts, asyncio};
 
 /// LIMIT: how long stopping the target may take before we let it go on and give up.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
@@ -173,7 +174,7 @@ pub struct Attachment {
     /// Where the interpreter is, and what the kernel says of the threads.
     pub facts: Facts,
     /// Where things are in this interpreter.
-    pub layout: Layout,
+    pub layouts: Layouts,
     /// For example `3.12.1`.
     pub version: String,
 }
@@ -184,15 +185,16 @@ pub struct Attachment {
 /// Why it cannot be read; each has a hint.
 pub fn attach(pid: i32) -> Result<Attachment, AttachError> {
     let process = Process::open(pid)?;
-    let memory = LiveMemory::new(pid);
-    let located = locate(&process, &memory)?;
-    let facts = Facts::gather(&process, &located);
-    let attached = layout(&memory, &facts).and_then(|layout| {
-        let version = version(&memory, &facts, &layout).map_err(|error| AttachError::Read { pid: facts.pid, error })?;
-        Ok((layout, version))
+    let live = LiveMemory::new(pid);
+    let located = locate(&process, &live)?;
+    let facts = Facts::gather(&process, &live, &located);
+    let attached = layouts(&live, &facts).and_then(|layouts| {
+        let version =
+            version(&live, &facts, &layouts.python).map_err(|error| AttachError::Read { pid: facts.pid, error })?;
+        Ok((layouts, version))
     });
-    let (layout, version) = attached.map_err(|error| explained(error, &process))?;
-    Ok(Attachment { process, facts, layout, version })
+    let (layouts, version) = attached.map_err(|error| explained(error, &process))?;
+    Ok(Attachment { process, facts, layouts, version })
 }
 
 /// Takes one snapshot of a process.
@@ -202,10 +204,10 @@ pub fn take(pid: i32, options: &Options, progress: &dyn Fn(Progress)) -> Result<
     let located = locate(&process, &live)?;
     let snapshot = if options.blocking {
         let stopped = StoppedMemory::stop(&process, STOP_LIMIT)?;
-        read(&stopped, &Facts::gather(&process, &located), &mut Stopped, progress)
+        read(&stopped, &Facts::gather(&process, &live, &located), &mut Stopped, progress)
     } else {
         let mut witness = KernelWitness { process: &process, before: Stillness::observe(&process) };
-        read(&live, &Facts::gather(&process, &located), &mut witness, progress)
+        read(&live, &Facts::gather(&process, &live, &located), &mut witness, progress)
     };
     snapshot.map_err(|error| explained(error, &process))
 }
@@ -226,7 +228,7 @@ pub fn record_image(pid: i32) -> Result<(Image, Snapshot), AttachError> {
     let located: Located = locate(&process, &live)?;
     let stopped = StoppedMemory::stop(&process, STOP_LIMIT)?;
     let recorder = Recorder::new(&stopped);
-    let facts = Facts::gather(&process, &located);
+    let facts = Facts::gather(&process, &live, &located);
     let snapshot = read(&recorder, &facts, &mut Stopped, &|_| {}).map_err(|error| explained(error, &process))?;
     let facts = serde_json::to_value(&facts).map_err(|error| AttachError::Facts(error.to_string()))?;
     Ok((recorder.image(facts), snapshot))
@@ -250,31 +252,32 @@ fn read(
 ) -> Result<Snapshot, AttachError> {
     let (at, started) = (SystemTime::now(), Instant::now());
     let failed = |error| AttachError::Read { pid: facts.pid, error };
-    let layout = layout(memory, facts)?;
-    let version = version(memory, facts, &layout).map_err(failed)?;
-    let captured = capture(memory, facts, &layout, witness, progress).map_err(failed)?;
+    let layouts = layouts(memory, facts)?;
+    let version = version(memory, facts, &layouts.python).map_err(failed)?;
+    let captured = capture(memory, facts, &layouts, witness, progress).map_err(failed)?;
     let taken = Taken { at, elapsed_us: started.elapsed().as_secs_f64() * 1e6, version };
-    Ok(assemble(captured, facts, &layout, taken))
+    Ok(assemble(captured, facts, &layouts.python, taken))
 }
 
-/// The row of the target's version, completed by what the target publishes.
-fn layout(memory: &dyn Memory, facts: &Facts) -> Result<Layout, AttachError> {
+/// The rows of the target's version, completed by what the target publishes.
+fn layouts(memory: &dyn Memory, facts: &Facts) -> Result<Layouts, AttachError> {
     let published = |error| AttachError::Published { pid: facts.pid, error };
     let unreadable = |error| AttachError::Read { pid: facts.pid, error };
-    let Some(mut layout) = rows::row(facts.minor, facts.free_threaded) else {
+    let Some(mut python) = rows::row(facts.minor, facts.free_threaded) else {
         return Err(unreadable(ReadError::Invalid("version")));
     };
     let mut view = View::new(memory);
-    if layout.runtime.publishes_offsets {
+    if python.runtime.publishes_offsets {
         let runtime = Addr::new(facts.runtime).ok_or_else(|| unreadable(ReadError::BadPointer(facts.runtime)))?;
         let table = view.bytes(runtime, MAX_TABLE).map_err(unreadable)?;
-        layout = overlay(layout, &table).map_err(published)?;
+        python = overlay(python, &table).map_err(published)?;
     }
+    let mut asyncio = asyncio::layout::rows::row(&python);
     if let Some(addr) = facts.asyncio_debug.and_then(Addr::new) {
-        let table = view.bytes(addr, ASYNCIO_TABLE).map_err(unreadable)?;
-        layout = overlay_asyncio(layout, &table).map_err(published)?;
+        let table = view.bytes(addr, asyncio::layout::published::TABLE).map_err(unreadable)?;
+        asyncio = asyncio::layout::published::overlay(asyncio, &python, &table).map_err(published)?;
     }
-    Ok(layout)
+    Ok(Layouts { python, asyncio })
 }
 
 /// The whole version: as the program says, or as `sys.hexversion` does, which at the same time shows that dicts, strs and

@@ -10,6 +10,7 @@ use crate::python::types::TypeInfo;
 use crate::remote::{Addr, ReadError, Span, View};
 use crate::runtime::asyncio::callback::read_callbacks;
 use crate::runtime::asyncio::future::{FutureClasses, FutureState};
+use crate::runtime::asyncio::layout::Layout;
 use crate::runtime::asyncio::ownership::{FutureReferences, HolderTypes, count_own_references, read_future_references};
 use crate::runtime::asyncio::task::{TaskRecord, describe_exception, read_task};
 use crate::runtime::asyncio::wait::{Place, Wait, WaitKind, describe_future, describe_wait, is_asyncio};
@@ -80,12 +81,17 @@ pub(crate) fn read_waiter(
 }
 
 /// What the walks of all tasks share.
-#[derive(Default)]
 pub(crate) struct Shared {
     pub(crate) classes: FutureClasses,
     pub(crate) frames: FrameTable,
     /// Only where references are counted.
     pub(crate) holders: Option<HolderTypes>,
+}
+
+impl Shared {
+    pub(crate) fn new(asyncio: Layout) -> Self {
+        Self { classes: FutureClasses::new(asyncio), frames: FrameTable::default(), holders: None }
+    }
 }
 
 impl TaskWalk {

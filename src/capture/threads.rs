@@ -11,7 +11,6 @@ use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};
 use crate::python::stack::{ThreadStack, read_thread_stack};
 use crate::remote::{Addr, Memory, ReadError, View};
-use crate::runtime::asyncio::event_loop::{read_current_tasks, read_running_loop, read_running_task};
 use crate::runtime::asyncio::registry::AsyncioModules;
 
 /// LIMIT: how often a thread is read again whose running task changed meanwhile.
@@ -84,19 +83,12 @@ fn read_running(
 ) -> Result<Running, ReadError> {
     let mut view = View::new(memory);
     let mut reader = Reader::new(&mut view, layout, caches);
-    let current = match modules {
-        Some(modules) if layout.thread.running_task.is_none() => {
-            optional(read_current_tasks(&mut reader, modules))?.unwrap_or_default()
-        }
-        _ => Vec::new(),
-    };
     let mut running = Running::default();
+    let Some(modules) = modules else { return Ok(running) };
+    let current = optional(modules.read_current_tasks(&mut reader))?.unwrap_or_default();
     for thread in threads {
-        let event_loop = optional(read_running_loop(&mut reader, thread, own_pid))?.flatten();
-        let task = match layout.thread.running_task {
-            Some(_) => optional(read_running_task(&mut reader, thread))?.flatten(),
-            None => event_loop.and_then(|l| current.iter().find(|(key, _)| *key == l)).map(|(_, task)| *task),
-        };
+        let event_loop = optional(modules.read_running_loop(&mut reader, thread, own_pid))?.flatten();
+        let task = optional(modules.read_running_task(&mut reader, thread, event_loop, &current))?.flatten();
         running.insert(thread.addr, (event_loop, task));
     }
     Ok(running)

@@ -198,7 +198,7 @@ pub(crate) fn decode_embedded(
     let previous = header.u64(fields.previous)?;
     let owner = header.i8(fields.owner)?;
     let is_shim = fields.first_shim_owner.is_some_and(|first| owner >= first);
-    if !(0..=4).contains(&owner) {
+    if !(0..=fields.last_owner).contains(&owner) {
         return Err(ReadError::Invalid("frame owner"));
     }
     if is_shim {

@@ -33,8 +33,9 @@ pub fn walk_collected(
 ) -> Result<(), ReadError> {
     let layout = reader.layout;
     let base = if layout.gc.in_runtime { runtime } else { interpreter };
-    let Some(generations) = layout.gc.generations else { return Err(ReadError::Invalid("collector layout")) };
-    let heads = (0..3).map(|index| generations + index * GC_GENERATION_SIZE).chain(layout.gc.permanent);
+    let Some(lists) = layout.gc.lists else { return Err(ReadError::Invalid("collector layout")) };
+    let base = base.add(layout.gc.state).ok_or(ReadError::BadPointer(base.raw()))?;
+    let heads = (0..3).map(|index| lists.generations + index * GC_GENERATION_SIZE).chain([lists.permanent]);
     let (mut seen, mut result) = (0, Ok(()));
     for head in heads {
         let head = base.add(head).ok_or(ReadError::BadPointer(base.raw()))?;

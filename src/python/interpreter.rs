@@ -63,7 +63,7 @@ pub fn read_interpreters(
             addr,
             id: view.i64(addr, layout.interp.id)?,
             threads: read_threads(view, layout, addr, kernel_threads)?,
-            collecting: view.i32(gc_base, layout.gc.collecting)? != 0,
+            collecting: view.i32(gc_base, layout.gc.state + layout.gc.collecting)? != 0,
             gil_holder,
             has_gil,
         });

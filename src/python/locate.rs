@@ -1,10 +1,11 @@
 //! Finds CPython's runtime in a process: which mapped file holds it, where it was loaded, which version it is, and
-//! whether its lists look as that version's do. It must not know what the interpreter runs.
+//! whether its lists look as that version's do.
 
 use crate::remote::elf::{Elf, ElfError, Wanted, loaded};
 use crate::remote::maps::{Maps, Module};
 use crate::remote::{AccessError, Addr, Memory, Process, ReadError};
 
+use super::layout::published::{COOKIE, HEAD_SIZE, Head};
 use super::layout::rows::{is_too_old, row};
 use super::layout::{Layout, Version};
 
@@ -12,7 +13,7 @@ mod error;
 mod lists;
 
 pub use error::LocateError;
-use lists::{COOKIE, HEAD_SIZE, Head, Lists, Proof};
+use lists::{Proof, prove};
 
 /// LIMIT: mapped files searched; programs with a thousand extension modules exist.
 const MAX_MODULES: usize = 4_096;
@@ -25,8 +26,6 @@ const SCAN_STEP: u64 = 1 << 20;
 
 /// The section that holds the runtime. CPython: Include/internal/pycore_runtime.h, `GENERATE_DEBUG_SECTION`.
 const RUNTIME_SECTION: &str = ".PyRuntime";
-/// The section that holds asyncio's offsets. CPython: Modules/_asynciomodule.c
-const ASYNCIO_SECTION: &str = ".AsyncioDebug";
 const RUNTIME_SYMBOL: &str = "_PyRuntime";
 
 /// Public functions and the minor version of CPython 3 that brought them, newest first. CPython: Doc/data/stable_abi.dat
@@ -42,7 +41,7 @@ const PYTHON_2_API: &str = "PyString_FromString";
 const PYPY_API: &str = "PyPy_IsInitialized";
 
 const WANTED: Wanted<'static> = Wanted {
-    sections: &[RUNTIME_SECTION, ASYNCIO_SECTION],
+    sections: &[RUNTIME_SECTION],
     symbols: &[
         RUNTIME_SYMBOL,
         ANY_API,
@@ -72,8 +71,6 @@ pub struct Located {
     pub executable: String,
     /// Path of the file that holds the runtime: the program itself or a shared library.
     pub object_path: String,
-    /// asyncio's table of offsets, where this version has one and the module is loaded by now.
-    pub asyncio_debug: Option<Addr>,
     /// The types of coroutines and generators.
     pub types: TypeAddresses,
 }
@@ -127,27 +124,19 @@ pub fn locate(process: &Process, memory: &dyn Memory) -> Result<Located, LocateE
     Err(failure.unwrap_or(LocateError::NotPython { pid, executable }))
 }
 
-/// asyncio's table of offsets, wherever the module is loaded now. It appears when the program imports asyncio.
-pub fn find_asyncio_debug(process: &Process, memory: &dyn Memory) -> Option<Addr> {
-    let maps = Maps::read(process).ok()?;
-    let executable = process.executable()?;
-    find_asyncio_section(process, memory, &maps, &executable)
-}
-
-fn find_asyncio_section(process: &Process, memory: &dyn Memory, maps: &Maps, executable: &str) -> Option<Addr> {
-    let wanted = Wanted { sections: &[ASYNCIO_SECTION], symbols: &[], local_symbols: false };
-    let mut modules = ordered(maps, executable);
-    // Either a module of its own, or built into the program or the library.
-    modules.retain(|m| is_asyncio(m) || rank(m, executable) < Rank::Other);
-    modules.sort_by_key(|m| !is_asyncio(m));
-    modules.iter().find_map(|module| {
-        let elf = Elf::open(process, module, memory, wanted).ok()?;
-        loaded(elf.load_bias(module)?, elf.section(ASYNCIO_SECTION)?.address)
+/// Where a section of an extension module is loaded, whose file is called `module` and a dot: in a file of its own, or
+/// built into the program or the library.
+pub fn find_section(process: &Process, memory: &dyn Memory, module: &str, section: &'static str) -> Option<Addr> {
+    let wanted = Wanted { sections: &[section], symbols: &[], local_symbols: false };
+    let (maps, executable) = (Maps::read(process).ok()?, process.executable()?);
+    let is_own = |file: &Module| file.name().strip_prefix(module).is_some_and(|rest| rest.starts_with('.'));
+    let mut files = ordered(&maps, &executable);
+    files.retain(|file| is_own(file) || rank(file, &executable) < Rank::Other);
+    files.sort_by_key(|file| !is_own(file));
+    files.iter().find_map(|file| {
+        let elf = Elf::open(process, file, memory, wanted).ok()?;
+        loaded(elf.load_bias(file)?, elf.section(section)?.address)
     })
-}
-
-fn is_asyncio(module: &Module) -> bool {
-    module.name().starts_with("_asyncio.")
 }
 
 /// How likely a file is to hold the runtime.
@@ -241,7 +230,7 @@ impl Search<'_> {
                 let mut bytes = vec![0; len as usize];
                 let Some(addr) = Addr::new(at) else { break };
                 if self.memory.read(addr, &mut bytes).is_ok() {
-                    let found = bytes.chunks_exact(COOKIE.len()).position(|word| word == COOKIE);
+                    let found = bytes.chunks_exact(COOKIE.len()).position(|word| *word == COOKIE);
                     if let Some(runtime) = found.and_then(|index| addr.add((index * COOKIE.len()) as u64)) {
                         let object = mapping.path.to_string_lossy();
                         return self.runtime(runtime, &object, None).map(Some);
@@ -266,19 +255,17 @@ impl Search<'_> {
             return Err(LocateError::Layout { pid, version: shown, what: "the major version is not 3" });
         }
         let free_threaded = published.as_ref().is_some_and(|head| head.free_threaded);
-        let Some(layout) = row(version.minor, free_threaded) else {
+        let Some(mut layout) = row(version.minor, free_threaded) else {
             return Err(if is_too_old(version.minor) {
                 LocateError::TooOld { pid, found: shown }
             } else {
                 LocateError::TooNew { pid, found: shown }
             });
         };
-        let lists = published.as_ref().map_or_else(|| Lists::of(&layout), |head| head.lists.clone());
-        self.prove(runtime, &lists, &layout, shown)?;
-        let asyncio_debug = published
-            .is_some()
-            .then(|| find_asyncio_section(self.process, self.memory, self.maps, self.executable))
-            .flatten();
+        if let Some(head) = published {
+            head.overlay(&mut layout);
+        }
+        self.prove(runtime, &layout, shown)?;
         let address = |name| elf.and_then(|(elf, bias)| loaded(bias, elf.symbol(name)?));
         Ok(Located {
             runtime,
@@ -286,7 +273,6 @@ impl Search<'_> {
             free_threaded,
             executable: self.executable.to_owned(),
             object_path: object.to_owned(),
-            asyncio_debug,
             types: TypeAddresses {
                 coroutine: address("PyCoro_Type"),
                 generator: address("PyGen_Type"),
@@ -299,7 +285,7 @@ impl Search<'_> {
     fn published(&self, runtime: Addr) -> Result<Option<Head>, LocateError> {
         let mut bytes = [0; HEAD_SIZE];
         match self.memory.read(runtime, &mut bytes) {
-            Ok(()) => Ok(Head::parse(&bytes)),
+            Ok(()) => Ok(Head::parse(&bytes).ok()),
             Err(error) => Err(self.read_failed(error, "its runtime is not in readable memory", String::from("3"))),
         }
     }
@@ -325,11 +311,11 @@ impl Search<'_> {
 
     /// Proves by the lists of interpreters and threads that this is a running interpreter of the version expected:
     /// every thread says which interpreter it belongs to.
-    fn prove(&self, runtime: Addr, lists: &Lists, layout: &Layout, version: String) -> Result<(), LocateError> {
+    fn prove(&self, runtime: Addr, layout: &Layout, version: String) -> Result<(), LocateError> {
         let pid = self.process.pid();
         let mut what = "";
         for _ in 0..ATTEMPTS {
-            match lists.prove(self.memory, runtime, &layout.thread) {
+            match prove(self.memory, runtime, layout) {
                 Ok(Proof::Running) => return Ok(()),
                 Ok(Proof::Starting) => return Err(LocateError::Starting { pid }),
                 Ok(Proof::Finalizing) => return Err(LocateError::Finalizing { pid }),

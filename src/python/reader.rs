@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::caches::Caches;
 use super::code::CodeInfo;
 use super::container::{find_str_key, read_list, read_set, read_tuple};
+use super::frame::RawFrame;
 use super::int::read_int;
 use super::layout::{Layout, Offset};
 use super::types::TypeInfo;
@@ -41,6 +42,16 @@ impl<'r, 'm> Reader<'r, 'm> {
     /// The instance attribute `name`; `None` when it is not set.
     pub fn attribute(&mut self, object: Addr, name: &str) -> Result<Option<Addr>, ReadError> {
         self.caches.attributes.read(self.view, self.layout, &mut self.caches.types, object, name)
+    }
+
+    /// The instance attribute `name`; `None` when it is not set, or set to None.
+    pub fn attribute_not_none(&mut self, object: Addr, name: &str) -> Result<Option<Addr>, ReadError> {
+        self.attribute(object, name)?.map_or(Ok(None), |value| self.not_none(value))
+    }
+
+    /// The value of a local variable of a suspended frame; `None` when it is not set.
+    pub fn local(&mut self, frame: &RawFrame, name: &str) -> Result<Option<Addr>, ReadError> {
+        frame.local(self.view, self.layout, &mut self.caches.codes, name)
     }
 
     /// An attribute that is an int; `None` when it is not set or is something else.
@@ -96,10 +107,7 @@ impl<'r, 'm> Reader<'r, 'm> {
 
     /// The object at `object + at`, unless it is null or None.
     pub fn field(&mut self, object: Addr, at: Offset) -> Result<Option<Addr>, ReadError> {
-        match self.view.pointer(object, at)? {
-            Some(value) => Ok(self.not_none(value)?),
-            None => Ok(None),
-        }
+        self.view.pointer(object, at)?.map_or(Ok(None), |value| self.not_none(value))
     }
 
     /// The object, unless it is None.

@@ -144,7 +144,7 @@ impl Target for LiveTarget {
 
     fn tasks(&self) -> Result<Box<dyn TaskReader>, LookError> {
         let (memory, attachment) = (LiveMemory::new(self.process.pid()), self.attachment());
-        let watch = TaskWatch::new(Box::new(memory), attachment.facts.runtime, attachment.layout.clone())?;
+        let watch = TaskWatch::new(Box::new(memory), attachment.facts.runtime, attachment.layouts.clone())?;
         Ok(Box::new(Tasks { watch, access: self.access(), torn: 0 }))
     }
 

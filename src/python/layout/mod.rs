@@ -57,6 +57,8 @@ impl std::fmt::Display for Version {
 /// Everything a reader must know about one build of CPython.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
+    /// The minor version of CPython 3.
+    pub minor: u8,
     /// A free-threaded ("t") build: no GIL by default, larger object header.
     pub free_threaded: bool,
     /// Whether these offsets were checked against a running interpreter (false: computed from headers only).
@@ -91,8 +93,6 @@ pub struct Layout {
     pub dict: Dict,
     /// Small built-in objects whose fields follow the object header.
     pub builtin: Builtin,
-    /// `_asyncio.Future` and `_asyncio.Task`.
-    pub asyncio: Asyncio,
 }
 
 /// `_PyRuntimeState`. CPython: Include/internal/pycore_runtime.h.
@@ -121,8 +121,6 @@ pub struct Interp {
     pub sysdict: Offset,
     /// How to ask who holds the GIL.
     pub gil: Gil,
-    /// 3.14+: list of tasks whose thread has exited.
-    pub asyncio_tasks_head: Option<Offset>,
 }
 
 /// The global interpreter lock. CPython: Include/internal/pycore_gil.h.
@@ -159,7 +157,7 @@ pub struct Thread {
     pub pthread_id: Offset,
     /// Kernel thread id, 3.11+; before, it is found inside the pthread structure.
     pub native_id: Option<Offset>,
-    /// The per-thread dict (holds the running event loop up to 3.12).
+    /// The per-thread dict.
     pub dict: Offset,
     /// i32, 3.13+: 0 detached, 1 attached, 2 suspended.
     pub state: Option<Offset>,
@@ -169,41 +167,30 @@ pub struct Thread {
     pub gil_requested: Option<Offset>,
     /// 3.15+: pointer to the sentinel frame that every complete walk must end at.
     pub base_frame: Option<Offset>,
-    /// How the running event loop is found.
-    pub running_loop: RunningLoop,
-    /// 3.14+: the task whose step is running.
-    pub running_task: Option<Offset>,
-    /// 3.14+: head of the list of this thread's tasks.
-    pub tasks_head: Option<Offset>,
-}
-
-/// Where a thread's running event loop is noted. CPython: Modules/_asynciomodule.c.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum RunningLoop {
-    /// Up to 3.11: `tstate.dict["__asyncio_running_event_loop__"]` is a holder of loop and process id.
-    Holder {
-        /// The loop; None when there is none.
-        event_loop: Offset,
-        /// i32; a different process id means a forked copy.
-        pid: Offset,
-    },
-    /// 3.12: the same key, the value is the loop.
-    ThreadDict,
-    /// 3.13+: a field of the thread state.
-    Field(Offset),
+    /// Bytes of `PyThreadState`, 3.13: the interpreter's private part begins there.
+    pub size: Option<Offset>,
 }
 
 /// The collector. CPython: Include/internal/pycore_gc.h (3.9+: pycore_interp_structs.h from 3.14).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gc {
-    /// Whether the state below is part of the runtime (3.8) or of the interpreter.
+    /// Whether the collector's state is part of the runtime (3.8) or of the interpreter.
     pub in_runtime: bool,
-    /// i32 in that structure, non-zero during a collection.
+    /// The collector's state in that structure.
+    pub state: Offset,
+    /// In the state: i32, non-zero during a collection.
     pub collecting: Offset,
-    /// First of three ring heads, 24 bytes apart; `None` in free-threaded builds, which keep no lists.
-    pub generations: Option<Offset>,
+    /// In the state; `None` in free-threaded builds, which keep no lists.
+    pub lists: Option<GcLists>,
+}
+
+/// The collector's lists of objects, in its state.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GcLists {
+    /// First of three ring heads, [`GC_GENERATION_SIZE`] bytes apart.
+    pub generations: Offset,
     /// Ring head of objects frozen by `gc.freeze`.
-    pub permanent: Option<Offset>,
+    pub permanent: Offset,
 }
 
 /// Bytes between two generation heads: a ring head of two words, threshold and count.
@@ -291,6 +278,8 @@ pub struct EmbeddedFrames {
     pub owner: Offset,
     /// Owner values from here on are shims of the interpreter; `None`: there are none.
     pub first_shim_owner: Option<i8>,
+    /// The largest value that `owner` has.
+    pub last_owner: i8,
     /// Free-threaded 3.14+: index of the thread-local bytecode, i32.
     pub tlbc_index: Option<Offset>,
     /// Locals, then cells, then the evaluation stack.
@@ -640,38 +629,6 @@ pub struct Builtin {
     pub wrapped: Offset,
 }
 
-/// asyncio's C structures. CPython: Modules/_asynciomodule.c.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Asyncio {
-    /// How tasks are listed.
-    pub registry: Registry,
-    /// `_asyncio.Future`, also the head of `_asyncio.Task`.
-    pub future: Future,
-    /// `_asyncio.Task`.
-    pub task: Task,
-    /// `asyncio.Handle` slots.
-    pub handle: Handle,
-    /// Whether a task's name can be an int n, meaning `Task-n`.
-    pub lazy_names: bool,
-}
-
-/// How tasks are listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Registry {
-    /// 3.8 to 3.11: `asyncio.tasks._all_tasks`, a WeakSet.
-    AllTasks,
-    /// 3.12, 3.13: `asyncio.tasks._scheduled_tasks` (WeakSet) and `_eager_tasks` (set).
-    Scheduled,
-    /// 3.14+: linked lists of thread states and interpreter, plus the sets of the above for pure-Python tasks, plus sets
-    /// in the C module's state for third-party classes.
-    Lists {
-        /// In the C module's state: WeakSet.
-        non_asyncio_tasks: Offset,
-        /// In the C module's state: set.
-        non_asyncio_eager_tasks: Offset,
-    },
-}
-
 /// One bit or a whole i32 flag.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Flag {
@@ -679,66 +636,4 @@ pub enum Flag {
     Int(Offset),
     /// Bit of a byte.
     Bit(Offset, u8),
-}
-
-/// `FutureObj`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Future {
-    /// The event loop.
-    pub event_loop: Offset,
-    /// First callback; its context is the next word.
-    pub callback0: Offset,
-    /// list of further (callback, context) tuples.
-    pub callbacks: Offset,
-    /// Exception instance.
-    pub exception: Offset,
-    /// i32: 0 pending, 1 cancelled, 2 finished.
-    pub state: Offset,
-    /// Exception set and never retrieved.
-    pub log_traceback: Flag,
-    /// 3.14+: null, one awaiter or a set of them.
-    pub awaited_by: Option<AwaitedBy>,
-    /// `tp_basicsize` of the type, the proof of the layout.
-    pub size: u64,
-}
-
-/// Who awaits a future, 3.14+.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AwaitedBy {
-    /// The object or set.
-    pub object: Offset,
-    /// u8: it is a set.
-    pub is_set: Offset,
-}
-
-/// `TaskObj`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Task {
-    /// The future it waits for.
-    pub fut_waiter: Offset,
-    /// Its coroutine.
-    pub coro: Offset,
-    /// str, or int when lazy.
-    pub name: Offset,
-    /// `cancel()` was called and is not delivered yet.
-    pub must_cancel: Flag,
-    /// i32, 3.11+.
-    pub num_cancels_requested: Option<Offset>,
-    /// 3.14+: links of the task list.
-    pub node: Option<Offset>,
-    /// `tp_basicsize` of the type, the proof of the layout.
-    pub size: u64,
-}
-
-/// `asyncio.Handle` and `TimerHandle`, Python classes with `__slots__`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Handle {
-    /// tuple.
-    pub args: Offset,
-    /// callable.
-    pub callback: Offset,
-    /// bool.
-    pub cancelled: Offset,
-    /// TimerHandle: float, loop time in seconds.
-    pub when: Offset,
 }

@@ -1,12 +1,14 @@
-//! The tables of offsets that a target publishes about itself: `_Py_DebugOffsets` at the start of its runtime (3.13+)
-//! and `.AsyncioDebug` beside its asyncio module (3.14+). They are preferred to the rows, because some offsets move
-//! between micro releases, and they are bytes of the target: every number is checked before it is used.
-//! It must not know how the tables are found.
+//! The table of offsets that a target publishes about itself, `_Py_DebugOffsets` at the start of its runtime (3.13+). It
+//! is preferred to the rows, because some offsets move between micro releases, and it is bytes of the target: every
+//! number is checked before it is used.
 
 use super::*;
-use tables::{ASYNCIO, Group, HEADER, Table, V3_13, V3_14, V3_15, WORD, word_count};
+use tables::{Group, HEAD, Table, V3_13, V3_14, V3_15, WORD, word_count};
 
-mod tables;
+mod error;
+pub(crate) mod tables;
+
+pub use error::PublishedError;
 
 /// What a table of offsets begins with. CPython: Include/internal/pycore_debug_offsets.h, 3.13.
 pub const COOKIE: [u8; 8] = *b"xdebugpy";
@@ -14,119 +16,93 @@ pub const COOKIE: [u8; 8] = *b"xdebugpy";
 /// Bytes of the longest table known: what a caller reads to be sure to have all of it.
 pub const MAX_TABLE: usize = word_count(&V3_15) * WORD;
 
-/// Bytes of the asyncio table.
-pub const ASYNCIO_TABLE: usize = word_count(&ASYNCIO) * WORD;
+/// Bytes of the beginning that all tables have in common.
+pub const HEAD_SIZE: usize = word_count(&HEAD) * WORD;
 
-/// Where the generations are in the collector's state: (first generation, permanent generation).
-/// CPython: Include/internal/pycore_gc.h, 3.13; Include/internal/pycore_interp_structs.h, 3.14 and 3.15.
-fn generations_in_gc(minor: u8) -> (Offset, Offset) {
-    match minor {
-        13 => (24, 104),
-        14 => (24, 96),
-        _ => (8, 80),
-    }
+/// The beginning of a table: what chooses the row to complete, and where the runtime's lists are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Who published it.
+    pub version: Version,
+    /// A free-threaded build.
+    pub free_threaded: bool,
+    finalizing: Offset,
+    interpreters_head: Offset,
+    next: Offset,
+    threads_head: Offset,
 }
 
-/// Why a published table cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PublishedError {
-    /// The first bytes are something else.
-    #[error("the runtime does not begin with a table of offsets")]
-    NoTable,
-    /// The bytes end before the table does.
-    #[error("the table of offsets has {needed} bytes, of which only {found} were read")]
-    Short {
-        /// Bytes of this version's table.
-        needed: usize,
-        /// Bytes there were.
-        found: usize,
-    },
-    /// The table of this version is not known.
-    #[error("the table of offsets of CPython {0} is not known")]
-    UnknownVersion(Version),
-    /// The layout to be completed is that of another version or build.
-    #[error("the table of offsets is of another version or build of CPython than expected")]
-    OtherBuild,
-    /// A number cannot be what it should be.
-    #[error("the published {structure}.{field}, {value}, is not plausible")]
-    Implausible {
-        /// The structure's name in the table.
-        structure: &'static str,
-        /// The field's name in the table.
-        field: &'static str,
-        /// What the target says.
-        value: u64,
-    },
-}
-
-impl PublishedError {
-    /// What to do next.
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Self::NoTable | Self::Short { .. } => "The process may be starting or ending; try again.",
-            Self::UnknownVersion(_) => "Use a newer asyncprof.",
-            Self::OtherBuild | Self::Implausible { .. } => {
-                "The interpreter is a build that is not supported (a debug build, or one with Py_TRACE_REFS?), or its \
-                 memory is damaged."
-            }
+impl Head {
+    /// Parses the beginning of a table.
+    ///
+    /// # Errors
+    /// `NoTable`, `Short`, `Implausible`.
+    pub fn parse(table: &[u8]) -> Result<Self, PublishedError> {
+        if !table.starts_with(&COOKIE) {
+            return Err(PublishedError::NoTable);
         }
+        let table = Table::new(&HEAD, table)?;
+        let hex = table.word("", "version").and_then(|hex| u32::try_from(hex).ok()).ok_or(PublishedError::NoTable)?;
+        let free_threaded = match table.word("", "free_threaded") {
+            Some(0) => false,
+            Some(1) => true,
+            other => {
+                let value = other.unwrap_or_default();
+                return Err(PublishedError::Implausible { structure: "head", field: "free_threaded", value });
+            }
+        };
+        let (runtime, interpreter) = (table.structure("runtime_state")?, table.structure("interpreter_state")?);
+        Ok(Self {
+            version: Version::from_hex(hex),
+            free_threaded,
+            finalizing: runtime.offset("finalizing", 8)?,
+            interpreters_head: runtime.offset("interpreters_head", 8)?,
+            next: interpreter.offset("next", 8)?,
+            threads_head: interpreter.offset("threads_head", 8)?,
+        })
     }
-}
 
-/// Which version published the table, and whether it is a free-threaded build: what chooses the row to complete.
-///
-/// # Errors
-/// `NoTable`, `Short`.
-pub fn parse_version(table: &[u8]) -> Result<(Version, bool), PublishedError> {
-    if !table.starts_with(&COOKIE) {
-        return Err(PublishedError::NoTable);
+    /// Puts what the head says in place of the row's values.
+    pub fn overlay(&self, l: &mut Layout) {
+        l.runtime = Runtime { finalizing: self.finalizing, interpreters_head: self.interpreters_head, ..l.runtime };
+        (l.interp.next, l.interp.threads_head) = (self.next, self.threads_head);
     }
-    let header = Table::new(&[HEADER], table)?;
-    let (version, free_threaded) = (header.word("", "version"), header.word("", "free_threaded"));
-    let hex = version.and_then(|hex| u32::try_from(hex).ok()).ok_or(PublishedError::NoTable)?;
-    Ok((Version::from_hex(hex), free_threaded == Some(1)))
 }
 
 /// The layout with what the target publishes in place of the row's values. `layout` is the row of the version that
-/// [`parse_version`] says.
+/// [`Head::parse`] says.
 ///
 /// # Errors
 /// When the table is none, is too short, belongs to another version or build than `layout`, or holds a number that
 /// cannot be right. Nothing of it is used then.
 pub fn overlay(layout: Layout, table: &[u8]) -> Result<Layout, PublishedError> {
-    let (version, free_threaded) = parse_version(table)?;
-    let groups: &[Group] = match (version.major, version.minor) {
+    let head = Head::parse(table)?;
+    let groups: &[Group] = match (head.version.major, head.version.minor) {
         (3, 13) => &V3_13,
         (3, 14) => &V3_14,
         (3, 15) => &V3_15,
-        _ => return Err(PublishedError::UnknownVersion(version)),
+        _ => return Err(PublishedError::UnknownVersion(head.version)),
     };
-    let table = Table::new(groups, table)?;
-    // The runtime's row differs between all minors that publish.
-    let row = rows::row(version.minor, free_threaded).ok_or(PublishedError::UnknownVersion(version))?;
-    if row.free_threaded != layout.free_threaded || row.runtime != layout.runtime {
+    if (head.version.minor, head.free_threaded) != (layout.minor, layout.free_threaded) {
         return Err(PublishedError::OtherBuild);
     }
+    let table = Table::new(groups, table)?;
     // A header of another size moves every field of every object, published or not.
     if table.word("pyobject", "size") != Some(layout.object.size) {
         return Err(PublishedError::OtherBuild);
     }
     let mut l = layout;
-    overlay_process(&mut l, &table, version.minor)?;
+    head.overlay(&mut l);
+    overlay_process(&mut l, &table)?;
     overlay_frames(&mut l, &table)?;
-    overlay_code(&mut l.code, &table, free_threaded)?;
+    overlay_code(&mut l.code, &table, head.free_threaded)?;
     overlay_objects(&mut l, &table)?;
     Ok(l)
 }
 
-fn overlay_process(l: &mut Layout, table: &Table<'_>, minor: u8) -> Result<(), PublishedError> {
-    let runtime = table.structure("runtime_state")?;
-    runtime.put("interpreters_head", 8, &mut l.runtime.interpreters_head)?;
-    runtime.put("finalizing", 8, &mut l.runtime.finalizing)?;
+fn overlay_process(l: &mut Layout, table: &Table<'_>) -> Result<(), PublishedError> {
     let interp = table.structure("interpreter_state")?;
-    interp.put("next", 8, &mut l.interp.next)?;
     interp.put("id", 8, &mut l.interp.id)?;
-    interp.put("threads_head", 8, &mut l.interp.threads_head)?;
     interp.put("imports_modules", 8, &mut l.interp.modules)?;
     interp.put("sysdict", 8, &mut l.interp.sysdict)?;
     if let Gil::Interpreter { pointer, locked, last_holder, .. } = &mut l.interp.gil {
@@ -141,10 +117,7 @@ fn overlay_process(l: &mut Layout, table: &Table<'_>, minor: u8) -> Result<(), P
     if base + collector.size > interp.size {
         return Err(interp.implausible("gc", base));
     }
-    l.gc.collecting = base + collector.offset("collecting", 4)?;
-    let (first, permanent) = generations_in_gc(minor);
-    l.gc.generations = l.gc.generations.map(|_| base + first);
-    l.gc.permanent = l.gc.permanent.map(|_| base + permanent);
+    (l.gc.state, l.gc.collecting) = (base, collector.offset("collecting", 4)?);
     let thread = table.structure("thread_state")?;
     thread.put("next", 8, &mut l.thread.next)?;
     thread.put("interp", 8, &mut l.thread.interp)?;
@@ -153,13 +126,7 @@ fn overlay_process(l: &mut Layout, table: &Table<'_>, minor: u8) -> Result<(), P
     thread.put_some("holds_gil", 4, &mut l.thread.holds_gil)?;
     thread.put_some("gil_requested", 4, &mut l.thread.gil_requested)?;
     thread.put_some("base_frame", 8, &mut l.thread.base_frame)?;
-    // 3.13: the field is the first one behind the public part of the thread state. Later versions publish it with
-    // asyncio's own table.
-    if minor == 13
-        && let RunningLoop::Field(at) = &mut l.thread.running_loop
-    {
-        *at = thread.size;
-    }
+    l.thread.size = l.thread.size.map(|_| thread.size);
     Ok(())
 }
 
@@ -241,52 +208,13 @@ fn overlay_objects(l: &mut Layout, table: &Table<'_>) -> Result<(), PublishedErr
     Ok(())
 }
 
-/// The layout with what the asyncio module publishes in place of the row's values, 3.14+.
-///
-/// # Errors
-/// As [`overlay`]; `OtherBuild` for a layout of a version that publishes no such table.
-pub fn overlay_asyncio(layout: Layout, table: &[u8]) -> Result<Layout, PublishedError> {
-    let table = Table::new(&ASYNCIO, table)?;
-    let mut l = layout;
-    let (Some(awaited_by), Some(tasks_head)) = (&mut l.asyncio.future.awaited_by, &mut l.interp.asyncio_tasks_head)
-    else {
-        return Err(PublishedError::OtherBuild);
-    };
-    let object = table.structure("asyncio_task_object")?;
-    let task = &mut l.asyncio.task;
-    task.size = object.size;
-    object.put("task_name", 8, &mut task.name)?;
-    object.put_some("task_node", 8, &mut task.node)?;
-    object.put("task_coro", 8, &mut task.coro)?;
-    object.put("task_awaited_by", 8, &mut awaited_by.object)?;
-    object.put("task_awaited_by_is_set", 1, &mut awaited_by.is_set)?;
-    let is_task = object.offset("task_is_task", 1)?;
-    // What is not published has a fixed distance to what is, in the versions that publish.
-    let header = l.object.size;
-    task.fut_waiter = object.before("task_coro", task.coro, 8, header)?;
-    l.asyncio.future.state = object.before("task_is_task", is_task, 4, header)?;
-    if is_task % 4 != 0 {
-        return Err(object.implausible("task_is_task", is_task));
-    }
-    task.num_cancels_requested = task.num_cancels_requested.map(|_| is_task + 4);
-    let flags = awaited_by.is_set + 1;
-    l.asyncio.future.log_traceback = Flag::Bit(flags, 0);
-    task.must_cancel = Flag::Bit(flags, 2);
-    table.structure("asyncio_interpreter_state")?.put("asyncio_tasks_head", 8, tasks_head)?;
-    let thread = table.structure("asyncio_thread_state")?;
-    l.thread.running_loop = RunningLoop::Field(thread.offset("asyncio_running_loop", 8)?);
-    thread.put_some("asyncio_running_task", 8, &mut l.thread.running_task)?;
-    thread.put_some("asyncio_tasks_head", 8, &mut l.thread.tasks_head)?;
-    Ok(l)
-}
-
 #[cfg(test)]
 mod tests {
     use super::tables::MAX_STRUCTURE;
     use super::*;
 
     fn table(groups: &[Group], values: &[((&str, &str), u64)]) -> Vec<u8> {
-        let names = groups.iter().flat_map(|(name, fields)| fields.iter().map(move |field| (*name, *field)));
+        let names = groups.iter().flat_map(|(name, fields)| fields.split(' ').map(move |field| (*name, field)));
         let value = |name| values.iter().find(|(known, _)| *known == name).map_or(64, |(_, value)| *value);
         names
             .flat_map(|name| {
@@ -313,7 +241,7 @@ mod tests {
 
     #[test]
     fn tables_have_the_sizes_that_the_interpreters_have() {
-        assert_eq!((word_count(&V3_13) * 8, word_count(&V3_14) * 8, MAX_TABLE, ASYNCIO_TABLE), (584, 760, 888, 104));
+        assert_eq!([&V3_13[..], &V3_14, &V3_15, &HEAD].map(|table| word_count(table) * 8), [584, 760, 888, 80]);
     }
 
     #[test]
@@ -322,15 +250,41 @@ mod tests {
             let row = rows::row(minor, false).unwrap();
             let overlaid = overlay(row, &plain(minor, groups, &[])).unwrap();
             assert_eq!(overlaid.interp.modules, 64);
-            assert_eq!(overlaid.gc.collecting, 128);
+            assert_eq!((overlaid.gc.state, overlaid.gc.collecting), (64, 64));
         }
     }
 
     #[test]
-    fn the_running_loop_of_3_13_is_behind_the_thread_state() {
+    fn the_private_part_of_a_thread_state_of_3_13_begins_behind_the_public_one() {
         let row = rows::row(13, false).unwrap();
         let overlaid = overlay(row, &plain(13, &V3_13, &[(("thread_state", "size"), 312)])).unwrap();
-        assert_eq!(overlaid.thread.running_loop, RunningLoop::Field(312));
+        assert_eq!(overlaid.thread.size, Some(312));
+    }
+
+    #[test]
+    fn where_the_lists_are_in_the_collector_s_state_is_the_row_s_word_alone() {
+        let mut row = rows::row(15, false).unwrap();
+        row.gc.lists = Some(GcLists { generations: 16, permanent: 88 });
+        let overlaid = overlay(row.clone(), &plain(15, &V3_15, &[])).unwrap();
+        assert_eq!(overlaid.gc.lists, row.gc.lists);
+    }
+
+    #[test]
+    fn a_build_kind_that_is_neither_is_no_build() {
+        let mut table = plain(14, &V3_14, &[]);
+        assert!(!Head::parse(&table).unwrap().free_threaded);
+        table[16] = 1;
+        assert!(Head::parse(&table).unwrap().free_threaded);
+        table[16] = 2;
+        let error = Head::parse(&table).unwrap_err();
+        assert_eq!(error, PublishedError::Implausible { structure: "head", field: "free_threaded", value: 2 });
+    }
+
+    #[test]
+    fn a_head_with_an_impossible_offset_is_refused() {
+        let head = |next| Head::parse(&plain(13, &V3_13, &[(("interpreter_state", "next"), next)]));
+        assert_eq!(head(64).unwrap().version.to_string(), "3.13.0");
+        assert!(matches!(head(u64::MAX), Err(PublishedError::Implausible { field: "next", .. })));
     }
 
     #[test]
@@ -365,14 +319,5 @@ mod tests {
         assert_eq!(error.to_string(), "the table of offsets of CPython 3.16.0 is not known");
         assert_eq!(overlay(row.clone(), &table[..700]), Err(PublishedError::Short { needed: 760, found: 700 }));
         assert_eq!(overlay(row, &[0; 760]), Err(PublishedError::NoTable));
-    }
-
-    #[test]
-    fn asyncio_s_table_needs_a_version_that_has_one() {
-        let table = vec![0; ASYNCIO_TABLE];
-        let row = rows::row(13, false).unwrap();
-        assert_eq!(overlay_asyncio(row, &table), Err(PublishedError::OtherBuild));
-        let row = rows::row(14, false).unwrap();
-        assert!(matches!(overlay_asyncio(row, &table), Err(PublishedError::Implausible { field: "size", .. })));
     }
 }

@@ -2,10 +2,10 @@
 //! the ones that a queue names.
 
 use super::callback::{Callback, read_callback};
+use super::layout::RunningLoop;
 use super::registry::AsyncioModules;
 use crate::python::container::{read_deque, read_deque_len, read_dict_items};
 use crate::python::interpreter::PythonThread;
-use crate::python::layout::RunningLoop;
 use crate::python::reader::{Reader, optional};
 use crate::remote::{Addr, ReadError};
 
@@ -38,46 +38,49 @@ pub struct LoopRecord {
     pub closed: Option<bool>,
 }
 
-/// The event loop that runs in a thread. `pid` is the process id in the target's own namespace, if it is known.
-pub fn read_running_loop(
-    reader: &mut Reader<'_, '_>,
-    thread: &PythonThread,
-    pid: Option<i32>,
-) -> Result<Option<Addr>, ReadError> {
-    let noted = match reader.layout.thread.running_loop {
-        RunningLoop::Field(at) => return reader.field(thread.addr, at),
-        RunningLoop::Holder { .. } | RunningLoop::ThreadDict => {
-            let Some(dict) = reader.view.pointer(thread.addr, reader.layout.thread.dict)? else { return Ok(None) };
-            reader.key(dict, RUNNING_LOOP_KEY)?
+impl AsyncioModules {
+    /// The event loop that runs in a thread. `pid` is the process id in the target's own namespace, if it is known.
+    pub fn read_running_loop(
+        &self,
+        reader: &mut Reader<'_, '_>,
+        thread: &PythonThread,
+        pid: Option<i32>,
+    ) -> Result<Option<Addr>, ReadError> {
+        if let Some(at) = self.layout.running_loop.field() {
+            return reader.field(thread.addr, at);
         }
-    };
-    let Some(noted) = noted else { return Ok(None) };
-    match reader.layout.thread.running_loop {
-        RunningLoop::Holder { event_loop, pid: pid_at } => {
-            // A forked child inherits its parent's note; it counts only in the process that wrote it.
-            let owner = reader.view.i32(noted, pid_at)?;
-            if pid.is_some_and(|pid| pid != owner) { Ok(None) } else { reader.field(noted, event_loop) }
+        let Some(dict) = reader.view.pointer(thread.addr, reader.layout.thread.dict)? else { return Ok(None) };
+        let Some(noted) = reader.key(dict, RUNNING_LOOP_KEY)? else { return Ok(None) };
+        match self.layout.running_loop {
+            RunningLoop::Holder { event_loop, pid: pid_at } => {
+                // A forked child inherits its parent's note; it counts only in the process that wrote it.
+                let owner = reader.view.i32(noted, pid_at)?;
+                if pid.is_some_and(|pid| pid != owner) { Ok(None) } else { reader.field(noted, event_loop) }
+            }
+            _ => reader.not_none(noted),
         }
-        _ => reader.not_none(noted),
     }
-}
 
-/// The task whose step runs, by event loop, for versions that keep one dict (up to 3.13).
-pub fn read_current_tasks(
-    reader: &mut Reader<'_, '_>,
-    modules: AsyncioModules,
-) -> Result<Vec<(Addr, Addr)>, ReadError> {
-    match reader.global(modules.tasks, "_current_tasks")? {
-        Some(dict) => read_dict_items(reader.view, reader.layout, dict),
-        None => Ok(Vec::new()),
+    /// The task whose step runs, by event loop, for versions that keep one dict (up to 3.13).
+    pub fn read_current_tasks(&self, reader: &mut Reader<'_, '_>) -> Result<Vec<(Addr, Addr)>, ReadError> {
+        match reader.global(self.tasks, "_current_tasks")? {
+            Some(dict) if self.layout.running_task.is_none() => read_dict_items(reader.view, reader.layout, dict),
+            _ => Ok(Vec::new()),
+        }
     }
-}
 
-/// The task whose step runs in a thread, for versions that note it there (3.14+).
-pub fn read_running_task(reader: &mut Reader<'_, '_>, thread: &PythonThread) -> Result<Option<Addr>, ReadError> {
-    match reader.layout.thread.running_task {
-        Some(at) => reader.view.pointer(thread.addr, at),
-        None => Ok(None),
+    /// The task whose step runs in a thread that runs `event_loop`: as the thread says (3.14+), else one of `current`.
+    pub fn read_running_task(
+        &self,
+        reader: &mut Reader<'_, '_>,
+        thread: &PythonThread,
+        event_loop: Option<Addr>,
+        current: &[(Addr, Addr)],
+    ) -> Result<Option<Addr>, ReadError> {
+        match self.layout.running_task {
+            Some(at) => reader.view.pointer(thread.addr, at),
+            None => Ok(current.iter().find(|(key, _)| Some(*key) == event_loop).map(|(_, task)| *task)),
+        }
     }
 }
 

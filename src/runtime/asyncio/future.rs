@@ -3,6 +3,7 @@
 
 use rustc_hash::FxHashMap;
 
+use super::layout::Layout;
 use crate::python::block::Block;
 use crate::python::reader::Reader;
 use crate::remote::{Addr, ReadError, Span};
@@ -46,8 +47,9 @@ pub struct FutureClass {
 }
 
 /// Classes of futures by type address, and how much of what futures list may still be read.
-#[derive(Default)]
 pub struct FutureClasses {
+    /// Where asyncio keeps things.
+    pub layout: Layout,
     classes: FxHashMap<Addr, FutureClass>,
     allowance: Allowance,
 }
@@ -85,6 +87,11 @@ pub struct FutureRecord {
 }
 
 impl FutureClasses {
+    /// No class is known yet.
+    pub fn new(layout: Layout) -> Self {
+        Self { layout, classes: FxHashMap::default(), allowance: Allowance::default() }
+    }
+
     /// The class of the object at `addr`.
     pub fn class_of(&mut self, reader: &mut Reader<'_, '_>, addr: Addr) -> Result<FutureClass, ReadError> {
         let ty = reader.view.object(addr, reader.layout.object.ob_type)?;
@@ -96,12 +103,12 @@ impl FutureClasses {
         if let Some(&class) = self.classes.get(&ty) {
             return Ok(class);
         }
-        let class = Self::read_class(reader, ty)?;
+        let class = self.read_class(reader, ty)?;
         self.classes.insert(ty, class);
         Ok(class)
     }
 
-    fn read_class(reader: &mut Reader<'_, '_>, ty: Addr) -> Result<FutureClass, ReadError> {
+    fn read_class(&self, reader: &mut Reader<'_, '_>, ty: Addr) -> Result<FutureClass, ReadError> {
         let (mut next, mut is_gathering, mut kind) = (Some(ty), false, FutureKind::Other);
         // LIMIT: bases; deeper hierarchies do not occur outside of generated code.
         for _ in 0..64 {
@@ -127,8 +134,8 @@ impl FutureClasses {
             };
             // The size of the C structures is the proof that their layout is the one we know.
             let expected = match kind {
-                FutureKind::CTask => Some(reader.layout.asyncio.task.size),
-                FutureKind::CFuture => Some(reader.layout.asyncio.future.size),
+                FutureKind::CTask => Some(self.layout.task.size),
+                FutureKind::CFuture => Some(self.layout.future.size),
                 _ => None,
             };
             if expected.is_some_and(|size| size != info.basicsize.unsigned_abs()) {
@@ -150,7 +157,7 @@ impl FutureClasses {
     /// Whether the future (or task) at `addr` is done; `None` when the object is neither.
     pub fn read_state(&mut self, reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Option<FutureState>, ReadError> {
         match self.class_of(reader, addr)?.kind {
-            FutureKind::CTask | FutureKind::CFuture => read_c_state(reader, addr).map(Some),
+            FutureKind::CTask | FutureKind::CFuture => self.read_c_state(reader, addr).map(Some),
             FutureKind::PythonTask | FutureKind::PythonFuture => read_python_state(reader, addr).map(Some),
             FutureKind::Other => Ok(None),
         }
@@ -160,7 +167,7 @@ impl FutureClasses {
     pub fn read(&mut self, reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Option<FutureRecord>, ReadError> {
         let class = self.class_of(reader, addr)?;
         let future = match class.kind {
-            FutureKind::CTask | FutureKind::CFuture => read_c_future(reader, addr, class, self.allowance)?,
+            FutureKind::CTask | FutureKind::CFuture => self.read_c_future(reader, addr, class)?,
             FutureKind::PythonTask | FutureKind::PythonFuture => {
                 read_python_future(reader, addr, class, self.allowance)?
             }
@@ -179,10 +186,50 @@ impl FutureClasses {
         self.allowance.earn();
         self.allowance.take(targets.len())
     }
-}
 
-fn read_c_state(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<FutureState, ReadError> {
-    parse_c_state(reader.view.i32(addr, reader.layout.asyncio.future.state)?)
+    fn read_c_state(&self, reader: &mut Reader<'_, '_>, addr: Addr) -> Result<FutureState, ReadError> {
+        parse_c_state(reader.view.i32(addr, self.layout.future.state)?)
+    }
+
+    fn read_c_future(
+        &self,
+        reader: &mut Reader<'_, '_>,
+        addr: Addr,
+        class: FutureClass,
+    ) -> Result<FutureRecord, ReadError> {
+        let fields = &self.layout.future;
+        let bytes: [u8; FUTURE_BLOCK] = reader.view.block(addr, fields.size as usize)?;
+        let block = Block(&bytes);
+        let mut callbacks = Vec::new();
+        callbacks.extend(block.pointer(fields.callback0)?);
+        if let Some(list) = block.pointer(fields.callbacks)?
+            && let Some(list) = reader.not_none(list)?
+        {
+            callbacks.extend(read_callback_list(reader, list, self.allowance)?);
+        }
+        let awaited_by = match fields.awaited_by {
+            None => Vec::new(),
+            Some(by) => match block.pointer(by.object)? {
+                None => Vec::new(),
+                Some(set) if block.i8(by.is_set)? & 1 == 1 => reader.set(set)?,
+                Some(awaiter) => vec![awaiter],
+            },
+        };
+        let exception = match block.pointer(fields.exception)? {
+            Some(exception) => reader.not_none(exception)?,
+            None => None,
+        };
+        Ok(FutureRecord {
+            addr,
+            class,
+            state: parse_c_state(block.i32(fields.state)?)?,
+            event_loop: block.pointer(fields.event_loop)?,
+            callbacks,
+            exception,
+            never_retrieved: block.flag(fields.log_traceback)?,
+            awaited_by,
+        })
+    }
 }
 
 // CPython: Modules/_asynciomodule.c, fut_state.
@@ -204,47 +251,6 @@ fn read_python_state(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<FutureSt
     }
 }
 
-fn read_c_future(
-    reader: &mut Reader<'_, '_>,
-    addr: Addr,
-    class: FutureClass,
-    allowance: Allowance,
-) -> Result<FutureRecord, ReadError> {
-    let layout = reader.layout;
-    let fields = &layout.asyncio.future;
-    let bytes: [u8; FUTURE_BLOCK] = reader.view.block(addr, fields.size as usize)?;
-    let block = Block(&bytes);
-    let mut callbacks = Vec::new();
-    callbacks.extend(block.pointer(fields.callback0)?);
-    if let Some(list) = block.pointer(fields.callbacks)?
-        && let Some(list) = reader.not_none(list)?
-    {
-        callbacks.extend(read_callback_list(reader, list, allowance)?);
-    }
-    let awaited_by = match fields.awaited_by {
-        None => Vec::new(),
-        Some(by) => match block.pointer(by.object)? {
-            None => Vec::new(),
-            Some(set) if block.i8(by.is_set)? & 1 == 1 => reader.set(set)?,
-            Some(awaiter) => vec![awaiter],
-        },
-    };
-    let exception = match block.pointer(fields.exception)? {
-        Some(exception) => reader.not_none(exception)?,
-        None => None,
-    };
-    Ok(FutureRecord {
-        addr,
-        class,
-        state: parse_c_state(block.i32(fields.state)?)?,
-        event_loop: block.pointer(fields.event_loop)?,
-        callbacks,
-        exception,
-        never_retrieved: block.flag(fields.log_traceback)?,
-        awaited_by,
-    })
-}
-
 /// Attributes that were never set have the class's default; what is absent here means that.
 // CPython: Lib/asyncio/futures.py.
 fn read_python_future(
@@ -258,15 +264,8 @@ fn read_python_future(
         Some(list) => read_callback_list(reader, list, allowance)?,
         None => Vec::new(),
     };
-    let exception = match reader.attribute(addr, "_exception")? {
-        Some(exception) => reader.not_none(exception)?,
-        None => None,
-    };
-    let awaited_by = match reader.attribute(addr, "_Future__asyncio_awaited_by")? {
-        Some(set) => match reader.not_none(set)? {
-            Some(set) => reader.set(set)?,
-            None => Vec::new(),
-        },
+    let awaited_by = match reader.attribute_not_none(addr, "_Future__asyncio_awaited_by")? {
+        Some(set) => reader.set(set)?,
         None => Vec::new(),
     };
     Ok(FutureRecord {
@@ -275,7 +274,7 @@ fn read_python_future(
         state,
         event_loop: reader.attribute(addr, "_loop")?,
         callbacks,
-        exception,
+        exception: reader.attribute_not_none(addr, "_exception")?,
         never_retrieved: is_true(reader, addr, "_Future__log_traceback")?,
         awaited_by,
     })

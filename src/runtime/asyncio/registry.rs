@@ -4,10 +4,11 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::future::FutureClasses;
+use super::layout::{Layout, Lists, Registry};
 use crate::python::container::read_weak_set;
 use crate::python::gc::walk_collected;
 use crate::python::interpreter::Interpreter;
-use crate::python::layout::Registry;
+use crate::python::layout::Offset;
 use crate::python::modules::Module;
 use crate::python::reader::Reader;
 use crate::remote::{Addr, ReadError};
@@ -21,6 +22,8 @@ const ATTEMPTS: usize = 4;
 /// asyncio's modules in one interpreter.
 #[derive(Clone, Copy, Debug)]
 pub struct AsyncioModules {
+    /// Where asyncio keeps things.
+    pub layout: Layout,
     /// `asyncio.tasks`.
     pub tasks: Module,
     /// `_asyncio`, the C module; absent only where it could not be built.
@@ -29,9 +32,9 @@ pub struct AsyncioModules {
 
 impl AsyncioModules {
     /// Finds them; `None` when the interpreter has not imported asyncio.
-    pub fn find(reader: &mut Reader<'_, '_>, interpreter: Addr) -> Result<Option<Self>, ReadError> {
+    pub fn find(reader: &mut Reader<'_, '_>, layout: &Layout, interpreter: Addr) -> Result<Option<Self>, ReadError> {
         let Some(tasks) = reader.module(interpreter, "asyncio.tasks")? else { return Ok(None) };
-        Ok(Some(Self { tasks, accelerator: reader.module(interpreter, "_asyncio")? }))
+        Ok(Some(Self { layout: *layout, tasks, accelerator: reader.module(interpreter, "_asyncio")? }))
     }
 }
 
@@ -72,15 +75,15 @@ pub fn list_tasks(
     modules: AsyncioModules,
 ) -> Result<TaskList, ReadError> {
     let mut list = TaskList::default();
-    match reader.layout.asyncio.registry {
+    match modules.layout.registry {
         Registry::AllTasks => add_weak_set(reader, modules.tasks, "_all_tasks", &mut list)?,
         Registry::Scheduled => add_python_sets(reader, modules.tasks, &mut list)?,
-        Registry::Lists { non_asyncio_tasks, non_asyncio_eager_tasks } => {
+        Registry::Lists(lists) => {
             add_python_sets(reader, modules.tasks, &mut list)?;
-            add_lists(reader, interpreter, threads, &mut list)?;
+            add_lists(reader, interpreter, threads, &lists, &mut list)?;
             if let Some(state) = modules.accelerator.and_then(|module| module.state) {
-                let weak = reader.view.pointer(state, non_asyncio_tasks);
-                let eager = reader.view.pointer(state, non_asyncio_eager_tasks);
+                let weak = reader.view.pointer(state, lists.non_asyncio_tasks);
+                let eager = reader.view.pointer(state, lists.non_asyncio_eager_tasks);
                 add_third_party(reader, weak, eager, &mut list)?;
             }
         }
@@ -154,17 +157,14 @@ fn add_lists(
     reader: &mut Reader<'_, '_>,
     interpreter: Addr,
     threads: &[Addr],
+    lists: &Lists,
     list: &mut TaskList,
 ) -> Result<(), ReadError> {
-    let of_thread = reader.layout.thread.tasks_head;
-    let heads = threads
-        .iter()
-        .filter_map(|thread| thread.add(of_thread?))
-        .chain(reader.layout.interp.asyncio_tasks_head.and_then(|at| interpreter.add(at)));
-    for head in heads.collect::<Vec<_>>() {
+    let of_threads = threads.iter().filter_map(|thread| thread.add(lists.of_thread));
+    for head in of_threads.chain(interpreter.add(lists.of_interpreter)) {
         let mut outcome = Ok(());
         for _ in 0..ATTEMPTS {
-            outcome = walk_list(reader, head, list);
+            outcome = walk_list(reader, head, lists.node, list);
             match outcome {
                 Ok(()) => break,
                 Err(error) if error.is_fatal() => return Err(error),
@@ -179,8 +179,7 @@ fn add_lists(
     Ok(())
 }
 
-fn walk_list(reader: &mut Reader<'_, '_>, head: Addr, list: &mut TaskList) -> Result<(), ReadError> {
-    let Some(node_at) = reader.layout.asyncio.task.node else { return Err(ReadError::Invalid("task list")) };
+fn walk_list(reader: &mut Reader<'_, '_>, head: Addr, node_at: Offset, list: &mut TaskList) -> Result<(), ReadError> {
     let mut at = head;
     for _ in 0..MAX_TASKS {
         let next = reader.view.object(at, 0)?;
@@ -207,6 +206,9 @@ pub fn add_unlisted_tasks(
     interpreter: &Interpreter,
     list: &mut TaskList,
 ) -> Result<(), ReadError> {
+    if !classes.layout.publishes_offsets() || reader.layout.gc.lists.is_none() {
+        return Ok(());
+    }
     let mut types: FxHashMap<Addr, bool> = FxHashMap::default();
     // Objects of a kind lie next to each other.
     let (mut last, mut is_task) = (None, false);

@@ -1,6 +1,7 @@
 //! Tasks: a future with a coroutine, a name and something it waits for. It must not know how they are listed.
 
 use super::future::{FutureClass, FutureClasses, FutureKind, FutureRecord, FutureState};
+use super::layout::{Future as FutureFields, Layout};
 use crate::python::block::Block;
 use crate::python::int::read_int;
 use crate::python::reader::{Reader, optional};
@@ -76,8 +77,7 @@ pub fn read_task(
 }
 
 fn read_c_task(reader: &mut Reader<'_, '_>, classes: &mut FutureClasses, addr: Addr) -> Result<TaskRecord, ReadError> {
-    let layout = reader.layout;
-    let fields = &layout.asyncio.task;
+    let Layout { task: fields, future: FutureFields { state, .. }, lazy_names, .. } = classes.layout;
     let bytes: [u8; TASK_BLOCK] = reader.view.block(addr, fields.size as usize)?;
     let block = Block(&bytes);
     let future = classes.read(reader, addr)?.ok_or(ReadError::Invalid("task"))?;
@@ -88,16 +88,13 @@ fn read_c_task(reader: &mut Reader<'_, '_>, classes: &mut FutureClasses, addr: A
     } else {
         Some(reader.caches.types.qualified_name(reader.view, reader.layout, ty)?)
     };
-    let name = match block.pointer(fields.name)? {
-        Some(name) => read_name(reader, name)?,
-        None => None,
-    };
+    let name = block.pointer(fields.name)?.map_or(Ok(None), |name| read_name(reader, name, lazy_names))?;
     let cancel_requests = match fields.num_cancels_requested {
         Some(at) => u32::try_from(block.i32(at)?).unwrap_or(0),
         None => 0,
     };
     // The whole object up to its coroutine: count of references, callbacks, state, what it waits for.
-    let anchor = Some(Span::new(addr, (fields.coro.max(layout.asyncio.future.state) + 8) as usize));
+    let anchor = Some(Span::new(addr, (fields.coro.max(state) + 8) as usize));
     Ok(TaskRecord {
         coroutine: not_none(reader, block.pointer(fields.coro)?)?,
         waiter: not_none(reader, block.pointer(fields.fut_waiter)?)?,
@@ -135,25 +132,15 @@ fn read_python_task(
             awaited_by: Vec::new(),
         },
     };
-    let coroutine = match reader.attribute(addr, "_coro")? {
-        Some(coroutine) => reader.not_none(coroutine)?,
-        None => None,
-    };
-    let waiter = match reader.attribute(addr, "_fut_waiter")? {
-        Some(waiter) => reader.not_none(waiter)?,
-        None => None,
-    };
-    let name = match reader.attribute(addr, "_name")? {
-        Some(name) => read_name(reader, name)?,
-        None => None,
-    };
+    let lazy_names = classes.layout.lazy_names;
+    let name = reader.attribute(addr, "_name")?.map_or(Ok(None), |name| read_name(reader, name, lazy_names))?;
     let ty = reader.view.object(addr, reader.layout.object.ob_type)?;
     let class_name = reader.caches.types.qualified_name(reader.view, reader.layout, ty)?;
     let must_cancel = super::future::is_true(reader, addr, "_must_cancel")?;
     let cancel_requests = reader.int_attribute(addr, "_num_cancels_requested")?.unwrap_or(0);
     Ok(TaskRecord {
-        coroutine,
-        waiter,
+        coroutine: reader.attribute_not_none(addr, "_coro")?,
+        waiter: reader.attribute_not_none(addr, "_fut_waiter")?,
         name,
         class_name: Some(class_name),
         must_cancel,
@@ -165,8 +152,8 @@ fn read_python_task(
 }
 
 /// A task's name: a str, or an int n that stands for `Task-n` until somebody asks.
-fn read_name(reader: &mut Reader<'_, '_>, name: Addr) -> Result<Option<String>, ReadError> {
-    if reader.layout.asyncio.lazy_names && reader.type_of(name)?.name == "int" {
+fn read_name(reader: &mut Reader<'_, '_>, name: Addr, lazy_names: bool) -> Result<Option<String>, ReadError> {
+    if lazy_names && reader.type_of(name)?.name == "int" {
         let number = optional(read_int(reader.view, reader.layout, name))?;
         return Ok(number.map(|number| ["Task-", &number.to_string()].concat()));
     }

@@ -341,9 +341,7 @@ fn describe_socket(reader: &mut Reader<'_, '_>, transport: Option<Addr>) -> Resu
 /// Adds "n of m done" where more than one is waited for.
 fn count_done(reader: &mut Reader<'_, '_>, classes: &mut FutureClasses, wait: Wait) -> Result<Wait, ReadError> {
     // Together, because there can be very many: one after the other would cost a round of the wave each.
-    reader
-        .view
-        .prefetch(wait.targets.iter().map(|target| Span::new(*target, reader.layout.asyncio.future.size as usize)));
+    reader.view.prefetch(wait.targets.iter().map(|target| Span::new(*target, classes.layout.future.size as usize)));
     let (mut done, mut known) = (0, true);
     for &target in wait.targets.iter() {
         match optional(classes.read_state(reader, target))?.flatten() {

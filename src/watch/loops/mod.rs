@@ -18,7 +18,7 @@ use crate::python::interpreter::{Interpreter, PythonThread, read_interpreters};
 use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};
 use crate::remote::{Addr, Memory, Process, ReadError, View};
-use crate::runtime::asyncio::event_loop::read_running_loop;
+use crate::runtime::asyncio;
 use crate::runtime::asyncio::registry::AsyncioModules;
 use watched::WatchedLoop;
 
@@ -53,6 +53,7 @@ pub const MOMENT: Duration = Duration::from_micros(100);
 struct Around {
     process: Process,
     layout: Layout,
+    asyncio: asyncio::layout::Layout,
     runtime: Addr,
     own_pid: Option<i32>,
     /// Kernel ids in our PID namespace, by thread state.
@@ -75,7 +76,8 @@ impl LoopWatch {
         let facts = &attachment.facts;
         let around = Around {
             process: attachment.process.clone(),
-            layout: attachment.layout.clone(),
+            layout: attachment.layouts.python.clone(),
+            asyncio: attachment.layouts.asyncio,
             runtime: Addr::new(facts.runtime).ok_or(ReadError::BadPointer(facts.runtime))?,
             own_pid: facts.own_pid,
             threads: FxHashMap::default(),
@@ -176,10 +178,10 @@ impl LoopWatch {
         let mut found = Vec::new();
         for interpreter in &interpreters {
             let mut reader = Reader::new(&mut view, &around.layout, &mut caches);
-            let Some(modules) = AsyncioModules::find(&mut reader, interpreter.addr)? else { continue };
+            let Some(modules) = AsyncioModules::find(&mut reader, &around.asyncio, interpreter.addr)? else { continue };
             let names = read_thread_names(&mut reader, interpreter)?;
             for thread in &interpreter.threads {
-                let running = optional(read_running_loop(&mut reader, thread, around.own_pid))?.flatten();
+                let running = optional(modules.read_running_loop(&mut reader, thread, around.own_pid))?.flatten();
                 let Some(event_loop) = running else { continue };
                 let name = names.get(&thread.pthread_id).map(|name| name.as_str().into());
                 let place = Place { interpreter, thread, modules, event_loop, thread_name: name };

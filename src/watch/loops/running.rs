@@ -8,8 +8,9 @@ use crate::python::frame::RawFrame;
 use crate::python::reader::{Reader, optional};
 use crate::python::stack_watch::StackWatch;
 use crate::remote::{Addr, Memory, ReadError, Span, View};
-use crate::runtime::asyncio::event_loop::{read_current_tasks, read_handle_task};
+use crate::runtime::asyncio::event_loop::read_handle_task;
 use crate::runtime::asyncio::future::FutureClasses;
+use crate::runtime::asyncio::layout::Layout;
 use crate::runtime::asyncio::registry::AsyncioModules;
 use crate::runtime::asyncio::task::read_task;
 
@@ -90,10 +91,10 @@ pub(super) fn find_running_task(
     let root = traces.frames.iter().find(|frame| frame.generator.is_some());
     let believed = |reader: &mut Reader<'_, '_>, addr: Option<Addr>| {
         let Some(addr) = addr else { return Ok(None) };
-        let task = optional(read_running(reader, addr, traces.frames))?.flatten();
+        let task = optional(read_running(reader, &around.asyncio, addr, traces.frames))?.flatten();
         Ok(task.filter(|task| task.is(Some(addr), root)))
     };
-    if around.layout.thread.running_task.is_some() {
+    if around.asyncio.running_task.is_some() {
         return believed(&mut reader, traces.noted);
     }
     if let Some(handle) = traces.handle {
@@ -102,19 +103,20 @@ pub(super) fn find_running_task(
             return Ok(Some(task));
         }
     }
-    let current = optional(read_current_tasks(&mut reader, traces.modules))?.unwrap_or_default();
+    let current = optional(traces.modules.read_current_tasks(&mut reader))?.unwrap_or_default();
     let current = current.into_iter().find(|(key, _)| *key == traces.event_loop).map(|(_, task)| task);
     believed(&mut reader, current)
 }
 
 fn read_running(
     reader: &mut Reader<'_, '_>,
+    layout: &Layout,
     addr: Addr,
     frames: &[RawFrame],
 ) -> Result<Option<RunningTask>, ReadError> {
-    let record = read_task(reader, &mut FutureClasses::default(), addr)?;
+    let record = read_task(reader, &mut FutureClasses::new(*layout), addr)?;
     let Some(coroutine) = record.coroutine else { return Ok(None) };
-    let fields = &reader.layout.asyncio.task;
+    let fields = &layout.task;
     let (first, last) = (fields.coro.min(fields.name), fields.coro.max(fields.name) + 8);
     let mut spans = Vec::new();
     // A task made of attributes has no such fields: it is read again each time that its coroutine changes.

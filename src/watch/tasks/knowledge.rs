@@ -11,6 +11,7 @@ use crate::python::attribute::AttributeCache;
 use crate::python::caches::Caches;
 use crate::remote::store::{Lines, Store, Words};
 use crate::remote::{ReadError, View};
+use crate::runtime::asyncio::layout::Layout;
 
 /// LIMIT: frames that are kept by name. A program has fewer places in which a coroutine can be suspended; code that is made
 /// at run time must not make us grow.
@@ -27,14 +28,14 @@ pub(super) struct Knowledge {
 }
 
 impl Knowledge {
-    pub(super) fn new() -> Self {
-        Self { caches: Caches::default(), shared: Shared::default(), words: Words::default(), frame_ids: Vec::new() }
+    pub(super) fn new(asyncio: Layout) -> Self {
+        Self { caches: Caches::default(), shared: Shared::new(asyncio), words: Words::default(), frame_ids: Vec::new() }
     }
 
     /// Forgets everything.
     pub(super) fn forget(&mut self, store: &Store) {
         store.release_words(&self.words);
-        *self = Self::new();
+        *self = Self::new(self.shared.classes.layout);
     }
 
     /// Asks the store whether it all still holds, and that it does not grow without bound.

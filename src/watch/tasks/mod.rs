@@ -21,6 +21,7 @@ use crate::model::tables::{Tables, TaskNo};
 use crate::python::layout::Layout;
 use crate::remote::store::Store;
 use crate::remote::{Addr, Memory, ReadError, View};
+use crate::runtime::Layouts;
 
 /// LIMIT: pages that are given up when the tasks that needed them are gone: from this number on, if less than a quarter
 /// is in use, everything is read anew into less memory.
@@ -75,12 +76,12 @@ impl TaskWatch {
     ///
     /// # Errors
     /// When `runtime` is no address.
-    pub fn new(memory: Box<dyn Memory>, runtime: u64, layout: Layout) -> Result<Self, ReadError> {
+    pub fn new(memory: Box<dyn Memory>, runtime: u64, layouts: Layouts) -> Result<Self, ReadError> {
         Ok(Self {
             store: Store::new(memory),
             runtime: Addr::new(runtime).ok_or(ReadError::BadPointer(runtime))?,
-            layout,
-            knowledge: Knowledge::new(),
+            knowledge: Knowledge::new(layouts.asyncio),
+            layout: layouts.python,
             registry: Registry::default(),
             tasks: Vec::new(),
             index: FxHashMap::default(),
@@ -168,7 +169,7 @@ impl TaskWatch {
     fn forget(&mut self) {
         self.forget_next = false;
         self.stats.forgotten += 1;
-        self.knowledge = Knowledge::new();
+        self.knowledge = Knowledge::new(self.knowledge.shared.classes.layout);
         self.registry.forget_all();
         self.futures.clear();
         for task in &mut self.tasks {

@@ -123,7 +123,8 @@ fn read_places(
     let mut places = Vec::new();
     for threads in list_threads(view, layout, runtime)? {
         let mut reader = Reader::new(view, layout, &mut knowledge.caches);
-        if let Some(modules) = AsyncioModules::find(&mut reader, threads.interpreter)? {
+        if let Some(modules) = AsyncioModules::find(&mut reader, &knowledge.shared.classes.layout, threads.interpreter)?
+        {
             places.push((threads, modules));
         }
     }

@@ -1,66 +1,61 @@
-//! What the words of the published tables are called, in order, and their checked reading. It must not know what the
-//! layout makes of them.
+//! What the words of the published tables are called, in order, and their checked reading.
 
-use super::{Offset, PublishedError};
+use super::error::PublishedError;
+use crate::python::layout::Offset;
 
 /// LIMIT: bytes of any structure. The largest, the runtime with its interpreter, has 340 kB.
 pub(super) const MAX_STRUCTURE: u64 = 16 << 20;
 
-pub(super) const WORD: usize = 8;
+/// Bytes of a word.
+pub(crate) const WORD: usize = 8;
 
-/// A structure's name and the names of its words, in the table's order.
-pub(super) type Group = (&'static str, &'static [&'static str]);
+/// A structure's name and the names of its words, in the table's order, with a space between them.
+pub(crate) type Group = (&'static str, &'static str);
 
 /// The first words of every version's table.
-pub(super) const HEADER: Group = ("", &["cookie", "version", "free_threaded"]);
+pub(super) const HEADER: Group = ("", "cookie version free_threaded");
+
+/// The beginning that the tables of all versions have in common.
+pub(super) const HEAD: [Group; 3] = [
+    HEADER,
+    ("runtime_state", "size finalizing interpreters_head"),
+    ("interpreter_state", "size id next threads_head"),
+];
 
 // CPython: Include/internal/pycore_debug_offsets.h, 3.13.
 pub(super) const V3_13: [Group; 16] = [
     HEADER,
-    ("runtime_state", &["size", "finalizing", "interpreters_head"]),
+    ("runtime_state", "size finalizing interpreters_head"),
     (
         "interpreter_state",
-        &[
-            "size",
-            "id",
-            "next",
-            "threads_head",
-            "gc",
-            "imports_modules",
-            "sysdict",
-            "builtins",
-            "ceval_gil",
-            "gil_runtime_state",
-            "gil_runtime_state_enabled",
-            "gil_runtime_state_locked",
-            "gil_runtime_state_holder",
-        ],
+        "size id next threads_head gc imports_modules sysdict builtins ceval_gil gil_runtime_state \
+         gil_runtime_state_enabled gil_runtime_state_locked gil_runtime_state_holder",
     ),
     THREAD_3_13,
-    ("interpreter_frame", &["size", "previous", "executable", "instr_ptr", "localsplus", "owner"]),
+    ("interpreter_frame", "size previous executable instr_ptr localsplus owner"),
     CODE_3_13,
     OBJECT,
-    ("type_object", &["size", "tp_name", "tp_repr", "tp_flags"]),
+    ("type_object", "size tp_name tp_repr tp_flags"),
     TUPLE,
     LIST,
     DICT,
     FLOAT,
     LONG,
     BYTES,
-    ("unicode_object", &["size", "state", "length", "asciiobject_size"]),
-    ("gc", &["size", "collecting"]),
+    ("unicode_object", "size state length asciiobject_size"),
+    ("gc", "size collecting"),
 ];
 
 // CPython: Include/internal/pycore_debug_offsets.h, 3.14.
 pub(super) const V3_14: [Group; 20] = [
     HEADER,
-    ("runtime_state", &["size", "finalizing", "interpreters_head"]),
+    ("runtime_state", "size finalizing interpreters_head"),
     INTERPRETER_3_14,
     THREAD_3_13,
     FRAME_3_14,
     CODE_3_14,
     OBJECT,
-    ("type_object", &["size", "tp_name", "tp_repr", "tp_flags"]),
+    ("type_object", "size tp_name tp_repr tp_flags"),
     TUPLE,
     LIST,
     SET,
@@ -68,45 +63,29 @@ pub(super) const V3_14: [Group; 20] = [
     FLOAT,
     LONG,
     BYTES,
-    ("unicode_object", &["size", "state", "length", "asciiobject_size"]),
-    ("gc", &["size", "collecting"]),
+    ("unicode_object", "size state length asciiobject_size"),
+    ("gc", "size collecting"),
     GENERATOR,
-    ("llist_node", &["next", "prev"]),
+    ("llist_node", "next prev"),
     DEBUGGER,
 ];
 
 // CPython: Include/internal/pycore_debug_offsets.h, 3.15.
 pub(super) const V3_15: [Group; 22] = [
     HEADER,
-    ("runtime_state", &["size", "finalizing", "interpreters_head"]),
+    ("runtime_state", "size finalizing interpreters_head"),
     INTERPRETER_3_14,
     (
         "thread_state",
-        &[
-            "size",
-            "prev",
-            "next",
-            "interp",
-            "current_frame",
-            "base_frame",
-            "last_profiled_frame",
-            "last_profiled_frame_seq",
-            "thread_id",
-            "native_thread_id",
-            "datastack_chunk",
-            "status",
-            "holds_gil",
-            "gil_requested",
-            "current_exception",
-            "exc_state",
-        ],
+        "size prev next interp current_frame base_frame last_profiled_frame last_profiled_frame_seq thread_id \
+         native_thread_id datastack_chunk status holds_gil gil_requested current_exception exc_state",
     ),
-    ("err_stackitem", &["exc_value"]),
+    ("err_stackitem", "exc_value"),
     FRAME_3_14,
     CODE_3_14,
     OBJECT,
-    ("type_object", &["size", "tp_name", "tp_repr", "tp_flags", "tp_basicsize", "tp_dictoffset"]),
-    ("heap_type_object", &["size", "ht_cached_keys"]),
+    ("type_object", "size tp_name tp_repr tp_flags tp_basicsize tp_dictoffset"),
+    ("heap_type_object", "size ht_cached_keys"),
     TUPLE,
     LIST,
     SET,
@@ -114,123 +93,72 @@ pub(super) const V3_15: [Group; 22] = [
     FLOAT,
     LONG,
     BYTES,
-    ("unicode_object", &["size", "state", "length", "asciiobject_size", "compactunicodeobject_size"]),
-    ("gc", &["size", "collecting", "frame", "generation_stats_size", "generation_stats"]),
+    ("unicode_object", "size state length asciiobject_size compactunicodeobject_size"),
+    ("gc", "size collecting frame generation_stats_size generation_stats"),
     GENERATOR,
-    ("llist_node", &["next", "prev"]),
+    ("llist_node", "next prev"),
     DEBUGGER,
 ];
 
 const INTERPRETER_3_14: Group = (
     "interpreter_state",
-    &[
-        "size",
-        "id",
-        "next",
-        "threads_head",
-        "threads_main",
-        "gc",
-        "imports_modules",
-        "sysdict",
-        "builtins",
-        "ceval_gil",
-        "gil_runtime_state",
-        "gil_runtime_state_enabled",
-        "gil_runtime_state_locked",
-        "gil_runtime_state_holder",
-        "code_object_generation",
-        "tlbc_generation",
-    ],
+    "size id next threads_head threads_main gc imports_modules sysdict builtins ceval_gil gil_runtime_state \
+     gil_runtime_state_enabled gil_runtime_state_locked gil_runtime_state_holder code_object_generation \
+     tlbc_generation",
 );
-const FRAME_3_14: Group = (
-    "interpreter_frame",
-    &["size", "previous", "executable", "instr_ptr", "localsplus", "owner", "stackpointer", "tlbc_index"],
-);
+const FRAME_3_14: Group =
+    ("interpreter_frame", "size previous executable instr_ptr localsplus owner stackpointer tlbc_index");
 const CODE_3_13: Group = (
     "code_object",
-    &[
-        "size",
-        "filename",
-        "name",
-        "qualname",
-        "linetable",
-        "firstlineno",
-        "argcount",
-        "localsplusnames",
-        "localspluskinds",
-        "co_code_adaptive",
-    ],
+    "size filename name qualname linetable firstlineno argcount localsplusnames localspluskinds co_code_adaptive",
 );
 const CODE_3_14: Group = (
     "code_object",
-    &[
-        "size",
-        "filename",
-        "name",
-        "qualname",
-        "linetable",
-        "firstlineno",
-        "argcount",
-        "localsplusnames",
-        "localspluskinds",
-        "co_code_adaptive",
-        "co_tlbc",
-    ],
+    "size filename name qualname linetable firstlineno argcount localsplusnames localspluskinds co_code_adaptive \
+     co_tlbc",
 );
-const OBJECT: Group = ("pyobject", &["size", "ob_type"]);
-const TUPLE: Group = ("tuple_object", &["size", "ob_item", "ob_size"]);
-const LIST: Group = ("list_object", &["size", "ob_item", "ob_size"]);
-const SET: Group = ("set_object", &["size", "used", "table", "mask"]);
-const DICT: Group = ("dict_object", &["size", "ma_keys", "ma_values"]);
-const FLOAT: Group = ("float_object", &["size", "ob_fval"]);
-const LONG: Group = ("long_object", &["size", "lv_tag", "ob_digit"]);
-const BYTES: Group = ("bytes_object", &["size", "ob_size", "ob_sval"]);
-const GENERATOR: Group = ("gen_object", &["size", "gi_name", "gi_iframe", "gi_frame_state"]);
+const OBJECT: Group = ("pyobject", "size ob_type");
+const TUPLE: Group = ("tuple_object", "size ob_item ob_size");
+const LIST: Group = ("list_object", "size ob_item ob_size");
+const SET: Group = ("set_object", "size used table mask");
+const DICT: Group = ("dict_object", "size ma_keys ma_values");
+const FLOAT: Group = ("float_object", "size ob_fval");
+const LONG: Group = ("long_object", "size lv_tag ob_digit");
+const BYTES: Group = ("bytes_object", "size ob_size ob_sval");
+const GENERATOR: Group = ("gen_object", "size gi_name gi_iframe gi_frame_state");
 const DEBUGGER: Group = (
     "debugger_support",
-    &[
-        "eval_breaker",
-        "remote_debugger_support",
-        "remote_debugging_enabled",
-        "debugger_pending_call",
-        "debugger_script_path",
-        "debugger_script_path_size",
-    ],
+    "eval_breaker remote_debugger_support remote_debugging_enabled debugger_pending_call debugger_script_path \
+     debugger_script_path_size",
 );
 
-// CPython: Modules/_asynciomodule.c, Py_AsyncioModuleDebugOffsets, 3.14.
-pub(super) const ASYNCIO: [Group; 3] = [
-    (
-        "asyncio_task_object",
-        &["size", "task_name", "task_awaited_by", "task_is_task", "task_awaited_by_is_set", "task_coro", "task_node"],
-    ),
-    ("asyncio_interpreter_state", &["size", "asyncio_tasks_head"]),
-    ("asyncio_thread_state", &["size", "asyncio_running_loop", "asyncio_running_task", "asyncio_tasks_head"]),
-];
-
-const THREAD_3_13: Group = (
-    "thread_state",
-    &["size", "prev", "next", "interp", "current_frame", "thread_id", "native_thread_id", "datastack_chunk", "status"],
-);
+const THREAD_3_13: Group =
+    ("thread_state", "size prev next interp current_frame thread_id native_thread_id datastack_chunk status");
 
 /// Words of a whole table.
-pub(super) const fn word_count(groups: &[Group]) -> usize {
-    let (mut words, mut index) = (0, 0);
-    while index < groups.len() {
-        words += groups[index].1.len();
-        index += 1;
+pub(crate) const fn word_count(groups: &[Group]) -> usize {
+    let (mut words, mut group) = (0, 0);
+    while group < groups.len() {
+        let names = groups[group].1.as_bytes();
+        let mut at = 0;
+        words += 1;
+        while at < names.len() {
+            words += (names[at] == b' ') as usize;
+            at += 1;
+        }
+        group += 1;
     }
     words
 }
 
 /// The bytes of a table and the names of its words.
-pub(super) struct Table<'a> {
+pub(crate) struct Table<'a> {
     groups: &'a [Group],
     words: &'a [[u8; WORD]],
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn new(groups: &'a [Group], table: &'a [u8]) -> Result<Self, PublishedError> {
+    pub(crate) fn new(groups: &'a [Group], table: &'a [u8]) -> Result<Self, PublishedError> {
         let needed = word_count(groups) * WORD;
         let found = table.len();
         let table = table.get(..needed).ok_or(PublishedError::Short { needed, found })?;
@@ -238,13 +166,14 @@ impl<'a> Table<'a> {
     }
 
     /// The word of that name, `None` when this version's table has none.
-    pub(super) fn word(&self, structure: &str, field: &str) -> Option<u64> {
-        let mut names = self.groups.iter().flat_map(|(name, fields)| fields.iter().map(move |field| (*name, *field)));
+    pub(crate) fn word(&self, structure: &str, field: &str) -> Option<u64> {
+        let mut names =
+            self.groups.iter().flat_map(|(name, fields)| fields.split(' ').map(move |field| (*name, field)));
         let index = names.position(|name| name == (structure, field))?;
         self.words.get(index).map(|&word| u64::from_le_bytes(word))
     }
 
-    pub(super) fn find_structure(&self, name: &'static str) -> Result<Option<Structure<'_>>, PublishedError> {
+    pub(crate) fn find_structure(&self, name: &'static str) -> Result<Option<Structure<'_>>, PublishedError> {
         match self.word(name, "size") {
             None => Ok(None),
             Some(size) if size == 0 || size > MAX_STRUCTURE => {
@@ -254,22 +183,22 @@ impl<'a> Table<'a> {
         }
     }
 
-    pub(super) fn structure(&self, name: &'static str) -> Result<Structure<'_>, PublishedError> {
+    pub(crate) fn structure(&self, name: &'static str) -> Result<Structure<'_>, PublishedError> {
         // Every table in this file has the structures that are asked for this way; a test holds that.
         self.find_structure(name)?.ok_or(PublishedError::OtherBuild)
     }
 }
 
 /// The words about one structure.
-pub(super) struct Structure<'a> {
+pub(crate) struct Structure<'a> {
     table: &'a Table<'a>,
     name: &'static str,
     /// Bytes of the structure.
-    pub(super) size: u64,
+    pub(crate) size: u64,
 }
 
 impl Structure<'_> {
-    pub(super) fn implausible(&self, field: &'static str, value: u64) -> PublishedError {
+    pub(crate) fn implausible(&self, field: &'static str, value: u64) -> PublishedError {
         PublishedError::Implausible { structure: self.name, field, value }
     }
 
@@ -284,18 +213,18 @@ impl Structure<'_> {
         }
     }
 
-    pub(super) fn offset(&self, field: &'static str, width: u64) -> Result<u64, PublishedError> {
+    pub(crate) fn offset(&self, field: &'static str, width: u64) -> Result<u64, PublishedError> {
         self.find_offset(field, width)?.ok_or(PublishedError::OtherBuild)
     }
 
     /// The offset of a field from the start of a part of the structure.
-    pub(super) fn inner(&self, field: &'static str, width: u64, part: u64) -> Result<u64, PublishedError> {
+    pub(crate) fn inner(&self, field: &'static str, width: u64, part: u64) -> Result<u64, PublishedError> {
         let at = self.offset(field, width)?;
         at.checked_sub(part).ok_or_else(|| self.implausible(field, at))
     }
 
     /// The offset `distance` bytes in front of `at`, which must not reach into the object's header.
-    pub(super) fn before(
+    pub(crate) fn before(
         &self,
         field: &'static str,
         at: u64,
@@ -305,7 +234,7 @@ impl Structure<'_> {
         at.checked_sub(distance).filter(|&at| at >= header).ok_or_else(|| self.implausible(field, at))
     }
 
-    pub(super) fn put(&self, field: &'static str, width: u64, slot: &mut Offset) -> Result<(), PublishedError> {
+    pub(crate) fn put(&self, field: &'static str, width: u64, slot: &mut Offset) -> Result<(), PublishedError> {
         if let Some(at) = self.find_offset(field, width)? {
             *slot = at;
         }
@@ -313,7 +242,7 @@ impl Structure<'_> {
     }
 
     /// As [`Structure::put`], for fields that not every build has.
-    pub(super) fn put_some(
+    pub(crate) fn put_some(
         &self,
         field: &'static str,
         width: u64,

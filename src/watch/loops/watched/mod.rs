@@ -14,7 +14,7 @@ use super::{Around, Place};
 use crate::model::event::LoopSample;
 use crate::model::tables::{LoopInfo, StackId, Tables};
 use crate::python::frame::{RawFrame, untag};
-use crate::python::layout::{Layout, RunningLoop};
+use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};
 use crate::python::stack_watch::{Sampled, StackWatch};
 use crate::remote::thread_watch::ThreadWatch;
@@ -106,12 +106,10 @@ impl WatchedLoop {
         let info = place.info(around, &class);
         let thread = place.thread.addr;
         let mut fields = Vec::new();
-        fields.extend(layout.thread.running_task);
+        fields.extend(around.asyncio.running_task);
         fields.extend(layout.thread.state);
         fields.extend(layout.thread.gil_requested);
-        if let RunningLoop::Field(at) = layout.thread.running_loop {
-            fields.push(at);
-        }
+        fields.extend(around.asyncio.running_loop.field());
         Ok(Self {
             stack: StackWatch::new(memory, layout, thread, &fields)?,
             kernel: info.thread.map(|tid| ThreadWatch::open(&around.process, tid)),
@@ -122,7 +120,7 @@ impl WatchedLoop {
             gil,
             locked_within,
             holder_within,
-            collecting: gc_base.add(layout.gc.collecting).map(|addr| Span::new(addr, 4)),
+            collecting: gc_base.add(layout.gc.state + layout.gc.collecting).map(|addr| Span::new(addr, 4)),
             ready: ready.map(|addr| Span::new(addr, 8)),
             run_once: None,
             run_once_is_new: false,
@@ -350,7 +348,7 @@ impl WatchedLoop {
         around: &Around,
         named: &Named,
     ) -> Result<Option<RunningTask>, ReadError> {
-        let noted_at = around.layout.thread.running_task;
+        let noted_at = around.asyncio.running_task;
         let noted = noted_at.and_then(|at| self.stack.thread_word(at)).and_then(Addr::aligned);
         let frames = self.stack.frames().iter().rev();
         let root = frames.filter_map(|frame| frame.frame).find(|frame| frame.generator.is_some());

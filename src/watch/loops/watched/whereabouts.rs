@@ -8,7 +8,7 @@ use rustc_hash::FxHasher;
 use super::{Kind, Named, WatchedLoop};
 use crate::model::event::{Gil, Phase};
 use crate::python::frame::untag;
-use crate::python::layout::{Layout, RunningLoop};
+use crate::python::layout::Layout;
 use crate::remote::Addr;
 use crate::remote::kernel_thread::SystemCall;
 use crate::runtime::asyncio::iteration::UvLoop;
@@ -53,7 +53,7 @@ impl WatchedLoop {
 
     /// Whether the thread runs another loop, or none, by what it says itself (3.14+) or by its frames.
     fn is_not_running(&self, layout: &Layout, named: &Named) -> bool {
-        if let RunningLoop::Field(at) = layout.thread.running_loop {
+        if let Some(at) = self.modules.layout.running_loop.field() {
             return self.stack.thread_word(at).is_some_and(|running| running != self.event_loop.raw());
         }
         // A loop that is not known to have such frames may have none.
