@@ -1,4 +1,4 @@
-//! What the exit code says. It must not know which command asks.
+//! Exit codes, the same for every command.
 
 use std::process::{ExitCode, Termination};
 
@@ -7,29 +7,29 @@ use crate::capture::session::FailureKind;
 /// The exit codes of every command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Done.
+    /// Success.
     Fine,
     /// Findings at or above `--fail-on`, or a check that failed.
     Found,
-    /// The command line makes no sense.
+    /// Invalid usage.
     Usage,
-    /// The kernel does not let us.
+    /// The kernel denies access to the process.
     Forbidden,
-    /// No such process, or gone before it was read.
+    /// No such process, or it exited before anything was read.
     Gone,
-    /// Not a Python that is supported, or one without an event loop.
+    /// Not a supported Python, or no event loop.
     Unsupported,
     /// A file that cannot be used.
     BadFile,
     /// Too little data to judge, or too much noise.
     Undecided,
-    /// Our own failure: a full disk, or a bug.
-    Own,
-    /// `-- CMD` is there but cannot be executed.
+    /// Internal error, or an I/O error such as a full disk.
+    Internal,
+    /// The program after `--` cannot be executed.
     NotExecutable,
-    /// `-- CMD` is not there.
+    /// The program after `--` was not found.
     NotFound,
-    /// What `-- CMD` exited with; 128+n when signal n ended it.
+    /// The exit status of the program after `--`; 128+n if signal n ended it.
     Child(u8),
 }
 
@@ -45,7 +45,7 @@ impl Exit {
             Self::Unsupported => 5,
             Self::BadFile => 6,
             Self::Undecided => 7,
-            Self::Own => 125,
+            Self::Internal => 125,
             Self::NotExecutable => 126,
             Self::NotFound => 127,
             Self::Child(code) => code,

@@ -10,7 +10,7 @@ use crate::detect::check::{Item, Site, Verdict};
 use crate::render::escape::visible;
 
 /// Writes the commands, and the verdict as the last line, which is none.
-pub(super) fn write(check: &Check<'_>, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(check: &Check<'_>, out: &mut dyn Write) -> io::Result<()> {
     for item in &check.judgement.items {
         let command = match item.verdict {
             Verdict::Fail => "error",

@@ -14,7 +14,7 @@ use crate::render::json::serializer;
 const SCHEMA: &str = "asyncprof.check/1";
 
 /// Writes the check as one line of JSON.
-pub(super) fn write(check: &Check<'_>, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(check: &Check<'_>, out: &mut dyn Write) -> io::Result<()> {
     CheckJson::of(check).serialize(&mut serializer(&mut *out))?;
     out.write_all(b"\n")
 }

@@ -11,7 +11,7 @@ use crate::detect::check::{Item, Metric, Run, Verdict};
 use crate::render::escape::visible;
 
 /// Writes the test suite.
-pub(super) fn write(check: &Check<'_>, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(check: &Check<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut xml = Writer::new_with_indent(&mut *out, b' ', 2);
     xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
     let items: Vec<&Item> = check.judgement.items.iter().filter(|item| item.verdict != Verdict::Shown).collect();

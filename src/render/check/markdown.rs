@@ -8,7 +8,7 @@ use crate::render::label;
 use crate::render::report::markdown::{code_text, plain};
 
 /// Writes the page.
-pub(super) fn write(check: &Check<'_>, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(check: &Check<'_>, out: &mut dyn Write) -> io::Result<()> {
     let judgement = check.judgement;
     writeln!(out, "## asyncprof check: {}\n", words::verdict(judgement.verdict).to_uppercase())?;
     writeln!(out, "{}: {}", plain(&words::headline(check)), code_text(check.subject))?;

@@ -47,7 +47,7 @@ const RULES: [(&str, &str, &str, &str); 6] = [
 ];
 
 /// Writes the log.
-pub(super) fn write(check: &Check<'_>, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(check: &Check<'_>, out: &mut dyn Write) -> io::Result<()> {
     let rules: Vec<Value> = (RULES.iter())
         .map(|(id, name, short, help)| {
             json!({

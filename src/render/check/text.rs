@@ -14,7 +14,7 @@ use crate::render::{Options, label};
 const NAME: usize = 32;
 
 /// Writes the check.
-pub(super) fn write(check: &Check<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(check: &Check<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let mut page = Page { check, paint: Paint::new(options.color), width: options.width.max(60), out };
     page.head()?;
     if let Some(test) = check.self_test {

@@ -22,7 +22,7 @@ use crate::render::json::serializer;
 const SCHEMA: &str = "asyncprof.diff/1";
 
 /// Writes the difference as one line of JSON.
-pub(super) fn write(comparison: &Comparison<'_>, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(comparison: &Comparison<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut out = io::BufWriter::new(out);
     DiffJson::of(comparison).serialize(&mut serializer(&mut out))?;
     out.write_all(b"\n")?;

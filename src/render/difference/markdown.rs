@@ -10,7 +10,7 @@ use crate::render::report::words;
 use crate::render::{Options, label};
 
 /// Writes the difference.
-pub(super) fn write(comparison: &Comparison<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(comparison: &Comparison<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let mut out = io::BufWriter::new(out);
     let shown = options.limit.unwrap_or(SHOWN);
     let sections = sections(comparison.difference);

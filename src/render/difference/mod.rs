@@ -4,23 +4,13 @@ mod json;
 mod markdown;
 mod text;
 
-use std::io::{self, Write};
+pub use json::write as write_json;
+pub use markdown::write as write_markdown;
+pub use text::write as write_text;
 
-use super::Options;
 use super::report::words;
 use crate::detect::difference::{Confidence, Difference, Measure, Presence, StallChange, Watch};
 use crate::model::snapshot::WaitKind;
-
-/// A way to write a difference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// For a person, what matters most on top.
-    Text,
-    /// Everything, for programs: `asyncprof.diff/1`.
-    Json,
-    /// For a pull request.
-    Markdown,
-}
 
 /// Two watches and how the second differs.
 #[derive(Clone, Copy, Debug)]
@@ -35,18 +25,6 @@ pub struct Comparison<'a> {
     pub head_name: &'a str,
     /// How it differs.
     pub difference: &'a Difference,
-}
-
-/// Writes a difference in a format.
-///
-/// # Errors
-/// What `out` says.
-pub fn write(format: Format, comparison: &Comparison<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
-    match format {
-        Format::Text => text::write(comparison, options, out),
-        Format::Json => json::write(comparison, out),
-        Format::Markdown => markdown::write(comparison, options, out),
-    }
 }
 
 /// Entries of a list for people, unless they ask for more.

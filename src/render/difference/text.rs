@@ -14,7 +14,7 @@ use crate::render::{Options, escape, label};
 const INDENT: usize = 6;
 
 /// Writes the difference.
-pub(super) fn write(comparison: &Comparison<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(comparison: &Comparison<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let shown = options.limit.unwrap_or(SHOWN);
     let mut page = Page { paint: Paint::new(options.color), width: options.width.max(60), shown, out };
     let sections = sections(comparison.difference);

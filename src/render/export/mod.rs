@@ -21,17 +21,6 @@ use crate::model::event::{Batch, Header};
 pub use pprof::write as write_pprof;
 pub use speedscope::write as write_speedscope;
 
-/// A format of what happened over time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timeline {
-    /// Chrome's trace events, as Perfetto opens them.
-    Perfetto,
-    /// The Firefox Profiler's processed profile.
-    Firefox,
-    /// Each event as one line of JSON.
-    JsonLines,
-}
-
 /// A batch that was read, and what it came to.
 #[derive(Clone, Copy, Debug)]
 pub struct Step<'a> {
@@ -69,16 +58,28 @@ pub trait Exporter {
     fn finish(self: Box<Self>, end: &End<'_>) -> io::Result<Option<String>>;
 }
 
-/// Begins to write a format.
+/// Begins to write Chrome's trace events, as Perfetto opens them.
 ///
 /// # Errors
-/// What `out` says.
-pub fn begin<'o>(format: Timeline, header: &Header, out: &'o mut dyn Write) -> io::Result<Box<dyn Exporter + 'o>> {
-    Ok(match format {
-        Timeline::Perfetto => Box::new(perfetto::Perfetto::begin(header, out)?),
-        Timeline::Firefox => Box::new(firefox::Firefox::begin(header, out)),
-        Timeline::JsonLines => Box::new(jsonl::JsonLines::begin(header, out)?),
-    })
+/// Whatever `out` returns.
+pub fn begin_perfetto<'o>(header: &Header, out: &'o mut dyn Write) -> io::Result<Box<dyn Exporter + 'o>> {
+    Ok(Box::new(perfetto::Perfetto::begin(header, out)?))
+}
+
+/// Begins to write the Firefox Profiler's processed profile.
+///
+/// # Errors
+/// Whatever `out` returns.
+pub fn begin_firefox<'o>(header: &Header, out: &'o mut dyn Write) -> io::Result<Box<dyn Exporter + 'o>> {
+    Ok(Box::new(firefox::Firefox::begin(header, out)))
+}
+
+/// Begins to write each event as one line of JSON.
+///
+/// # Errors
+/// Whatever `out` returns.
+pub fn begin_json_lines<'o>(header: &Header, out: &'o mut dyn Write) -> io::Result<Box<dyn Exporter + 'o>> {
+    Ok(Box::new(jsonl::JsonLines::begin(header, out)?))
 }
 
 /// LIMIT: event loops of one file; a program that makes ever new ones is shown with the first of them.

@@ -21,7 +21,7 @@ pub(super) const SCHEMA: &str = "asyncprof.report/1";
 const STACKS: usize = 20;
 
 /// Writes the report as one line of JSON.
-pub(super) fn write(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut out = io::BufWriter::new(out);
     ReportJson::of(report).serialize(&mut serializer(&mut out))?;
     out.write_all(b"\n")?;

@@ -9,7 +9,7 @@ use crate::render::text::plural;
 use crate::render::{Options, escape, label};
 
 /// Writes the report.
-pub(super) fn write(report: &Report<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(report: &Report<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let mut page = Page { report, shown: options.limit.unwrap_or(SHOWN), out: io::BufWriter::new(out) };
     page.header()?;
     page.stalls()?;

@@ -8,7 +8,6 @@ mod text;
 pub(super) mod words;
 
 use std::collections::HashMap;
-use std::io::{self, Write};
 
 use crate::detect::analysis::Analysis;
 use crate::detect::stall::{Cause, Stall};
@@ -16,20 +15,9 @@ use crate::model::event::Health;
 use crate::model::snapshot::Frame;
 use crate::profile::{CoroutineProfile, Label, Profile, Weighted};
 
-use super::Options;
-
-/// A way to write a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// For a person, trouble on top.
-    Text,
-    /// Everything, for programs.
-    Json,
-    /// For the summary page of a CI job.
-    Markdown,
-    /// One page for a browser; without lines of source, which [`html::write`] takes.
-    Html,
-}
+pub use json::write as write_json;
+pub use markdown::write as write_markdown;
+pub use text::write as write_text;
 
 /// A watch that is over, or as far as it has come.
 #[derive(Clone, Copy, Debug)]
@@ -38,19 +26,6 @@ pub struct Report<'a> {
     pub analysis: &'a Analysis,
     /// It has an end: false where a recording breaks off.
     pub complete: bool,
-}
-
-/// Writes a report in a format.
-///
-/// # Errors
-/// What `out` says.
-pub fn write(format: Format, report: &Report<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
-    match format {
-        Format::Text => text::write(report, options, out),
-        Format::Json => json::write(report, out),
-        Format::Markdown => markdown::write(report, options, out),
-        Format::Html => html::write(report, &html::Sources::default(), out),
-    }
 }
 
 /// Entries of a list for people, unless they ask for more.

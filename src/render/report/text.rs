@@ -17,7 +17,7 @@ use crate::render::{Options, escape, label};
 const INDENT: usize = 6;
 
 /// Writes the report.
-pub(super) fn write(report: &Report<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(report: &Report<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let shown = options.limit.unwrap_or(SHOWN);
     let mut page = Page { report, paint: Paint::new(options.color), width: options.width.max(60), shown, out };
     page.header()?;

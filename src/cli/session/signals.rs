@@ -1,0 +1,86 @@
+//! The signals that ask asyncprof to end, as messages on a channel.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossbeam_channel::{Receiver, bounded};
+use nix::sys::signal::Signal;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::SignalsInfo;
+use signal_hook::iterator::exfiltrator::WithOrigin;
+use signal_hook::low_level::siginfo::Origin;
+
+use crate::cli::failure::Failure;
+
+/// A request to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Request {
+    pub(crate) signal: Signal,
+    /// It came from the terminal (Ctrl-C), which sends it to the whole foreground group, including our child.
+    pub(crate) from_terminal: bool,
+}
+
+/// Requests as they come; they no longer end the process by themselves.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    pub(crate) requests: Receiver<Request>,
+    next_kills: Arc<AtomicBool>,
+}
+
+/// LIMIT: pending requests; more add nothing.
+const PENDING: usize = 16;
+
+impl Signals {
+    /// From now on Ctrl-C and similar signals are requests.
+    ///
+    /// # Errors
+    /// When the kernel has no room for a handler or a thread.
+    pub(crate) fn listen() -> Result<Self, Failure> {
+        Self::try_listen().map_err(|error| Failure::internal(format!("cannot handle signals: {error}")))
+    }
+
+    fn try_listen() -> io::Result<Self> {
+        let mut wanted = vec![SIGINT, SIGTERM, SIGQUIT];
+        if !ignores(SIGHUP) {
+            // Ignored under nohup, where the terminal may close.
+            wanted.push(SIGHUP);
+        }
+        let mut signals = SignalsInfo::<WithOrigin>::new(&wanted)?;
+        let (sender, requests) = bounded(PENDING);
+        let next_kills = Arc::new(AtomicBool::new(false));
+        let kills = Arc::clone(&next_kills);
+        std::thread::Builder::new().name("signals".into()).spawn(move || {
+            for origin in signals.forever() {
+                let Some(request) = Request::of(&origin) else { continue };
+                if kills.load(Ordering::Relaxed) {
+                    // As if it were not caught.
+                    let _ = signal_hook::low_level::emulate_default_handler(origin.signal);
+                }
+                // A full channel holds enough requests.
+                let _ = sender.try_send(request);
+            }
+        })?;
+        Ok(Self { requests, next_kills })
+    }
+
+    /// The next signal ends the process at once: what is left to do is only for the user, who need not wait for it.
+    pub(crate) fn next_one_kills(&self) {
+        self.next_kills.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Request {
+    fn of(origin: &Origin) -> Option<Self> {
+        let signal = Signal::try_from(origin.signal).ok()?;
+        // Signals of the kernel name no sender.
+        Some(Self { signal, from_terminal: origin.process.is_none() })
+    }
+}
+
+/// Whether the signal was ignored when asyncprof was started.
+fn ignores(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
