@@ -206,7 +206,7 @@ impl LoopReader for Loops {
     }
 
     fn forget_numbers(&mut self) {
-        self.watch.forget_numbers();
+        self.watch.on_tables_reset();
     }
 }
 
