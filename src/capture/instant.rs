@@ -1,13 +1,13 @@
-//! One reading of a process: threads, tasks, loops, and the proof that each task was read as it was at one moment. It
-//! must not know whether the memory is live or an image.
+//! One reading of a process: threads, tasks, loops, and the proof that each task was read as it was at one moment.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::facts::Facts;
 use super::graph::{Graph, read_all_entered};
-use super::session::{Progress, Witness};
+use super::progress::Progress;
 use super::task_walk::{Proof, Shared, TaskWalk, Verdict, Waiter, can_be_counted, is_task, read_waiter};
 use super::threads::{ThreadReading, read_thread_names, read_threads};
+use super::witness::Witness;
 use crate::python::caches::Caches;
 use crate::python::coroutine::ChainEnd;
 use crate::python::frame_table::FrameTable;

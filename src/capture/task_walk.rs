@@ -373,3 +373,43 @@ pub(crate) fn is_task(reader: &mut Reader<'_, '_>, classes: &mut FutureClasses, 
     }
     Ok(optional(classes.class_of(reader, addr))?.is_some_and(|class| class.kind.is_task()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote::Memory;
+
+    /// Memory in which nothing ever changes.
+    struct Still;
+
+    impl Memory for Still {
+        fn read_batch(&self, spans: &[Span], out: &mut [u8], results: &mut Vec<Result<(), ReadError>>) {
+            out.fill(0);
+            results.clear();
+            results.resize(spans.len(), Ok(()));
+        }
+    }
+
+    fn walk(anchors: usize) -> TaskWalk {
+        let addr = |number: usize| Addr::new(0x10_0000 + 64 * number as u64).unwrap();
+        let anchors = (0..anchors).map(|number| Span::new(addr(number), 8)).collect();
+        let chain = Chain { levels: Vec::new(), end: ChainEnd::Yield, anchors };
+        TaskWalk { chain: Some(chain), ..TaskWalk::new(addr(0), 1) }
+    }
+
+    #[test]
+    fn a_task_with_more_anchors_than_one_call_takes_is_not_one_moment() {
+        let walks = [walk(3), walk(MAX_PIECES), walk(MAX_PIECES + 1), walk(0), walk(900), walk(200)];
+        let proofs = Proof::read(&mut View::new(&Still), &walks).unwrap();
+        let held = Proof::Held;
+        assert_eq!(proofs, [held, held, Proof::TooLong(MAX_PIECES), held, held, held]);
+        for last in [false, true] {
+            assert_eq!(
+                walks[2].judge(Ok(()), Some(proofs[2]), last),
+                Verdict::Partly(MAX_PIECES),
+                "no use to try again"
+            );
+            assert_eq!(walks[2].judge(Ok(()), None, last), Verdict::Held, "nothing can have moved");
+        }
+    }
+}

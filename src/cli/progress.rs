@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
 use super::{Exit, Failure};
-use crate::capture::session::{self, AttachError, Options, Progress};
+use crate::capture::progress::Progress;
+use crate::capture::session::{self, AttachError, Options};
 use crate::model::Snapshot;
 
 /// A reading that is done sooner needs no explanation.
@@ -27,7 +28,7 @@ pub(super) fn try_snapshot(pid: i32, options: Options) -> Result<Result<Snapshot
         }
         // The sender goes with the reader, which ends the display.
         let read = panic::catch_unwind(AssertUnwindSafe(move || {
-            session::take(pid, &options, &|progress| {
+            session::take(&session::attach(pid)?, &options, &|progress| {
                 let _ = sender.try_send(progress);
             })
         }));

@@ -256,3 +256,35 @@ pub(super) fn notes_of(places: &[Addr], last: Option<Addr>) -> Vec<Span> {
     spans.sort_by_key(|span| span.addr);
     merge_in_order(&spans)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::python::frame::Instruction;
+    use crate::python::layout::rows;
+
+    #[test]
+    fn locals_of_a_recursion_are_read_up_to_a_limit_of_the_innermost_first() {
+        let layout = rows::row(12, false).expect("3.12 is known");
+        let addr = |raw| Addr::new(raw).expect("no address here is 0");
+        let code = addr(0x1000);
+        let locals = 10_000;
+        let frames = (0..5_000).map(|depth| {
+            let start = 0x1_0000_0000 - 0x10_0000 * depth as u64;
+            let frame = RawFrame {
+                code,
+                instruction: Instruction::Offset(0),
+                generator: None,
+                locals: addr(start + 72),
+                live_slots: 0,
+            };
+            (depth, Link { addr: addr(start), frame: Some(frame), previous: 0, at: (0, 0) })
+        });
+        let (elsewhere, windows) = pieces_of(&layout, frames.collect(), Some((code, locals)));
+        assert!(elsewhere.is_empty());
+        let bytes: usize = windows.iter().map(|span| span.len).sum();
+        assert!(bytes < MAX_LOCALS + 5_000 * (header_len(&layout) + AHEAD as usize), "{bytes}");
+        let is_whole = |depth: usize| windows[windows.len() - 1 - depth].len > 8 * locals as usize;
+        assert!(is_whole(0) && is_whole(12) && !is_whole(13) && !is_whole(4_999));
+    }
+}

@@ -168,3 +168,33 @@ fn frame_offset(layout: &Layout) -> u64 {
         Frames::Embedded(fields) => fields.localsplus,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::python::layout::rows;
+
+    /// Memory in which nothing ever changes.
+    struct Still;
+
+    impl Memory for Still {
+        fn read_batch(&self, spans: &[Span], out: &mut [u8], results: &mut Vec<Result<(), ReadError>>) {
+            out.fill(0);
+            results.clear();
+            results.resize(spans.len(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn code_that_is_made_without_end_is_not_kept_without_end() {
+        let layout = rows::row(12, false).expect("3.12 is known");
+        let mut naming = Naming::default();
+        let mut forgotten = 0;
+        for first in (0..4 * MAX_CODES).step_by(1_000) {
+            let codes = (first..first + 1_000).map(|n| Addr::new(0x10_0000 + 256 * n as u64).expect("not 0"));
+            forgotten += u32::from(!naming.check(&Still, &layout, codes.collect()).expect("all is read"));
+            assert!(naming.identities.len() <= MAX_CODES + 1_000);
+        }
+        assert_eq!(forgotten, 3, "and is said to be forgotten");
+    }
+}
