@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use asyncprof::capture::session::{Options, attach, take};
+use asyncprof::capture::session::{AttachError, Options, attach, take};
 use asyncprof::model::event::{TaskChanges, TaskLook};
 use asyncprof::model::snapshot::{Frame, Snapshot, Task, TaskId, TaskState};
 use asyncprof::model::tables::{Tables, TaskNo};
@@ -83,6 +83,11 @@ fn main() -> ExitCode {
             add(format!("random_graph_{seed}_is_watched"), a_quiet_target_is_watched_as_it_is_dumped, arguments);
             add(format!("changes_{seed}_are_followed"), changes_are_followed, vec![seed.to_string()]);
         }
+        add(
+            "a_program_that_is_executed_later_is_not_read".into(),
+            a_program_that_is_executed_later_is_not_read,
+            Vec::new(),
+        );
         add("churn_shows_nothing_impossible".into(), churn_shows_nothing_impossible, Vec::new());
         add(
             "churn_on_one_core_shows_nothing_impossible".into(),
@@ -91,6 +96,19 @@ fn main() -> ExitCode {
         );
     }
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// What was found in one program says nothing of the next one in the same process, even if it is the same interpreter.
+fn a_program_that_is_executed_later_is_not_read(interpreter: &Interpreter, _: &[&str]) -> Result<(), Failed> {
+    let mut target = Target::start(interpreter, &program("executes_itself"), &[])?;
+    let attachment = attach(target.pid() as i32)?;
+    take(&attachment, &Options::default(), &|_| {})?;
+    target.tell("go on", 1)?;
+    match take(&attachment, &Options::default(), &|_| {}) {
+        Err(AttachError::Executed { .. }) => Ok(()),
+        Err(error) => Err(format!("not understood: {error}").into()),
+        Ok(_) => Err("the old program was read in the new one".into()),
+    }
 }
 
 fn program(name: &str) -> Program {
@@ -236,7 +254,7 @@ fn dumped(dump: &Snapshot, task: &Task) -> Said {
 }
 
 fn same_as_dumped(picture: &Picture, target: &Target) -> Result<(), Failed> {
-    let dump = take(target.pid() as i32, &Options::default(), &|_| {})?;
+    let dump = take(&attach(target.pid() as i32)?, &Options::default(), &|_| {})?;
     let found = picture.differences(&dump);
     if found.is_empty() { Ok(()) } else { Err(found.join("\n").into()) }
 }

@@ -1,11 +1,12 @@
 //! What a reading starts from besides memory: where the interpreter is and what the kernel says of its threads. Gathered
-//! from a live process, or taken from a saved image. It must not know what is read with it.
+//! from a live process, or taken from a saved image.
 
 use serde::{Deserialize, Serialize};
 
 use crate::python::layout::rows;
 use crate::python::locate::Located;
-use crate::remote::kernel_thread::{KernelThread, Schedule, SystemCall, ThreadState};
+use crate::remote::kernel_thread::{KernelThread, SystemCall, ThreadState};
+use crate::remote::process::ThreadIds;
 use crate::remote::{Addr, Memory, Process};
 use crate::runtime::asyncio;
 use crate::runtime::asyncio::locate::find_table;
@@ -69,10 +70,6 @@ impl Facts {
     /// Gathers what there is to know about a live process in which Python was found.
     pub fn gather(process: &Process, memory: &dyn Memory, located: &Located) -> Self {
         let ids = process.namespaced_threads();
-        let threads = ids.pairs().iter().map(|&(tid, own_tid)| {
-            let kernel = KernelThread::read(process, tid);
-            ThreadFacts { tid, own_tid, activity: activity(&kernel), name: kernel.name }
-        });
         Self {
             schema: FACTS_SCHEMA.to_owned(),
             pid: process.pid(),
@@ -85,8 +82,13 @@ impl Facts {
             asyncio_debug: rows::row(located.version.minor, located.free_threaded)
                 .and_then(|python| find_table(process, memory, &asyncio::layout::rows::row(&python)))
                 .map(Addr::raw),
-            threads: threads.collect(),
+            threads: threads(process, &ids),
         }
+    }
+
+    /// The same process later: its threads as they are now.
+    pub fn renewed(&self, process: &Process) -> Self {
+        Self { threads: threads(process, &process.namespaced_threads()), ..self.clone() }
     }
 
     /// The threads' ids in the target's own PID namespace.
@@ -100,6 +102,14 @@ impl Facts {
     }
 }
 
+fn threads(process: &Process, ids: &ThreadIds) -> Vec<ThreadFacts> {
+    let facts = |&(tid, own_tid): &(i32, i32)| {
+        let kernel = KernelThread::read(process, tid);
+        ThreadFacts { tid, own_tid, activity: activity(&kernel), name: kernel.name }
+    };
+    ids.pairs().iter().map(facts).collect()
+}
+
 fn activity(kernel: &KernelThread) -> Activity {
     match (kernel.system_call, kernel.state) {
         (Some(SystemCall::Running), _) | (_, Some(ThreadState::Running)) => Activity::Running,
@@ -108,35 +118,5 @@ fn activity(kernel: &KernelThread) -> Activity {
         }
         (Some(SystemCall::None), _) => Activity::Waiting,
         (None, _) => Activity::Unknown,
-    }
-}
-
-/// A look at the scheduler's account of every thread, to tell later whether any of them ran in between. As long as none
-/// did, nothing in the process's memory can have changed by its own doing.
-#[derive(Debug)]
-pub struct Stillness {
-    threads: Vec<(i32, Schedule)>,
-}
-
-impl Stillness {
-    /// A look; `None` when a thread is running now, or the kernel does not keep the account.
-    pub fn observe(process: &Process) -> Option<Self> {
-        let ids = process.thread_ids();
-        let threads: Option<Vec<(i32, Schedule)>> = ids
-            .into_iter()
-            .map(|tid| {
-                let thread = KernelThread::read(process, tid);
-                let asleep =
-                    matches!(thread.state, Some(ThreadState::Sleeping | ThreadState::Stopped | ThreadState::Traced));
-                // All zero: accounting is switched off.
-                thread.schedule.filter(|schedule| asleep && schedule.slices > 0).map(|schedule| (tid, schedule))
-            })
-            .collect();
-        threads.filter(|threads| !threads.is_empty()).map(|threads| Self { threads })
-    }
-
-    /// Whether no thread ran since, none was born and none died.
-    pub fn lasted(&self, process: &Process) -> bool {
-        Self::observe(process).is_some_and(|now| now.threads == self.threads)
     }
 }

@@ -1,20 +1,19 @@
-//! One reading of a process: threads, tasks, loops, and the proof that each task was read as it was at one moment. It
-//! must not know whether the memory is live or an image.
+//! One reading of a process: threads, tasks, loops, and the proof that each task was read as it was at one moment.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::facts::Facts;
 use super::graph::{Graph, read_all_entered};
-use super::session::{Progress, Witness};
-use super::task_walk::{Proof, Shared, TaskWalk, Waiter, can_be_counted, read_waiter};
+use super::progress::Progress;
+use super::task_walk::{Proof, Shared, TaskWalk, Verdict, Waiter, can_be_counted, is_task, read_waiter};
 use super::threads::{ThreadReading, read_thread_names, read_threads};
+use super::witness::Witness;
 use crate::python::caches::Caches;
 use crate::python::coroutine::ChainEnd;
 use crate::python::frame_table::FrameTable;
 use crate::python::interpreter::{Interpreter, read_interpreters};
 use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};
-use crate::python::refcount::read_refcount;
 use crate::remote::{Addr, Memory, ReadError, View};
 use crate::runtime::asyncio::event_loop::{LoopRecord, read_handle_task, read_loop};
 use crate::runtime::asyncio::future::FutureClasses;
@@ -70,18 +69,6 @@ pub(super) struct Quality {
     pub(super) batches: u64,
     pub(super) pieces: u64,
     pub(super) bytes: u64,
-}
-
-/// What an attempt showed of a task.
-enum Verdict {
-    /// It was one moment.
-    Held,
-    /// It moved: another attempt is due.
-    Again,
-    /// It moved in every attempt; so many of its anchors held.
-    Partly(usize),
-    /// It did not read as a task.
-    Unreadable(ReadError),
 }
 
 /// A reading under way.
@@ -236,7 +223,7 @@ impl<'c> Capturing<'c> {
                 self.view.forget();
                 // A code object or a type can have been freed together with the coroutine that used it.
                 self.caches = Caches::default();
-                self.shared.holders = Some(HolderTypes::default());
+                self.shared.forget_addresses();
             }
             let mut walks: Vec<TaskWalk> = open.iter().map(|addr| TaskWalk::new(*addr, attempt)).collect();
             let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
@@ -245,24 +232,20 @@ impl<'c> Capturing<'c> {
             self.describe_waits(&mut walks, attempt);
             let threads = self.read_threads()?;
             // When no thread ran since before the first read, nothing can have moved.
-            let held = if witness.nothing_ran() { None } else { Some(Proof::read(&mut self.view, &walks)?.held) };
+            let proofs = if witness.nothing_ran() { None } else { Some(Proof::read(&mut self.view, &walks)?) };
             open.clear();
             let mut settles = Vec::with_capacity(walks.len());
             for (position, (walk, read)) in walks.iter_mut().zip(read).enumerate() {
-                let verdict = match (read, held.as_ref().map(|held| held[position])) {
-                    (Err(error), _) if error.is_fatal() => return Err(error),
-                    (Err(_), Some(_)) if !last => Verdict::Again,
-                    (Err(error), _) => Verdict::Unreadable(error),
-                    (Ok(()), Some((same, all))) if same < all || walk.is_between_steps() => {
-                        if last {
-                            Verdict::Partly(same)
-                        } else {
-                            Verdict::Again
-                        }
-                    }
-                    (Ok(()), Some(_)) if !last && is_running_elsewhere(walk, &threads) => Verdict::Again,
-                    (Ok(()), _) => Verdict::Held,
-                };
+                if let Err(error) = read
+                    && error.is_fatal()
+                {
+                    return Err(error);
+                }
+                let proof = proofs.as_ref().map(|proofs| proofs[position]);
+                let mut verdict = walk.judge(read, proof, last);
+                if verdict == Verdict::Held && proof.is_some() && !last && is_running_elsewhere(walk, &threads) {
+                    verdict = Verdict::Again;
+                }
                 settles.push(self.settle(walk, verdict, &mut open)?);
             }
             let mut settles = settles.into_iter();
@@ -332,9 +315,7 @@ impl<'c> Capturing<'c> {
     fn give_up(&mut self, addr: Addr, error: ReadError) -> Result<(), ReadError> {
         let mut view = View::new(self.memory);
         let mut reader = Reader::new(&mut view, self.layout, &mut self.caches);
-        let alive = optional(read_refcount(reader.view, self.layout, addr))?.is_some();
-        let class = optional(self.shared.classes.class_of(&mut reader, addr))?;
-        if alive && class.is_some_and(|class| class.kind.is_task()) {
+        if is_task(&mut reader, &mut self.shared.classes, addr)? {
             self.quality.consistent = false;
             self.note(format!("task {addr}"), error)?;
         }

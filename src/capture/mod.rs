@@ -6,6 +6,8 @@ pub mod assemble;
 pub mod facts;
 mod graph;
 mod instant;
+pub mod progress;
 pub mod session;
 pub mod task_walk;
 pub mod threads;
+mod witness;

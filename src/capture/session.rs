@@ -1,22 +1,24 @@
-//! Attaching: from a process id, or a saved image, to a snapshot. The thin edge where the clock and the kernel come in;
-//! the reading itself is `capture`, its result is made inert by `assemble`. It must not know who asks.
+//! Attaching to a process, and snapshots of what was attached to or of a saved image. The thin edge where the clock and the
+//! kernel come in; the reading itself is `instant`, its result is made inert by `assemble`.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use super::assemble::{Taken, assemble};
-use super::facts::{FACTS_SCHEMA, Facts, Stillness};
+use super::facts::{FACTS_SCHEMA, Facts};
 use super::instant::capture;
+use super::progress::Progress;
+use super::witness::{KernelWitness, Stopped, Witness};
 use crate::model::Snapshot;
 use crate::python::caches::Caches;
 use crate::python::int::read_int;
 use crate::python::layout::published::{MAX_TABLE, PublishedError, overlay};
 use crate::python::layout::{Layout, Version, rows};
-use crate::python::locate::{LocateError, Located, locate};
+use crate::python::locate::{LocateError, locate};
 use crate::python::reader::Reader;
 use crate::remote::image::{Image, ImageError, Recorder};
 use crate::remote::live::LiveMemory;
 use crate::remote::stopped::{StopError, StoppedMemory};
-use crate::remote::{AccessError, Addr, Memory, Process, ReadError, View};
+use crate::remote::{AccessError, Addr, Memory, Process, Program, ReadError, View};
 use crate::runtime::{Layouts, asyncio};
 
 /// LIMIT: how long stopping the target may take before we let it go on and give up.
@@ -27,17 +29,6 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 pub struct Options {
     /// Stop the target while it is read.
     pub blocking: bool,
-}
-
-/// How far the reading is.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress {
-    /// What is being read, in a word or two.
-    pub stage: &'static str,
-    /// How many are done.
-    pub done: u64,
-    /// Of how many, where that is known.
-    pub total: Option<u64>,
 }
 
 /// What kind of failure, for exit codes.
@@ -73,6 +64,12 @@ pub enum AttachError {
         /// Why.
         error: PublishedError,
     },
+    /// It executes another program than when it was attached to.
+    #[error("process {pid} now executes another program")]
+    Executed {
+        /// The process.
+        pid: i32,
+    },
     /// Its memory does not hold together.
     #[error("cannot read process {pid}: {error}")]
     Read {
@@ -97,6 +94,7 @@ impl AttachError {
             Self::Locate(error) => Some(error.hint()),
             Self::Stop(error) => Some(error.hint()),
             Self::Published { error, .. } => Some(error.hint().to_owned()),
+            Self::Executed { .. } => Some("try again: it is another program from now on".to_owned()),
             Self::Read { error: ReadError::Forbidden | ReadError::Gone, .. } => None,
             Self::Read { .. } => Some(
                 "the interpreter may be starting or ending: try again, or with --blocking; if it stays so, it is a \
@@ -118,7 +116,7 @@ impl AttachError {
                 _ => FailureKind::Forbidden,
             },
             Self::Read { error: ReadError::Forbidden, .. } => FailureKind::Forbidden,
-            Self::Read { error: ReadError::Gone, .. } => FailureKind::Gone,
+            Self::Executed { .. } | Self::Read { error: ReadError::Gone, .. } => FailureKind::Gone,
             Self::Read { .. } => FailureKind::Unsupported,
             Self::Image(_) | Self::Facts(_) => FailureKind::BadImage,
         }
@@ -136,41 +134,13 @@ fn access_kind(error: &AccessError) -> FailureKind {
     }
 }
 
-/// Somebody who can tell whether the target stood still.
-pub trait Witness {
-    /// Whether no thread of the target ran since the reading began. `false` means that it is not known.
-    fn nothing_ran(&mut self) -> bool;
-}
-
-/// The kernel's account of the target's threads.
-struct KernelWitness<'p> {
-    process: &'p Process,
-    before: Option<Stillness>,
-}
-
-impl Witness for KernelWitness<'_> {
-    fn nothing_ran(&mut self) -> bool {
-        let lasted = self.before.as_ref().is_some_and(|before| before.lasted(self.process));
-        // The next question is about what is read from now on.
-        self.before = Stillness::observe(self.process);
-        lasted
-    }
-}
-
-/// An image or a stopped process: nothing runs.
-struct Stopped;
-
-impl Witness for Stopped {
-    fn nothing_ran(&mut self) -> bool {
-        true
-    }
-}
-
-/// A process in which a Python that can be read was found: what every way of looking at it starts from.
+/// A process in which a Python that can be read was found. It is found once, and passed on to all that reads it.
 #[derive(Clone, Debug)]
 pub struct Attachment {
     /// The process.
     pub process: Process,
+    /// The program it executes, where that can be known.
+    pub program: Option<Program>,
     /// Where the interpreter is, and what the kernel says of the threads.
     pub facts: Facts,
     /// Where things are in this interpreter.
@@ -179,37 +149,69 @@ pub struct Attachment {
     pub version: String,
 }
 
-/// Finds Python in a process and what is needed to read it.
+impl Attachment {
+    /// Finds Python in a process and what is needed to read it.
+    ///
+    /// # Errors
+    /// Why it cannot be read; each has a hint.
+    pub fn to(process: Process) -> Result<Self, AttachError> {
+        let program = Program::of(process.pid());
+        let memory = LiveMemory::new(process.pid());
+        let found = locate(&process, &memory).map_err(AttachError::from).and_then(|located| {
+            let facts = Facts::gather(&process, &memory, &located);
+            let layouts = layouts(&memory, &facts)?;
+            let version = version(&memory, &facts, &layouts.python)?;
+            Ok((facts, layouts, version))
+        });
+        match found {
+            // If it is another program now, that shows at the next check: this one does not run any more.
+            Ok((facts, layouts, version)) if process.is_same() => {
+                let program = program.or_else(|| Program::of(process.pid()));
+                Ok(Self { process, program, facts, layouts, version })
+            }
+            Ok(_) => Err(AccessError::Exited { pid: process.pid() }.into()),
+            Err(error) => Err(explained(error, &process)),
+        }
+    }
+
+    /// Makes sure that this is still the process, and the program, that was attached to.
+    fn check(&self) -> Result<(), AttachError> {
+        let pid = self.process.pid();
+        if !self.process.is_same() {
+            return Err(AccessError::Exited { pid }.into());
+        }
+        match self.program.as_ref().and_then(|program| program.still_runs_in(pid)) {
+            Some(false) => Err(AttachError::Executed { pid }),
+            Some(true) | None => Ok(()),
+        }
+    }
+}
+
+/// [`Attachment::to`] the process with this id.
 ///
 /// # Errors
 /// Why it cannot be read; each has a hint.
 pub fn attach(pid: i32) -> Result<Attachment, AttachError> {
-    let process = Process::open(pid)?;
-    let live = LiveMemory::new(pid);
-    let located = locate(&process, &live)?;
-    let facts = Facts::gather(&process, &live, &located);
-    let attached = layouts(&live, &facts).and_then(|layouts| {
-        let version =
-            version(&live, &facts, &layouts.python).map_err(|error| AttachError::Read { pid: facts.pid, error })?;
-        Ok((layouts, version))
-    });
-    let (layouts, version) = attached.map_err(|error| explained(error, &process))?;
-    Ok(Attachment { process, facts, layouts, version })
+    Attachment::to(Process::open(pid)?)
 }
 
-/// Takes one snapshot of a process.
-pub fn take(pid: i32, options: &Options, progress: &dyn Fn(Progress)) -> Result<Snapshot, AttachError> {
-    let process = Process::open(pid)?;
-    let live = LiveMemory::new(pid);
-    let located = locate(&process, &live)?;
+/// Takes one snapshot of the process that was attached to.
+///
+/// # Errors
+/// Why it cannot be read. A process that has got its id since, or a program that it executes since, is not read in its stead.
+pub fn take(attachment: &Attachment, options: &Options, progress: &dyn Fn(Progress)) -> Result<Snapshot, AttachError> {
+    attachment.check()?;
+    let Attachment { process, facts, layouts, version, .. } = attachment;
+    let facts = || facts.renewed(process);
     let snapshot = if options.blocking {
-        let stopped = StoppedMemory::stop(&process, STOP_LIMIT)?;
-        read(&stopped, &Facts::gather(&process, &live, &located), &mut Stopped, progress)
+        let stopped = StoppedMemory::stop(process, STOP_LIMIT)?;
+        read(&stopped, &facts(), layouts, version.clone(), &mut Stopped, progress)
     } else {
-        let mut witness = KernelWitness { process: &process, before: Stillness::observe(&process) };
-        read(&live, &Facts::gather(&process, &live, &located), &mut witness, progress)
+        let (live, mut witness) = (LiveMemory::new(process.pid()), KernelWitness::new(process));
+        read(&live, &facts(), layouts, version.clone(), &mut witness, progress)
     };
-    snapshot.map_err(|error| explained(error, &process))
+    attachment.check()?;
+    snapshot.map_err(|error| explained(error, process))
 }
 
 /// The memory of a process that has ended in the meantime reads like one that is forbidden or was never there.
@@ -222,39 +224,51 @@ fn explained(error: AttachError, process: &Process) -> AttachError {
 }
 
 /// Takes a snapshot and saves what was read for it, so that it can be read again without the process.
+///
+/// # Errors
+/// Why it cannot be read; each has a hint.
 pub fn record_image(pid: i32) -> Result<(Image, Snapshot), AttachError> {
-    let process = Process::open(pid)?;
-    let live = LiveMemory::new(pid);
-    let located: Located = locate(&process, &live)?;
-    let stopped = StoppedMemory::stop(&process, STOP_LIMIT)?;
+    let attachment = attach(pid)?;
+    let stopped = StoppedMemory::stop(&attachment.process, STOP_LIMIT)?;
     let recorder = Recorder::new(&stopped);
-    let facts = Facts::gather(&process, &live, &located);
-    let snapshot = read(&recorder, &facts, &mut Stopped, &|_| {}).map_err(|error| explained(error, &process))?;
+    let facts = attachment.facts.renewed(&attachment.process);
+    let snapshot = read_all(&recorder, &facts).map_err(|error| explained(error, &attachment.process))?;
+    attachment.check()?;
     let facts = serde_json::to_value(&facts).map_err(|error| AttachError::Facts(error.to_string()))?;
     Ok((recorder.image(facts), snapshot))
 }
 
 /// Takes a snapshot of a saved image.
+///
+/// # Errors
+/// Why the image cannot be used.
 pub fn take_image(image: &Image) -> Result<Snapshot, AttachError> {
     let facts: Facts =
         serde_json::from_value(image.facts().clone()).map_err(|error| AttachError::Facts(error.to_string()))?;
     if facts.schema != FACTS_SCHEMA {
         return Err(AttachError::Facts(format!("its format is {:?}, not {FACTS_SCHEMA:?}", facts.schema)));
     }
-    read(image, &facts, &mut Stopped, &|_| {})
+    read_all(image, &facts)
+}
+
+/// Reads a memory in which nothing changes, from the layout on.
+fn read_all(memory: &dyn Memory, facts: &Facts) -> Result<Snapshot, AttachError> {
+    let layouts = layouts(memory, facts)?;
+    let version = version(memory, facts, &layouts.python)?;
+    read(memory, facts, &layouts, version, &mut Stopped, &|_| {})
 }
 
 fn read(
     memory: &dyn Memory,
     facts: &Facts,
+    layouts: &Layouts,
+    version: String,
     witness: &mut dyn Witness,
     progress: &dyn Fn(Progress),
 ) -> Result<Snapshot, AttachError> {
     let (at, started) = (SystemTime::now(), Instant::now());
-    let failed = |error| AttachError::Read { pid: facts.pid, error };
-    let layouts = layouts(memory, facts)?;
-    let version = version(memory, facts, &layouts.python).map_err(failed)?;
-    let captured = capture(memory, facts, &layouts, witness, progress).map_err(failed)?;
+    let captured = capture(memory, facts, layouts, witness, progress);
+    let captured = captured.map_err(|error| AttachError::Read { pid: facts.pid, error })?;
     let taken = Taken { at, elapsed_us: started.elapsed().as_secs_f64() * 1e6, version };
     Ok(assemble(captured, facts, &layouts.python, taken))
 }
@@ -282,7 +296,11 @@ fn layouts(memory: &dyn Memory, facts: &Facts) -> Result<Layouts, AttachError> {
 
 /// The whole version: as the program says, or as `sys.hexversion` does, which at the same time shows that dicts, strs and
 /// ints are where the layout says.
-fn version(memory: &dyn Memory, facts: &Facts, layout: &Layout) -> Result<String, ReadError> {
+fn version(memory: &dyn Memory, facts: &Facts, layout: &Layout) -> Result<String, AttachError> {
+    read_version(memory, facts, layout).map_err(|error| AttachError::Read { pid: facts.pid, error })
+}
+
+fn read_version(memory: &dyn Memory, facts: &Facts, layout: &Layout) -> Result<String, ReadError> {
     if let Some(hex) = facts.version_hex {
         return Ok(Version::from_hex(hex).to_string());
     }
@@ -296,4 +314,89 @@ fn version(memory: &dyn Memory, facts: &Facts, layout: &Layout) -> Result<String
     let version = u32::try_from(hex).map(Version::from_hex).map_err(|_| ReadError::Invalid("sys.hexversion"))?;
     // A row of another minor version would read nonsense from here on.
     if version.is_of(facts.minor) { Ok(version.to_string()) } else { Err(ReadError::Invalid("sys.hexversion")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::fs::File;
+
+    use super::super::instant::Capture;
+    use super::*;
+    use crate::remote::Span;
+
+    fn image() -> (Image, Facts, Layout) {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/images/3.12.apimage");
+        let image = Image::load(File::open(path).unwrap()).unwrap();
+        let facts: Facts = serde_json::from_value(image.facts().clone()).unwrap();
+        let layout = layout(&image, &facts).unwrap();
+        (image, facts, layout)
+    }
+
+    #[test]
+    fn a_process_that_has_got_the_id_is_not_read_for_the_one_that_was_attached_to() {
+        let (_, facts, layout) = image();
+        let ours = Process::open(std::process::id() as i32).unwrap();
+        let attachment = |process| Attachment {
+            process,
+            program: None,
+            facts: facts.clone(),
+            layout: layout.clone(),
+            version: String::new(),
+        };
+        let reused = attachment(ours.clone().started_at(ours.start_ticks() - 1));
+        let taken = take(&reused, &Options::default(), &|_| {});
+        assert!(matches!(taken, Err(AttachError::Access(AccessError::Exited { .. }))), "{taken:?}");
+        let found = Attachment::to(reused.process);
+        assert!(matches!(found, Err(AttachError::Access(AccessError::Exited { .. }))), "{found:?}");
+        assert!(attachment(ours).check().is_ok());
+    }
+
+    /// A target that goes on when it is asked for the first time whether it did, from one image to the other.
+    struct GoesOn {
+        images: [Image; 2],
+        went_on: Cell<bool>,
+    }
+
+    impl Memory for GoesOn {
+        fn read_batch(&self, spans: &[Span], out: &mut [u8], results: &mut Vec<Result<(), ReadError>>) {
+            self.images[usize::from(self.went_on.get())].read_batch(spans, out, results);
+        }
+    }
+
+    impl Witness for &GoesOn {
+        fn nothing_ran(&mut self) -> bool {
+            self.went_on.replace(true)
+        }
+    }
+
+    #[test]
+    fn a_retry_does_not_take_new_code_for_what_was_at_its_address() {
+        let (image, facts, layout) = image();
+        let captured = |memory: &dyn Memory, witness: &mut dyn Witness| -> Capture {
+            capture(memory, &facts, &layout, witness, &|_| {}).unwrap()
+        };
+        let before = captured(&image, &mut Stopped);
+        let mut view = View::new(&image);
+        let mut after = image.clone();
+        let mut renamed = 0;
+        for walk in before.tasks.iter().filter(|walk| walk.record.as_ref().is_some_and(|r| r.anchor.is_some())) {
+            let Some(level) = walk.chain.as_ref().and_then(|chain| chain.levels.first()) else { continue };
+            let name = view.object(level.frame.code, layout.code.qualname.unwrap()).unwrap();
+            after = after.with_bytes(name.add(layout.unicode.ascii_data).unwrap(), b"#");
+            // Somebody has taken a reference to the task: what was read of it is torn.
+            let count = view.u8(walk.addr, 0).unwrap();
+            after = after.with_bytes(walk.addr, &[count + 1]);
+            renamed += 1;
+        }
+        assert!(renamed > 0);
+        let target = GoesOn { images: [image, after], went_on: Cell::new(false) };
+        let captured = captured(&target, &mut &target);
+        assert_eq!(captured.quality.torn, renamed);
+        let frames = captured.frames.into_frames();
+        for walk in captured.tasks.iter().filter(|walk| walk.attempt > 1) {
+            let function = &frames[walk.frames[0] as usize].function;
+            assert!(function.starts_with('#'), "{function}");
+        }
+    }
 }

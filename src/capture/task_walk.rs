@@ -1,11 +1,12 @@
 //! The reading of one task, in steps that can be resumed: its record, its chain, the names of its frames, and then what
-//! the future it waits for means. The walks of all tasks advance together in a wave. It must not know other tasks.
+//! the future it waits for means. The walks of all tasks advance together in a wave.
 
 use std::rc::Rc;
 
 use crate::python::coroutine::{Chain, ChainEnd, ChainWalk};
 use crate::python::frame_table::FrameTable;
 use crate::python::reader::{Reader, optional};
+use crate::python::refcount::read_refcount;
 use crate::python::types::TypeInfo;
 use crate::remote::{Addr, ReadError, Span, View};
 use crate::runtime::asyncio::callback::read_callbacks;
@@ -91,6 +92,13 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(asyncio: Layout) -> Self {
         Self { classes: FutureClasses::new(asyncio), frames: FrameTable::default(), holders: None }
+    }
+
+    /// Forgets what is known by the address of a type or of code, which can have been freed meanwhile.
+    pub(crate) fn forget_addresses(&mut self) {
+        self.classes = FutureClasses::new(self.classes.layout);
+        self.frames.forget_code();
+        self.holders = self.holders.as_ref().map(|_| HolderTypes::default());
     }
 }
 
@@ -267,39 +275,45 @@ pub(crate) fn can_be_counted(chain: &Chain) -> bool {
     !matches!(chain.end, ChainEnd::Running | ChainEnd::Broken(_))
 }
 
-/// Anchors of many tasks that are compared with the memory as it is now, those of one task in one system call.
-pub(crate) struct Proof {
-    /// For each task, how many of its anchors are unchanged from the first on, and how many there are.
-    pub(crate) held: Vec<(usize, usize)>,
+/// LIMIT: pieces of memory in one call; the kernel's own (UIO_MAXIOV).
+const MAX_PIECES: usize = 1024;
+
+/// What reading the anchors of a task again has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// All were unchanged in one call: the task was read as it was at one moment.
+    Held,
+    /// Only so many from the first on were.
+    Moved(usize),
+    /// All that fit into one call were unchanged, and there are more: of the others no call can show that they belong to the
+    /// same moment.
+    TooLong(usize),
 }
 
 impl Proof {
-    /// LIMIT: pieces in one call; the kernel's own.
-    const PIECES: usize = 1024;
-
-    /// Reads the anchors of all `walks` again and compares them with what `view` had.
+    /// Reads the anchors of all `walks` again and compares them with what `view` had: those of one task in one call, those of
+    /// as many tasks as fit into a call together.
     pub(crate) fn read<'w>(
         view: &mut View<'_>,
         walks: impl IntoIterator<Item = &'w TaskWalk>,
-    ) -> Result<Self, ReadError> {
+    ) -> Result<Vec<Self>, ReadError> {
         let anchors: Vec<Vec<Span>> = walks.into_iter().map(TaskWalk::anchors).collect();
-        let mut held = Vec::with_capacity(anchors.len());
-        let (mut first, mut pieces) = (0, 0);
-        for index in 0..=anchors.len() {
-            // Whole tasks only: a task whose pieces are in two calls is not shown to be one moment.
-            let next = anchors.get(index).map_or(usize::MAX, Vec::len);
-            if pieces > 0 && next.saturating_add(pieces) > Self::PIECES {
-                Self::compare(view, &anchors[first..index], &mut held)?;
-                (first, pieces) = (index, 0);
-            }
-            pieces += if next == usize::MAX { 0 } else { next };
+        let mut proofs = Vec::with_capacity(anchors.len());
+        while proofs.len() < anchors.len() {
+            let mut pieces = 0;
+            let fits = |task: &&Vec<Span>| {
+                pieces += task.len().min(MAX_PIECES);
+                pieces <= MAX_PIECES
+            };
+            let rest = &anchors[proofs.len()..];
+            let count = rest.iter().take_while(fits).count();
+            Self::compare(view, &rest[..count], &mut proofs)?;
         }
-        held.resize(anchors.len(), (0, 0));
-        Ok(Self { held })
+        Ok(proofs)
     }
 
-    fn compare(view: &mut View<'_>, tasks: &[Vec<Span>], held: &mut Vec<(usize, usize)>) -> Result<(), ReadError> {
-        let spans: Vec<Span> = tasks.iter().flatten().copied().collect();
+    fn compare(view: &mut View<'_>, tasks: &[Vec<Span>], proofs: &mut Vec<Self>) -> Result<(), ReadError> {
+        let spans: Vec<Span> = tasks.iter().flat_map(|task| task.iter().take(MAX_PIECES)).copied().collect();
         let mut out = vec![0; spans.iter().map(|span| span.len).sum()];
         let mut results = Vec::with_capacity(spans.len());
         view.memory().read_batch(&spans, &mut out, &mut results);
@@ -309,7 +323,7 @@ impl Proof {
         let (mut rest, mut results, mut then) = (&out[..], results.into_iter(), Vec::new());
         for task in tasks {
             let (mut same, mut moved) = (0, false);
-            for span in task {
+            for span in task.iter().take(MAX_PIECES) {
                 let (now, after) = rest.split_at(span.len);
                 rest = after;
                 then.resize(span.len, 0);
@@ -318,8 +332,88 @@ impl Proof {
                 moved |= !read || now != then;
                 same += usize::from(!moved);
             }
-            held.push((same, task.len()));
+            proofs.push(match same {
+                _ if moved => Self::Moved(same),
+                _ if same < task.len() => Self::TooLong(same),
+                _ => Self::Held,
+            });
         }
         Ok(())
+    }
+}
+
+/// What an attempt showed of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It was one moment.
+    Held,
+    /// It moved: another attempt is due.
+    Again,
+    /// Only so many of its anchors belong together.
+    Partly(usize),
+    /// It did not read as a task.
+    Unreadable(ReadError),
+}
+
+impl TaskWalk {
+    /// Judges an attempt. `proof` is `None` where nothing can have moved; `last`: there is no other attempt.
+    pub(crate) fn judge(&self, read: Result<(), ReadError>, proof: Option<Proof>, last: bool) -> Verdict {
+        let retry = |otherwise| if last { otherwise } else { Verdict::Again };
+        match (read, proof) {
+            (Err(error), None) => Verdict::Unreadable(error),
+            (Err(error), Some(_)) => retry(Verdict::Unreadable(error)),
+            (Ok(()), Some(Proof::Moved(same))) => retry(Verdict::Partly(same)),
+            (Ok(()), Some(Proof::TooLong(same))) => Verdict::Partly(same),
+            (Ok(()), Some(Proof::Held)) if self.is_between_steps() => retry(Verdict::Partly(self.anchors().len())),
+            (Ok(()), Some(Proof::Held) | None) => Verdict::Held,
+        }
+    }
+}
+
+/// Whether what could not be read in any attempt is a task all the same, and not memory that was one.
+pub(crate) fn is_task(reader: &mut Reader<'_, '_>, classes: &mut FutureClasses, addr: Addr) -> Result<bool, ReadError> {
+    if optional(read_refcount(reader.view, reader.layout, addr))?.is_none() {
+        return Ok(false);
+    }
+    Ok(optional(classes.class_of(reader, addr))?.is_some_and(|class| class.kind.is_task()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote::Memory;
+
+    /// Memory in which nothing ever changes.
+    struct Still;
+
+    impl Memory for Still {
+        fn read_batch(&self, spans: &[Span], out: &mut [u8], results: &mut Vec<Result<(), ReadError>>) {
+            out.fill(0);
+            results.clear();
+            results.resize(spans.len(), Ok(()));
+        }
+    }
+
+    fn walk(anchors: usize) -> TaskWalk {
+        let addr = |number: usize| Addr::new(0x10_0000 + 64 * number as u64).unwrap();
+        let anchors = (0..anchors).map(|number| Span::new(addr(number), 8)).collect();
+        let chain = Chain { levels: Vec::new(), end: ChainEnd::Yield, anchors };
+        TaskWalk { chain: Some(chain), ..TaskWalk::new(addr(0), 1) }
+    }
+
+    #[test]
+    fn a_task_with_more_anchors_than_one_call_takes_is_not_one_moment() {
+        let walks = [walk(3), walk(MAX_PIECES), walk(MAX_PIECES + 1), walk(0), walk(900), walk(200)];
+        let proofs = Proof::read(&mut View::new(&Still), &walks).unwrap();
+        let held = Proof::Held;
+        assert_eq!(proofs, [held, held, Proof::TooLong(MAX_PIECES), held, held, held]);
+        for last in [false, true] {
+            assert_eq!(
+                walks[2].judge(Ok(()), Some(proofs[2]), last),
+                Verdict::Partly(MAX_PIECES),
+                "no use to try again"
+            );
+            assert_eq!(walks[2].judge(Ok(()), None, last), Verdict::Held, "nothing can have moved");
+        }
     }
 }

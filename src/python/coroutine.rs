@@ -5,7 +5,7 @@
 use super::awaitable::AwaitableKind;
 use super::block::Block;
 use super::caches::Caches;
-use super::circle::CircleWatch;
+use super::cycle::CycleDetector;
 use super::frame::{
     self, EMBEDDED_HEADER, FRAME_OBJECT_HEADER, Instruction, OWNED_BY_GENERATOR, RawFrame, decode_embedded,
     decode_frame_object, untag,
@@ -69,7 +69,7 @@ pub struct Chain {
 /// A walk under way.
 pub struct ChainWalk {
     next: Option<Addr>,
-    circle: CircleWatch,
+    cycle: CycleDetector,
     chain: Chain,
 }
 
@@ -86,7 +86,7 @@ impl ChainWalk {
         const USUAL: usize = 8;
         let chain =
             Chain { levels: Vec::with_capacity(USUAL), end: ChainEnd::Limit, anchors: Vec::with_capacity(USUAL + 1) };
-        Self { next: Some(root), circle: CircleWatch::default(), chain }
+        Self { next: Some(root), cycle: CycleDetector::default(), chain }
     }
 
     /// The chain as far as it was walked.
@@ -102,7 +102,7 @@ impl ChainWalk {
                 Ok(Step::Next(_)) if self.chain.levels.len() + self.chain.anchors.len() > 4 * MAX_LEVELS => {
                     self.finish(ChainEnd::Limit);
                 }
-                Ok(Step::Next(next)) if self.circle.comes_back(next) => self.finish(ChainEnd::Limit),
+                Ok(Step::Next(next)) if self.cycle.is_repeat(next) => self.finish(ChainEnd::Limit),
                 Ok(Step::Next(next)) => self.next = Some(next),
                 Ok(Step::End(end)) => self.finish(end),
                 Err(ReadError::Pending) => return Err(ReadError::Pending),

@@ -19,7 +19,7 @@ use crate::remote::{Addr, ReadError, View};
 /// # Errors
 /// Only when no more reads can succeed.
 // CPython: Python/ceval_macros.h, DISPATCH_INLINED; Python/bytecodes.c, SEND.
-pub fn is_rightly_linked(
+pub fn links_are_consistent(
     view: &mut View<'_>,
     layout: &Layout,
     (tstate, top): (Addr, u64),
@@ -86,7 +86,7 @@ mod tests {
 
     fn is_right(layout: &Layout, top: u64, frames: &[RawFrame]) -> bool {
         let mut view = View::new(&Nothing);
-        is_rightly_linked(&mut view, layout, (addr(TSTATE), top), frames.iter().copied()).expect("nothing is read")
+        links_are_consistent(&mut view, layout, (addr(TSTATE), top), frames.iter().copied()).expect("nothing is read")
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! All distinct frames of a snapshot, each named once. A raw frame is a lookup; only one that was not met before reads
-//! names and lines. It must not know whose frames they are.
+//! names and lines.
 
 use rustc_hash::FxHashMap;
 
@@ -39,6 +39,11 @@ impl FrameTable {
         };
         self.by_place.insert(place, number);
         Ok(number)
+    }
+
+    /// Forgets which code object has which name: code can be freed, and its address be that of other code. Numbers stay.
+    pub fn forget_code(&mut self) {
+        self.by_place.clear();
     }
 
     /// The frame with this number.

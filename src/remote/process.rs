@@ -56,6 +56,12 @@ impl Process {
         self.start_ticks
     }
 
+    /// The same id at another time.
+    #[cfg(test)]
+    pub(crate) fn started_at(self, start_ticks: u64) -> Self {
+        Self { start_ticks, ..self }
+    }
+
     /// Whether the id still means this process, and it is not a zombie.
     pub fn is_same(&self) -> bool {
         self.stat().is_some_and(|s| s.start_ticks == self.start_ticks && !matches!(s.state, 'Z' | 'X'))

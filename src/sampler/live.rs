@@ -1,5 +1,4 @@
-//! A running process as the tiers see it: the readers of the layers below, and the kernel. It must not know when anything is
-//! read.
+//! A running process as the tiers see it: the readers of the layers below, and the kernel.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,9 +9,9 @@ use crate::capture::session::{self, AttachError, Attachment, FailureKind};
 use crate::model::Snapshot;
 use crate::model::event::{LoopSample, TaskChanges};
 use crate::model::tables::Tables;
+use crate::remote::Process;
 use crate::remote::live::LiveMemory;
 use crate::remote::stopped::{StopError, StopGuard};
-use crate::remote::{Process, Program};
 use crate::watch::loops::{self, LoopWatch};
 use crate::watch::tasks::TaskWatch;
 
@@ -32,18 +31,12 @@ const WAITED: u64 = 50;
 /// LIMIT: how long a permission that is missing is waited for: a program that is just being executed can look so.
 const FORBIDDEN: u64 = 2 * SECOND;
 
-/// What was found when the process was last attached to.
-#[derive(Debug)]
-struct Current {
-    attachment: Arc<Attachment>,
-    program: Option<Program>,
-}
-
 /// A running process.
 #[derive(Debug)]
 pub(super) struct LiveTarget {
     process: Process,
-    current: Mutex<Current>,
+    /// What was found when it was last attached to.
+    attachment: Mutex<Arc<Attachment>>,
     generation: AtomicU64,
     stops: Option<Stops>,
 }
@@ -66,23 +59,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Finds Python, and makes sure that the program was the same before and after.
-fn find(pid: i32) -> Result<Current, AttachError> {
-    let program = Program::of(pid);
-    let attachment = Arc::new(attach(pid)?);
-    // If it is another one now, that is seen at the next glance: this one does not run any more.
-    Ok(Current { attachment, program: program.or_else(|| Program::of(pid)) })
-}
-
 /// Attaches to a process; waits for a Python in it, if that is wanted.
 pub(super) fn open(pid: i32, options: &Options) -> Result<Arc<LiveTarget>, AttachError> {
     let clock = SystemClock;
     let begun = clock.now_ns();
     let mut reason = None;
-    let current = loop {
+    let attachment = loop {
         let before = clock.now_ns();
-        let error = match find(pid) {
-            Ok(current) => break current,
+        let error = match attach(pid) {
+            Ok(attachment) => break Arc::new(attachment),
             Err(error) => error,
         };
         let (now, kind) = (clock.now_ns(), error.kind());
@@ -96,18 +81,18 @@ pub(super) fn open(pid: i32, options: &Options) -> Result<Arc<LiveTarget>, Attac
         let least = LEAST_WAIT.max((now - begun) / WAITED);
         clock.sleep_until(now + ((now - before) * PATIENCE).max(least).min(LONGEST_WAIT));
     };
-    let process = current.attachment.process.clone();
+    let process = attachment.process.clone();
     let stops = options.blocking.then(Stops::default);
     if let Some(stops) = &stops {
         stops.still(&process, || ())?;
     }
-    Ok(Arc::new(LiveTarget { process, current: Mutex::new(current), generation: AtomicU64::new(0), stops }))
+    Ok(Arc::new(LiveTarget { process, attachment: Mutex::new(attachment), generation: AtomicU64::new(0), stops }))
 }
 
 impl LiveTarget {
     /// What was found when it was last attached to.
     pub(super) fn attachment(&self) -> Arc<Attachment> {
-        lock(&self.current).attachment.clone()
+        lock(&self.attachment).clone()
     }
 
     fn access(&self) -> Access {
@@ -117,16 +102,17 @@ impl LiveTarget {
 
 impl Target for LiveTarget {
     fn see(&self) -> Sight {
-        see(&self.process, lock(&self.current).program.as_ref(), self.stops.is_some())
+        see(&self.process, self.attachment().program.as_ref(), self.stops.is_some())
     }
 
     fn attach(&self) -> Result<bool, AttachError> {
-        let found = find(self.process.pid())?;
-        let mut current = lock(&self.current);
-        let (old, new) = (&current.attachment.facts, &found.attachment.facts);
+        // The process that is watched, not whichever has its id now.
+        let found = Attachment::to(self.process.clone())?;
+        let mut current = lock(&self.attachment);
+        let (old, new) = (&current.facts, &found.facts);
         let is_new = current.program != found.program
             || (old.runtime, old.asyncio_debug, old.minor) != (new.runtime, new.asyncio_debug, new.minor);
-        *current = found;
+        *current = Arc::new(found);
         if is_new {
             self.generation.fetch_add(1, Ordering::Relaxed);
         }
@@ -150,7 +136,7 @@ impl Target for LiveTarget {
 
     fn snapshot(&self) -> Result<Snapshot, AttachError> {
         let _turn = self.stops.as_ref().map(|stops| lock(&stops.0));
-        session::take(self.process.pid(), &session::Options { blocking: self.stops.is_some() }, &|_| {})
+        session::take(&self.attachment(), &session::Options { blocking: self.stops.is_some() }, &|_| {})
     }
 }
 
@@ -206,7 +192,7 @@ impl LoopReader for Loops {
     }
 
     fn forget_numbers(&mut self) {
-        self.watch.forget_numbers();
+        self.watch.on_tables_reset();
     }
 }
 

@@ -6,7 +6,8 @@ use std::panic::{self, AssertUnwindSafe};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
-use crate::capture::session::{self, AttachError, Options, Progress};
+use crate::capture::progress::Progress;
+use crate::capture::session::{self, AttachError, Options};
 use crate::cli::failure::Failure;
 use crate::cli::terminal::{ProgressLine, REPAINT};
 use crate::model::Snapshot;
@@ -21,7 +22,7 @@ pub(crate) fn try_snapshot(pid: i32, options: Options) -> Result<Result<Snapshot
         }
         // The sender is dropped with the reader, which ends the display.
         let read = panic::catch_unwind(AssertUnwindSafe(move || {
-            session::take(pid, &options, &|progress| {
+            session::take(&session::attach(pid)?, &options, &|progress| {
                 let _ = sender.try_send(progress);
             })
         }));

@@ -146,6 +146,19 @@ pub enum Gil {
     },
 }
 
+impl Gil {
+    /// From the word that says whether the GIL is taken to the count of its changes of hands, u64.
+    /// CPython: Include/internal/pycore_gil.h, `switch_number`.
+    pub const SWITCHES: Offset = 8;
+
+    /// Whether a thread that sleeps on the futex at `word` waits for the GIL whose note of its last holder is at `last_holder`:
+    /// its mutexes and conditions are in the same structure.
+    /// CPython: Include/internal/pycore_gil.h, `struct _gil_runtime_state`.
+    pub fn has_lock_at(last_holder: u64, word: u64) -> bool {
+        (last_holder.saturating_sub(16)..last_holder.saturating_add(240)).contains(&word)
+    }
+}
+
 /// `PyThreadState`. CPython: Include/cpython/pystate.h.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Thread {

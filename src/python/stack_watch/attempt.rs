@@ -14,7 +14,7 @@ pub(super) enum Attempt {
 pub(super) enum Head {
     At(Addr),
     /// It was noted elsewhere a moment before or after.
-    Doubtful(Addr),
+    Unconfirmed(Addr),
     NoFrame,
     /// The current frame is noted elsewhere than it was.
     CFrame(Addr),

@@ -1,6 +1,6 @@
 //! A thread's stack read again and again, as fast as the kernel allows: what the last sample touched is read ahead in one
-//! call, so that a sample in which nothing moved is one system call. It must not know tasks or event loops; who needs other
-//! memory of the same moment gives its pieces along.
+//! call, so that a sample in which nothing moved is one system call. A caller that needs other memory of the same moment
+//! passes its pieces along.
 //!
 //! # What a sample proves
 //!
@@ -17,21 +17,21 @@
 use rustc_hash::FxHashSet;
 
 mod attempt;
+mod frame_cache;
 mod jitter;
 mod path;
 mod plan;
-mod remembered;
 
-use super::circle::CircleWatch;
-use super::exception_stack::is_rightly_linked;
+use super::cycle::CycleDetector;
+use super::exception_stack::links_are_consistent;
 use super::frame::{FRAME_OBJECT_HEADER, RawFrame};
 use super::layout::{FrameHead, Frames, Layout, Offset};
 use crate::remote::{Addr, Memory, ReadError, Span, View};
 use attempt::{Attempt, Head};
+use frame_cache::FrameCache;
 use jitter::Jitter;
 use path::fingerprints;
 use plan::{Link, Plan, decode, header_len, notes_of, pieces_of, word};
-use remembered::Remembered;
 
 /// LIMIT: calls of one sample that read the whole stack. Fewer where they mostly lead to nothing do not pay: of a saturated
 /// server as many samples were kept, for as much time, with 8, 16 and 32.
@@ -53,7 +53,8 @@ const C_FRAMES: usize = 32;
 /// A thread state is no larger than this.
 const TSTATE: u64 = 4096;
 
-/// LIMIT: frames of one thread, see `python::stack`.
+/// LIMIT: frames of one thread. The interpreter's own limit is 1,000 by default; programs raise it up to where the C
+/// stack ends, some ten thousand.
 const MAX_FRAMES: usize = 50_000;
 
 /// LIMIT: paths that are known to be possible; then they are shown again to be.
@@ -102,7 +103,7 @@ pub struct StackWatch {
     /// Paths that are possible.
     known: FxHashSet<u64>,
     /// Frames that are read with each call.
-    remembered: Remembered,
+    cache: FrameCache,
     /// All frames that were met are read, not only those that may well be met again.
     is_wide: bool,
     /// The current frame of the last call, from which the order of the frames follows.
@@ -138,14 +139,19 @@ impl StackWatch {
         let fields = || fields.iter().copied().chain([head_at, layout.exceptions.top]);
         let first = fields().min().unwrap_or(head_at);
         let end = fields().max().unwrap_or(head_at) + 8;
-        let start = tstate.add(first).ok_or(ReadError::BadPointer(tstate.raw()))?;
+        let at = |offset| tstate.add(offset).ok_or(ReadError::BadPointer(tstate.raw()));
+        let mut head = Span::new(at(first)?, (end - first) as usize);
+        // A saved image may lack the exceptions, which can lie on another page.
+        if fields().count() == 2 && memory.read(head.addr, &mut vec![0; head.len]).is_err() {
+            head = Span::new(at(head_at)?, 8);
+        }
         let base = match layout.thread.base_frame {
-            Some(at) => Some(memory.read_u64(tstate.add(at).ok_or(ReadError::BadPointer(tstate.raw()))?)?),
+            Some(offset) => Some(memory.read_u64(at(offset)?)?),
             None => None,
         };
         Ok(Self {
             tstate,
-            head: Span::new(start, (end - first) as usize),
+            head,
             base,
             plan: Plan { stale: true, ..Plan::default() },
             last: Vec::new(),
@@ -155,7 +161,7 @@ impl StackWatch {
             frames: Vec::new(),
             fingerprint: 0,
             known: FxHashSet::default(),
-            remembered: Remembered::default(),
+            cache: FrameCache::default(),
             is_wide: false,
             current: None,
             wanted_locals: None,
@@ -220,12 +226,12 @@ impl StackWatch {
     ) -> Result<Sampled, ReadError> {
         self.best.clear();
         self.outer.clear();
-        self.remembered.begin_sample();
+        self.cache.begin_sample();
         if self.plan.given.0 != beside || self.plan.given.1 != amid {
             self.plan.given = (beside.to_vec(), amid.to_vec());
             self.plan.stale = true;
         }
-        let (mut doubtful, mut sampled) = ((0, 0), None);
+        let (mut candidate, mut sampled) = ((0, 0), None);
         for number in 0..ATTEMPTS {
             self.is_wide = number >= LEAN_ATTEMPTS;
             match self.attempt(memory, layout)? {
@@ -235,13 +241,13 @@ impl StackWatch {
                 }
                 Attempt::Whole { same: false } => {
                     let (path, frames) = fingerprints(layout, &self.links);
-                    let seen = if doubtful.0 == frames { doubtful.1 + 1 } else { 1 };
+                    let seen = if candidate.0 == frames { candidate.1 + 1 } else { 1 };
                     if self.known.contains(&path) || seen == SHOWN {
                         self.accept(path);
                         sampled = Some(Sampled::Complete { same: false });
                         break;
                     }
-                    doubtful = (frames, seen);
+                    candidate = (frames, seen);
                     self.keep_outer(0);
                     self.jitter.pause();
                 }
@@ -255,7 +261,7 @@ impl StackWatch {
         }
         let sampled = sampled.unwrap_or_else(|| self.give_up());
         self.still = 0;
-        self.plan.stale |= self.remembered.tidy(self.frames.len(), self.current);
+        self.plan.stale |= self.cache.evict(self.frames.len(), self.current);
         Ok(sampled)
     }
 
@@ -263,7 +269,7 @@ impl StackWatch {
     fn stand_still(&mut self) {
         self.still = self.still.saturating_add(1);
         if self.still == STILL {
-            self.remembered.keep(&self.last);
+            self.cache.retain(&self.last);
             self.c_frames.retain(|addr| Some(*addr) == self.c_frame);
             self.plan.stale = true;
         }
@@ -277,7 +283,7 @@ impl StackWatch {
         self.frames.clear();
         self.frames.extend(self.best.iter().map(Link::watched));
         self.last.clear();
-        self.remembered.used(&self.best);
+        self.cache.mark_used(&self.best);
         Sampled::Partial
     }
 
@@ -290,7 +296,7 @@ impl StackWatch {
         self.frames.clear();
         self.frames.extend(self.links.iter().map(Link::watched));
         std::mem::swap(&mut self.last, &mut self.links);
-        self.remembered.used(&self.last);
+        self.cache.mark_used(&self.last);
     }
 
     fn attempt(&mut self, memory: &dyn Memory, layout: &Layout) -> Result<Attempt, ReadError> {
@@ -300,14 +306,14 @@ impl StackWatch {
         let plan = &mut self.plan;
         memory.read_batch(&plan.spans, &mut plan.out, &mut plan.results);
         self.calls += 1;
-        plan.all_read = plan.results.iter().all(Result::is_ok);
+        plan.note_failures();
         if let Some(Err(error)) = plan.results.iter().find(|result| result.is_err_and(ReadError::is_fatal)) {
             return Err(*error);
         }
         let Some(head) = self.current_frame(layout) else { return Ok(Attempt::Torn) };
         let head = match head {
             Head::At(addr) => addr,
-            Head::Doubtful(addr) => return Ok(self.walk_doubtfully(layout, addr)),
+            Head::Unconfirmed(addr) => return Ok(self.walk_unconfirmed(layout, addr)),
             Head::NoFrame => {
                 self.links.clear();
                 return Ok(Attempt::Whole { same: self.last.is_empty() && self.frames.is_empty() });
@@ -321,7 +327,7 @@ impl StackWatch {
                 }
                 self.c_frame = Some(addr);
                 self.plan.stale = true;
-                return Ok(current.map_or(Attempt::Torn, |addr| self.walk_doubtfully(layout, addr)));
+                return Ok(current.map_or(Attempt::Torn, |addr| self.walk_unconfirmed(layout, addr)));
             }
         };
         self.current = Some(head);
@@ -329,21 +335,22 @@ impl StackWatch {
             return Ok(Attempt::Whole { same: true });
         }
         match self.walk(layout, head) {
-            Attempt::Whole { .. } if !self.is_rightly_linked(memory, layout)? => Ok(Attempt::Torn),
+            Attempt::Whole { .. } if !self.links_are_consistent(memory, layout)? => Ok(Attempt::Torn),
             attempt => Ok(attempt),
         }
     }
 
     /// Whether the exceptions that the thread is handling do not say that a caller is missing.
-    fn is_rightly_linked(&self, memory: &dyn Memory, layout: &Layout) -> Result<bool, ReadError> {
-        let Some(top) = self.thread_word(layout.exceptions.top) else { return Ok(false) };
+    fn links_are_consistent(&self, memory: &dyn Memory, layout: &Layout) -> Result<bool, ReadError> {
+        // An image of before they were read may lack the exceptions.
+        let Some(top) = self.thread_word(layout.exceptions.top) else { return Ok(true) };
         let frames = self.links.iter().filter_map(|link| link.frame);
-        is_rightly_linked(&mut View::new(memory), layout, (self.tstate, top), frames)
+        links_are_consistent(&mut View::new(memory), layout, (self.tstate, top), frames)
     }
 
     /// Follows the links from a frame that was the current one a moment before or after: not where the stack ends, but its
     /// outer part may hold.
-    fn walk_doubtfully(&mut self, layout: &Layout, addr: Addr) -> Attempt {
+    fn walk_unconfirmed(&mut self, layout: &Layout, addr: Addr) -> Attempt {
         self.current = Some(addr);
         match self.walk(layout, addr) {
             Attempt::Whole { .. } => {
@@ -379,10 +386,10 @@ impl StackWatch {
     /// Follows the links from the current frame through what was read.
     fn walk(&mut self, layout: &Layout, head: Addr) -> Attempt {
         self.links.clear();
-        let (mut next, mut circle) = (Some(head), CircleWatch::default());
+        let (mut next, mut cycle) = (Some(head), CycleDetector::default());
         while let Some(addr) = next {
             // A circle can only be what was torn: no frame is its own caller.
-            if self.links.len() >= MAX_FRAMES || circle.comes_back(addr) {
+            if self.links.len() >= MAX_FRAMES || cycle.is_repeat(addr) {
                 return Attempt::Torn;
             }
             let Some(link) = self.plan.link(layout, addr) else {
@@ -440,24 +447,31 @@ impl StackWatch {
         let mut next = Some(addr);
         let mut bytes = [0; FRAME_OBJECT_HEADER];
         let len = header_len(layout);
+        // As long as no stack was ever read, all of one is missing: by pages, that takes fewer calls.
+        let mut pages = self.known.is_empty().then(|| View::new(memory));
         // What this attempt has walked is newer than what is remembered of it: only a chain whose links are those of now leads
         // on to the frames that were met behind another gap.
-        self.remembered.refresh(&self.links);
+        self.cache.refresh(&self.links);
         self.plan.stale = true;
         for _ in 0..MAX_FRAMES {
             let unread = next.filter(|addr| !self.plan.has(layout, *addr));
-            let Some(addr) = unread.filter(|addr| self.remembered.meet(*addr)) else { break };
-            if let Some(link) = self.remembered.get(addr) {
+            let Some(addr) = unread.filter(|addr| self.cache.visit(*addr)) else { break };
+            if let Some(link) = self.cache.get(addr) {
                 next = Addr::aligned(link.previous);
                 continue;
             }
-            match memory.read(addr, &mut bytes[..len]) {
+            let header = &mut bytes[..len];
+            let read = match &mut pages {
+                Some(view) => view.copy(addr, header),
+                None => memory.read(addr, header),
+            };
+            match read {
                 Ok(()) => {}
                 Err(error) if error.is_fatal() => return Err(error),
                 Err(_) => break,
             }
             let Some(link) = decode(layout, addr, &bytes[..len]) else { break };
-            self.remembered.learn(link);
+            self.cache.insert(link);
             next = Addr::aligned(link.previous);
         }
         Ok(next.filter(|addr| self.plan.has(layout, *addr)))
@@ -472,7 +486,7 @@ impl StackWatch {
     }
 
     fn make_plan(&mut self, layout: &Layout) {
-        let frames = self.remembered.to_read(self.frames.len(), self.current, self.is_wide);
+        let frames = self.cache.to_read(self.frames.len(), self.current, self.is_wide);
         let (mut pieces, windows) = pieces_of(layout, frames, self.wanted_locals);
         // The pieces next to the middle, on both sides of it.
         let core = windows.len().max(1);
@@ -535,7 +549,7 @@ impl StackWatch {
                     let current = word(&self.plan.out, at)?;
                     let within = noted.raw().wrapping_sub(self.tstate.raw());
                     match Addr::aligned(current) {
-                        Some(addr) if Some(again) != head(cframe) => Some(Head::Doubtful(addr)),
+                        Some(addr) if Some(again) != head(cframe) => Some(Head::Unconfirmed(addr)),
                         Some(addr) => Some(Head::At(addr)),
                         // Only the note in the thread state itself can say that there is no frame. One on the stack of C that
                         // says so is one that was left.

@@ -1,5 +1,4 @@
-//! The pieces of one call that reads a whole stack, where they end up, and what they say of a frame. It must not know why
-//! a frame is read.
+//! The pieces of one call that reads a whole stack, where they end up, and what they say of a frame.
 
 use super::WatchedFrame;
 use crate::python::block::Block;
@@ -17,6 +16,10 @@ const GAP: u64 = 256;
 const AHEAD: u64 = 512;
 
 const PAGE: u64 = 4096;
+
+/// LIMIT: bytes of locals that are read with the headers of wanted frames, of the innermost first. A loop's iteration is on a
+/// stack once, or a few times where loops are nested; a target that recurses in such code must not make us read gigabytes.
+const MAX_LOCALS: usize = 1 << 20;
 
 /// A frame of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,9 +49,9 @@ pub(super) struct Plan {
     pub(super) other_notes: Vec<(Span, usize)>,
     pub(super) out: Vec<u8>,
     pub(super) results: Vec<Result<(), ReadError>>,
-    /// No piece of the last call failed.
-    pub(super) all_read: bool,
-    /// Somebody's wishes changed: to be made again.
+    /// Where the bytes of pieces begin that failed in the last call, ascending.
+    pub(super) failed: Vec<usize>,
+    /// What is wanted has changed: to be made again.
     pub(super) stale: bool,
     /// What the caller gave, to notice changes.
     pub(super) given: (Vec<Span>, Vec<Span>),
@@ -89,17 +92,24 @@ impl Plan {
         })
     }
 
+    /// Notes which pieces of a call have failed.
+    pub(super) fn note_failures(&mut self) {
+        self.failed.clear();
+        if self.results.iter().all(Result::is_ok) {
+            return;
+        }
+        let mut at = 0;
+        for (span, result) in self.spans.iter().zip(&self.results) {
+            if result.is_err() {
+                self.failed.push(at);
+            }
+            at += span.len;
+        }
+    }
+
     /// Whether the piece whose bytes begin at `at` was read.
     pub(super) fn is_read(&self, at: usize) -> bool {
-        if self.all_read {
-            return true;
-        }
-        let mut start = 0;
-        let position = self.spans.iter().position(|span| {
-            start += span.len;
-            start - span.len == at
-        });
-        position.and_then(|position| self.results.get(position)).is_some_and(Result::is_ok)
+        self.failed.is_empty() || self.failed.binary_search(&at).is_err()
     }
 
     pub(super) fn given_bytes(&self, (at, len): (usize, usize)) -> Option<&[u8]> {
@@ -206,24 +216,28 @@ pub(super) fn pieces_of(
     mut frames: Vec<(usize, Link)>,
     wanted: Option<(Addr, u32)>,
 ) -> (Vec<Span>, Vec<Span>) {
-    let span = |link: &Link| {
+    frames.sort_by_key(|(depth, _)| *depth);
+    let mut room = MAX_LOCALS;
+    let mut span = |link: &Link| {
         let header = header_len(layout);
-        let len = match (link.frame, wanted) {
-            (Some(frame), Some((code, locals))) if frame.code == code => {
-                (frame.locals.raw().saturating_sub(link.addr.raw()) as usize + 8 * locals as usize).max(header)
-            }
-            _ => header,
-        };
-        Span::new(link.addr, len)
+        let is_wanted = |(code, _): &(Addr, u32)| link.frame.is_some_and(|frame| frame.code == *code);
+        let locals = wanted.filter(is_wanted).map_or(0, |(_, locals)| 8 * locals as usize);
+        let start = link.frame.map_or(0, |frame| frame.locals.raw().saturating_sub(link.addr.raw()) as usize);
+        if locals == 0 || locals > room {
+            return Span::new(link.addr, header);
+        }
+        room -= locals;
+        Span::new(link.addr, (start + locals).max(header))
     };
     // Frames on the thread's own stack lie together and are the first to change, so they are read nearest to the middle;
     // those of generators lie anywhere.
     let has_stack = matches!(layout.frames, Frames::Embedded(_));
     let is_on_stack = |link: &Link| has_stack && link.frame.is_none_or(|frame| frame.generator.is_none());
-    frames.sort_by_key(|(depth, _)| std::cmp::Reverse(*depth));
-    let (on_stack, elsewhere): (Vec<_>, Vec<_>) = frames.iter().partition(|(_, link)| is_on_stack(link));
-    let elsewhere: Vec<Span> = elsewhere.iter().map(|(_, link)| span(link)).collect();
-    let mut on_stack: Vec<Span> = on_stack.iter().map(|(_, link)| span(link)).collect();
+    let (mut on_stack, mut elsewhere) = (Vec::new(), Vec::new());
+    for (_, link) in &frames {
+        if is_on_stack(link) { &mut on_stack } else { &mut elsewhere }.push(span(link));
+    }
+    elsewhere.reverse();
     on_stack.sort_by_key(|span| span.addr);
     let windows = merge_in_order(&on_stack).into_iter().map(|window| {
         let end = window.addr.raw() + window.len as u64;
@@ -241,4 +255,36 @@ pub(super) fn notes_of(places: &[Addr], last: Option<Addr>) -> Vec<Span> {
     let mut spans: Vec<Span> = near.map(|addr| Span::new(*addr, 8)).collect();
     spans.sort_by_key(|span| span.addr);
     merge_in_order(&spans)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::python::frame::Instruction;
+    use crate::python::layout::rows;
+
+    #[test]
+    fn locals_of_a_recursion_are_read_up_to_a_limit_of_the_innermost_first() {
+        let layout = rows::row(12, false).expect("3.12 is known");
+        let addr = |raw| Addr::new(raw).expect("no address here is 0");
+        let code = addr(0x1000);
+        let locals = 10_000;
+        let frames = (0..5_000).map(|depth| {
+            let start = 0x1_0000_0000 - 0x10_0000 * depth as u64;
+            let frame = RawFrame {
+                code,
+                instruction: Instruction::Offset(0),
+                generator: None,
+                locals: addr(start + 72),
+                live_slots: 0,
+            };
+            (depth, Link { addr: addr(start), frame: Some(frame), previous: 0, at: (0, 0) })
+        });
+        let (elsewhere, windows) = pieces_of(&layout, frames.collect(), Some((code, locals)));
+        assert!(elsewhere.is_empty());
+        let bytes: usize = windows.iter().map(|span| span.len).sum();
+        assert!(bytes < MAX_LOCALS + 5_000 * (header_len(&layout) + AHEAD as usize), "{bytes}");
+        let is_whole = |depth: usize| windows[windows.len() - 1 - depth].len > 8 * locals as usize;
+        assert!(is_whole(0) && is_whole(12) && !is_whole(13) && !is_whole(4_999));
+    }
 }

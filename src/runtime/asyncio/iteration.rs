@@ -100,3 +100,11 @@ impl UvLoop {
         Ok(None)
     }
 }
+
+/// Whether a frame is one between `_run_once` and what it runs.
+// CPython: Lib/asyncio/events.py, Handle._run; Lib/asyncio/tasks.py, Task.__step and its parts.
+pub fn is_machinery(function: &str, file: &str) -> bool {
+    let function = function.rsplit('.').next().unwrap_or_default();
+    (file.ends_with("asyncio/events.py") && function == "_run")
+        || (file.ends_with("asyncio/tasks.py") && (function.starts_with("__step") || function.starts_with("__wakeup")))
+}

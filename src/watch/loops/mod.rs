@@ -157,10 +157,10 @@ impl LoopWatch {
         (self.effort.dropped, self.effort.partial) = (before.dropped, before.partial);
     }
 
-    /// The tables began anew: numbers from before mean nothing any more.
-    pub fn forget_numbers(&mut self) {
+    /// The tables were reset: numbers from before mean nothing any more.
+    pub fn on_tables_reset(&mut self) {
         for watched in &mut self.loops {
-            watched.forget_numbers();
+            watched.on_tables_reset();
         }
     }
 

@@ -1,4 +1,4 @@
-//! From frames to numbers of stacks, so that a stack which was seen before costs one lookup. It must not know loops.
+//! From frames to numbers of stacks, so that a stack which was seen before costs one lookup.
 
 use std::sync::Arc;
 
@@ -13,6 +13,13 @@ use crate::python::frame::{Instruction, RawFrame};
 use crate::python::layout::{Frames, GeneratorFrame, Layout};
 use crate::python::reader::optional;
 use crate::remote::{Addr, Memory, ReadError, Span, View};
+
+/// LIMIT: stacks whose numbers are kept. Before 3.11 each generator makes stacks of its own, and generators come and go.
+const MAX_STACKS: usize = 65_536;
+
+/// LIMIT: code objects that are kept, each of which is read again at every check. A program that makes code at run time has
+/// new ones without end.
+const MAX_CODES: usize = 32_768;
 
 /// Names what frames run.
 ///
@@ -36,20 +43,20 @@ impl Naming {
         *self = Self::default();
     }
 
-    /// Forgets the numbers, whose tables began anew.
-    pub(super) fn forget_numbers(&mut self) {
+    /// The tables were reset: their numbers mean nothing any more.
+    pub(super) fn on_tables_reset(&mut self) {
         self.stacks.clear();
     }
 
     /// Reads again what the code objects of these frames are known by, in one call, and forgets everything if one of them
-    /// is another one by now.
+    /// is another one by now, or there are too many; whether nothing had to be forgotten.
     pub(super) fn verify(
         &mut self,
         memory: &dyn Memory,
         layout: &Layout,
         frames: impl Iterator<Item = RawFrame>,
-    ) -> Result<(), ReadError> {
-        self.check(memory, layout, frames.map(|frame| frame.code).collect()).map(|_| ())
+    ) -> Result<bool, ReadError> {
+        self.check(memory, layout, frames.map(|frame| frame.code).collect())
     }
 
     /// The same for all code objects that are known; whether nothing had to be forgotten.
@@ -65,7 +72,7 @@ impl Naming {
         let mut results = Vec::with_capacity(spans.len());
         memory.read_batch(&spans, &mut out, &mut results);
         let mut rest = &out[..];
-        let mut changed = false;
+        let mut changed = self.identities.len() > MAX_CODES;
         for ((code, span), result) in codes.iter().zip(&spans).zip(&results) {
             let (bytes, after) = rest.split_at(span.len);
             rest = after;
@@ -118,6 +125,9 @@ impl Naming {
         let number = tables.add_frame(&Frame { function, file: plain.file, line: plain.line });
         let stack = tables.add_stack(caller, number);
         if is_certain {
+            if self.stacks.len() >= MAX_STACKS {
+                self.stacks.clear();
+            }
             self.stacks.insert(key, stack);
         }
         Ok(Some(stack))
@@ -156,5 +166,35 @@ fn frame_offset(layout: &Layout) -> u64 {
     match &layout.frames {
         Frames::Objects(fields) => fields.localsplus,
         Frames::Embedded(fields) => fields.localsplus,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::python::layout::rows;
+
+    /// Memory in which nothing ever changes.
+    struct Still;
+
+    impl Memory for Still {
+        fn read_batch(&self, spans: &[Span], out: &mut [u8], results: &mut Vec<Result<(), ReadError>>) {
+            out.fill(0);
+            results.clear();
+            results.resize(spans.len(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn code_that_is_made_without_end_is_not_kept_without_end() {
+        let layout = rows::row(12, false).expect("3.12 is known");
+        let mut naming = Naming::default();
+        let mut forgotten = 0;
+        for first in (0..4 * MAX_CODES).step_by(1_000) {
+            let codes = (first..first + 1_000).map(|n| Addr::new(0x10_0000 + 256 * n as u64).expect("not 0"));
+            forgotten += u32::from(!naming.check(&Still, &layout, codes.collect()).expect("all is read"));
+            assert!(naming.identities.len() <= MAX_CODES + 1_000);
+        }
+        assert_eq!(forgotten, 3, "and is said to be forgotten");
     }
 }

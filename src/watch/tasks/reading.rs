@@ -6,12 +6,11 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::TaskWatch;
 use super::entry::FutureEntry;
 use super::knowledge::Knowledge;
-use crate::capture::task_walk::{Proof, TaskWalk, read_waiter};
+use crate::capture::task_walk::{Proof, TaskWalk, Verdict, is_task, read_waiter};
 use crate::model::tables::{Tables, TaskNo};
 use crate::python::coroutine::read_function;
 use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};
-use crate::python::refcount::read_refcount;
 use crate::remote::store::{Lines, Store};
 use crate::remote::{Addr, ReadError, View};
 use crate::runtime::asyncio::lock::read_entered;
@@ -33,20 +32,6 @@ struct Walking {
     entered: Vec<Vec<Addr>>,
     /// The last list has it.
     listed: bool,
-}
-
-/// What an attempt showed.
-enum Verdict {
-    /// It was one moment.
-    Held,
-    /// It moved: another attempt is due.
-    Again,
-    /// It moved in every attempt; so many of its anchors held.
-    Partly(usize),
-    /// It is no task any more.
-    Gone,
-    /// It did not read as a task in any attempt, and is one.
-    Unreadable,
 }
 
 impl TaskWatch {
@@ -114,27 +99,26 @@ impl TaskWatch {
             done
         });
         let confirmed = knowledge.is_confirmed(store)?;
-        let held = Proof::read(&mut view, walks.iter().map(|walking| &walking.walk))?.held;
+        let proofs = Proof::read(&mut view, walks.iter().map(|walking| &walking.walk))?;
         let _ = knowledge.take_touched(&mut view, store);
         // What is gone shows when it was read later than the list that has it, or when no list has it.
         let mut is_gone = |view: &mut View<'_>, walking: &Walking, read: Result<(), ReadError>| match read {
             Ok(()) if walking.listed => Ok(false),
             Ok(()) if walking.walk.record.as_ref().is_some_and(|record| !record.is_pending()) => Ok(true),
             Err(_) if walking.listed && attempt == 1 => Ok(false),
-            _ => is_no_task(view, layout, knowledge, walking.walk.addr),
+            _ => {
+                let mut reader = Reader::new(view, layout, &mut knowledge.caches);
+                Ok(!is_task(&mut reader, &mut knowledge.shared.classes, walking.walk.addr)?)
+            }
         };
         let mut verdicts = Vec::with_capacity(walks.len());
-        for ((walking, read), (same, all)) in walks.iter().zip(read).zip(held) {
+        for ((walking, read), proof) in walks.iter().zip(read).zip(proofs) {
             verdicts.push(match read {
                 Err(error) if error.is_fatal() => return Err(error),
-                _ if is_gone(&mut view, walking, read)? => Verdict::Gone,
-                Err(_) if last => Verdict::Unreadable,
-                Err(_) => Verdict::Again,
-                Ok(()) if !confirmed && last => Verdict::Unreadable,
-                Ok(()) if !confirmed => Verdict::Again,
-                Ok(()) if same == all && !walking.walk.is_between_steps() => Verdict::Held,
-                Ok(()) if last => Verdict::Partly(same),
-                Ok(()) => Verdict::Again,
+                _ if is_gone(&mut view, walking, read)? => None,
+                Ok(()) if !confirmed && last => Some(Verdict::Unreadable(ReadError::Invalid("moment"))),
+                Ok(()) if !confirmed => Some(Verdict::Again),
+                read => Some(walking.walk.judge(read, Some(proof), last)),
             });
         }
         let _ = knowledge.take_touched(&mut view, store);
@@ -147,11 +131,11 @@ impl TaskWatch {
         Ok(self.settle(walks, verdicts, tables, ended, gone))
     }
 
-    /// Acts on what an attempt showed; answers the tasks that are to be read once more.
+    /// Acts on what an attempt showed, `None` of what is no task any more; answers the tasks that are to be read once more.
     fn settle(
         &mut self,
         walks: Vec<Walking>,
-        verdicts: Vec<Verdict>,
+        verdicts: Vec<Option<Verdict>>,
         tables: &mut Tables,
         ended: &mut Vec<TaskNo>,
         gone: &mut FxHashSet<Addr>,
@@ -160,24 +144,24 @@ impl TaskWatch {
         for (mut walking, verdict) in walks.into_iter().zip(verdicts) {
             let task = &mut self.tasks[walking.at];
             match verdict {
-                Verdict::Again => {
+                Some(Verdict::Again) => {
                     again.push(walking.at);
                     continue;
                 }
-                Verdict::Gone => {
+                None => {
                     gone.insert(task.addr);
                     continue;
                 }
-                Verdict::Unreadable => {
+                Some(Verdict::Unreadable(_)) => {
                     self.unreadable += 1;
                     self.stats.dropped += 1;
                     continue;
                 }
-                Verdict::Partly(anchors) => {
+                Some(Verdict::Partly(anchors)) => {
                     walking.walk.keep_anchors(anchors);
                     self.stats.dropped += 1;
                 }
-                Verdict::Held => task.holds = true,
+                Some(Verdict::Held) => task.holds = true,
             }
             task.entered = std::mem::take(&mut walking.entered).concat();
             ended.extend(task.take(&walking.walk, walking.coroutine, &mut self.knowledge, tables));
@@ -283,14 +267,4 @@ impl Walking {
         }
         described
     }
-}
-
-/// Whether what was a task is none any more.
-fn is_no_task(view: &mut View<'_>, layout: &Layout, knowledge: &mut Knowledge, addr: Addr) -> Result<bool, ReadError> {
-    let mut reader = Reader::new(view, layout, &mut knowledge.caches);
-    if optional(read_refcount(reader.view, layout, addr))?.is_none() {
-        return Ok(true);
-    }
-    let class = optional(knowledge.shared.classes.class_of(&mut reader, addr))?;
-    Ok(!class.is_some_and(|class| class.kind.is_task()))
 }

@@ -1,21 +1,16 @@
-//! The GIL, the collector, and what the kernel says of a loop's thread while the loop is away from its selector. It must not
-//! know where the loop is in its iteration.
+//! The GIL, the collector, and what the kernel says of a loop's thread while the loop is blocked.
 
 use super::WatchedLoop;
 use crate::model::event::{Doing, Gil, KernelLook, LoopSample, Phase};
 use crate::model::tables::{StackId, Tables};
+use crate::python::frame::RawFrame;
 use crate::python::interpreter::Interpreter;
 use crate::python::layout::Gil as GilLayout;
 use crate::python::reader::{Reader, optional};
-use crate::python::stack::read_thread_stack;
+use crate::python::stack_watch::{Sampled, StackWatch};
 use crate::remote::kernel_thread::{SystemCall, ThreadState};
 use crate::remote::{Addr, Memory, ReadError, Span};
 use crate::watch::loops::Around;
-
-/// Bytes around the GIL's note of its last holder in which a thread that waits for the GIL sleeps: the lock's mutexes and
-/// conditions are in the same structure. CPython: Include/internal/pycore_gil.h, `struct _gil_runtime_state`.
-const GIL_BEFORE: u64 = 16;
-const GIL_BEHIND: u64 = 240;
 
 /// How long a loop is away from its selector before the kernel is asked what its thread does, nanoseconds: what takes
 /// less is no trouble. It is not asked more often than that either.
@@ -45,7 +40,7 @@ impl WatchedLoop {
         self.gil?;
         let bytes = self.stack.beside(0)?;
         let is_others = word64(bytes, self.holder_within)? != self.stack.tstate().raw();
-        word64(bytes, self.locked_within + 8).filter(|_| is_others)
+        word64(bytes, self.locked_within + GilLayout::SWITCHES as usize).filter(|_| is_others)
     }
 
     /// Number of the first piece behind those of the GIL.
@@ -72,8 +67,8 @@ impl WatchedLoop {
 
     pub(super) fn waits_for_gil(&self, call: SystemCall) -> bool {
         let Some(gil) = self.gil else { return false };
-        let start = gil.addr.raw() + self.holder_within as u64;
-        call.futex().is_some_and(|word| (start.saturating_sub(GIL_BEFORE)..start + GIL_BEHIND).contains(&word))
+        let last_holder = gil.addr.raw() + self.holder_within as u64;
+        call.futex().is_some_and(|word| GilLayout::has_lock_at(last_holder, word))
     }
 
     /// Asks what the thread does in the kernel while the loop is away for some time.
@@ -123,7 +118,7 @@ impl WatchedLoop {
     }
 
     /// The stack of the thread that holds the GIL.
-    pub(super) fn holder_stack(
+    fn holder_stack(
         &mut self,
         memory: &dyn Memory,
         around: &Around,
@@ -131,10 +126,19 @@ impl WatchedLoop {
     ) -> Result<Option<StackId>, ReadError> {
         let holder = self.stack.beside(0).and_then(|bytes| word64(bytes, self.holder_within)).and_then(Addr::aligned);
         let Some(holder) = holder.filter(|holder| around.threads.contains_key(holder)) else { return Ok(None) };
-        let Some(read) = optional(read_thread_stack(memory, &around.layout, holder))? else { return Ok(None) };
-        self.naming.verify(memory, &around.layout, read.frames.iter().copied())?;
+        let known = self.holder.take().filter(|watch| watch.tstate() == holder);
+        let new = || StackWatch::new(memory, &around.layout, holder, &[]);
+        let Some(mut watch) = optional(known.map_or_else(new, Ok))? else { return Ok(None) };
+        if watch.sample(memory, &around.layout, &[], &[])? == Sampled::Lost {
+            return Ok(None);
+        }
+        let frames: Vec<RawFrame> = watch.frames().iter().rev().filter_map(|frame| frame.frame).collect();
+        self.holder = Some(watch);
+        if !self.naming.verify(memory, &around.layout, frames.iter().copied())? {
+            self.forget_code();
+        }
         let mut stack = None;
-        for frame in &read.frames {
+        for frame in &frames {
             match optional(self.naming.stack(memory, &around.layout, tables, stack, frame))? {
                 Some(number) => stack = number,
                 None => break,
@@ -160,9 +164,7 @@ pub(super) fn gil_span(
         }
     };
     let first = locked.min(holder);
-    // Behind the word that says whether it is taken is the count of its changes of hands.
-    // CPython: Include/internal/pycore_gil.h, `switch_number`.
-    let len = locked.max(holder) + 16 - first;
+    let len = (locked + GilLayout::SWITCHES).max(holder) + 8 - first;
     let start = base.and_then(|base| base.add(first));
     Ok((start.map(|start| Span::new(start, len as usize)), (locked - first) as usize, (holder - first) as usize))
 }

@@ -1,13 +1,12 @@
-//! One event loop under watch: its thread's stack and all that is read along with it, and what they say together. It must
-//! not know when it is looked at.
+//! One event loop under watch: its thread's stack and all that is read along with it, and what they say together.
 
 mod kernel_look;
-mod whereabouts;
+mod position;
 
 use rustc_hash::FxHashMap;
 
 use self::kernel_look::gil_span;
-use self::whereabouts::Seen;
+use self::position::Observed;
 use super::naming::Naming;
 use super::running::{RunningTask, Traces, find_running_task};
 use super::{Around, Place};
@@ -20,13 +19,13 @@ use crate::python::stack_watch::{Sampled, StackWatch};
 use crate::remote::thread_watch::ThreadWatch;
 use crate::remote::{Addr, Memory, ReadError, Span};
 use crate::runtime::asyncio::event_loop::{find_ready_length, read_loop_class};
-use crate::runtime::asyncio::iteration::{RunOnce, UvLoop, is_run_forever};
+use crate::runtime::asyncio::iteration::{RunOnce, UvLoop, is_machinery, is_run_forever};
 use crate::runtime::asyncio::registry::AsyncioModules;
 
 /// Float objects in which the time of an iteration was found lately; the next iteration mostly uses one of them again.
 const FLOATS: usize = 3;
 
-/// LIMIT: tasks that are remembered until everything is forgotten.
+/// LIMIT: tasks that are kept.
 const MAX_TASKS: usize = 4_096;
 
 /// LIMIT: stacks whose names are kept.
@@ -61,6 +60,8 @@ pub(super) struct WatchedLoop {
     modules: AsyncioModules,
     kind: Kind,
     kernel: Option<ThreadWatch>,
+    /// The stack of the thread that was last seen to hold the GIL while this one waited for it.
+    holder: Option<StackWatch>,
     gil: Option<Span>,
     locked_within: usize,
     holder_within: usize,
@@ -114,6 +115,7 @@ impl WatchedLoop {
             stack: StackWatch::new(memory, layout, thread, &fields)?,
             kernel: info.thread.map(|tid| ThreadWatch::open(&around.process, tid)),
             info,
+            holder: None,
             event_loop: place.event_loop,
             modules: place.modules,
             kind: uv.map_or(Kind::RunOnce, Kind::Uv),
@@ -155,19 +157,27 @@ impl WatchedLoop {
         }
         (self.gil, self.ready, self.modules) = (found.gil, found.ready, found.modules);
         (self.locked_within, self.holder_within) = (found.locked_within, found.holder_within);
+        // A thread that ended leaves its state to another one.
+        self.holder = None;
         if !self.naming.still_holds(memory, layout)? {
-            self.named.clear();
-            self.run_once = None;
-            self.task = None;
-            self.task_again = false;
-            self.tasks.clear();
-            self.stack.forget();
+            self.forget_code();
         }
         Ok(())
     }
 
-    pub(super) fn forget_numbers(&mut self) {
-        self.naming.forget_numbers();
+    /// A code object is another one than it was: forgets what is known by the addresses of code.
+    fn forget_code(&mut self) {
+        self.named.clear();
+        self.run_once = None;
+        self.task = None;
+        self.task_again = false;
+        self.tasks.clear();
+        self.stack.forget();
+    }
+
+    /// The tables were reset: their numbers mean nothing any more.
+    pub(super) fn on_tables_reset(&mut self) {
+        self.naming.on_tables_reset();
         self.named.clear();
     }
 
@@ -187,7 +197,7 @@ impl WatchedLoop {
         self.last_innermost = innermost;
         let gil = self.gil_state(around);
         let running = self.running_task(memory, around, &named)?;
-        let place = self.whereabouts(layout, &named, at_ns, Seen { gil, torn, in_task: running.is_some() });
+        let place = self.position(layout, &named, at_ns, Observed { gil, torn, in_task: running.is_some() });
         let task = running.map(|task| tables.add_task(&task.info));
         let mut sample = LoopSample {
             at_ns,
@@ -219,27 +229,26 @@ impl WatchedLoop {
         around: &Around,
         tables: &mut Tables,
     ) -> Result<Option<(Sampled, Named, Option<StackId>)>, ReadError> {
-        /// LIMIT: how often a float object is chased that is a new one each time.
+        /// LIMIT: how often a sample is taken again because it shows a float object, or an iteration's code, that was not read
+        /// along with it. Both can be new ones each time.
         const CHASES: usize = 4;
         let layout = &around.layout;
-        for chase in 0.. {
+        for chase in 0..=CHASES {
             self.gather_spans(layout);
             let sampled = self.stack.sample(memory, layout, &self.beside, &self.amid)?;
             if sampled == Sampled::Lost {
                 return Ok(None);
             }
             let Some((named, stack)) = self.name(memory, layout, tables, sampled)? else { return Ok(None) };
-            if self.run_once_is_new {
-                // Its locals were not among what was read.
-                self.run_once_is_new = false;
-                continue;
+            // The locals of an iteration whose code is new were not among what was read.
+            let mut is_known = !std::mem::take(&mut self.run_once_is_new);
+            if let Some(addr) = self.end_time(layout, &named).filter(|addr| is_known && !self.floats.contains(addr)) {
+                self.floats.insert(0, addr);
+                self.floats.truncate(FLOATS);
+                is_known = false;
             }
-            match self.end_time(layout, &named) {
-                Some(addr) if !self.floats.contains(&addr) && chase < CHASES => {
-                    self.floats.insert(0, addr);
-                    self.floats.truncate(FLOATS);
-                }
-                _ => return Ok(Some((sampled, named, stack))),
+            if is_known || chase == CHASES {
+                return Ok(Some((sampled, named, stack)));
             }
         }
         Ok(None)
@@ -280,7 +289,9 @@ impl WatchedLoop {
             Some(named) => named,
             None => {
                 let frames = self.stack.frames().iter().filter_map(|frame| frame.frame);
-                self.naming.verify(memory, layout, frames)?;
+                if !self.naming.verify(memory, layout, frames)? {
+                    self.forget_code();
+                }
                 let Some(named) = optional(self.name_callers(memory, layout, tables, complete))? else {
                     return Ok(None);
                 };
@@ -321,7 +332,7 @@ impl WatchedLoop {
             if let Some(found) = RunOnce::find(&mut reader, frame)? {
                 named.without_loop = false;
                 (run_once, outer) = (Some((found, frame.locals)), Some(position + 1));
-            } else if outer == Some(position) && stack.is_some_and(|stack| is_machinery(tables, stack)) {
+            } else if outer == Some(position) && stack.is_some_and(|stack| is_step_frame(tables, stack)) {
                 outer = Some(position + 1);
             }
         }
@@ -391,14 +402,8 @@ impl WatchedLoop {
     }
 }
 
-/// Frames between `_run_once` and what it runs.
-// CPython: Lib/asyncio/events.py, Handle._run; Lib/asyncio/tasks.py, Task.__step and its parts.
-fn is_machinery(tables: &Tables, stack: StackId) -> bool {
+/// Whether the innermost frame of a stack is one between `_run_once` and what it runs.
+fn is_step_frame(tables: &Tables, stack: StackId) -> bool {
     let frame = tables.stack(stack).and_then(|node| tables.frame(node.frame));
-    frame.is_some_and(|frame| {
-        let function = frame.function.rsplit('.').next().unwrap_or_default();
-        (frame.file.ends_with("asyncio/events.py") && function == "_run")
-            || (frame.file.ends_with("asyncio/tasks.py")
-                && (function.starts_with("__step") || function.starts_with("__wakeup")))
-    })
+    frame.is_some_and(|frame| is_machinery(&frame.function, &frame.file))
 }

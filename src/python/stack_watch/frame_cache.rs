@@ -1,18 +1,18 @@
-//! Frames that are read ahead: which, and how likely it is that the next stack has them. It must not know how they are read.
+//! Frames that are read ahead: which, and how likely it is that the next stack has them.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::plan::Link;
 use crate::remote::Addr;
 
-/// LIMIT: frames that are remembered, or read at once, beside those of the last stack.
-const MAX_REMEMBERED: usize = 32;
+/// LIMIT: frames that are kept, or read at once, beside those of the last stack.
+const MAX_EXTRA: usize = 32;
 
 /// How likely it is that a frame is in the next stack, in 256ths, from how often it was in the last ones.
 #[derive(Clone, Copy, Default)]
-struct Worth(u16);
+struct Score(u16);
 
-impl Worth {
+impl Score {
     /// Reading a frame for nothing, twice in each call, costs less than missing it, which takes two more calls: up to about
     /// one in six. What was seen once is so read for two more samples.
     const ENOUGH: u16 = 48;
@@ -29,28 +29,28 @@ impl Worth {
 
 /// Frames by their address.
 #[derive(Default)]
-pub(super) struct Remembered {
-    frames: FxHashMap<Addr, (Link, Worth)>,
+pub(super) struct FrameCache {
+    frames: FxHashMap<Addr, (Link, Score)>,
     /// Frames that the attempts of this sample led to.
-    met: Vec<Addr>,
+    visited: FxHashSet<Addr>,
 }
 
-impl Remembered {
+impl FrameCache {
     pub(super) fn get(&self, addr: Addr) -> Option<Link> {
         self.frames.get(&addr).map(|(link, _)| *link)
     }
 
     /// These frames were in a stack.
-    pub(super) fn used(&mut self, links: &[Link]) {
+    pub(super) fn mark_used(&mut self, links: &[Link]) {
         for link in links {
-            let entry = self.frames.entry(link.addr).or_insert((*link, Worth::default()));
+            let entry = self.frames.entry(link.addr).or_insert((*link, Score::default()));
             *entry = (*link, entry.1.used());
         }
     }
 
-    /// A new sample: what the attempts of the one before led to no longer counts as met.
+    /// A new sample: what the attempts of the one before led to no longer counts as visited.
     pub(super) fn begin_sample(&mut self) {
-        self.met.clear();
+        self.visited.clear();
     }
 
     /// Takes over where frames that are known lead to now.
@@ -63,43 +63,39 @@ impl Remembered {
     }
 
     /// An attempt leads to this one; whether it is the first time.
-    pub(super) fn meet(&mut self, addr: Addr) -> bool {
-        let is_new = !self.met.contains(&addr);
-        if is_new {
-            self.met.push(addr);
-        }
-        is_new
+    pub(super) fn visit(&mut self, addr: Addr) -> bool {
+        self.visited.insert(addr)
     }
 
     /// A frame that is worth reading until this sample is taken; longer, if it turns out to be in the stack.
-    pub(super) fn learn(&mut self, link: Link) {
-        self.frames.insert(link.addr, (link, Worth::default()));
+    pub(super) fn insert(&mut self, link: Link) {
+        self.frames.insert(link.addr, (link, Score::default()));
     }
 
     /// Forgets frames that will hardly be met again. Every frame that is read makes a call longer, and the longer it takes the
     /// less of it holds together: so this is done whether or not samples succeed. The last stack has so many frames and,
-    /// as far as it is remembered, begins at `current`. Answers whether any were forgotten.
-    pub(super) fn tidy(&mut self, last: usize, current: Option<Addr>) -> bool {
+    /// as far as it is known, begins at `current`. Answers whether any were forgotten.
+    pub(super) fn evict(&mut self, last: usize, current: Option<Addr>) -> bool {
         let before = self.frames.len();
-        self.frames.retain(|_, (_, worth)| {
-            *worth = worth.aged();
-            worth.0 >= Worth::ENOUGH
+        self.frames.retain(|_, (_, score)| {
+            *score = score.aged();
+            score.0 >= Score::ENOUGH
         });
-        let limit = last + MAX_REMEMBERED;
+        let limit = last + MAX_EXTRA;
         if self.frames.len() > limit {
-            let mut worths: Vec<u16> = self.frames.values().map(|(_, worth)| worth.0).collect();
-            worths.sort_unstable_by_key(|worth| std::cmp::Reverse(*worth));
-            let (least, stack) = (worths[limit], self.depths(current));
-            // Of one worth all go together, but for those of the stack that was seen last.
-            self.frames.retain(|addr, (_, worth)| worth.0 > least || stack.contains_key(addr));
+            let mut scores: Vec<u16> = self.frames.values().map(|(_, score)| score.0).collect();
+            scores.sort_unstable_by_key(|score| std::cmp::Reverse(*score));
+            let (least, stack) = (scores[limit], self.depths(current));
+            // Of one score all go together, except those of the stack that was seen last.
+            self.frames.retain(|addr, (_, score)| score.0 > least || stack.contains_key(addr));
         }
         self.frames.len() != before
     }
 
     /// Forgets all frames but these.
-    pub(super) fn keep(&mut self, links: &[Link]) {
+    pub(super) fn retain(&mut self, links: &[Link]) {
         self.frames.retain(|addr, _| links.iter().any(|link| link.addr == *addr));
-        self.met.clear();
+        self.visited.clear();
     }
 
     /// What to read, each with its distance from the current frame. Frames that are not in the stack any more may be the next
@@ -107,10 +103,10 @@ impl Remembered {
     /// for and they are not too many.
     pub(super) fn to_read(&self, last: usize, current: Option<Addr>, all: bool) -> Vec<(usize, Link)> {
         let depths = self.depths(current);
-        let all = all && self.frames.len() <= last + MAX_REMEMBERED;
-        let wanted = |(link, worth): &(Link, Worth)| match depths.get(&link.addr) {
+        let all = all && self.frames.len() <= last + MAX_EXTRA;
+        let wanted = |(link, score): &(Link, Score)| match depths.get(&link.addr) {
             Some(depth) => Some((*depth, *link)),
-            None => (all || worth.0 > 0 || self.met.contains(&link.addr)).then_some((0, *link)),
+            None => (all || score.0 > 0 || self.visited.contains(&link.addr)).then_some((0, *link)),
         };
         self.frames.values().filter_map(wanted).collect()
     }

@@ -6,14 +6,14 @@ use crate::remote::Addr;
 /// Follows one walk. It compares each step with one earlier step, and takes a new one to compare with each time that the
 /// number of steps has doubled (Brent), so a circle is noticed within a few rounds, and nothing grows.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct CircleWatch {
+pub(crate) struct CycleDetector {
     landmark: Option<Addr>,
     steps: u64,
 }
 
-impl CircleWatch {
+impl CycleDetector {
     /// Notes a step to `addr`; whether the walk has been there before.
-    pub(crate) fn comes_back(&mut self, addr: Addr) -> bool {
+    pub(crate) fn is_repeat(&mut self, addr: Addr) -> bool {
         if self.landmark == Some(addr) {
             return true;
         }
@@ -31,9 +31,9 @@ mod tests {
 
     /// Steps until a walk is stopped that takes `tail` steps and then goes round in `circle` steps.
     fn steps_until_noticed(tail: u64, circle: u64) -> u64 {
-        let mut watch = CircleWatch::default();
+        let mut watch = CycleDetector::default();
         let place = |step: u64| if step < tail { step } else { tail + (step - tail) % circle };
-        (0..).find(|&step| watch.comes_back(Addr::new(0x10_0000 + 8 * place(step)).unwrap())).unwrap()
+        (0..).find(|&step| watch.is_repeat(Addr::new(0x10_0000 + 8 * place(step)).unwrap())).unwrap()
     }
 
     #[test]
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn a_walk_that_never_comes_back_is_left_alone() {
-        let mut watch = CircleWatch::default();
-        assert!((1..100_000).all(|step| !watch.comes_back(Addr::new(0x10_0000 + 8 * step).unwrap())));
+        let mut watch = CycleDetector::default();
+        assert!((1..100_000).all(|step| !watch.is_repeat(Addr::new(0x10_0000 + 8 * step).unwrap())));
     }
 }

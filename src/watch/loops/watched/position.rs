@@ -1,5 +1,5 @@
-//! Where a loop is in its iteration, from what one call has read. It must not read anything itself, but for the system
-//! call of the thread where nothing else tells.
+//! Where a loop is in its iteration, from what one call has read; where nothing else tells, from the system call of its
+//! thread.
 
 use std::hash::{Hash as _, Hasher as _};
 
@@ -18,7 +18,7 @@ const CLOCK_AHEAD_NS: u64 = 1_000_000;
 
 /// What one call showed beside the stack's frames.
 #[derive(Clone, Copy)]
-pub(super) struct Seen {
+pub(super) struct Observed {
     pub(super) gil: Gil,
     /// Only the outer frames held: what is inside of them is unknown.
     pub(super) torn: bool,
@@ -27,7 +27,7 @@ pub(super) struct Seen {
 }
 
 /// What one call showed of the iteration.
-pub(super) struct Where {
+pub(super) struct Position {
     pub(super) phase: Phase,
     pub(super) away_since_ns: Option<u64>,
     pub(super) precision_ns: u32,
@@ -41,13 +41,13 @@ impl WatchedLoop {
         untag(layout, self.stack.slot(frame, self.run_once?.end_time)?)
     }
 
-    pub(super) fn whereabouts(&mut self, layout: &Layout, named: &Named, at_ns: u64, seen: Seen) -> Where {
+    pub(super) fn position(&mut self, layout: &Layout, named: &Named, at_ns: u64, seen: Observed) -> Position {
         if self.is_not_running(layout, named) {
-            return Where { phase: Phase::NotRunning, away_since_ns: None, precision_ns: 0, callback: None };
+            return Position { phase: Phase::NotRunning, away_since_ns: None, precision_ns: 0, callback: None };
         }
         match self.kind {
-            Kind::Uv(uv) => self.uv_whereabouts(uv, at_ns, seen),
-            Kind::RunOnce => self.asyncio_whereabouts(layout, named, at_ns, seen.gil),
+            Kind::Uv(uv) => self.uv_position(uv, at_ns, seen),
+            Kind::RunOnce => self.asyncio_position(layout, named, at_ns, seen.gil),
         }
     }
 
@@ -64,8 +64,8 @@ impl WatchedLoop {
         iterates.and_then(|object| untag(layout, object)).is_some_and(|object| object != self.event_loop)
     }
 
-    pub(super) fn asyncio_whereabouts(&mut self, layout: &Layout, named: &Named, at_ns: u64, gil: Gil) -> Where {
-        let unknown = |phase| Where { phase, away_since_ns: None, precision_ns: 0, callback: None };
+    pub(super) fn asyncio_position(&mut self, layout: &Layout, named: &Named, at_ns: u64, gil: Gil) -> Position {
+        let unknown = |phase| Position { phase, away_since_ns: None, precision_ns: 0, callback: None };
         let (Some(position), Some(run_once)) = (named.run_once, self.run_once) else {
             return unknown(if named.coroutines > 0 { Phase::Away } else { Phase::Unknown });
         };
@@ -74,14 +74,19 @@ impl WatchedLoop {
         let Some(object) = untag(layout, end_time) else {
             // The GIL changing hands tells one wait for it from the next.
             let callback = self.gil_switches();
-            return Where { callback, ..unknown(self.in_selector(gil)) };
+            return Position { callback, ..unknown(self.in_selector(gil)) };
         };
         let since = self.float(object).and_then(|seconds| as_ns(seconds, at_ns));
         let mut callback = FxHasher::default();
         since.hash(&mut callback);
         self.stack.slot(frame, run_once.handle).hash(&mut callback);
         run_once.position.map(|slot| self.stack.slot(frame, slot)).hash(&mut callback);
-        Where { phase: Phase::Away, away_since_ns: since, precision_ns: 1, callback: since.map(|_| callback.finish()) }
+        Position {
+            phase: Phase::Away,
+            away_since_ns: since,
+            precision_ns: 1,
+            callback: since.map(|_| callback.finish()),
+        }
     }
 
     /// Before an iteration has noted its time it is in its selector, on the way there or on the way back.
@@ -97,8 +102,8 @@ impl WatchedLoop {
         }
     }
 
-    pub(super) fn uv_whereabouts(&mut self, uv: UvLoop, at_ns: u64, seen: Seen) -> Where {
-        let Seen { gil, torn, in_task } = seen;
+    pub(super) fn uv_position(&mut self, uv: UvLoop, at_ns: u64, seen: Observed) -> Position {
+        let Observed { gil, torn, in_task } = seen;
         let word = |number: usize| self.stack.amid(number)?.try_into().ok().map(u64::from_le_bytes);
         let count = uv.count.and_then(|_| word(1));
         let since = word(0).and_then(|ms| ms.checked_mul(1_000_000)).filter(|ns| *ns <= at_ns + CLOCK_AHEAD_NS);
@@ -130,10 +135,10 @@ impl WatchedLoop {
         };
         if phase == Phase::Selecting {
             self.idle_frames = Some(self.idle_frames.map_or(frames, |idle| idle.min(frames)));
-            return Where { phase, away_since_ns: None, precision_ns: 0, callback: None };
+            return Position { phase, away_since_ns: None, precision_ns: 0, callback: None };
         }
         if phase == Phase::LeavingSelector {
-            return Where { phase, away_since_ns: None, precision_ns: 0, callback: self.gil_switches() };
+            return Position { phase, away_since_ns: None, precision_ns: 0, callback: self.gil_switches() };
         }
         // What the callback begins with: the frame that the loop has called.
         let first = self.idle_frames.and_then(|idle| self.stack.frames().iter().rev().nth(idle));
@@ -141,7 +146,7 @@ impl WatchedLoop {
         count.hash(&mut callback);
         first.map(|frame| (frame.addr, frame.frame.map(|frame| frame.code))).hash(&mut callback);
         self.task.as_ref().map(|task| task.info.key).hash(&mut callback);
-        Where { phase, away_since_ns: since, precision_ns: 1_000_000, callback: count.map(|_| callback.finish()) }
+        Position { phase, away_since_ns: since, precision_ns: 1_000_000, callback: count.map(|_| callback.finish()) }
     }
 
     /// The value of a float object that was read in the middle of the call.
