@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 /// Each layer, and the layers it may use.
 const LAYERS: &[(&str, &[&str])] = &[
     ("remote", &[]),
+    ("model", &[]),
     ("python", &["remote"]),
-    ("runtime", &["remote", "python"]),
-    ("model", &["runtime"]),
+    ("runtime", &["remote", "python", "model"]),
     ("capture", &["remote", "python", "runtime", "model"]),
     ("watch", &["remote", "python", "runtime", "model", "capture"]),
     ("sampler", &["remote", "model", "capture", "watch"]),

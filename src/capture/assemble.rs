@@ -9,8 +9,8 @@ use super::facts::{Activity, Facts};
 use super::instant::{Capture, CapturedThread};
 use super::task_walk::TaskWalk;
 use crate::model::snapshot::{
-    Awaiting, EventLoop, Frame, FrameId, Gap, LoopId, Python, Reading, Snapshot, StackEnd, Task, TaskId, TaskState,
-    Thread, ThreadState,
+    Awaiting, EventLoop, Frame, FrameId, Gap, LoopId, ParentScope, Python, Reading, Snapshot, StackEnd, Task, TaskId,
+    TaskState, Thread, ThreadState,
 };
 use crate::python::coroutine::ChainEnd;
 use crate::python::layout::Layout;
@@ -121,6 +121,10 @@ fn assemble_task(
         tasks: ids(&capture.between.expand(&wait.targets, &capture.index)),
         held_by: wait.lock.and_then(|lock| capture.lock_holders.get(&lock)).map_or(Vec::new(), |held| ids(held)),
     });
+    let parent = walk.group.map(|(group, owner)| ParentScope {
+        key: group.raw(),
+        owner: capture.index.get(&owner).map(|owner| TaskId(*owner as u32)),
+    });
     let record = walk.record.as_ref();
     let event_loop = record.and_then(|record| record.future.event_loop).and_then(|l| loop_ids.get(&l).copied());
     let pending = record.is_some_and(|record| record.is_pending());
@@ -137,6 +141,7 @@ fn assemble_task(
         stack_end,
         awaiting,
         awaited_by: Vec::new(),
+        parent,
         orphaned: (!pending || state == TaskState::Running).then_some(false),
         references: capture.other_references.get(position).copied().flatten(),
         unretrieved_exception: walk.exception,

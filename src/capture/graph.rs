@@ -4,6 +4,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::task_walk::{Shared, TaskWalk};
+use crate::model::wait::WaitDetail;
 use crate::python::caches::Caches;
 use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};
@@ -90,7 +91,7 @@ pub(super) fn complete_targets(walks: &mut [TaskWalk], references: &LoopReferenc
         if let Some(queue) = wait.completions {
             wait.targets = references.reporting_to(queue).iter().filter(|f| tasks.contains_key(f)).copied().collect();
             let waiting = wait.targets.len();
-            wait.detail = (waiting > 0).then(|| format!("{waiting} not done"));
+            wait.detail = (waiting > 0).then_some(WaitDetail::NotDone(waiting));
         }
     }
 }

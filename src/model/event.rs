@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::snapshot::{Finding, TaskState, WaitKind};
+use super::snapshot::{Finding, TaskState, WaitDetail, WaitKind};
 use super::tables::{Definitions, LoopNo, StackId, TaskNo};
 
 /// What is known when a watch begins.
@@ -247,8 +247,8 @@ pub struct TaskLook {
 pub struct TaskWait {
     /// The kind of thing.
     pub kind: WaitKind,
-    /// `30 s`, `fd 7`, ...
-    pub detail: Option<Arc<str>>,
+    /// What more is known.
+    pub detail: Option<WaitDetail>,
     /// The tasks it waits for, directly or through gather, shield, wait, TaskGroup.
     pub tasks: Vec<TaskNo>,
     /// For a lock, semaphore or condition: the tasks that hold it, where that can be seen.

@@ -7,5 +7,6 @@
 pub mod event;
 pub mod snapshot;
 pub mod tables;
+pub mod wait;
 
 pub use snapshot::Snapshot;

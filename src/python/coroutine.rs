@@ -125,7 +125,7 @@ impl ChainWalk {
         object: Addr,
     ) -> Result<Step, ReadError> {
         let ty = view.object(object, layout.object.ob_type)?;
-        match caches.awaitable_kind(view, layout, ty)? {
+        match caches.awaitables.kind(view, layout, &mut caches.types, &mut caches.attributes, ty)? {
             AwaitableKind::Generator => match layout.generator.frame {
                 GeneratorFrame::Object { frame, running, .. } => {
                     let step = self.step_frame_object(view, layout, object, frame, running)?;
@@ -287,7 +287,8 @@ pub fn read_function(
     object: Addr,
 ) -> Result<Option<RawFrame>, ReadError> {
     let ty = view.object(object, layout.object.ob_type)?;
-    if caches.awaitable_kind(view, layout, ty)? != AwaitableKind::Generator {
+    if caches.awaitables.kind(view, layout, &mut caches.types, &mut caches.attributes, ty)? != AwaitableKind::Generator
+    {
         return Ok(None);
     }
     let frame = match (layout.generator.frame, &layout.frames) {

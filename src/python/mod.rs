@@ -5,6 +5,7 @@
 pub mod attribute;
 pub mod awaitable;
 pub(crate) mod block;
+pub(crate) mod builtin;
 pub mod caches;
 pub(crate) mod circle;
 pub mod code;
@@ -27,3 +28,4 @@ pub mod stack;
 pub mod stack_watch;
 pub mod text;
 pub mod types;
+pub mod weak_set;

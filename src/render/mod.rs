@@ -18,6 +18,7 @@ pub mod report;
 pub mod svg;
 pub mod text;
 pub mod tree;
+mod wait_words;
 
 use std::io::{self, Write};
 

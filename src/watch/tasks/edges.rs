@@ -6,6 +6,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::TaskWatch;
 use super::reading::{insert, read_futures};
 use crate::model::tables::TaskNo;
+use crate::model::wait::WaitDetail;
 use crate::remote::{Addr, ReadError, View};
 use crate::runtime::asyncio::wait::WaitKind;
 
@@ -66,7 +67,7 @@ impl TaskWatch {
             let Some(queue) = wait.completions else { continue };
             wait.targets = reporting.get(&queue).cloned().unwrap_or_default();
             let waiting = wait.targets.len();
-            wait.detail = (waiting > 0).then(|| format!("{waiting} not done"));
+            wait.detail = (waiting > 0).then_some(WaitDetail::NotDone(waiting));
         }
     }
 

@@ -166,7 +166,7 @@ impl TaskEntry {
             (None, None) => true,
             (Some(wait), Some(known)) => {
                 wait.kind == known.kind
-                    && wait.detail.as_deref() == known.detail.as_deref()
+                    && wait.detail == known.detail
                     && self.awaits == known.tasks
                     && self.held_by == known.held_by
             }
@@ -180,7 +180,7 @@ impl TaskEntry {
         }
         let wait = wait.map(|wait| TaskWait {
             kind: wait.kind,
-            detail: wait.detail.as_deref().map(Arc::from),
+            detail: wait.detail.clone(),
             tasks: self.awaits.clone(),
             held_by: self.held_by.clone(),
         });
