@@ -139,6 +139,17 @@ fn python_versions_are_compared_in_the_layout_files_only() {
 }
 
 #[test]
+fn python_knows_no_runtime() {
+    let mut offences = Vec::new();
+    for source in sources().iter().filter(|source| source.layer() == Some("python")) {
+        for (number, line) in source.code_lines().filter(|(_, line)| line.to_lowercase().contains("asyncio")) {
+            offences.push(format!("{}:{number}: {}", source.path.display(), line.trim()));
+        }
+    }
+    expect_none("asyncio in python", &offences);
+}
+
+#[test]
 fn every_file_says_what_it_is() {
     let offences: Vec<String> = (sources().iter())
         .filter(|source| !source.text.starts_with("//!"))

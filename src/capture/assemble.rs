@@ -18,9 +18,6 @@ use crate::remote::kernel_thread::is_selector;
 use crate::remote::{Addr, ReadError};
 use crate::runtime::asyncio::future::FutureState;
 
-/// Class of tasks that needs no mention.
-const PLAIN_TASK: &str = "_asyncio.Task";
-
 /// When and how a capture was taken.
 pub(crate) struct Taken {
     pub(crate) at: SystemTime,
@@ -133,7 +130,7 @@ fn assemble_task(
     Task {
         key: walk.addr.raw(),
         name,
-        class: class.filter(|name| name != PLAIN_TASK),
+        class,
         state,
         event_loop,
         stack,

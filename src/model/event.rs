@@ -1,6 +1,6 @@
-//! What a watch over time consists of: events, in the order of time, as owned and inert data. A live watch sends them, a
-//! recording keeps them, and everything that is ever said about a stretch of time is worked out from them, live or later, by
-//! the same code. It must not know how they were read, sent or kept.
+//! What a watch over time consists of: events, in the order of time, as owned and inert data. A live watch sends them,
+//! a recording keeps them, and everything that is ever said about a stretch of time is worked out from them, live or
+//! later, by the same code.
 //!
 //! Times are nanoseconds of the target machine's `CLOCK_MONOTONIC`.
 

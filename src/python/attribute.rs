@@ -1,5 +1,4 @@
-//! Attributes of instances: in a dict, in values beside the object, or in slots. It must not know what any attribute
-//! means.
+//! Attributes of instances: in a dict, in values beside the object, or in slots.
 
 use rustc_hash::FxHashMap;
 

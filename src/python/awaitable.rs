@@ -1,5 +1,4 @@
 //! What kind of awaitable a type is, as far as a chain of coroutines can be followed through it. Decided once a type.
-//! It must not know asyncio's own awaitables: to a chain they are its end.
 
 use rustc_hash::FxHashMap;
 

@@ -1,5 +1,5 @@
 //! Code objects: read once, then every frame that runs one is a lookup. Names, file, line table and the names of local
-//! variables. It must not know frames or coroutines.
+//! variables.
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! All distinct frames of a snapshot, each named once. A raw frame is a lookup; only one that was not met before reads
-//! names and lines. It must not know whose frames they are.
+//! names and lines.
 
 use rustc_hash::FxHashMap;
 

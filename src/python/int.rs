@@ -1,4 +1,4 @@
-//! `int` and `float`. It must not know what the numbers count.
+//! `int` and `float`.
 
 use super::builtin::{Builtin, check_builtin};
 use super::layout::{Int, Layout};

@@ -1,4 +1,4 @@
-//! `str`, `bytes` and C strings. It must not know what a text is for; escaping for display is the renderer's.
+//! `str`, `bytes` and C strings.
 
 use super::block::{offset, read_block};
 use super::builtin::{Builtin, check_builtin};

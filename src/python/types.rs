@@ -1,5 +1,4 @@
-//! Type objects: what an object is, by its type's own words, read once per type. It must not know what any particular
-//! class means.
+//! Type objects: what an object is, by its type's own words, read once per type.
 
 use std::rc::Rc;
 

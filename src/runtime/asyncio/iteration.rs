@@ -1,5 +1,4 @@
-//! Where an event loop is in its iteration, and since when it has been away from its selector, by its own clock. It must not
-//! know who samples.
+//! Where an event loop is in its iteration, and since when it has been away from its selector, by its own clock.
 //!
 //! asyncio's `_run_once` notes the time in a local variable as soon as its selector has returned, to find the timers that
 //! are due; until then the variable is unbound. libuv notes the same in its loop's structure.
@@ -99,4 +98,12 @@ impl UvLoop {
         }
         Ok(None)
     }
+}
+
+/// Whether a frame is one of those between `_run_once` and what it runs.
+// CPython: Lib/asyncio/events.py, Handle._run; Lib/asyncio/tasks.py, Task.__step and its parts.
+pub fn is_machinery(file: &str, function: &str) -> bool {
+    let function = function.rsplit('.').next().unwrap_or_default();
+    (file.ends_with("asyncio/events.py") && function == "_run")
+        || (file.ends_with("asyncio/tasks.py") && (function.starts_with("__step") || function.starts_with("__wakeup")))
 }

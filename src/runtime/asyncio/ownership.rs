@@ -1,7 +1,6 @@
 //! Whether anybody but the event loop holds a task. A task that nobody holds can be collected at any time, and its
-//! exceptions go nowhere. References are counted, not compared with a constant: every reference that comes from the event
-//! loop's side or from the task itself is looked up, and a task is held by somebody else if it has more.
-//! It must not know whether the task is awaited; that is the wait graph's.
+//! exceptions go nowhere. References are counted, not compared with a constant: every reference that comes from the
+//! event loop's side or from the task itself is looked up, and a task is held by somebody else if it has more.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 

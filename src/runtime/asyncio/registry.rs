@@ -1,5 +1,4 @@
-//! All tasks of an interpreter, from every list and set in which asyncio keeps them. It must not know what a task is
-//! doing.
+//! All tasks of an interpreter, from every list and set in which asyncio keeps them.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 

@@ -1,5 +1,5 @@
 //! What a suspended task waits for: recognised by the innermost of asyncio's own coroutines in its chain and by the
-//! future it waits for. It must not know who waits for the task itself.
+//! future it waits for.
 
 use super::callback::{Callback, Function, read_callback, read_callbacks, read_captured};
 use super::future::{FutureClasses, FutureRecord, FutureState, read_children};

@@ -20,7 +20,7 @@ use crate::python::stack_watch::{Sampled, StackWatch};
 use crate::remote::thread_watch::ThreadWatch;
 use crate::remote::{Addr, Memory, ReadError, Span};
 use crate::runtime::asyncio::event_loop::{find_ready_length, read_loop_class};
-use crate::runtime::asyncio::iteration::{RunOnce, UvLoop, is_run_forever};
+use crate::runtime::asyncio::iteration::{self, RunOnce, UvLoop, is_run_forever};
 use crate::runtime::asyncio::registry::AsyncioModules;
 
 /// Float objects in which the time of an iteration was found lately; the next iteration mostly uses one of them again.
@@ -392,14 +392,7 @@ impl WatchedLoop {
     }
 }
 
-/// Frames between `_run_once` and what it runs.
-// CPython: Lib/asyncio/events.py, Handle._run; Lib/asyncio/tasks.py, Task.__step and its parts.
 fn is_machinery(tables: &Tables, stack: StackId) -> bool {
     let frame = tables.stack(stack).and_then(|node| tables.frame(node.frame));
-    frame.is_some_and(|frame| {
-        let function = frame.function.rsplit('.').next().unwrap_or_default();
-        (frame.file.ends_with("asyncio/events.py") && function == "_run")
-            || (frame.file.ends_with("asyncio/tasks.py")
-                && (function.starts_with("__step") || function.starts_with("__wakeup")))
-    })
+    frame.is_some_and(|frame| iteration::is_machinery(&frame.file, &frame.function))
 }
