@@ -12,7 +12,7 @@ use asyncprof::python::attribute::AttributeCache;
 use asyncprof::python::layout::{Layout, Version, published, rows};
 use asyncprof::python::line_table::{LineIndex, line_of};
 use asyncprof::python::types::{TypeCache, type_of};
-use asyncprof::python::{container, int, text};
+use asyncprof::python::{container, int, text, weak_set};
 use asyncprof::remote::live::LiveMemory;
 use asyncprof::remote::{Addr, ReadError, View};
 use asyncprof::runtime::asyncio::layout as asyncio;
@@ -170,7 +170,7 @@ fn compare(
             same(container::read_deque(view, layout, at), addrs(value))
         }
         "weak set" => {
-            let read = container::read_weak_set(view, layout, types, at);
+            let read = weak_set::read_weak_set(view, layout, types, at);
             same(read.as_ref().map(|read| read.skipped).map_err(|&error| error), 0)?;
             same(read.map(|read| sorted(read.members)), addrs(value))
         }

@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
-use asyncprof::python::attribute::{read_attribute, read_slot};
+use asyncprof::python::attribute::AttributeCache;
 use asyncprof::python::layout::{Layout, published, rows};
 use asyncprof::python::types::TypeCache;
-use asyncprof::python::{container, int, text};
+use asyncprof::python::{container, int, text, weak_set};
 use asyncprof::remote::{Addr, Memory, ReadError, Span, View};
 use asyncprof::runtime::asyncio::layout as asyncio;
 use proptest::prelude::*;
@@ -98,9 +98,9 @@ fn read_all(memory: &Misleading, layout: &Layout, at: Addr) -> (usize, u64) {
         container::read_set(view, layout, at).is_ok(),
         container::read_deque_len(view, layout, at).is_ok(),
         container::read_deque(view, layout, at).is_ok(),
-        container::read_weak_set(view, layout, &mut types, at).is_ok(),
-        read_attribute(view, layout, &mut types, at, "name").is_ok(),
-        read_slot(view, layout, &mut types, at, "name").is_ok(),
+        weak_set::read_weak_set(view, layout, &mut types, at).is_ok(),
+        AttributeCache::new().read(view, layout, &mut types, at, "name").is_ok(),
+        AttributeCache::new().read_slot(view, layout, &mut types, at, "name").is_ok(),
         types.get(view, layout, at).is_ok(),
         types.find_base(view, layout, at, &["a.b"]).is_ok(),
         types.qualified_name(view, layout, at).is_ok(),

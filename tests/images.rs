@@ -12,6 +12,8 @@ use std::process::{Child, Command, Output, Stdio};
 
 use asyncprof::capture::session::take_image;
 use asyncprof::detect;
+use asyncprof::model::snapshot::TaskId;
+use asyncprof::model::wait::WaitKind;
 use asyncprof::remote::Addr;
 use asyncprof::remote::image::Image;
 use asyncprof::render::{Format, Options, write};
@@ -69,6 +71,24 @@ fn the_images_hold_every_shape() {
         assert_eq!(rules, expected, "{version}");
         assert_eq!(dump["consistent"], true, "{version}");
         assert_eq!(dump["gaps"].as_array().unwrap().len(), 0, "{version}");
+    }
+}
+
+#[test]
+fn tasks_of_a_task_group_know_the_task_that_opened_it() {
+    for version in VERSIONS.into_iter().filter(|version| !["3.8", "3.9", "3.10"].contains(version)) {
+        let snapshot = take_image(&saved::image(version)).unwrap();
+        let mut members = 0;
+        for (owner, task) in snapshot.tasks.iter().enumerate() {
+            let Some(awaiting) = task.awaiting.as_ref().filter(|wait| wait.kind == WaitKind::TaskGroup) else {
+                continue;
+            };
+            let groups: Vec<_> = awaiting.tasks.iter().map(|member| snapshot.task(*member).parent).collect();
+            assert!(groups.iter().all(|group| group.is_some_and(|group| group.owner == Some(TaskId(owner as u32)))));
+            assert!(groups.windows(2).all(|pair| pair[0] == pair[1]), "{version}: {groups:?}");
+            members += groups.len();
+        }
+        assert!(members > 0, "{version}");
     }
 }
 

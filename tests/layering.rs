@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 /// Each layer, and the layers it may use.
 const LAYERS: &[(&str, &[&str])] = &[
     ("remote", &[]),
+    ("model", &[]),
     ("python", &["remote"]),
-    ("runtime", &["remote", "python"]),
-    ("model", &["runtime"]),
+    ("runtime", &["remote", "python", "model"]),
     ("capture", &["remote", "python", "runtime", "model"]),
     ("watch", &["remote", "python", "runtime", "model", "capture"]),
     ("sampler", &["remote", "model", "capture", "watch"]),
@@ -136,6 +136,17 @@ fn python_versions_are_compared_in_the_layout_files_only() {
         }
     }
     expect_none("version comparisons outside of the layouts", &offences);
+}
+
+#[test]
+fn python_knows_no_runtime() {
+    let mut offences = Vec::new();
+    for source in sources().iter().filter(|source| source.layer() == Some("python")) {
+        for (number, line) in source.code_lines().filter(|(_, line)| line.to_lowercase().contains("asyncio")) {
+            offences.push(format!("{}:{number}: {}", source.path.display(), line.trim()));
+        }
+    }
+    expect_none("asyncio in python", &offences);
 }
 
 #[test]

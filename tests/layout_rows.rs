@@ -375,3 +375,19 @@ fn every_number_of_every_row_is_what_the_versions_own_sources_say() {
     assert!(wrong.is_empty(), "{} fields differ:\n{}", wrong.len(), wrong.join("\n"));
     assert_eq!(rows_seen, fixture.len());
 }
+
+#[test]
+fn the_versions_in_help_and_readme_are_those_with_rows() {
+    let (oldest, newest) = (rows::OLDEST_MINOR, rows::NEWEST_MINOR);
+    let help = format!("CPython 3.{oldest} to 3.{newest}");
+    assert!(include_str!("../src/cli/args.rs").contains(&help), "{help}");
+    let list = (oldest..=newest).map(|minor| format!("3.{minor}")).collect::<Vec<_>>().join(", ");
+    assert!(include_str!("../README.md").contains(&format!("| Python | CPython {list};")), "{list}");
+}
+
+#[test]
+fn every_tag_is_of_its_row() {
+    for (minor, tag) in (rows::OLDEST_MINOR..=rows::NEWEST_MINOR).zip(rows::TAGS) {
+        assert!(tag.starts_with(&format!("v3.{minor}.")), "{minor}: {tag}");
+    }
+}

@@ -177,7 +177,7 @@ impl Picture {
             stack: self.stack(look),
             wait: wait.map(|wait| SaidWait {
                 kind: wait.kind.as_str(),
-                detail: wait.detail.as_deref().map(str::to_owned),
+                detail: wait.detail.clone(),
                 tasks: self.keys(&wait.tasks),
                 held_by: self.keys(&wait.held_by),
             }),
@@ -233,7 +233,7 @@ struct Said {
 #[derive(Debug, PartialEq)]
 struct SaidWait {
     kind: &'static str,
-    detail: Option<String>,
+    detail: Option<asyncprof::model::wait::WaitDetail>,
     /// The tasks it stands for.
     tasks: BTreeSet<u64>,
     held_by: BTreeSet<u64>,

@@ -1,8 +1,8 @@
 //! Containers, types and attributes.
 #![no_main]
 
-use asyncprof::python::attribute::{read_attribute, read_slot};
-use asyncprof::python::container;
+use asyncprof::python::attribute::AttributeCache;
+use asyncprof::python::{container, weak_set};
 use asyncprof::python::types::TypeCache;
 use asyncprof::remote::View;
 use libfuzzer_sys::fuzz_target;
@@ -17,8 +17,8 @@ fuzz_target!(|input: &[u8]| {
     let _ = container::find_str_key(view, &layout, at, "name");
     let _ = container::read_set(view, &layout, at);
     let _ = container::read_deque(view, &layout, at);
-    let _ = container::read_weak_set(view, &layout, types, at);
-    let _ = read_attribute(view, &layout, types, at, "name");
-    let _ = read_slot(view, &layout, types, at, "name");
+    let _ = weak_set::read_weak_set(view, &layout, types, at);
+    let _ = AttributeCache::new().read(view, &layout, types, at, "name");
+    let _ = AttributeCache::new().read_slot(view, &layout, types, at, "name");
     let _ = types.qualified_name(view, &layout, at);
 });

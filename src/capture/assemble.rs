@@ -9,18 +9,15 @@ use super::facts::{Activity, Facts};
 use super::instant::{Capture, CapturedThread};
 use super::task_walk::{TaskWalk, node};
 use crate::model::snapshot::{
-    Awaiting, EventLoop, Frame, FrameId, Gap, LoopId, Python, Reading, Snapshot, StackEnd, Task, TaskId, TaskState,
-    Thread, ThreadState,
+    Awaiting, EventLoop, Frame, FrameId, Gap, LoopId, ParentScope, Python, Reading, Snapshot, StackEnd, Task, TaskId,
+    TaskState, Thread, ThreadState,
 };
 use crate::python::coroutine::ChainEnd;
 use crate::python::layout::Layout;
 use crate::remote::kernel_thread::is_selector;
 use crate::remote::{Addr, ReadError};
 use crate::runtime::asyncio::future::FutureState;
-use crate::runtime::wait_graph::{Edges, Node, awaited_by, relate};
-
-/// Class of tasks that needs no mention.
-const PLAIN_TASK: &str = "_asyncio.Task";
+use crate::runtime::wait_graph::{Edges, Futures as _, Node, awaited_by, relate};
 
 /// When and how a capture was taken.
 pub(crate) struct Taken {
@@ -43,8 +40,10 @@ pub(super) fn assemble(mut capture: Capture, facts: &Facts, layout: &Layout, tak
     let tasks: Vec<Task> = (walks.into_iter().zip(related).enumerate())
         .map(|(position, (walk, ((state, running), (edges, awaited_by))))| {
             let references = capture.other_references.get(position).copied().flatten();
+            let parent =
+                walk.group.map(|(group, owner)| ParentScope { key: group.raw(), owner: capture.graph.task(owner) });
             let task = assemble_task(&loop_ids, walk, state, running, edges);
-            Task { orphaned: is_orphaned(&task, &awaited_by, references), awaited_by, references, ..task }
+            Task { orphaned: is_orphaned(&task, &awaited_by, references), awaited_by, parent, references, ..task }
         })
         .collect();
     let threads = assemble_threads(&capture, facts);
@@ -107,7 +106,7 @@ fn relate_tasks(capture: &Capture, walks: &[TaskWalk], states: &[TaskState]) -> 
     (edges, awaited_by)
 }
 
-/// Who awaits the task, how often it is referred to and whether it is orphaned is left to the caller.
+/// The caller adds what follows from other tasks: awaiters, parent, references, and whether it is an orphan.
 fn assemble_task(
     loop_ids: &FxHashMap<Addr, LoopId>,
     walk: TaskWalk,
@@ -136,7 +135,7 @@ fn assemble_task(
     Task {
         key: walk.addr.raw(),
         name,
-        class: class.filter(|name| name != PLAIN_TASK),
+        class,
         state,
         event_loop,
         stack,
@@ -144,6 +143,7 @@ fn assemble_task(
         stack_end,
         awaiting,
         awaited_by: Vec::new(),
+        parent: None,
         orphaned: None,
         references: None,
         unretrieved_exception: walk.exception,

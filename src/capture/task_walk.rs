@@ -29,6 +29,8 @@ pub(crate) struct TaskWalk {
     pub(crate) waiter_state: Option<FutureState>,
     pub(crate) wait: Option<Wait>,
     pub(crate) references: Option<FutureReferences>,
+    /// The task group in which it was started, and the task that opened the group.
+    pub(crate) group: Option<(Addr, Addr)>,
     /// References to the task from its own frames and callbacks, where these were looked for and could be told.
     pub(crate) own_references: Option<i64>,
     /// In which attempt it was read.
@@ -114,6 +116,7 @@ impl TaskWalk {
             waiter_state: None,
             wait: None,
             references: None,
+            group: None,
             own_references: None,
             exception: None,
             end_type: None,
@@ -196,7 +199,9 @@ impl TaskWalk {
         }
         if self.references.is_none() {
             let callbacks = read_callbacks(reader, &record.future.callbacks)?;
-            self.references = Some(read_future_references(reader, &record.future, &callbacks)?);
+            let references = read_future_references(reader, &record.future, &callbacks)?;
+            self.group = references.group();
+            self.references = Some(references);
         }
         // Now, because its frames are at hand. The one reference that nearly every task has is its wakeup's; of a task that
         // has no other it will hardly be asked who holds it.

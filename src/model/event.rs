@@ -1,12 +1,12 @@
-//! What a watch over time consists of: events, in the order of time, as owned and inert data. A live watch sends them, a
-//! recording keeps them, and everything that is ever said about a stretch of time is worked out from them, live or later, by
-//! the same code. It must not know how they were read, sent or kept.
+//! What a watch over time consists of: events, in the order of time, as owned and inert data. A live watch sends them,
+//! a recording keeps them, and everything that is ever said about a stretch of time is worked out from them, live or
+//! later, by the same code.
 //!
 //! Times are nanoseconds of the target machine's `CLOCK_MONOTONIC`.
 
 use std::sync::Arc;
 
-use super::snapshot::{Finding, TaskState, WaitKind};
+use super::snapshot::{Finding, TaskState, WaitDetail, WaitKind};
 use super::tables::{Definitions, LoopNo, StackId, TaskNo};
 
 /// What is known when a watch begins.
@@ -245,8 +245,8 @@ pub struct TaskLook {
 pub struct TaskWait {
     /// The kind of thing.
     pub kind: WaitKind,
-    /// `30 s`, `fd 7`, ...
-    pub detail: Option<Arc<str>>,
+    /// What more is known.
+    pub detail: Option<WaitDetail>,
     /// The tasks it waits for, directly or through gather, shield, wait, TaskGroup.
     pub tasks: Vec<TaskNo>,
     /// For a lock, semaphore or condition: the tasks that hold it, where that can be seen.

@@ -1,11 +1,10 @@
 //! The inert picture of one instant. Everything that renders or judges works on this and nothing else.
-//! It must not know how it was read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-pub use crate::runtime::asyncio::wait::WaitKind;
+pub use super::wait::{WaitDetail, WaitKind};
 
 /// One instant of a process.
 #[derive(Clone, Debug)]
@@ -177,6 +176,8 @@ pub struct Task {
     pub awaiting: Option<Awaiting>,
     /// All tasks that wait for it.
     pub awaited_by: Vec<TaskId>,
+    /// The scope that it was started in; `None` for a task that belongs to none, or where that cannot be seen.
+    pub parent: Option<ParentScope>,
     /// Pending, awaited by nobody, no strong reference but the loop's own.
     pub orphaned: Option<bool>,
     /// Strong references beyond the event loop's own.
@@ -231,13 +232,22 @@ pub enum StackEnd {
     Limit,
 }
 
+/// A scope that does not end before the tasks that were started in it: a task group, a nursery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParentScope {
+    /// Stable while the scope lives: tasks of the same scope have the same.
+    pub key: u64,
+    /// The task that opened it, if it is among those of the snapshot.
+    pub owner: Option<TaskId>,
+}
+
 /// What a task waits for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Awaiting {
     /// The kind of thing.
     pub kind: WaitKind,
-    /// `30 s`, `held by Task-3`, `fd 7`, ...
-    pub detail: Option<String>,
+    /// What more is known.
+    pub detail: Option<WaitDetail>,
     /// The tasks it waits for, directly or through gather, shield, wait, TaskGroup.
     pub tasks: Vec<TaskId>,
     /// For a lock, semaphore or condition: the tasks that hold it, where that can be seen.

@@ -1,5 +1,5 @@
-//! Names said once: frames, stacks, tasks and loops are numbered in the order in which they are first met, and events carry
-//! the numbers. It must not know who samples, nor what is done with the events.
+//! Names said once: frames, stacks, tasks and loops are numbered in the order in which they are first met, and events
+//! carry the numbers.
 //!
 //! A stack is its innermost frame and the stack of its caller, so that stacks which share their outer frames share memory,
 //! and an await stack that grows by one level costs one entry.

@@ -17,7 +17,7 @@ use crate::model::snapshot::Frame;
 use crate::model::tables::TaskInfo;
 
 /// What a task was seen to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Doing {
     /// It stays at one place.
     Waiting(WaitKey),

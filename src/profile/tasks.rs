@@ -17,7 +17,7 @@ use super::stacks::{KeptStack, Stacks};
 use super::waits::{WaitKey, Waits};
 use super::weights::{By, Front, Leaf, Place, Weighted, Weights};
 use crate::model::event::{Source, TaskChanges, TaskLook, TaskWait};
-use crate::model::snapshot::{TaskState, WaitKind};
+use crate::model::snapshot::{TaskState, WaitDetail, WaitKind};
 use crate::model::tables::{Tables, TaskInfo, TaskNo};
 
 /// What a loop runs, at one sample.
@@ -260,8 +260,11 @@ impl Tasks {
         tables: &Tables,
     ) -> WaitKey {
         // How long a sleep is differs from call to call; its place does not.
-        let detail = wait.filter(|wait| wait.kind != WaitKind::Sleep).and_then(|wait| wait.detail.as_deref());
-        let detail = detail.map(|detail| self.names.add(&fold_digits(detail)));
+        let detail = wait.filter(|wait| wait.kind != WaitKind::Sleep).and_then(|wait| wait.detail.as_ref());
+        let detail = match detail.and_then(WaitDetail::of_the_place) {
+            Some(WaitDetail::Words(words)) => Some(fold_digits(&words).as_str().into()),
+            known => known,
+        };
         let key = WaitKey { coroutine, stack, kind: wait.map(|wait| wait.kind), detail };
         let holders = wait.map_or(&[][..], |wait| &wait.held_by);
         let holders: Vec<NameId> = (holders.iter())
@@ -269,7 +272,7 @@ impl Tasks {
             .map(|name| label(name, self.naming, &mut self.names))
             .collect();
         let since_ns = at_ns.saturating_sub(self.started_ns);
-        let total = self.waits.get(key);
+        let total = self.waits.get(key.clone());
         total.waits += 1;
         total.slices.add(since_ns);
         holders.into_iter().for_each(|holder| total.held_by(holder));
@@ -346,14 +349,15 @@ impl Tasks {
         if rest_ns == 0 {
             return;
         }
-        let (doing, stack, torn) = (live.doing, live.stack, live.torn);
+        let (doing, stack, torn) = (live.doing.clone(), live.stack, live.torn);
         let stays = u64::from(!std::mem::replace(&mut live.stay_counted, true));
         let coroutine = self.coroutines.get(live.coroutine);
         let leaf = match doing {
             Doing::Waiting(wait) => {
                 coroutine.wait_ns += rest_ns;
+                let kind = wait.kind;
                 self.waits.get(wait).wait_ns += rest_ns;
-                Leaf::Wait { kind: wait.kind, torn }
+                Leaf::Wait { kind, torn }
             }
             Doing::Ready => {
                 coroutine.ready_ns += rest_ns;
@@ -390,7 +394,7 @@ impl Tasks {
         let Some(first_look_ns) = live.first_look_ns else { return };
         let coroutine = self.coroutines.get(live.coroutine);
         coroutine.oldest_ns = coroutine.oldest_ns.max(seen_ns.saturating_sub(first_look_ns));
-        let Doing::Waiting(wait) = live.doing else { return };
+        let Doing::Waiting(wait) = live.doing.clone() else { return };
         let lasted_ns = seen_ns.saturating_sub(live.since_ns);
         let total = self.waits.get(wait);
         if lasted_ns > total.longest_ns {

@@ -8,7 +8,7 @@ use super::coroutines::{CoroutineId, Coroutines};
 use super::names::{NameId, Names};
 use super::slices::Slices;
 use super::stacks::{KeptStack, Stacks};
-use crate::model::snapshot::{Frame, WaitKind};
+use crate::model::snapshot::{Frame, WaitDetail, WaitKind};
 
 /// All waits of one kind in one await stack.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,8 +19,8 @@ pub struct WaitProfile<'p> {
     pub stack: Vec<&'p Frame>,
     /// What was waited for; `None` where it is not known.
     pub kind: Option<WaitKind>,
-    /// Details, numbers in them as `*`.
-    pub detail: Option<&'p str>,
+    /// What more is known, apart from numbers that differ from wait to wait.
+    pub detail: Option<&'p WaitDetail>,
     /// Time of all tasks together, nanoseconds.
     pub wait_ns: u64,
     /// How many waits: one is a task that stays at one place.
@@ -36,12 +36,12 @@ pub struct WaitProfile<'p> {
 }
 
 /// What a wait is told from others by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct WaitKey {
     pub(super) coroutine: CoroutineId,
     pub(super) stack: Option<KeptStack>,
     pub(super) kind: Option<WaitKind>,
-    pub(super) detail: Option<NameId>,
+    pub(super) detail: Option<WaitDetail>,
 }
 
 /// What waits add up to.
@@ -93,9 +93,9 @@ impl Waits {
         stacks: &'p Stacks,
         names: &'p Names,
     ) -> Vec<WaitProfile<'p>> {
-        let mut totals: Vec<(&WaitKey, &WaitTotal)> = self.totals.iter().collect();
-        totals.sort_by_key(|(key, total)| (std::cmp::Reverse(total.wait_ns), **key));
-        let whole = |(key, total): (&WaitKey, &'p WaitTotal)| {
+        let mut totals: Vec<(&'p WaitKey, &'p WaitTotal)> = self.totals.iter().collect();
+        totals.sort_by_key(|&(key, total)| (std::cmp::Reverse(total.wait_ns), key));
+        let whole = |(key, total): (&'p WaitKey, &'p WaitTotal)| {
             let mut holders: Vec<(&str, u64)> =
                 total.holders.iter().map(|&(name, count)| (&**names.text(name), count)).collect();
             holders.sort_by_key(|&(name, count)| (std::cmp::Reverse(count), name));
@@ -103,7 +103,7 @@ impl Waits {
                 coroutine: coroutines.frame(key.coroutine),
                 stack: key.stack.map_or_else(Vec::new, |stack| stacks.frames(stack)),
                 kind: key.kind,
-                detail: key.detail.map(|detail| &**names.text(detail)),
+                detail: key.detail.as_ref(),
                 wait_ns: total.wait_ns,
                 waits: total.waits,
                 slices: total.slices.clone(),

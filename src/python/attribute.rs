@@ -1,5 +1,4 @@
-//! Attributes of instances: in a dict, in values beside the object, or in slots. It must not know what any attribute
-//! means.
+//! Attributes of instances: in a dict, in values beside the object, or in slots.
 
 use rustc_hash::FxHashMap;
 
@@ -37,43 +36,17 @@ struct Found {
     count: usize,
 }
 
-/// The instance attribute `name` (ASCII) of `obj`, `None` when it has none of that name. What its class defines is not
-/// looked at.
-///
-/// # Errors
-/// Those of reading the type and the dict.
-pub fn read_attribute(
-    view: &mut View<'_>,
-    layout: &Layout,
-    types: &mut TypeCache,
-    obj: Addr,
-    name: &str,
-) -> Result<Option<Addr>, ReadError> {
-    AttributeCache::default().read(view, layout, types, obj, name)
-}
-
-/// The value of the slot `name` (of `__slots__`, or a member defined in C that is an object) of `obj`, `None` when it is
-/// empty or there is no such slot.
-///
-/// # Errors
-/// Those of reading the types and their dicts.
-pub fn read_slot(
-    view: &mut View<'_>,
-    layout: &Layout,
-    types: &mut TypeCache,
-    obj: Addr,
-    name: &str,
-) -> Result<Option<Addr>, ReadError> {
-    AttributeCache::default().read_slot(view, layout, types, obj, name)
-}
-
 impl AttributeCache {
     /// An empty cache.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// As [`read_attribute`].
+    /// The instance attribute `name` (ASCII) of `obj`, `None` when it has none of that name. What its class defines is not
+    /// looked at.
+    ///
+    /// # Errors
+    /// Those of reading the type and the dict.
     pub fn read(
         &mut self,
         view: &mut View<'_>,
@@ -97,7 +70,11 @@ impl AttributeCache {
         }
     }
 
-    /// As [`read_slot`].
+    /// The value of the slot `name` (of `__slots__`, or a member defined in C that is an object) of `obj`, `None` when it
+    /// is empty or there is no such slot.
+    ///
+    /// # Errors
+    /// Those of reading the types and their dicts.
     pub fn read_slot(
         &mut self,
         view: &mut View<'_>,

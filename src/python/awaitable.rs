@@ -1,10 +1,10 @@
 //! What kind of awaitable a type is, as far as a chain of coroutines can be followed through it. Decided once a type.
-//! It must not know asyncio's own awaitables: to a chain they are its end.
 
 use rustc_hash::FxHashMap;
 
-use super::caches::Caches;
+use super::attribute::AttributeCache;
 use super::layout::{Layout, Offset};
+use super::types::TypeCache;
 use crate::remote::{Addr, ReadError, View};
 
 /// How a chain goes on through an object of a type.
@@ -39,35 +39,38 @@ const GENERATORS: [&str; 3] = ["coroutine", "generator", "async_generator"];
 /// Types implemented in C that wrap one awaitable. CPython: Objects/genobject.c; anext: Objects/iterobject.c, 3.10.
 const WRAPPERS: [&str; 4] = ["coroutine_wrapper", "async_generator_asend", "async_generator_athrow", "anext_awaitable"];
 
-impl Caches {
+impl AwaitableCache {
     /// The kind of the type at `ty`.
     #[inline]
-    pub fn awaitable_kind(
+    pub fn kind(
         &mut self,
         view: &mut View<'_>,
         layout: &Layout,
+        types: &mut TypeCache,
+        attributes: &mut AttributeCache,
         ty: Addr,
     ) -> Result<AwaitableKind, ReadError> {
-        if let Some((last, kind)) = self.awaitables.last
+        if let Some((last, kind)) = self.last
             && last == ty
         {
             return Ok(kind);
         }
-        let kind = self.find_awaitable_kind(view, layout, ty)?;
-        self.awaitables.last = Some((ty, kind));
+        let kind = self.find_kind(view, layout, (types, attributes), ty)?;
+        self.last = Some((ty, kind));
         Ok(kind)
     }
 
-    fn find_awaitable_kind(
+    fn find_kind(
         &mut self,
         view: &mut View<'_>,
         layout: &Layout,
+        (types, attributes): (&mut TypeCache, &mut AttributeCache),
         ty: Addr,
     ) -> Result<AwaitableKind, ReadError> {
-        if let Some(&kind) = self.awaitables.kinds.get(&ty) {
+        if let Some(&kind) = self.kinds.get(&ty) {
             return Ok(kind);
         }
-        let info = self.types.get(view, layout, ty)?;
+        let info = types.get(view, layout, ty)?;
         // A user's class may be called `coroutine` too; only the types of the interpreter are not on the heap.
         let kind = if !info.is_heap && GENERATORS.contains(&&*info.name) {
             AwaitableKind::Generator
@@ -75,33 +78,33 @@ impl Caches {
             AwaitableKind::Wrapper
         } else if info.name.starts_with("_cython_") {
             let class = info.name.rsplit('.').next().unwrap_or_default();
-            view.sharing(|view| self.cython_kind(view, layout, ty, class))?
+            view.sharing(|view| cython_kind(view, layout, (types, attributes), ty, class))?
         } else {
             AwaitableKind::Other
         };
-        self.awaitables.kinds.insert(ty, kind);
+        self.kinds.insert(ty, kind);
         Ok(kind)
     }
+}
 
-    /// Cython's own coroutine type: its members say where their fields are.
-    fn cython_kind(
-        &mut self,
-        view: &mut View<'_>,
-        layout: &Layout,
-        ty: Addr,
-        class: &str,
-    ) -> Result<AwaitableKind, ReadError> {
-        let (awaits, code) = match class {
-            "coroutine" => ("cr_await", "cr_code"),
-            "generator" => ("gi_yieldfrom", "gi_code"),
-            "coroutine_wrapper" => return Ok(AwaitableKind::Wrapper),
-            _ => return Ok(AwaitableKind::Other),
-        };
-        let awaits = self.attributes.member_offset(view, layout, &mut self.types, ty, awaits)?;
-        let code = self.attributes.member_offset(view, layout, &mut self.types, ty, code)?;
-        Ok(match (awaits, code) {
-            (Some(awaits), Some(code)) => AwaitableKind::Cython { awaits, code },
-            _ => AwaitableKind::Other,
-        })
-    }
+/// Cython's own coroutine type: its members say where their fields are.
+fn cython_kind(
+    view: &mut View<'_>,
+    layout: &Layout,
+    (types, attributes): (&mut TypeCache, &mut AttributeCache),
+    ty: Addr,
+    class: &str,
+) -> Result<AwaitableKind, ReadError> {
+    let (awaits, code) = match class {
+        "coroutine" => ("cr_await", "cr_code"),
+        "generator" => ("gi_yieldfrom", "gi_code"),
+        "coroutine_wrapper" => return Ok(AwaitableKind::Wrapper),
+        _ => return Ok(AwaitableKind::Other),
+    };
+    let awaits = attributes.member_offset(view, layout, types, ty, awaits)?;
+    let code = attributes.member_offset(view, layout, types, ty, code)?;
+    Ok(match (awaits, code) {
+        (Some(awaits), Some(code)) => AwaitableKind::Cython { awaits, code },
+        _ => AwaitableKind::Other,
+    })
 }

@@ -1,5 +1,5 @@
 //! Foreign bytes that were copied once and are decoded from the copy: long pieces, read in parts so that a length that
-//! lies is found out early, and structures. It must not know what the bytes mean.
+//! lies is found out early, and structures.
 
 use super::layout::{Flag, Offset};
 use crate::remote::{Addr, ReadError, Span, View};

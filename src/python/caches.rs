@@ -1,5 +1,5 @@
 //! What was learnt about types, attributes and code objects while reading: everything that many objects share is read
-//! once. It must not outlive the moment it was learnt in without a check; see each cache.
+//! once.
 
 use std::rc::Rc;
 

@@ -1,11 +1,10 @@
-//! `tuple`, `list`, `dict`, `set`, `deque` and `WeakSet`. Tables are read whole, so that the number of batches does not
-//! grow with the number of members. It must not know what is in them.
+//! `tuple`, `list`, `dict`, `set` and `deque`. Tables are read whole, so that the number of batches does not grow with
+//! the number of members.
 
-use super::attribute::read_attribute;
 use super::block::{object, offset, read_block, read_words, words};
+use super::builtin::{Builtin, check_builtin};
 use super::layout::{DictIndex, Layout};
 use super::text::is_str;
-use super::types::{Builtin, TypeCache, check_builtin, type_of};
 use crate::remote::{Addr, ReadError, Span, View};
 
 /// LIMIT: items of a tuple or list.
@@ -21,7 +20,7 @@ pub const MAX_SET_SLOTS: u64 = 1 << 24;
 pub const MAX_DEQUE_ITEMS: u64 = 1_000_000;
 
 /// LIMIT: objects prefetched in one batch, so that a table of lies does not make us hold its number in pages.
-const OBJECTS_PER_BATCH: usize = 16 << 10;
+pub(super) const OBJECTS_PER_BATCH: usize = 16 << 10;
 
 /// The items of the tuple at `addr`.
 ///
@@ -228,7 +227,7 @@ pub fn read_set(view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<Vec<
 }
 
 /// The members of a set as they are in its table, good or bad.
-fn read_set_slots(view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<Vec<u64>, ReadError> {
+pub(super) fn read_set_slots(view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<Vec<u64>, ReadError> {
     const INVALID: ReadError = ReadError::Invalid("set");
     /// Hash of the slot of a removed member; no object has it.
     const DUMMY_HASH: u64 = u64::MAX;
@@ -292,67 +291,4 @@ pub fn read_deque(view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<Ve
         return Err(ReadError::Invalid("deque"));
     }
     Ok(items)
-}
-
-/// What a `WeakSet` holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct WeakMembers {
-    /// The objects that are alive.
-    pub members: Vec<Addr>,
-    /// Entries that could not be read: the set changed meanwhile.
-    pub skipped: usize,
-}
-
-/// The live members of the `weakref.WeakSet` at `addr`. A bad entry costs that entry only.
-///
-/// # Errors
-/// `Invalid("weak set")` when there is no attribute `data`, and those of [`read_set`].
-pub fn read_weak_set(
-    view: &mut View<'_>,
-    layout: &Layout,
-    types: &mut TypeCache,
-    addr: Addr,
-) -> Result<WeakMembers, ReadError> {
-    let data = read_attribute(view, layout, types, addr, "data")?.ok_or(ReadError::Invalid("weak set"))?;
-    let slots = read_set_slots(view, layout, data)?;
-    let references: Vec<Addr> = slots.iter().filter_map(|&raw| Addr::aligned(raw)).collect();
-    let mut found = WeakMembers { members: Vec::new(), skipped: slots.len() - references.len() };
-    let reference_len = layout.builtin.weakref_object as usize + 8;
-    for batch in references.chunks(OBJECTS_PER_BATCH) {
-        view.prefetch(batch.iter().map(|&reference| Span::new(reference, reference_len)));
-        let mut referents: Vec<Addr> = Vec::with_capacity(batch.len());
-        for &reference in batch {
-            match read_referent(view, layout, types, reference) {
-                Ok(referent) => referents.extend(referent),
-                Err(error) if !error.is_final() => return Err(error),
-                Err(_) => found.skipped += 1,
-            }
-        }
-        view.prefetch(referents.iter().map(|&referent| Span::new(referent, layout.object.size as usize)));
-        for referent in referents {
-            match types.get_type_of(view, layout, referent) {
-                // A dead reference points to None.
-                Ok(ty) if ty.name == "NoneType" => {}
-                Ok(_) => found.members.push(referent),
-                Err(error) if !error.is_final() => return Err(error),
-                Err(_) => found.skipped += 1,
-            }
-        }
-    }
-    Ok(found)
-}
-
-fn read_referent(
-    view: &mut View<'_>,
-    layout: &Layout,
-    types: &mut TypeCache,
-    reference: Addr,
-) -> Result<Option<Addr>, ReadError> {
-    /// `tp_name` of weak references: the first up to 3.11.
-    const NAMES: [&str; 2] = ["weakref", "weakref.ReferenceType"];
-    let ty = type_of(view, layout, reference)?;
-    if types.find_base(view, layout, ty, &NAMES)?.is_none() {
-        return Err(ReadError::Invalid("weak reference"));
-    }
-    view.pointer(reference, layout.builtin.weakref_object)
 }

@@ -1,6 +1,5 @@
 //! Chains of suspended coroutines: from a task's coroutine through everything it awaits, one level a coroutine,
 //! generator or async generator. A walk is resumable, so that the walks of many tasks advance together (`View::wave`).
-//! It must not know tasks or futures: a chain that reaches anything else ends there and names it.
 
 use super::awaitable::AwaitableKind;
 use super::block::Block;
@@ -10,15 +9,13 @@ use super::frame::{
     self, EMBEDDED_HEADER, FRAME_OBJECT_HEADER, Instruction, OWNED_BY_GENERATOR, RawFrame, decode_embedded,
     decode_frame_object, untag,
 };
+use super::layout::rows::GENERATOR_BLOCK;
 use super::layout::{AwaitTarget, CodeBody, Frames, GeneratorFrame, Layout};
 use crate::remote::{Addr, ReadError, Span, View};
 
 /// LIMIT: levels of one chain. Recursion in coroutines is bounded by the interpreter's own limit, 1,000 by default;
 /// programs that raise it do so tenfold.
 pub const MAX_LEVELS: usize = 20_000;
-
-/// Bytes of a generator read in one piece: its header and an embedded frame's header (free-threaded: 88 + 80).
-const GENERATOR_BLOCK: usize = 176;
 
 /// One level of a chain: a coroutine-like object and its frame.
 #[derive(Clone, Copy, Debug)]
@@ -125,7 +122,7 @@ impl ChainWalk {
         object: Addr,
     ) -> Result<Step, ReadError> {
         let ty = view.object(object, layout.object.ob_type)?;
-        match caches.awaitable_kind(view, layout, ty)? {
+        match caches.awaitables.kind(view, layout, &mut caches.types, &mut caches.attributes, ty)? {
             AwaitableKind::Generator => match layout.generator.frame {
                 GeneratorFrame::Object { frame, running, .. } => {
                     let step = self.step_frame_object(view, layout, object, frame, running)?;
@@ -287,7 +284,8 @@ pub fn read_function(
     object: Addr,
 ) -> Result<Option<RawFrame>, ReadError> {
     let ty = view.object(object, layout.object.ob_type)?;
-    if caches.awaitable_kind(view, layout, ty)? != AwaitableKind::Generator {
+    if caches.awaitables.kind(view, layout, &mut caches.types, &mut caches.attributes, ty)? != AwaitableKind::Generator
+    {
         return Ok(None);
     }
     let frame = match (layout.generator.frame, &layout.frames) {

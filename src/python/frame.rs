@@ -1,12 +1,12 @@
 //! Execution frames, of both ages: frame objects up to 3.10, frames embedded in generators and thread stacks from 3.11.
 //! A frame is read raw, as addresses; naming it is a second step that can use the caches of code objects.
-//! It must not know who asks: threads and coroutines walk frames, each in its own way.
 
 use std::sync::Arc;
 
 use super::block::Block;
 use super::caches::Caches;
 use super::code::{CodeCache, CodeInfo};
+pub(crate) use super::layout::rows::{EMBEDDED_HEADER, FRAME_OBJECT_HEADER};
 use super::layout::{CodeBody, EmbeddedFrames, FrameObjects, Layout, StackTop};
 use crate::remote::{Addr, ReadError, View};
 
@@ -229,12 +229,6 @@ fn live_slots(header: Block<'_>, stack: StackTop, locals: Addr) -> Result<u32, R
     };
     if slots > MAX_SLOTS { Ok(0) } else { Ok(slots as u32) }
 }
-
-/// Bytes of a frame object's header that are read in one piece.
-pub(crate) const FRAME_OBJECT_HEADER: usize = 128;
-
-/// Bytes of an embedded frame's header that are read in one piece (the largest `localsplus`).
-pub(crate) const EMBEDDED_HEADER: usize = 80;
 
 /// What a frame object says, up to 3.10.
 #[derive(Clone, Copy, Debug)]

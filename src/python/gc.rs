@@ -1,4 +1,4 @@
-//! The collector's lists: every container object of a GIL build is on one of them. It must not know what is looked for.
+//! The collector's lists: every container object of a GIL build is on one of them.
 
 use super::block::Block;
 use super::layout::{GC_GENERATION_SIZE, GC_HEADER_SIZE};

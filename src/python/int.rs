@@ -1,7 +1,8 @@
-//! `int` and `float`. It must not know what the numbers count.
+//! `int` and `float`.
 
+use super::builtin::{Builtin, check_builtin};
 use super::layout::{Int, Layout};
-use super::types::{Builtin, check_builtin, has_base_named};
+use super::types::has_base_named;
 use crate::remote::{Addr, ReadError, View};
 
 /// Bits of one digit of an int. CPython: Include/cpython/longintrepr.h, 64-bit builds.

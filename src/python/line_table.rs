@@ -1,5 +1,4 @@
-//! Line tables of code objects: which line a bytecode offset belongs to. Pure: it must not know where the bytes came
-//! from.
+//! Line tables of code objects: which line a bytecode offset belongs to.
 
 use super::layout::LineTable;
 

@@ -1,10 +1,14 @@
-//! Layer 2: CPython's objects, frames, coroutines, code and threads, read from outside, and their layouts per version.
+//! CPython's objects, frames, coroutines, code and threads, read from outside, and their layouts per version.
 //!
-//! Nothing here knows asyncio. Only the files under [`layout`] compare version numbers; everyone else asks the layout.
+//! **Architecture invariant:** nothing here knows asyncio or another runtime, because every runtime is made of these parts:
+//! a second one needs them as they are. Versions are compared under [`layout`] only, so that a new Python is a new row; all
+//! others ask the layout. Bytes of the target are never trusted: every walk is bounded (`LIMIT:`), and what does not read
+//! as what it should be is an error. (`tests/layering.rs`, `tests/hostile*.rs`)
 
 pub mod attribute;
 pub mod awaitable;
 pub(crate) mod block;
+pub(crate) mod builtin;
 pub mod caches;
 pub mod code;
 pub mod container;
@@ -27,3 +31,4 @@ pub mod stack;
 pub mod stack_watch;
 pub mod text;
 pub mod types;
+pub mod weak_set;

@@ -1,4 +1,4 @@
-//! Imported modules: their globals, and the C state of extension modules. It must not know any module's content.
+//! Imported modules: their globals, and the C state of extension modules.
 
 use super::reader::Reader;
 use crate::remote::{Addr, ReadError};

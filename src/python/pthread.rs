@@ -1,5 +1,5 @@
 //! The kernel's id of a thread, for versions whose thread state has only `pthread_self()`: an address inside the C
-//! library's own structure, which also holds the kernel's id. It must not know Python's structures.
+//! library's own structure, which also holds the kernel's id.
 
 use crate::remote::{Addr, ReadError, View};
 

@@ -1,5 +1,4 @@
-//! A view, a layout and the caches together, with the small reads that everything above needs. It must not know what
-//! is read for what.
+//! A view, a layout and the caches together, with the small reads that everything above needs.
 
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-//! How many references an object has, as `sys.getrefcount()` minus one would say. It must not judge them.
+//! How many references an object has, as `sys.getrefcount()` minus one would say.
 
 use super::layout::{Layout, RefCount};
 use crate::remote::{Addr, ReadError, View};

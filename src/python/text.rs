@@ -1,8 +1,8 @@
-//! `str`, `bytes` and C strings. It must not know what a text is for; escaping for display is the renderer's.
+//! `str`, `bytes` and C strings.
 
 use super::block::{offset, read_block};
+use super::builtin::{Builtin, check_builtin};
 use super::layout::Layout;
-use super::types::{Builtin, check_builtin};
 use crate::remote::{Addr, ReadError, View};
 
 /// LIMIT: characters kept of a str. Names and file names are far shorter; somebody's document in a local variable is

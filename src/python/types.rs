@@ -1,10 +1,11 @@
-//! Type objects: what an object is, by its type's own words, read once per type. It must not know what any particular
-//! class means.
+//! Type objects: what an object is, by its type's own words, read once per type.
 
 use std::rc::Rc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::builtin::read_flags;
+pub use super::builtin::type_of;
 use super::container::find_str_key;
 use super::layout::Layout;
 use super::text::{read_c_str, read_str};
@@ -27,41 +28,6 @@ mod flag {
     pub(super) const MANAGED_DICT: u64 = 1 << 4;
     pub(super) const HEAP_TYPE: u64 = 1 << 9;
     pub(super) const TYPE_SUBCLASS: u64 = 1 << 31;
-}
-
-/// Built-in types whose instances, and those of subclasses, are marked by a bit in `tp_flags`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Builtin {
-    Int,
-    List,
-    Tuple,
-    Bytes,
-    Str,
-    Dict,
-}
-
-impl Builtin {
-    fn flag(self) -> u64 {
-        1 << match self {
-            Self::Int => 24,
-            Self::List => 25,
-            Self::Tuple => 26,
-            Self::Bytes => 27,
-            Self::Str => 28,
-            Self::Dict => 29,
-        }
-    }
-
-    fn invalid(self) -> ReadError {
-        ReadError::Invalid(match self {
-            Self::Int => "int",
-            Self::List => "list",
-            Self::Tuple => "tuple",
-            Self::Bytes => "bytes",
-            Self::Str => "str",
-            Self::Dict => "dict",
-        })
-    }
 }
 
 /// What a type object says.
@@ -95,29 +61,6 @@ impl TypeInfo {
     pub fn has_inline_values(&self) -> bool {
         self.flags & flag::INLINE_VALUES != 0
     }
-}
-
-/// The type of an object.
-pub fn type_of(view: &mut View<'_>, layout: &Layout, obj: Addr) -> Result<Addr, ReadError> {
-    view.object(obj, layout.object.ob_type)
-}
-
-/// That the object is an instance of a built-in type or of a subclass. Memory that was freed and used for something else
-/// is most often caught here.
-pub(crate) fn check_builtin(
-    view: &mut View<'_>,
-    layout: &Layout,
-    obj: Addr,
-    expected: Builtin,
-) -> Result<(), ReadError> {
-    let ty = type_of(view, layout, obj)?;
-    if read_flags(view, layout, ty)? & expected.flag() == 0 { Err(expected.invalid()) } else { Ok(()) }
-}
-
-/// A type's `tp_flags`. Those that say what a type is never change; others, about the interpreter's own caches, do all the
-/// time, so nobody's answer is said to rest on them.
-fn read_flags(view: &mut View<'_>, layout: &Layout, ty: Addr) -> Result<u64, ReadError> {
-    view.passing(|view| view.u64(ty, layout.types.flags))
 }
 
 /// Whether the type or one of its bases is called `name`, without a cache: for built-in types that have no bit in the

@@ -16,6 +16,7 @@ use crate::model::Snapshot;
 use crate::model::snapshot::{
     Awaiting, EventLoop, Finding, FrameId, Gap, Reading, StackEnd, Task, TaskId, Thread, ThreadState,
 };
+use crate::render::wait_words;
 
 /// The format's name and version; fields may be added under it, never changed.
 pub const SCHEMA: &str = "asyncprof.dump/1";
@@ -361,7 +362,7 @@ fn write_awaiting(out: &mut Vec<u8>, context: Context<'_>, awaiting: Option<&Awa
     out.extend_from_slice(b"{\"kind\":");
     write_word(out, awaiting.kind.as_str());
     out.extend_from_slice(b",\"detail\":");
-    write_text(out, awaiting.detail.as_deref())?;
+    write_text(out, awaiting.detail.as_ref().map(wait_words::detail).as_deref())?;
     out.extend_from_slice(b",\"tasks\":");
     write_keys(out, context, &awaiting.tasks);
     out.extend_from_slice(b",\"held_by\":");

@@ -19,6 +19,7 @@ pub mod report;
 pub mod svg;
 pub mod text;
 pub mod tree;
+mod wait_words;
 
 /// How to write.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,7 @@
 //! The overview for a person who was just woken up: what is wrong first, then the loops, then the tasks, many alike as
 //! one group. It must not know the terminal; its width and colours are given.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use super::groups::{self, Group, Standing};
@@ -8,6 +9,7 @@ use super::paint::Paint;
 use super::{Options, escape, label};
 use crate::model::Snapshot;
 use crate::model::snapshot::{Finding, FrameId, Severity, Task, TaskId, TaskState, Thread, ThreadState};
+use crate::render::wait_words;
 
 /// Names shown of a group, and of the tasks it waits for.
 const NAMES: usize = 4;
@@ -186,11 +188,12 @@ impl<'a> Page<'a> {
 
     /// The details of the waits, if there are any, all of them or a few.
     fn details_of(&self, group: &Group, holders_shown: bool) -> String {
-        let mut details: Vec<&str> = Vec::new();
+        let mut details: Vec<Cow<'_, str>> = Vec::new();
         let mut more = false;
         for &id in &group.tasks {
             let awaiting = self.snapshot.task(id).awaiting.as_ref();
-            let Some(detail) = awaiting.and_then(|awaiting| awaiting.detail.as_deref()) else { continue };
+            let Some(detail) = awaiting.and_then(|awaiting| awaiting.detail.as_ref()) else { continue };
+            let detail = wait_words::detail(detail);
             if details.contains(&detail) || (holders_shown && detail.starts_with("held by ")) {
                 continue;
             }
@@ -203,7 +206,7 @@ impl<'a> Page<'a> {
         match details.is_empty() {
             true => String::new(),
             false => {
-                let shown: Vec<_> = details.into_iter().map(|detail| escape::brief(detail, 80)).collect();
+                let shown: Vec<_> = details.iter().map(|detail| escape::brief(detail, 80)).collect();
                 format!(" ({}{})", shown.join("; "), if more { "; …" } else { "" })
             }
         }

@@ -10,6 +10,7 @@ use super::paint::Paint;
 use super::{Options, escape, groups, label};
 use crate::model::Snapshot;
 use crate::model::snapshot::{Finding, FrameId, Task, TaskId};
+use crate::render::wait_words;
 
 /// Deeper levels are numbered instead of indented: the page would grow with the square of the depth.
 const DEEPEST_INDENT: usize = 24;
@@ -190,10 +191,10 @@ impl Tree<'_> {
                 let holders = label::tasks(self.snapshot, &awaiting.held_by, 4);
                 phrase.push_str(&format!(", held by {}", self.paint.name(holders)));
             }
-            if let Some(detail) = &awaiting.detail
+            if let Some(detail) = awaiting.detail.as_ref().map(wait_words::detail)
                 && (awaiting.held_by.is_empty() || !detail.starts_with("held by "))
             {
-                phrase.push_str(&format!(" ({})", escape::brief(detail, 80)));
+                phrase.push_str(&format!(" ({})", escape::brief(&detail, 80)));
             }
         }
         if let Some(exception) = &task.unretrieved_exception {

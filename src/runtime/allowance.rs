@@ -1,5 +1,5 @@
-//! How much may be read in all of what futures list: callbacks, awaiters, members. Each list has its own limit, but one list
-//! can be named by everybody, and then its limit is paid as often. It must not know what is listed.
+//! How much may be read in all of what futures list: callbacks, awaiters, members. Each list has its own limit, but one
+//! list can be named by everybody, and then its limit is paid as often.
 
 use crate::remote::ReadError;
 

@@ -1,6 +1,8 @@
 //! The async runtimes as seen from outside: loops, tasks, futures, and what waits for what. One folder each.
 //!
-//! Nothing here knows time or sampling: one reading, one answer.
+//! **Architecture invariant:** a runtime answers from one reading with data of the model. It knows neither time nor
+//! sampling, so that the dump and the watches ask it alike, and it makes no sentences, so that every output can word the
+//! same fact its own way. (`tests/layering.rs`: it may use `remote`, `python` and `model` only.)
 
 mod allowance;
 pub mod asyncio;

@@ -96,7 +96,7 @@ fn rename(batch: &mut Batch) {
             }
             Event::Tasks(changes) => {
                 for wait in changes.changed.iter_mut().filter_map(|look| look.wait.as_mut()) {
-                    wait.detail = Some(hostile(0));
+                    wait.detail = Some((&*hostile(0)).into());
                 }
             }
             _ => {}

@@ -1,9 +1,7 @@
 //! What asyncprof would see of a busy server with a thousand tasks: one loop at 1 kHz, all tasks at 10 Hz.
 
-use std::sync::Arc;
-
 use asyncprof::model::event::*;
-use asyncprof::model::snapshot::{Frame, TaskState, WaitKind};
+use asyncprof::model::snapshot::{Frame, TaskState, WaitDetail, WaitKind};
 use asyncprof::model::tables::*;
 
 use super::stream::{Dice, MS, START, Tier};
@@ -142,10 +140,10 @@ impl Server {
         let stack = dice.below(STACKS_A_HANDLER as u64) as usize;
         let frames = &self.stacks[handler * STACKS_A_HANDLER + stack];
         // A coroutine waits for one kind of thing at one place.
-        let (kind, detail): (WaitKind, Arc<str>) = match stack % 3 {
-            0 => (WaitKind::Sleep, dice.of(&["30 s", "0.1 s", "1 s"]).into()),
-            1 => (WaitKind::Socket, format!("fd {}", index + 10).into()),
-            _ => (WaitKind::QueueGet, "empty".into()),
+        let (kind, detail): (WaitKind, WaitDetail) = match stack % 3 {
+            0 => (WaitKind::Sleep, WaitDetail::Delay(dice.of(&[30_000_000_000, 100_000_000, 1_000_000_000]))),
+            1 => (WaitKind::Socket, WaitDetail::Descriptor(index as i32 + 10)),
+            _ => (WaitKind::QueueGet, WaitDetail::Items { len: 0, max: None }),
         };
         let wait = TaskWait { kind, detail: Some(detail), tasks: Vec::new(), held_by: Vec::new() };
         TaskLook {

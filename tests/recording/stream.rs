@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use asyncprof::model::event::*;
-use asyncprof::model::snapshot::{Finding, Frame, Severity, TaskState, WaitKind};
+use asyncprof::model::snapshot::{Finding, Frame, Severity, TaskState, WaitDetail, WaitKind};
 use asyncprof::model::tables::*;
 
 pub(crate) const MS: u64 = 1_000_000;
@@ -143,6 +143,20 @@ fn any_text(dice: &mut Dice) -> String {
 
 fn any_name(dice: &mut Dice) -> Arc<str> {
     any_text(dice).into()
+}
+
+fn any_detail(dice: &mut Dice) -> WaitDetail {
+    let count = dice.number() as usize;
+    match dice.below(8) {
+        0 => WaitDetail::Delay(dice.number()),
+        1 => WaitDetail::Items { len: count, max: dice.maybe(|dice| dice.number() as i64) },
+        2 => WaitDetail::Function((&*any_text(dice)).into()),
+        3 => WaitDetail::Descriptor(dice.number() as i32),
+        4 => WaitDetail::Timeout { ns: Some(dice.number()), wait: dice.maybe(|dice| Box::new(any_detail(dice))) },
+        5 => WaitDetail::QueueJoin,
+        6 => WaitDetail::Done { done: count, total: count },
+        _ => WaitDetail::Words((&*any_text(dice)).into()),
+    }
 }
 
 fn any_frame(dice: &mut Dice) -> Frame {
@@ -284,7 +298,7 @@ fn any_look(dice: &mut Dice, names: &mut Tables) -> TaskLook {
                 Sleep, Future, Task, Gather, TaskGroup, Wait, Shield, Lock, Semaphore, Event, Condition, QueueGet,
                 QueuePut, Executor, Socket, Subprocess, Other,
             ]),
-            detail: dice.maybe(any_name),
+            detail: dice.maybe(any_detail),
             tasks: any_tasks(dice, names),
             held_by: any_tasks(dice, names),
         }),

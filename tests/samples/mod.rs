@@ -86,6 +86,7 @@ impl Sample {
             stack_end: None,
             awaiting: Some(Awaiting { kind: WaitKind::Future, detail: None, tasks: Vec::new(), held_by: Vec::new() }),
             awaited_by: Vec::new(),
+            parent: None,
             orphaned: Some(false),
             references: Some(1),
             unretrieved_exception: None,
@@ -102,7 +103,7 @@ impl Sample {
     /// Makes a task wait for something that is not a task.
     pub(crate) fn waits(&mut self, id: TaskId, kind: WaitKind, detail: Option<&str>) {
         self.edit(id).awaiting =
-            Some(Awaiting { kind, detail: detail.map(str::to_owned), tasks: Vec::new(), held_by: Vec::new() });
+            Some(Awaiting { kind, detail: detail.map(Into::into), tasks: Vec::new(), held_by: Vec::new() });
     }
 
     /// Makes a task await other tasks.

@@ -2,7 +2,6 @@
 //! orphan, names that mean harm.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use asyncprof::detect::analysis::Analysis;
 use asyncprof::model::event::{
@@ -92,7 +91,7 @@ impl Story {
     }
 
     fn waits(&mut self, task: TaskNo, frames: &[Frame], kind: WaitKind, detail: &str, tasks: &[TaskNo]) -> TaskLook {
-        let detail = (!detail.is_empty()).then(|| Arc::from(detail));
+        let detail = (!detail.is_empty()).then(|| detail.into());
         let wait = TaskWait { kind, detail, tasks: tasks.to_vec(), held_by: Vec::new() };
         let stack = self.tasks.add_frames(frames);
         TaskLook { task, born: false, state: TaskState::Waiting, stack, torn: false, wait: Some(wait) }

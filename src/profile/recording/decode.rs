@@ -11,7 +11,7 @@ use crate::model::event::{
     Batch, Doing, Event, Gil, Header, Health, KeptFinding, KernelLook, LoopSample, Note, NoteKind, Phase, Source,
     TaskChanges, TaskLook, TaskWait,
 };
-use crate::model::snapshot::{Finding, Frame, FrameId, Severity, TaskState, WaitKind};
+use crate::model::snapshot::{Finding, Frame, FrameId, Severity, TaskState, WaitDetail, WaitKind};
 use crate::model::tables::{Definitions, LoopInfo, LoopNo, StackId, StackNode, TaskInfo, TaskNo};
 
 /// LIMIT: things in a block (texts, names, events, tasks named in events, 64 bytes of copied text). A block of a writer of ours
@@ -322,12 +322,19 @@ impl<'b> Told<'b> {
             false => None,
             true => Some(TaskWait {
                 kind: WaitKind::decode(from.byte()?)?,
-                detail: optional_text(from, self.texts)?,
+                detail: self.detail(from)?,
                 tasks: self.tasks(from)?,
                 held_by: self.tasks(from)?,
             }),
         };
         Ok(TaskLook { task: TaskNo(0), born: false, state, stack, torn, wait })
+    }
+
+    /// Recordings of earlier versions have it in words.
+    fn detail(&self, from: &mut Cursor<'_>) -> Result<Option<WaitDetail>> {
+        let Some(text) = optional_text(from, self.texts)? else { return Ok(None) };
+        from.charge(text.len() / 64)?;
+        Ok(Some(serde_json::from_str(&text).unwrap_or_else(|_| WaitDetail::Words((&*text).into()))))
     }
 
     fn finding(&self, from: &mut Cursor<'_>) -> Result<KeptFinding> {

@@ -163,7 +163,10 @@ fn pose(texts: &mut Texts, look: &TaskLook) -> Vec<u8> {
     out.push(look.wait.is_some().into());
     if let Some(wait) = &look.wait {
         out.push(wait.kind.code());
-        put_varint(&mut out, one_more(wait.detail.as_ref().map(|detail| texts.number(detail))));
+        // Half of a detail is none.
+        let detail = wait.detail.as_ref().and_then(|detail| serde_json::to_string(detail).ok());
+        let detail = detail.filter(|detail| shortened(detail) == detail);
+        put_varint(&mut out, one_more(detail.map(|detail| texts.number(&detail))));
         put_tasks(&mut out, &wait.tasks);
         put_tasks(&mut out, &wait.held_by);
     }

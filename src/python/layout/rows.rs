@@ -14,6 +14,13 @@ pub const OLDEST_MINOR: u8 = 8;
 /// Newest minor version with a row.
 pub const NEWEST_MINOR: u8 = OLDEST_MINOR + TAGS.len() as u8 - 1;
 
+/// Bytes of a frame object's header that are read in one piece, of any version.
+pub(crate) const FRAME_OBJECT_HEADER: usize = 128;
+/// Bytes of an embedded frame's header that are read in one piece, of any version.
+pub(crate) const EMBEDDED_HEADER: usize = 80;
+/// Bytes of a generator with an embedded frame that are read in one piece, of any version: both headers.
+pub(crate) const GENERATOR_BLOCK: usize = 176;
+
 /// Whether a minor version without a row is one from before the oldest known.
 pub fn is_too_old(minor: u8) -> bool {
     minor < OLDEST_MINOR
@@ -452,4 +459,29 @@ fn free_threaded_row(mut l: Layout) -> Layout {
         function_kwdefaults function_qualname cell_content module_dict module_state partial_function wrapped
     });
     l
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_in_one_piece_holds_the_fields_of_every_row() {
+        let rows = (OLDEST_MINOR..=NEWEST_MINOR).flat_map(|minor| [row(minor, false), row(minor, true)]).flatten();
+        for layout in rows {
+            match (&layout.frames, layout.generator.frame) {
+                (Frames::Objects(fields), _) => {
+                    let FrameObjects { back, code, valuestack, generator, lasti, .. } = *fields;
+                    let (StackTop::Pointer(top) | StackTop::Depth(top) | StackTop::Index(top)) = fields.stack;
+                    let last = [back, code, valuestack, generator, lasti, top].into_iter().max();
+                    assert!(last.is_some_and(|last| last + 8 <= FRAME_OBJECT_HEADER as u64), "{}", layout.minor);
+                }
+                (Frames::Embedded(fields), GeneratorFrame::Embedded { iframe, .. }) => {
+                    assert!(fields.localsplus <= EMBEDDED_HEADER as u64, "{}", layout.minor);
+                    assert!(iframe + fields.localsplus <= GENERATOR_BLOCK as u64, "{}", layout.minor);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Why no CPython was found that can be read, and what to do about it. It must not know how the search goes.
+//! Why no CPython was found that can be read, and what to do about it.
 
 use crate::python::layout::rows::{NEWEST_MINOR, OLDEST_MINOR};
 use crate::remote::AccessError;

@@ -1,6 +1,7 @@
 //! The events of `asyncprof.events/1`: each with its names, so that a line can be read without the others. It must not know
 //! where the lines go.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -10,6 +11,7 @@ use crate::model::event::{Doing, Gil, Header, Health, KernelLook, LoopSample, Ph
 use crate::model::tables::{LoopNo, StackId, Tables, TaskNo};
 use crate::render::json::Key;
 use crate::render::report::json::{FrameJson, PythonJson};
+use crate::render::wait_words;
 
 #[derive(Serialize)]
 pub(super) struct HeaderLine<'a> {
@@ -213,7 +215,7 @@ struct LookJson<'a> {
 #[derive(Serialize)]
 struct WaitJson<'a> {
     kind: &'static str,
-    detail: Option<&'a str>,
+    detail: Option<Cow<'a, str>>,
     tasks: Vec<TaskJson<'a>>,
     held_by: Vec<TaskJson<'a>>,
 }
@@ -222,7 +224,7 @@ impl<'a> LookJson<'a> {
     fn of(look: &'a TaskLook, tables: &'a Tables) -> Self {
         let wait = look.wait.as_ref().map(|wait| WaitJson {
             kind: wait.kind.as_str(),
-            detail: wait.detail.as_deref(),
+            detail: wait.detail.as_ref().map(wait_words::detail),
             tasks: TaskJson::list(&wait.tasks, tables),
             held_by: TaskJson::list(&wait.held_by, tables),
         });

@@ -13,6 +13,7 @@ use crate::model::event::{Header, Note};
 use crate::model::snapshot::Frame;
 use crate::profile::{CoroutineProfile, Label, Lag, LoopProfile, WaitProfile, Weighted};
 use crate::render::json::{Key, serializer};
+use crate::render::wait_words;
 
 /// The format's name and version; fields may be added under it, never changed.
 pub(super) const SCHEMA: &str = "asyncprof.report/1";
@@ -352,7 +353,7 @@ fn wait_value(wait: &WaitProfile<'_>) -> serde_json::Value {
         (wait.holders.iter()).map(|(task, waits)| serde_json::json!({ "task": task, "waits": waits })).collect();
     serde_json::json!({
         "kind": wait.kind.map(|kind| kind.as_str()),
-        "detail": wait.detail,
+        "detail": wait.detail.map(wait_words::detail),
         "stack": wait.stack.iter().map(|frame| frame_value(frame)).collect::<Vec<_>>(),
         "wait_ms": ms(wait.wait_ns),
         "waits": wait.waits,

@@ -6,6 +6,7 @@ use super::text::{evidence, trust};
 use super::{Report, SHOWN, stall_groups, words};
 use crate::model::snapshot::Frame;
 use crate::render::text::plural;
+use crate::render::wait_words;
 use crate::render::{Options, escape, label};
 
 /// Writes the report.
@@ -158,7 +159,8 @@ impl<W: Write> Page<'_, '_, W> {
         }
         self.table("Longest waits", &["all tasks", "longest, at least", "waits", "for", "where"])?;
         for wait in waits.iter().take(self.shown) {
-            let detail = wait.detail.map(|detail| format!(" ({})", plain(detail))).unwrap_or_default();
+            let detail =
+                wait.detail.map(|detail| format!(" ({})", plain(&wait_words::detail(detail)))).unwrap_or_default();
             self.row(&[
                 words::duration(wait.wait_ns),
                 words::duration(wait.longest_ns),

@@ -11,6 +11,7 @@ use crate::model::snapshot::Frame;
 use crate::profile::CoroutineProfile;
 use crate::render::paint::Paint;
 use crate::render::text::{plural, wrap};
+use crate::render::wait_words;
 use crate::render::{Options, escape, label};
 
 /// Where what belongs to an entry begins.
@@ -272,7 +273,7 @@ impl Page<'_, '_> {
         for wait in waits.iter().take(self.shown) {
             let mut what = wait.kind.map_or("something not known", label::wait).to_owned();
             if let Some(detail) = wait.detail {
-                what.push_str(&format!(" ({})", escape::brief(detail, 60)));
+                what.push_str(&format!(" ({})", escape::brief(&wait_words::detail(detail), 60)));
             }
             let total = words::duration(wait.wait_ns);
             let many = match wait.waits {

@@ -1,5 +1,5 @@
-//! What a callback of a future, or of a handle in the ready queue, is: the wakeup of a task, a closure of one of asyncio's
-//! own helpers, a method, a partial. It must not decide what that means.
+//! What a callback of a future, or of a handle in the ready queue, is: the wakeup of a task, a closure of one of
+//! asyncio's own helpers, a method, a partial.
 
 use std::rc::Rc;
 

@@ -1,5 +1,4 @@
-//! Event loops: which ones there are, which thread runs which, and what is in their queues. It must not know tasks beyond
-//! the ones that a queue names.
+//! Event loops: which ones there are, which thread runs which, and what is in their queues.
 
 use super::callback::{Callback, read_callback};
 use super::layout::RunningLoop;

@@ -1,9 +1,9 @@
-//! Futures of every make: asyncio's C type and its Python twin, their subclasses, and the future of a gather. It must not
-//! know what anybody waits for.
+//! Futures of every make: asyncio's C type and its Python twin, their subclasses, and the future of a gather.
 
 use rustc_hash::FxHashMap;
 
 use super::layout::Layout;
+use super::layout::rows::FUTURE_BLOCK;
 use crate::python::block::Block;
 use crate::python::reader::Reader;
 use crate::remote::{Addr, ReadError, Span};
@@ -11,9 +11,6 @@ use crate::runtime::allowance::Allowance;
 
 /// LIMIT: callbacks of one future that are read.
 const MAX_CALLBACKS: usize = 100_000;
-
-/// Bytes of the largest future of any version (3.10).
-const FUTURE_BLOCK: usize = 152;
 
 /// How a future or task is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,4 @@
-//! Where an event loop is in its iteration, and since when it has been away from its selector, by its own clock. It must not
-//! know who samples.
+//! Where an event loop is in its iteration, and since when it has been away from its selector, by its own clock.
 //!
 //! asyncio's `_run_once` notes the time in a local variable as soon as its selector has returned, to find the timers that
 //! are due; until then the variable is unbound. libuv notes the same in its loop's structure.

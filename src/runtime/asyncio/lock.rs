@@ -1,6 +1,5 @@
-//! Who holds a lock or semaphore. asyncio does not note it, but a task inside `async with lock` has what will release it
-//! on the evaluation stack of that frame: the bound `__aexit__`, or from 3.14 on the lock itself.
-//! It must not know what follows from it.
+//! Who holds a lock or semaphore. asyncio does not note it, but a task inside `async with lock` has what will release
+//! it on the evaluation stack of that frame: the bound `__aexit__`, or from 3.14 on the lock itself.
 
 use crate::python::frame::{RawFrame, untag};
 use crate::python::reader::{Reader, optional};

@@ -1,7 +1,6 @@
 //! Whether anybody but the event loop holds a task. A task that nobody holds can be collected at any time, and its
-//! exceptions go nowhere. References are counted, not compared with a constant: every reference that comes from the event
-//! loop's side or from the task itself is looked up, and a task is held by somebody else if it has more.
-//! It must not know whether the task is awaited; that is the wait graph's.
+//! exceptions go nowhere. References are counted, not compared with a constant: every reference that comes from the
+//! event loop's side or from the task itself is looked up, and a task is held by somebody else if it has more.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -59,11 +58,26 @@ enum Reference {
         /// The task.
         task: Addr,
     },
+    /// The task group of the future, which refers to the task that opened it.
+    Group {
+        /// The group.
+        group: Addr,
+        /// Who opened it.
+        parent: Addr,
+    },
     /// The future reports to this queue when it is done.
     ReportsTo(Addr),
 }
 
 impl FutureReferences {
+    /// The task group in which the task was started, and the task that opened the group.
+    pub fn group(&self) -> Option<(Addr, Addr)> {
+        self.references.iter().find_map(|reference| match reference {
+            Reference::Group { group, parent } => Some((*group, *parent)),
+            _ => None,
+        })
+    }
+
     /// `as_completed` up to 3.12: the queues into which the future is put when it is done.
     pub fn reports_to(&self) -> impl Iterator<Item = Addr> {
         self.references.iter().filter_map(|reference| match reference {
@@ -88,7 +102,7 @@ pub fn read_future_references(
             // CPython: Lib/asyncio/taskgroups.py: the group keeps the task that opened it.
             Callback::Method { object, function } if function.short_name() == "_on_task_done" => {
                 if let Some(task) = optional(reader.attribute(*object, "_parent_task"))?.flatten() {
-                    references.push(Reference::Shared { holder: *object, task });
+                    references.push(Reference::Group { group: *object, parent: task });
                 }
             }
             _ => {}
@@ -142,11 +156,13 @@ impl LoopReferences {
         for reference in found.references {
             match reference {
                 Reference::Wakes(task) => self.add_step(task),
-                Reference::Own(task) | Reference::Shared { task, .. } if is_stale(task) => {
+                Reference::Own(task) | Reference::Shared { task, .. } | Reference::Group { parent: task, .. }
+                    if is_stale(task) =>
+                {
                     self.stale.insert(task);
                 }
                 Reference::Own(task) => *self.counts.entry(task).or_default() += 1,
-                Reference::Shared { holder, task } => {
+                Reference::Shared { holder, task } | Reference::Group { group: holder, parent: task } => {
                     if self.counted.insert((holder, task)) {
                         *self.counts.entry(task).or_default() += 1;
                     }

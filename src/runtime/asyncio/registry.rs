@@ -1,16 +1,15 @@
-//! All tasks of an interpreter, from every list and set in which asyncio keeps them. It must not know what a task is
-//! doing.
+//! All tasks of an interpreter, from every list and set in which asyncio keeps them.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::future::FutureClasses;
 use super::layout::{Layout, Lists, Registry};
-use crate::python::container::read_weak_set;
 use crate::python::gc::walk_collected;
 use crate::python::interpreter::Interpreter;
 use crate::python::layout::Offset;
 use crate::python::modules::Module;
 use crate::python::reader::Reader;
+use crate::python::weak_set::read_weak_set;
 use crate::remote::{Addr, ReadError};
 
 /// LIMIT: tasks of one process.

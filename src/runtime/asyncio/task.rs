@@ -1,15 +1,13 @@
-//! Tasks: a future with a coroutine, a name and something it waits for. It must not know how they are listed.
+//! Tasks: a future with a coroutine, a name and something it waits for.
 
 use super::future::{FutureClass, FutureClasses, FutureKind, FutureRecord, FutureState};
+use super::layout::rows::TASK_BLOCK;
 use super::layout::{Future as FutureFields, Layout};
 use crate::python::block::Block;
 use crate::python::int::read_int;
 use crate::python::reader::{Reader, optional};
 use crate::python::refcount::read_refcount;
 use crate::remote::{Addr, ReadError, Span};
-
-/// Bytes of the largest task of any version (3.10).
-const TASK_BLOCK: usize = 192;
 
 /// A task as it was read.
 #[derive(Clone, Debug)]

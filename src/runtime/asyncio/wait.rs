@@ -1,70 +1,24 @@
 //! What a suspended task waits for: recognised by the innermost of asyncio's own coroutines in its chain and by the
-//! future it waits for. It must not know who waits for the task itself.
+//! future it waits for.
 
 use std::sync::Arc;
 
 use super::callback::{Callback, Function, read_callback, read_callbacks, read_captured};
 use super::future::{FutureClasses, FutureRecord, FutureState, read_children};
+use crate::model::wait::WaitDetail;
+pub use crate::model::wait::WaitKind;
 use crate::python::container::read_deque_len;
 use crate::python::frame::{NamedFrame, RawFrame};
 use crate::python::reader::{Reader, optional};
 use crate::remote::{Addr, ReadError, Span};
-
-/// The kind of thing a task waits for; the contract's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs, reason = "each is asyncio's own word")]
-pub enum WaitKind {
-    Sleep,
-    Future,
-    Task,
-    Gather,
-    TaskGroup,
-    Wait,
-    Shield,
-    Lock,
-    Semaphore,
-    Event,
-    Condition,
-    QueueGet,
-    QueuePut,
-    Executor,
-    Socket,
-    Subprocess,
-    Other,
-}
-
-impl WaitKind {
-    /// The contract's word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Sleep => "sleep",
-            Self::Future => "future",
-            Self::Task => "task",
-            Self::Gather => "gather",
-            Self::TaskGroup => "task_group",
-            Self::Wait => "wait",
-            Self::Shield => "shield",
-            Self::Lock => "lock",
-            Self::Semaphore => "semaphore",
-            Self::Event => "event",
-            Self::Condition => "condition",
-            Self::QueueGet => "queue_get",
-            Self::QueuePut => "queue_put",
-            Self::Executor => "executor",
-            Self::Socket => "socket",
-            Self::Subprocess => "subprocess",
-            Self::Other => "other",
-        }
-    }
-}
 
 /// What a task waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wait {
     /// The kind of thing.
     pub kind: WaitKind,
-    /// Details for people.
-    pub detail: Option<String>,
+    /// What more is known.
+    pub detail: Option<WaitDetail>,
     /// Tasks and futures it waits for, not expanded. Tasks that wait for the same future share them.
     pub targets: Arc<[Addr]>,
     /// The lock or semaphore it waits for.
@@ -89,7 +43,7 @@ impl Wait {
         let Some(queue) = self.completions else { return };
         self.targets = reporting_to(queue).into();
         let waiting = self.targets.len();
-        self.detail = (waiting > 0).then(|| format!("{waiting} not done"));
+        self.detail = (waiting > 0).then_some(WaitDetail::NotDone(waiting));
     }
 }
 
@@ -136,10 +90,10 @@ pub fn describe_wait(
     match leaf.asyncio_name() {
         Some(("tasks", "sleep")) => {
             let delay = local_number(reader, leaf, "delay")?;
-            Ok(Wait { detail: delay.map(seconds), ..Wait::new(WaitKind::Sleep) })
+            Ok(Wait { detail: delay.and_then(WaitDetail::delay), ..Wait::new(WaitKind::Sleep) })
         }
         Some(("tasks", "_wait")) => {
-            let targets = match leaf.raw.local(reader.view, reader.layout, &mut reader.caches.codes, "fs")? {
+            let targets = match reader.local(&leaf.raw, "fs")? {
                 Some(set) => optional(read_members(reader, set))?.unwrap_or_default(),
                 None => Vec::new(),
             };
@@ -159,11 +113,11 @@ pub fn describe_wait(
         }
         Some(("locks", "Event.wait")) => {
             let join = outer.and_then(Place::asyncio_name) == Some(("queues", "Queue.join"));
-            Ok(Wait { detail: join.then(|| "Queue.join".to_owned()), ..Wait::new(WaitKind::Event) })
+            Ok(Wait { detail: join.then_some(WaitDetail::QueueJoin), ..Wait::new(WaitKind::Event) })
         }
         Some(("locks", "Condition.wait")) => {
             let barrier = chain.iter().rev().skip(1).take(3).any(|place| place.named.function.starts_with("Barrier."));
-            Ok(Wait { detail: barrier.then(|| "Barrier".to_owned()), ..Wait::new(WaitKind::Condition) })
+            Ok(Wait { detail: barrier.then_some(WaitDetail::Barrier), ..Wait::new(WaitKind::Condition) })
         }
         Some(("taskgroups", "TaskGroup.__aexit__" | "TaskGroup._aexit")) => {
             let targets = match local_attribute(reader, leaf, "self", "_tasks")? {
@@ -171,11 +125,11 @@ pub fn describe_wait(
                 None => Vec::new(),
             };
             classes.count_targets(&targets)?;
-            let detail = Some(format!("{} unfinished", targets.len()));
+            let detail = Some(WaitDetail::Unfinished(targets.len()));
             Ok(Wait { detail, ..Wait::on(WaitKind::TaskGroup, targets) })
         }
         Some(("threads", "to_thread")) => {
-            let function = leaf.raw.local(reader.view, reader.layout, &mut reader.caches.codes, "func")?;
+            let function = reader.local(&leaf.raw, "func")?;
             let detail = match function {
                 Some(function) => optional(function_name(reader, function))?.flatten(),
                 None => None,
@@ -188,10 +142,10 @@ pub fn describe_wait(
         }
         Some(("streams", name)) if name.ends_with("._drain_helper") => {
             let transport = local_attribute(reader, leaf, "self", "_transport")?;
-            Ok(Wait { detail: Some("write buffer full".to_owned()), ..describe_socket(reader, transport)? })
+            Ok(Wait { detail: Some(WaitDetail::WriteBufferFull), ..describe_socket(reader, transport)? })
         }
         Some(("selector_events", name)) if name.contains(".sock_") => {
-            let socket = leaf.raw.local(reader.view, reader.layout, &mut reader.caches.codes, "sock")?;
+            let socket = reader.local(&leaf.raw, "sock")?;
             let fd = match socket {
                 Some(socket) => optional(reader.view.i32(socket, reader.layout.object.size))?,
                 None => None,
@@ -199,14 +153,14 @@ pub fn describe_wait(
             Ok(Wait { detail: fd.and_then(descriptor), ..Wait::new(WaitKind::Socket) })
         }
         Some(("base_subprocess", "BaseSubprocessTransport._wait")) => {
-            let pid = match leaf.raw.local(reader.view, reader.layout, &mut reader.caches.codes, "self")? {
+            let pid = match reader.local(&leaf.raw, "self")? {
                 Some(transport) => optional(reader.int_attribute(transport, "_pid"))?.flatten(),
                 None => None,
             };
-            Ok(Wait { detail: pid.map(|pid| format!("pid {pid}")), ..Wait::new(WaitKind::Subprocess) })
+            Ok(Wait { detail: pid.map(WaitDetail::Process), ..Wait::new(WaitKind::Subprocess) })
         }
         Some(("base_events", "Server.serve_forever")) => {
-            Ok(Wait { detail: Some("Server.serve_forever".to_owned()), ..Wait::new(WaitKind::Future) })
+            Ok(Wait { detail: Some(WaitDetail::ServeForever), ..Wait::new(WaitKind::Future) })
         }
         _ => Ok(waiter.clone()),
     }
@@ -241,7 +195,7 @@ pub fn describe_future(
                     Some(source) => optional(reader.str_attribute(source, "_state"))?.flatten(),
                     None => None,
                 };
-                let detail = state.map(|state| format!("job {}", state.to_ascii_lowercase()));
+                let detail = state.map(|state| WaitDetail::Job(state.to_ascii_lowercase().into()));
                 return Ok(Wait { detail, ..Wait::new(WaitKind::Executor) });
             }
             _ => {}
@@ -262,7 +216,7 @@ fn describe_wait_for(
     leaf: &Place<'_>,
     waiter: &Wait,
 ) -> Result<Wait, ReadError> {
-    let awaited = leaf.raw.local(reader.view, reader.layout, &mut reader.caches.codes, "fut")?;
+    let awaited = reader.local(&leaf.raw, "fut")?;
     let awaited = match awaited {
         Some(awaited) => optional(classes.read(reader, awaited))?.flatten(),
         None => None,
@@ -274,12 +228,8 @@ fn describe_wait_for(
         }
         None => waiter.clone(),
     };
-    let timeout = local_number(reader, leaf, "timeout")?.map(|timeout| format!("timeout {}", seconds(timeout)));
-    let detail = match (wait.detail, timeout) {
-        (Some(detail), Some(timeout)) => Some(format!("{detail}, {timeout}")),
-        (detail, timeout) => detail.or(timeout),
-    };
-    Ok(Wait { detail, ..wait })
+    let timeout = local_number(reader, leaf, "timeout")?;
+    Ok(Wait { detail: WaitDetail::with_timeout(wait.detail, timeout), ..wait })
 }
 
 /// `as_completed` waits in the `get` of a queue. From 3.13 on the futures that are not done are an attribute of its
@@ -290,7 +240,7 @@ fn as_completed(
     get: &Place<'_>,
     wait_for_one: &Place<'_>,
 ) -> Result<Wait, ReadError> {
-    let queue = get.raw.local(reader.view, reader.layout, &mut reader.caches.codes, "self")?;
+    let queue = reader.local(&get.raw, "self")?;
     match local_attribute(reader, wait_for_one, "self", "_todo")? {
         Some(todo) => {
             let targets = optional(reader.set(todo))?.unwrap_or_default();
@@ -301,23 +251,18 @@ fn as_completed(
 }
 
 fn describe_queue(reader: &mut Reader<'_, '_>, leaf: &Place<'_>, kind: WaitKind) -> Result<Wait, ReadError> {
-    let queue = leaf.raw.local(reader.view, reader.layout, &mut reader.caches.codes, "self")?;
+    let queue = reader.local(&leaf.raw, "self")?;
     let Some(queue) = queue else { return Ok(Wait::new(kind)) };
     let size = match optional(reader.attribute(queue, "_queue"))?.flatten() {
         Some(items) => optional(read_deque_len(reader.view, reader.layout, items))?,
         None => None,
     };
-    let most = optional(reader.int_attribute(queue, "_maxsize"))?.flatten().filter(|most| *most > 0);
-    let detail = match (size, most) {
-        (Some(size), Some(most)) => Some(format!("{size} of {most} items")),
-        (Some(size), None) => Some(format!("{size} items")),
-        _ => None,
-    };
-    Ok(Wait { detail, ..Wait::new(kind) })
+    let max = optional(reader.int_attribute(queue, "_maxsize"))?.flatten().filter(|max| *max > 0);
+    Ok(Wait { detail: size.map(|len| WaitDetail::Items { len, max }), ..Wait::new(kind) })
 }
 
 fn describe_lock(reader: &mut Reader<'_, '_>, leaf: &Place<'_>, kind: WaitKind) -> Result<Wait, ReadError> {
-    let lock = leaf.raw.local(reader.view, reader.layout, &mut reader.caches.codes, "self")?;
+    let lock = reader.local(&leaf.raw, "self")?;
     let waiters = match lock {
         Some(lock) => optional(reader.attribute(lock, "_waiters"))?.flatten(),
         None => None,
@@ -326,7 +271,7 @@ fn describe_lock(reader: &mut Reader<'_, '_>, leaf: &Place<'_>, kind: WaitKind) 
         Some(waiters) => optional(read_deque_len(reader.view, reader.layout, waiters))?,
         None => None,
     };
-    Ok(Wait { detail: waiting.map(|waiting| format!("{waiting} waiting")), lock, ..Wait::new(kind) })
+    Ok(Wait { detail: waiting.map(WaitDetail::Waiters), lock, ..Wait::new(kind) })
 }
 
 fn describe_socket(reader: &mut Reader<'_, '_>, transport: Option<Addr>) -> Result<Wait, ReadError> {
@@ -351,7 +296,7 @@ fn count_done(reader: &mut Reader<'_, '_>, classes: &mut FutureClasses, wait: Wa
     }
     classes.count_targets(&wait.targets)?;
     let total = wait.targets.len();
-    let detail = (known && total > 1).then(|| format!("{done} of {total} done"));
+    let detail = (known && total > 1).then_some(WaitDetail::Done { done, total });
     Ok(Wait { detail, ..wait })
 }
 
@@ -370,32 +315,28 @@ fn local_attribute(
     local: &str,
     attribute: &str,
 ) -> Result<Option<Addr>, ReadError> {
-    match place.raw.local(reader.view, reader.layout, &mut reader.caches.codes, local)? {
+    match reader.local(&place.raw, local)? {
         Some(object) => Ok(optional(reader.attribute(object, attribute))?.flatten()),
         None => Ok(None),
     }
 }
 
 fn local_number(reader: &mut Reader<'_, '_>, place: &Place<'_>, local: &str) -> Result<Option<f64>, ReadError> {
-    match place.raw.local(reader.view, reader.layout, &mut reader.caches.codes, local)? {
+    match reader.local(&place.raw, local)? {
         Some(object) => optional(reader.number(object)),
         None => Ok(None),
     }
 }
 
 /// Name of a function, also behind a partial.
-fn function_name(reader: &mut Reader<'_, '_>, object: Addr) -> Result<Option<String>, ReadError> {
+fn function_name(reader: &mut Reader<'_, '_>, object: Addr) -> Result<Option<WaitDetail>, ReadError> {
     let function = match read_callback(reader, object)? {
         Callback::Function(function) | Callback::Method { function, .. } => function,
         _ => return Ok(None),
     };
-    Ok(Some(function.info.function.to_string()))
+    Ok(Some(WaitDetail::Function((&*function.info.function).into())))
 }
 
-fn seconds(number: f64) -> String {
-    format!("{number} s")
-}
-
-fn descriptor(fd: i32) -> Option<String> {
-    (fd >= 0).then(|| format!("fd {fd}"))
+fn descriptor(fd: i32) -> Option<WaitDetail> {
+    (fd >= 0).then_some(WaitDetail::Descriptor(fd))
 }

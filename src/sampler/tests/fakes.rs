@@ -216,6 +216,7 @@ fn snapshot(tasks: u64) -> Snapshot {
         stack_end: None,
         awaiting: None,
         awaited_by: Vec::new(),
+        parent: None,
         orphaned: None,
         references: None,
         unretrieved_exception: None,

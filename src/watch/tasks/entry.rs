@@ -171,7 +171,7 @@ impl TaskEntry {
             (None, None) => true,
             (Some(wait), Some(known)) => {
                 wait.kind == known.kind
-                    && wait.detail.as_deref() == known.detail.as_deref()
+                    && wait.detail == known.detail
                     && self.edges.awaits[..] == known.tasks[..]
                     && self.edges.held_by[..] == known.held_by[..]
             }
@@ -185,7 +185,7 @@ impl TaskEntry {
         }
         let wait = wait.map(|wait| TaskWait {
             kind: wait.kind,
-            detail: wait.detail.as_deref().map(Arc::from),
+            detail: wait.detail.clone(),
             tasks: self.edges.awaits.to_vec(),
             held_by: self.edges.held_by.to_vec(),
         });

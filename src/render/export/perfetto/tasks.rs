@@ -18,6 +18,7 @@ use crate::model::snapshot::TaskState;
 use crate::model::tables::{Tables, TaskInfo};
 use crate::render::label;
 use crate::render::report::words;
+use crate::render::wait_words;
 
 /// What a look said, with names.
 #[derive(Debug)]
@@ -98,7 +99,8 @@ impl Look {
             let at = look.stack.and_then(|stack| tables.frames_of(stack).next()).and_then(|id| tables.frame(id));
             let (kind, name, detail) = match (look.state, &look.wait) {
                 (TaskState::Waiting | TaskState::Cancelling, Some(wait)) => {
-                    ("wait", format!("await:{}", wait.kind.as_str()), wait.detail.clone())
+                    let detail = wait.detail.as_ref().map(|detail| wait_words::detail(detail).into());
+                    ("wait", format!("await:{}", wait.kind.as_str()), detail)
                 }
                 (TaskState::Ready, _) => ("ready", "<ready>".to_owned(), None),
                 // A look that hits the step says nothing of before and after it.

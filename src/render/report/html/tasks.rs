@@ -10,6 +10,7 @@ use crate::model::snapshot::{Frame, WaitKind};
 use crate::profile::{CoroutineProfile, Label, WaitProfile, Weighted};
 use crate::render::label;
 use crate::render::report::{Report, code, runs_by_coroutine};
+use crate::render::wait_words;
 
 /// LIMIT: coroutines that are told; the rest is counted.
 const COROUTINES: usize = 1_000;
@@ -123,7 +124,7 @@ impl WaitJson {
     fn of(wait: &WaitProfile<'_>, tables: &mut Tables) -> Self {
         Self {
             what: tables.text(wait.kind.map_or("something not known", label::wait)),
-            detail: wait.detail.map(|detail| tables.text(detail)),
+            detail: wait.detail.map(|detail| tables.text(&wait_words::detail(detail))),
             stack: tables.stack(wait.stack.iter().copied()),
             wait_us: wait.wait_ns / 1_000,
             waits: wait.waits,

@@ -4,6 +4,11 @@
 use super::*;
 use crate::python::layout::Layout as Python;
 
+/// Bytes of the largest future of any version (3.10).
+pub const FUTURE_BLOCK: usize = 152;
+/// Bytes of the largest task of any version (3.10).
+pub const TASK_BLOCK: usize = 192;
+
 /// The row that belongs to this layout of CPython.
 pub fn row(python: &Python) -> Layout {
     let mut layout = match python.minor {
@@ -168,5 +173,21 @@ fn grow(l: &mut Layout, python: &Python) {
         lists.node += growth;
         // The links are followed by a word for the owning thread.
         l.task.size += 8;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::python::layout::rows as python;
+
+    #[test]
+    fn what_is_read_in_one_piece_holds_the_fields_of_every_row() {
+        for minor in python::OLDEST_MINOR..=python::NEWEST_MINOR {
+            for layout in [false, true].into_iter().filter_map(|free_threaded| python::row(minor, free_threaded)) {
+                let row = row(&layout);
+                assert!(row.future.size <= FUTURE_BLOCK as u64 && row.task.size <= TASK_BLOCK as u64, "3.{minor}");
+            }
+        }
     }
 }

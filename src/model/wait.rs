@@ -1,0 +1,169 @@
+//! What a task waits for: the kind of thing, and what more is known of it. Data only; its words are `render`'s.
+
+use serde::{Deserialize, Serialize};
+
+/// The kind of thing a task waits for; the contract's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "each is asyncio's own word")]
+pub enum WaitKind {
+    Sleep,
+    Future,
+    Task,
+    Gather,
+    TaskGroup,
+    Wait,
+    Shield,
+    Lock,
+    Semaphore,
+    Event,
+    Condition,
+    QueueGet,
+    QueuePut,
+    Executor,
+    Socket,
+    Subprocess,
+    Other,
+}
+
+impl WaitKind {
+    /// The contract's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sleep => "sleep",
+            Self::Future => "future",
+            Self::Task => "task",
+            Self::Gather => "gather",
+            Self::TaskGroup => "task_group",
+            Self::Wait => "wait",
+            Self::Shield => "shield",
+            Self::Lock => "lock",
+            Self::Semaphore => "semaphore",
+            Self::Event => "event",
+            Self::Condition => "condition",
+            Self::QueueGet => "queue_get",
+            Self::QueuePut => "queue_put",
+            Self::Executor => "executor",
+            Self::Socket => "socket",
+            Self::Subprocess => "subprocess",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// What more is known of a wait.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitDetail {
+    /// A sleep of so many nanoseconds in all.
+    Delay(u64),
+    /// Of the futures waited for, how many are done.
+    Done {
+        /// Done.
+        done: usize,
+        /// Waited for.
+        total: usize,
+    },
+    /// Futures that are not done; how many there were is not known.
+    NotDone(usize),
+    /// Tasks of a group that have not finished.
+    Unfinished(usize),
+    /// A queue.
+    Items {
+        /// Items in it.
+        len: usize,
+        /// Its capacity, if it is bounded.
+        max: Option<i64>,
+    },
+    /// Tasks that wait for the same lock or semaphore.
+    Waiters(usize),
+    /// The function that an executor runs.
+    Function(Box<str>),
+    /// The state of an executor's job, in the library's own word.
+    Job(Box<str>),
+    /// A file descriptor.
+    Descriptor(i32),
+    /// The transport's write buffer has to drain.
+    WriteBufferFull,
+    /// A child process.
+    Process(i64),
+    /// In `Queue.join`.
+    QueueJoin,
+    /// At a `Barrier`.
+    Barrier,
+    /// In `Server.serve_forever`.
+    ServeForever,
+    /// A wait with a timeout.
+    Timeout {
+        /// In all, nanoseconds; `None` for one of any length.
+        ns: Option<u64>,
+        /// What is known besides.
+        wait: Option<Box<WaitDetail>>,
+    },
+    /// In words, as recordings of earlier versions have it.
+    Words(Box<str>),
+}
+
+impl WaitDetail {
+    /// With a timeout in seconds, if it has one.
+    pub fn with_timeout(wait: Option<Self>, seconds: Option<f64>) -> Option<Self> {
+        match seconds.and_then(nanoseconds) {
+            Some(ns) => Some(Self::Timeout { ns: Some(ns), wait: wait.map(Box::new) }),
+            None => wait,
+        }
+    }
+
+    /// What waits at the same place have in common: a number is another at each of them.
+    pub fn of_the_place(&self) -> Option<Self> {
+        match self {
+            Self::Delay(_)
+            | Self::Done { .. }
+            | Self::NotDone(_)
+            | Self::Unfinished(_)
+            | Self::Items { .. }
+            | Self::Waiters(_)
+            | Self::Descriptor(_)
+            | Self::Process(_) => None,
+            Self::Timeout { wait, .. } => {
+                let wait = wait.as_ref().and_then(|wait| wait.of_the_place()).map(Box::new);
+                Some(Self::Timeout { ns: None, wait })
+            }
+            Self::Function(_)
+            | Self::Job(_)
+            | Self::WriteBufferFull
+            | Self::QueueJoin
+            | Self::Barrier
+            | Self::ServeForever
+            | Self::Words(_) => Some(self.clone()),
+        }
+    }
+
+    /// A sleep of so many seconds.
+    pub fn delay(seconds: f64) -> Option<Self> {
+        nanoseconds(seconds).map(Self::Delay)
+    }
+}
+
+/// `None` for what is no time.
+fn nanoseconds(seconds: f64) -> Option<u64> {
+    // A longer time than 584 years is as good as that.
+    (seconds >= 0.0).then_some((seconds * 1e9).round() as u64)
+}
+
+impl From<&str> for WaitDetail {
+    fn from(words: &str) -> Self {
+        Self::Words(words.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_one_of_this_world() {
+        assert_eq!(WaitDetail::delay(0.1), Some(WaitDetail::Delay(100_000_000)));
+        assert_eq!(WaitDetail::delay(f64::INFINITY), Some(WaitDetail::Delay(u64::MAX)));
+        assert_eq!(WaitDetail::delay(f64::NAN), None);
+        assert_eq!(WaitDetail::with_timeout(None, Some(-1.0)), None);
+    }
+}
