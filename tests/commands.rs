@@ -360,7 +360,7 @@ fn a_recording_goes_through_a_pipe() {
     let target = Stalling::start(&python);
     let output = run(target.folder(), &["record", &target.pid(), "-d", "1s", "-o", "-"]);
     assert_exit(&output, 0);
-    assert!(text(&output.stderr).contains(" into stdout"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains(" to stdout"), "{}", text(&output.stderr));
     fs::write(target.folder().join("x.aprof"), &output.stdout).unwrap();
     assert_complete(target.folder(), "x.aprof");
     for arguments in [
