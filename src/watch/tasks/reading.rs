@@ -169,11 +169,13 @@ impl TaskWatch {
                     continue;
                 }
                 Verdict::Unreadable => {
+                    log::info!("task {} skipped: it could not be read", task.addr);
                     self.unreadable += 1;
                     self.stats.dropped += 1;
                     continue;
                 }
                 Verdict::Partly(anchors) => {
+                    log::debug!("task {} changed in every attempt: part of its stack is left out", task.addr);
                     walking.walk.keep_anchors(anchors);
                     self.stats.dropped += 1;
                 }
