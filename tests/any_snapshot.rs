@@ -6,7 +6,7 @@ mod samples;
 use asyncprof::detect::{self, waits::Waits};
 use asyncprof::model::Snapshot;
 use asyncprof::model::snapshot::*;
-use asyncprof::render::{self, Format, Options, escape};
+use asyncprof::render::{Options, collapsed, dot, escape, json, svg, text, tree};
 use proptest::prelude::*;
 use samples::Sample;
 
@@ -77,10 +77,11 @@ proptest! {
     #[test]
     fn every_task_is_in_the_tree_and_the_overview(snapshot in any_graph()) {
         let findings = detect::judge(&snapshot);
-        for format in [Format::Text, Format::Tree, Format::Dot, Format::Json, Format::Collapsed, Format::Svg] {
+        let formats = [text::write, tree::write, dot::write, json::write, collapsed::write, svg::write];
+        for (position, format) in formats.into_iter().enumerate() {
             let mut out = Vec::new();
-            render::write(format, &snapshot, &findings, &Options::default(), &mut out).unwrap();
-            if format == Format::Tree {
+            format(&snapshot, &findings, &Options::default(), &mut out).unwrap();
+            if position == 1 {
                 let shown = String::from_utf8(out).unwrap();
                 for task in &snapshot.tasks {
                     let name = task.name.as_deref().unwrap();
@@ -103,12 +104,13 @@ proptest! {
         sample.edit(task).unretrieved_exception = Some(name.clone());
         sample.edit(task).orphaned = Some(true);
         let findings = detect::judge(&sample.0);
-        for format in [Format::Text, Format::Tree, Format::Dot, Format::Json, Format::Collapsed] {
+        let formats = [text::write, tree::write, dot::write, json::write, collapsed::write];
+        for (position, format) in formats.into_iter().enumerate() {
             let mut out = Vec::new();
-            render::write(format, &sample.0, &findings, &Options::default(), &mut out).unwrap();
+            format(&sample.0, &findings, &Options::default(), &mut out).unwrap();
             let shown = String::from_utf8(out).unwrap();
             prop_assert!(!shown.contains(|c| c != '\n' && escape::is_deceptive(c)), "{:?}", shown);
-            if format == Format::Json {
+            if position == 3 {
                 let dump: serde_json::Value = serde_json::from_str(&shown).unwrap();
                 prop_assert_eq!(dump["tasks"][0]["name"].as_str(), Some(name.as_str()));
                 prop_assert_eq!(dump["tasks"][0]["stack"][0]["function"].as_str(), Some(function.as_str()));

@@ -79,8 +79,7 @@ fn dump_asks_which_process() {
     assert_refused(&output, 2);
     assert_eq!(
         stderr(&output),
-        "error: which process?\nhint:  give its id, or a part of its command line with --name; asyncprof doctor lists \
-         Python processes\n"
+        "error: no process given: pass PID or --name\nhint:  asyncprof doctor lists the Python processes of this machine\n"
     );
 }
 
@@ -140,6 +139,57 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 }
 
 #[test]
+fn an_ending_that_a_command_cannot_write_is_refused_with_those_that_it_can() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, name, endings) in [
+        (&["dump", NO_PROCESS][..], "x.md", ".txt .json .dot .gv .svg .folded .collapsed"),
+        (&["dump", NO_PROCESS], "x.html", ".txt .json .dot .gv .svg .folded .collapsed"),
+        (&["dump", NO_PROCESS], "x.jsn", ".txt .json .dot .gv .svg .folded .collapsed"),
+        (&["dump", NO_PROCESS], "x.trace.json", ".txt .json .dot .gv .svg .folded .collapsed"),
+        (&["diff", "a.aprof", "b.aprof"], "diff.html", ".txt .json .md"),
+        (&["report", "a.aprof"], "x.pdf", ".txt .json .md .html"),
+        (&["report", "a.aprof"], "x.svg", ".txt .json .md .html"),
+        (&["flamegraph", "a.aprof"], "x.png", ".svg .folded .collapsed .speedscope.json .pb.gz"),
+        (&["export", "a.aprof"], "x.json", ".folded .collapsed .txt .speedscope.json .trace.json .firefox.json .pb.gz"),
+        (&["attach", NO_PROCESS], "x.png", ".txt .json .md .html .svg .folded .collapsed .speedscope.json .pb.gz"),
+        (&["check", "a.aprof", "--max-stall", "1s"], "x.csv", ".txt .json .md .xml .sarif .sarif.json"),
+    ] {
+        let path = folder.path().join(name);
+        let output = run(&[arguments, &["-o", path.to_str().unwrap()]].concat());
+        assert_refused(&output, 2);
+        assert!(stderr(&output).contains(endings), "{arguments:?} {name}: {}", stderr(&output));
+        assert!(!path.exists(), "{arguments:?} {name}");
+    }
+    // Whoever names the format may call the file what they like, and a name without an ending says nothing.
+    let path = folder.path().join("x.md");
+    assert_refused(&run(&["dump", NO_PROCESS, "-f", "tree", "-o", path.to_str().unwrap()]), 4);
+    let path = folder.path().join("tasks");
+    assert_refused(&run(&["dump", NO_PROCESS, "-o", path.to_str().unwrap()]), 4);
+}
+
+#[test]
+fn an_ending_of_another_command_names_this_command() {
+    for (arguments, hint) in [
+        (["dump", NO_PROCESS, "-o", "x.html"], ".html is written by: asyncprof attach, report"),
+        (["dump", NO_PROCESS, "-o", "x.trace.json"], "asyncprof export x.aprof -o x.trace.json"),
+    ] {
+        let output = run(&arguments);
+        assert_refused(&output, 2);
+        assert!(stderr(&output).contains(hint), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_name_in_place_of_a_process_id_is_refused_with_the_option_for_it() {
+    for command in ["attach", "dump", "record", "doctor"] {
+        let output = run(&[command, "uvicorn"]);
+        assert_refused(&output, 2);
+        let message = format!("error: 'uvicorn' is not a process id; by name: asyncprof {command} --name uvicorn\n");
+        assert!(stderr(&output).starts_with(&message), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn completions_know_every_command() {
     let output = run(&["completions", "bash"]);
     for command in COMMANDS {
@@ -164,9 +214,9 @@ fn the_manual_has_every_command_and_its_options() {
 #[test]
 fn a_value_out_of_range_is_refused_with_the_range() {
     for (option, value, range) in [
-        ("--rate", "0", "0.1 to 1000000 a second"),
-        ("--rate", "10mhz", "0.1 to 1000000 a second"),
-        ("--task-rate", "1m", "0.01 to 10000 a second"),
+        ("--rate", "0", "0.1 to 1000000 per second"),
+        ("--rate", "10mhz", "0.1 to 1000000 per second"),
+        ("--task-rate", "1m", "0.01 to 10000 per second"),
         ("--duration", "0", "10ms to 87600h"),
         ("--stall", "1us", "1ms to 1h"),
         ("--stall", "100", "100ms or 100s"),

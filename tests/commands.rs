@@ -245,6 +245,70 @@ fn attach_names_the_line_while_it_happens_and_in_the_summary() {
     assert_eq!(report["stalls"][0]["cause"], "blocking_call");
 }
 
+/// Never rests: its task changes whenever it is read.
+const SPINNING: &str = r#"
+import asyncio
+
+async def step(number):
+    return number + 1
+
+async def spin():
+    print("ready", flush=True)
+    number = 0
+    while True:
+        number = await step(number)
+
+asyncio.run(spin())
+"#;
+
+#[test]
+fn verbose_says_on_stderr_why_data_is_missing_and_stdout_stays_the_result() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("spinning.py"), SPINNING).unwrap();
+    let mut target = Command::new(&python.path)
+        .arg(folder.path().join("spinning.py"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    BufReader::new(target.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+    let pid = target.id().to_string();
+    let dump = |level: Option<&str>, arguments: &[&str]| {
+        let mut command = asyncprof(folder.path());
+        command.args(["dump", &pid, "-f", "json"]).args(arguments);
+        command.envs(level.map(|level| ("ASYNCPROF_LOG", level))).output().unwrap()
+    };
+    let (silent, off) = (dump(None, &[]), dump(Some("off"), &[]));
+    let (verbose, very) = (dump(None, &["-v"]), dump(None, &["-vv"]));
+    let (info, wrong) = (dump(Some("info"), &[]), dump(Some("loud"), &[]));
+    let watch = run(folder.path(), &["attach", &pid, "-v", "-d", "2s", "-r", "100k", "--cpu-budget", "1%"]);
+    target.kill().unwrap();
+    target.wait().unwrap();
+    for output in [&silent, &off] {
+        assert_exit(output, 0);
+        assert_eq!(text(&output.stderr), "");
+    }
+    for output in [&verbose, &very, &info] {
+        assert_exit(output, 0);
+        let snapshot: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(snapshot["schema"], "asyncprof.dump/1");
+        let said = text(&output.stderr);
+        assert!(
+            said.contains("info: ") && said.contains("of 1 tasks changed while they were read (attempt 1 of"),
+            "{said}"
+        );
+    }
+    assert!(text(&very.stderr).contains("debug: task "), "{}", text(&very.stderr));
+    assert!(!text(&verbose.stderr).contains("debug: "), "{}", text(&verbose.stderr));
+    assert_exit(&wrong, 2);
+    assert!(text(&wrong.stderr).contains("ASYNCPROF_LOG: it must be off, info or debug"), "{}", text(&wrong.stderr));
+    let said = text(&watch.stderr);
+    let lowered = said.lines().find(|line| line.starts_with("info: used ")).unwrap_or_else(|| panic!("{said}"));
+    assert!(lowered.contains(" % of a core, budget ") && lowered.contains("loops "), "{lowered}");
+}
+
 #[test]
 fn a_process_that_is_gone_before_a_sample_is_exit_4() {
     let folder = tempfile::tempdir().unwrap();
@@ -360,7 +424,7 @@ fn a_recording_goes_through_a_pipe() {
     let target = Stalling::start(&python);
     let output = run(target.folder(), &["record", &target.pid(), "-d", "1s", "-o", "-"]);
     assert_exit(&output, 0);
-    assert!(text(&output.stderr).contains(" into stdout"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains(" to stdout"), "{}", text(&output.stderr));
     fs::write(target.folder().join("x.aprof"), &output.stdout).unwrap();
     assert_complete(target.folder(), "x.aprof");
     for arguments in [

@@ -7,6 +7,7 @@ mod watches;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -18,7 +19,7 @@ use asyncprof::model::event::{
 };
 use asyncprof::model::snapshot::{Finding, Frame, Severity, TaskState, WaitKind};
 use asyncprof::model::tables::{Definitions, LoopInfo, Mark, Tables, TaskInfo};
-use asyncprof::render::difference::{self, Comparison, Format};
+use asyncprof::render::difference::{self, Comparison};
 use asyncprof::render::{Options, escape};
 use serde_json::Value;
 use support::pythons::{Interpreter, Matrix};
@@ -198,6 +199,12 @@ fn between(base: Program, head: Program) -> Difference {
     Difference::between(&complete(&base.watched()), &complete(&head.watched()))
 }
 
+/// How a difference is written.
+type Format = fn(&Comparison<'_>, &Options, &mut dyn io::Write) -> io::Result<()>;
+const TEXT: Format = difference::write_text;
+const JSON: Format = |comparison, _, out| difference::write_json(comparison, out);
+const MARKDOWN: Format = difference::write_markdown;
+
 fn written(base: &Watch<'_>, head: &Watch<'_>, format: Format, options: &Options) -> String {
     let difference = Difference::between(base, head);
     let comparison = Comparison {
@@ -208,12 +215,12 @@ fn written(base: &Watch<'_>, head: &Watch<'_>, format: Format, options: &Options
         difference: &difference,
     };
     let mut out = Vec::new();
-    difference::write(format, &comparison, options, &mut out).unwrap();
+    format(&comparison, options, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
 fn text_of(base: Program, head: Program) -> String {
-    written(&complete(&base.watched()), &complete(&head.watched()), Format::Text, &Options::default())
+    written(&complete(&base.watched()), &complete(&head.watched()), TEXT, &Options::default())
 }
 
 #[test]
@@ -312,7 +319,7 @@ fn what_makes_two_recordings_hard_to_compare_is_said_first() {
     let head = Watch { analysis: &head, complete: false };
     let kinds: Vec<&str> = Difference::between(&complete(&base), &head).caveats.iter().map(|one| one.kind).collect();
     assert_eq!(kinds, ["cut-off", "short", "python", "machine", "machine", "rates", "stall-threshold"]);
-    let text = written(&complete(&base), &head, Format::Text, &Options::default());
+    let text = written(&complete(&base), &head, TEXT, &Options::default());
     let (caveats, rest) = (text.find("Before you compare").unwrap(), text.find("Event loops").unwrap());
     assert!(
         caveats < rest && text.contains("Python is not the same: 3.13.1 in the base, 3.15.0 in the head."),
@@ -327,7 +334,7 @@ fn nothing_is_known_of_a_watch_that_saw_nothing() {
         let difference = Difference::between(&complete(base), &complete(head));
         assert!(difference.coroutines.iter().all(|change| !change.confidence().is_change()), "{difference:#?}");
         assert!(!difference.runs.iter().any(|change| change.run.confidence.is_change()), "{difference:#?}");
-        for format in [Format::Text, Format::Json, Format::Markdown] {
+        for format in [TEXT, JSON, MARKDOWN] {
             written(&complete(base), &complete(head), format, &Options::default());
         }
     }
@@ -336,7 +343,7 @@ fn nothing_is_known_of_a_watch_that_saw_nothing() {
 #[test]
 fn json_has_all_entries_and_finite_numbers() {
     let (base, head) = (PROGRAM.watched(), Program { stalls: 20, orphans: 2, ..PROGRAM }.watched());
-    let json = written(&complete(&base), &complete(&head), Format::Json, &Options::default());
+    let json = written(&complete(&base), &complete(&head), JSON, &Options::default());
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&json["schema"], &json["changed"]), (&"asyncprof.diff/1".into(), &true.into()));
     assert_eq!((&json["base"]["name"], &json["head"]["complete"]), (&"base.aprof".into(), &true.into()));
@@ -361,12 +368,12 @@ fn json_has_all_entries_and_finite_numbers() {
 fn names_can_do_no_harm_in_any_format() {
     let hostile = Program { stalls: 20, culprit: "f\u{1b}[2J|`<script>\u{202e}", ..PROGRAM };
     let (base, head) = (PROGRAM.watched(), hostile.watched());
-    for format in [Format::Text, Format::Json, Format::Markdown] {
+    for format in [TEXT, JSON, MARKDOWN] {
         let shown = written(&complete(&base), &complete(&head), format, &Options::default());
         let bad = shown.chars().find(|&c| escape::is_deceptive(c) && c != '\n');
         assert_eq!(bad, None, "{shown}");
     }
-    let markdown = written(&complete(&base), &complete(&head), Format::Markdown, &Options::default());
+    let markdown = written(&complete(&base), &complete(&head), MARKDOWN, &Options::default());
     let row = markdown.lines().find(|line| line.starts_with("| new ")).unwrap();
     assert!(row.contains("\\|``") || row.contains("``f"), "the name is code, and its bar ends no cell: {row}");
     assert_eq!(row.replace("\\|", "").matches('|').count(), 5, "{row}");
@@ -376,7 +383,7 @@ fn names_can_do_no_harm_in_any_format() {
 fn a_limit_says_what_it_leaves_out() {
     let (base, head) = (PROGRAM.watched(), Program { handler_ms: 8, stalls: 20, ..PROGRAM }.watched());
     let options = Options { limit: Some(1), ..Options::default() };
-    let text = written(&complete(&base), &complete(&head), Format::Text, &options);
+    let text = written(&complete(&base), &complete(&head), TEXT, &options);
     assert!(text.contains("… 1 more change (see --limit)"), "{text}");
 }
 

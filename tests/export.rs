@@ -22,7 +22,7 @@ use asyncprof::model::event::Phase;
 use asyncprof::model::snapshot::TaskState;
 use asyncprof::profile::By;
 use asyncprof::render::escape::is_deceptive;
-use asyncprof::render::export::{Timeline, write_pprof, write_speedscope};
+use asyncprof::render::export::{self, write_pprof, write_speedscope};
 use consumers::FirefoxProfiler;
 use formats::Pprof;
 use made_up::MadeUp;
@@ -240,7 +240,7 @@ fn an_option_without_meaning_for_a_format_is_refused_unless_it_is_a_setting() {
             let output = export(&file, &[&["-f", format], option].concat());
             assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{format} {option:?}");
             let said = String::from_utf8_lossy(&output.stderr);
-            assert!(said.contains("has no meaning") && said.contains("hint:"), "{said}");
+            assert!(said.contains("has no effect") && said.contains("hint:"), "{said}");
         }
         let mut command = asyncprof();
         command.envs([("ASYNCPROF_BY", "await"), ("ASYNCPROF_THREADS", "1"), ("ASYNCPROF_IDLE", "true")]);
@@ -449,7 +449,7 @@ fn what_is_torn_or_not_known_is_said_in_every_format() {
     watch.sample(22, Phase::NotRunning, None, false);
     // Then nothing for a second.
     watch.sample(1_022, Phase::Selecting, None, false);
-    let perfetto = watch.written(Timeline::Perfetto);
+    let perfetto = watch.written(export::begin_perfetto);
     let trace: Value = serde_json::from_str(&perfetto.text).unwrap();
     assert_eq!(
         slices(&trace, true),
@@ -462,12 +462,12 @@ fn what_is_torn_or_not_known_is_said_in_every_format() {
     );
     let run = formats::check_trace(&trace).iter().find(|event| event["name"] == "serve").unwrap();
     assert_eq!((&run["args"]["torn"], &run["args"]["task"]), (&true.into(), &"reader".into()));
-    let firefox: Value = serde_json::from_str(&watch.written(Timeline::Firefox).text).unwrap();
+    let firefox: Value = serde_json::from_str(&watch.written(export::begin_firefox).text).unwrap();
     let threads = formats::check_firefox(&firefox);
     for name in ["<torn>", "<unknown>", "<no loop runs>", "<not sampled>"] {
         assert!(threads.iter().any(|thread| strings(&thread["stringArray"]).contains(&name)), "{name}");
     }
-    let lines = formats::json_lines(&watch.written(Timeline::JsonLines).text);
+    let lines = formats::json_lines(&watch.written(export::begin_json_lines).text);
     let loops: Vec<&Value> = lines.iter().filter(|line| line["type"] == "loop").collect();
     assert_eq!(loops[1]["torn"], true);
     assert_eq!((&loops[11]["phase"], &loops[11]["stack"]), (&"unknown".into(), &Value::Null));
@@ -496,7 +496,7 @@ fn a_lane_tells_runs_between_waits_whichever_tier_is_told_later() {
     }
     watch.sample(50, Phase::Selecting, None, false);
     watch.sample(51, Phase::Selecting, None, false);
-    let trace: Value = serde_json::from_str(&watch.written(Timeline::Perfetto).text).unwrap();
+    let trace: Value = serde_json::from_str(&watch.written(export::begin_perfetto).text).unwrap();
     // Born at the first look and again at the second: two tasks with the same name. The second ends between two looks.
     let wait = "await:sleep";
     assert_eq!(slices(&trace, false), [(wait, 0.0, 39.5), ("run", 39.5, 10.0), (wait, 50.0, 100.0)]);
@@ -514,7 +514,7 @@ fn tasks_go_on_when_the_tables_begin_anew() {
     }
     watch.sample(20, Phase::Selecting, None, false);
     watch.look(30, &[], &[]);
-    let trace: Value = serde_json::from_str(&watch.written(Timeline::Perfetto).text).unwrap();
+    let trace: Value = serde_json::from_str(&watch.written(export::begin_perfetto).text).unwrap();
     let begun = formats::check_trace(&trace).iter().filter(|event| event["ph"] == "B").count();
     assert_eq!(begun, 1);
     assert_eq!(slices(&trace, true), [("serve", 1.0, 18.5)]);
@@ -528,7 +528,7 @@ fn tasks_beyond_the_lanes_are_counted() {
     let mut watch = MadeUp::new();
     watch.look(0, &waiting, &[]);
     watch.look(100, &[], &[]);
-    let written = watch.written(Timeline::Perfetto);
+    let written = watch.written(export::begin_perfetto);
     let trace: Value = serde_json::from_str(&written.text).unwrap();
     assert_eq!(formats::check_trace(&trace).iter().filter(|event| event["ph"] == "B").count(), 1_000);
     assert_eq!(written.left_out.unwrap(), "200 tasks have no lane, because 1000 others lived");
@@ -541,10 +541,11 @@ fn loops_beyond_the_limit_are_said() {
     for key in 0..=300 {
         watch.sample_of(key + 1, key, Phase::Away, None, false);
     }
-    for format in [Timeline::Perfetto, Timeline::Firefox] {
-        let written = watch.written(format);
+    for (format, begin) in [("Perfetto", export::begin_perfetto as made_up::Begin), ("Firefox", export::begin_firefox)]
+    {
+        let written = watch.written(begin);
         let said = "there were more than 256 event loops, and only the first 256 are in it";
-        assert_eq!(written.left_out.as_deref(), Some(said), "{format:?}");
+        assert_eq!(written.left_out.as_deref(), Some(said), "{format}");
         assert!(strings(&serde_json::from_str(&written.text).unwrap()).iter().any(|text| text.contains(said)));
     }
 }
@@ -574,12 +575,12 @@ fn with_gz_at_the_end_a_file_is_gzipped_whatever_it_holds() {
 #[test]
 fn a_watch_in_which_nothing_was_seen_is_a_whole_file() {
     let watch = MadeUp::new();
-    let trace: Value = serde_json::from_str(&watch.written(Timeline::Perfetto).text).unwrap();
+    let trace: Value = serde_json::from_str(&watch.written(export::begin_perfetto).text).unwrap();
     assert!(slices(&trace, true).is_empty());
-    let profile: Value = serde_json::from_str(&watch.written(Timeline::Firefox).text).unwrap();
+    let profile: Value = serde_json::from_str(&watch.written(export::begin_firefox).text).unwrap();
     formats::check_firefox(&profile);
-    assert_eq!(formats::json_lines(&watch.written(Timeline::JsonLines).text).len(), 2);
-    let (analysis, mut out) = (watch.written(Timeline::JsonLines).analysis, Vec::new());
+    assert_eq!(formats::json_lines(&watch.written(export::begin_json_lines).text).len(), 2);
+    let (analysis, mut out) = (watch.written(export::begin_json_lines).analysis, Vec::new());
     write_speedscope(analysis.profile(), By::Run, "app", &mut out).unwrap();
     formats::check_speedscope(&serde_json::from_slice(&out).unwrap());
     let mut out = Vec::new();

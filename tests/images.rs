@@ -16,7 +16,7 @@ use asyncprof::model::snapshot::TaskId;
 use asyncprof::model::wait::WaitKind;
 use asyncprof::remote::Addr;
 use asyncprof::remote::image::Image;
-use asyncprof::render::{Format, Options, write};
+use asyncprof::render::{Options, json};
 use saved::{MANY_OF, VERSIONS};
 use serde_json::Value;
 
@@ -25,7 +25,7 @@ fn dump(name: &str) -> Value {
     let snapshot = take_image(&saved::image(name)).unwrap();
     let options = Options { limit: None, width: 100, color: false, full_task_names: false };
     let mut written = Vec::new();
-    write(Format::Json, &snapshot, &detect::judge(&snapshot), &options, &mut written).unwrap();
+    json::write(&snapshot, &detect::judge(&snapshot), &options, &mut written).unwrap();
     normalised(&written)
 }
 
@@ -237,7 +237,7 @@ fn a_process_is_saved_for_its_owner_only() {
     let output = asyncprof(&["dump", &pid, "--save-image", shown, "-f", "json"]);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{stderr}");
-    assert!(stderr.starts_with(&format!("note: {shown} holds what was looked at in the memory of process {pid}: ")));
+    assert!(stderr.starts_with(&format!("note: {shown} holds memory of process {pid}: ")));
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let again = asyncprof(&["dump", "--image", shown, "-f", "json"]);
     assert_eq!(normalised(&again.stdout), normalised(&output.stdout));

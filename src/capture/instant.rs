@@ -128,8 +128,10 @@ impl<'c> Capturing<'c> {
         if error.is_fatal() {
             return Err(error);
         }
+        let what = what.into();
+        log::info!("{what} skipped: {error}");
         if self.problems.len() < MAX_PROBLEMS {
-            self.problems.push((what.into(), error));
+            self.problems.push((what, error));
         }
         self.quality.dropped += 1;
         Ok(())
@@ -256,6 +258,11 @@ impl<'c> Capturing<'c> {
             } else {
                 settled.append(&mut walks)
             }
+            log::info!(
+                "{} of {} tasks changed while they were read (attempt {attempt} of {ATTEMPTS})",
+                open.len(),
+                listed.len()
+            );
             if open.is_empty() {
                 self.quality.torn += threads.iter().map(|thread| u64::from(thread.reading.stack.torn)).sum::<u64>();
                 self.quality.consistent &= threads.iter().all(|t| t.reading.held && t.reading.stack.complete);
@@ -272,9 +279,16 @@ impl<'c> Capturing<'c> {
     fn settle(&mut self, walk: &mut TaskWalk, verdict: Verdict, open: &mut Vec<Addr>) -> Result<bool, ReadError> {
         match verdict {
             Verdict::Held => return Ok(true),
-            Verdict::Again => open.push(walk.addr),
+            Verdict::Again => {
+                log::debug!("task {} changed while it was read: reading it again", walk.addr);
+                open.push(walk.addr);
+            }
             Verdict::Unreadable(error) => self.give_up(walk.addr, error)?,
             Verdict::Partly(anchors) => {
+                log::info!(
+                    "task {} changed in every attempt: the inconsistent part of its stack is left out",
+                    walk.addr
+                );
                 walk.keep_anchors(anchors);
                 self.quality.consistent = false;
                 self.quality.dropped += 1;

@@ -52,9 +52,13 @@ pub(crate) fn read_threads(
         for (thread, stack) in open.into_iter().zip(stacks) {
             let held = before.get(&thread.addr) == after.get(&thread.addr);
             if !held {
+                log::info!("thread {:?}: its running task changed while its stack was read", thread.native_id);
                 moved.push(thread);
             }
             let (running_loop, running_task) = after.get(&thread.addr).copied().unwrap_or_default();
+            if !stack.complete {
+                log::info!("thread {:?}: its stack is incomplete, it changed while it was read", thread.native_id);
+            }
             let torn = stack.torn + attempt;
             let reading = ThreadReading {
                 python: thread.clone(),

@@ -7,6 +7,7 @@ mod commands;
 mod exit;
 mod failure;
 mod input;
+mod logging;
 mod output;
 mod session;
 mod terminal;
@@ -53,6 +54,7 @@ fn parse() -> Result<Result<Cli, Failure>, clap::Error> {
 }
 
 fn run(cli: &Cli) -> Result<Exit, Failure> {
+    logging::start(cli.verbose)?;
     match &cli.command {
         Command::Attach(args) => commands::attach::run(args, cli.color),
         Command::Record(args) => commands::record::run(args, cli.color),

@@ -95,6 +95,7 @@ impl Governor {
         let bounded = self.rates.task_hz.min(most).max(self.least().task_hz);
         let changed = bounded < self.rates.task_hz;
         if changed {
+            log::info!("a task snapshot took {look_ns} ns of CPU time: task rate lowered to {bounded:.2}/s");
             self.rates.task_hz = bounded;
         }
         changed
@@ -122,7 +123,12 @@ impl Governor {
         // A new stretch: what the changed rates cost must not be mixed with what the old ones did, and an unchanged rate is
         // judged by its last seconds, not by its whole past.
         self.restart();
-        self.rates != before
+        let changed = self.rates != before;
+        if changed {
+            let (used, budget, Rates { loop_hz, task_hz }) = (100.0 * used, 100.0 * budget, self.rates);
+            log::info!("used {used:.1} % of a core, budget {budget:.1} %: loops {loop_hz:.0}/s, tasks {task_hz:.2}/s");
+        }
+        changed
     }
 
     /// Lowers rates by what costs `excess`, a share of a core.

@@ -202,7 +202,10 @@ impl TaskTier {
         }
         let Some(judge) = self.parts.judge.clone() else { return Ok(()) };
         let (before, at_ns) = (self.parts.clock.thread_cpu_ns(), self.parts.clock.now_ns());
-        if let Ok(snapshot) = self.parts.target.snapshot() {
+        let snapshot = self.parts.target.snapshot();
+        if let Ok(snapshot) =
+            snapshot.inspect_err(|error| log::info!("no findings this time, the full snapshot failed: {error}"))
+        {
             let judged = judge(&snapshot);
             let findings = keep(&snapshot, judged, self.parts.outbox.tables());
             self.parts.outbox.push(Event::Findings { at_ns, findings });

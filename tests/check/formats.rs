@@ -1,9 +1,11 @@
 //! The result of a check in every format, as golden files, and what no format may ever do.
 
+use std::io;
+
 use asyncprof::detect::check::{
     Baseline, Before, Budgets, Fingerprint, Judgement, Metric, Rules, Run, SelfTest, judge,
 };
-use asyncprof::render::check::{Check, Format, parse_baseline, write, write_baseline};
+use asyncprof::render::check::{self, Check, parse_baseline, write_baseline};
 use asyncprof::render::{Options, escape};
 use proptest::prelude::*;
 use quick_xml::events::Event;
@@ -12,14 +14,16 @@ use serde_json::Value;
 use crate::made_up::{failed, hostile, run, stall};
 use crate::support::schema;
 
-const FORMATS: [(Format, &str); 6] = [
-    (Format::Text, "text"),
-    (Format::Json, "json"),
-    (Format::Markdown, "md"),
-    (Format::Junit, "junit"),
-    (Format::Sarif, "sarif"),
-    (Format::Github, "github"),
-];
+/// How the result of a check is written.
+pub(crate) type Format = fn(&Check<'_>, &Options, &mut dyn io::Write) -> io::Result<()>;
+const TEXT: Format = check::write_text;
+const JSON: Format = |check, _, out| check::write_json(check, out);
+const MARKDOWN: Format = |check, _, out| check::write_markdown(check, out);
+pub(crate) const JUNIT: Format = |check, _, out| check::write_junit(check, out);
+pub(crate) const SARIF: Format = |check, _, out| check::write_sarif(check, out);
+const GITHUB: Format = |check, _, out| check::write_github(check, out);
+const FORMATS: [(Format, &str); 6] =
+    [(TEXT, "text"), (JSON, "json"), (MARKDOWN, "md"), (JUNIT, "junit"), (SARIF, "sarif"), (GITHUB, "github")];
 
 const BASE: [f64; 10] = [1000.0, 1030.0, 980.0, 1010.0, 995.0, 1020.0, 1005.0, 990.0, 1015.0, 985.0];
 
@@ -85,7 +89,7 @@ pub(crate) fn written(made: &Made, format: Format) -> String {
         self_test: made.self_test.as_ref(),
     };
     let mut out = Vec::new();
-    write(format, &check, &Options::default(), &mut out).unwrap();
+    format(&check, &Options::default(), &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -98,11 +102,11 @@ fn every_format_is_as_it_was() {
     for (name, made) in all() {
         for (format, ending) in FORMATS {
             // What they look like when all is well, or for programs, is said by the others.
-            if name != "trouble" && !matches!(format, Format::Text | Format::Markdown) {
+            if name != "trouble" && !matches!(ending, "text" | "md") {
                 continue;
             }
             let mut shown = written(&made, format);
-            if matches!(format, Format::Json | Format::Sarif) {
+            if matches!(ending, "json" | "sarif") {
                 let value: Value = serde_json::from_str(&shown).unwrap();
                 shown = serde_json::to_string_pretty(&value).unwrap();
             }
@@ -130,7 +134,7 @@ fn nothing_a_terminal_would_obey_is_ever_written() {
 fn json_keeps_to_the_schema() {
     let schema: Value = serde_json::from_str(include_str!("../check.schema.json")).unwrap();
     for (name, made) in all() {
-        let result: Value = serde_json::from_str(&written(&made, Format::Json)).unwrap();
+        let result: Value = serde_json::from_str(&written(&made, JSON)).unwrap();
         let violations = schema::violations(&schema, &result);
         assert!(violations.is_empty(), "{name}: {violations:#?}");
     }
@@ -167,7 +171,7 @@ fn elements(xml: &str) -> Vec<(String, Vec<(String, String)>)> {
 #[test]
 fn junit_is_xml_whose_numbers_are_those_of_its_cases() {
     for (name, made) in all() {
-        let xml = written(&made, Format::Junit);
+        let xml = written(&made, JUNIT);
         let elements = elements(&xml);
         let count = |wanted: &str| elements.iter().filter(|(name, _)| name == wanted).count().to_string();
         assert_eq!((&*elements[0].0, &*elements[1].0), ("testsuites", "testsuite"), "{name}");
@@ -180,7 +184,7 @@ fn junit_is_xml_whose_numbers_are_those_of_its_cases() {
             );
         }
     }
-    let xml = written(&trouble(), Format::Junit);
+    let xml = written(&trouble(), JUNIT);
     let place = elements(&xml).into_iter().find_map(|(_, attributes)| {
         let has = |name: &str, value: &str| attributes.iter().any(|(n, v)| n == name && v == value);
         (has("file", "shop/views.py") && has("line", "32")).then_some(())
@@ -191,7 +195,7 @@ fn junit_is_xml_whose_numbers_are_those_of_its_cases() {
 #[test]
 fn sarif_has_what_its_readers_need() {
     for (name, made) in all() {
-        let log: Value = serde_json::from_str(&written(&made, Format::Sarif)).unwrap();
+        let log: Value = serde_json::from_str(&written(&made, SARIF)).unwrap();
         assert_eq!(log["version"], "2.1.0");
         assert!(log["$schema"].as_str().unwrap().ends_with("sarif-schema-2.1.0.json"));
         let [run] = &log["runs"].as_array().unwrap()[..] else { panic!("{log:#}") };
@@ -212,7 +216,7 @@ fn sarif_has_what_its_readers_need() {
             }
         }
     }
-    let log: Value = serde_json::from_str(&written(&trouble(), Format::Sarif)).unwrap();
+    let log: Value = serde_json::from_str(&written(&trouble(), SARIF)).unwrap();
     let results = log["runs"][0]["results"].as_array().unwrap();
     let stall = results.iter().find(|result| result["ruleId"] == "asyncprof/stall").unwrap();
     let physical = &stall["locations"][0]["physicalLocation"];
@@ -222,7 +226,7 @@ fn sarif_has_what_its_readers_need() {
 
 #[test]
 fn no_name_becomes_a_command_of_github() {
-    let shown = written(&trouble(), Format::Github);
+    let shown = written(&trouble(), GITHUB);
     let commands: Vec<&str> = shown.lines().filter(|line| line.starts_with("::")).collect();
     assert!(commands.iter().all(|line| line.starts_with("::error ") || line.starts_with("::warning ")), "{shown}");
     assert!(commands[0].contains("file=shop/views.py,line=32,"), "{shown}");

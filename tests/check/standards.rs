@@ -3,9 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use asyncprof::render::check::Format;
-
-use crate::formats::{all, written};
+use crate::formats::{self, all, written};
 use crate::support::consumers::{content, find};
 
 /// Says every place in a log that departs from the schema, and how many logs it has looked at.
@@ -41,7 +39,7 @@ print("looked at", len(sys.argv) - 2)
 "#;
 
 /// Every made-up result in a format, held against a schema.
-fn assert_valid(format: Format, schema: &str, script: &str) {
+fn assert_valid(format: formats::Format, schema: &str, script: &str) {
     let (Some(validators), Some(schema)) = (find("validators"), find(schema)) else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new("python3");
@@ -56,10 +54,10 @@ fn assert_valid(format: Format, schema: &str, script: &str) {
 
 #[test]
 fn sarif_keeps_to_the_schema_of_the_standard() {
-    assert_valid(Format::Sarif, "sarif-schema", SARIF);
+    assert_valid(formats::SARIF, "sarif-schema", SARIF);
 }
 
 #[test]
 fn junit_keeps_to_the_schema_that_jenkins_reads_by() {
-    assert_valid(Format::Junit, "junit-schema", JUNIT);
+    assert_valid(formats::JUNIT, "junit-schema", JUNIT);
 }

@@ -1,13 +1,18 @@
 //! Watches that no program makes on demand: torn stacks, states nobody knows, times without samples, tables that begin anew,
 //! more tasks than lanes.
 
+use std::io::{self, Write};
+
 use asyncprof::detect::analysis::Analysis;
-use asyncprof::model::event::{Batch, Event, Gil, LoopSample, Phase, Source, TaskChanges, TaskLook, TaskWait};
+use asyncprof::model::event::{Batch, Event, Gil, Header, LoopSample, Phase, Source, TaskChanges, TaskLook, TaskWait};
 use asyncprof::model::snapshot::{TaskState, WaitKind};
 use asyncprof::model::tables::{Definitions, LoopInfo, LoopNo, StackId, Tables, TaskInfo, TaskNo};
-use asyncprof::render::export::{self, End, Step, Timeline};
+use asyncprof::render::export::{End, Exporter, Step};
 
 use crate::watches::{MS, frame, header};
+
+/// Begins to write a format of what happened over time.
+pub(crate) type Begin = for<'o> fn(&Header, &'o mut dyn Write) -> io::Result<Box<dyn Exporter + 'o>>;
 
 /// Batches in the making.
 pub(crate) struct MadeUp {
@@ -98,10 +103,10 @@ impl MadeUp {
         self.push(Source::Tasks, false, definitions, Event::Tasks(changes));
     }
 
-    pub(crate) fn written(&self, format: Timeline) -> Written {
+    pub(crate) fn written(&self, begin: Begin) -> Written {
         let mut analysis = Analysis::new(header());
         let mut out = Vec::new();
-        let mut exporter = export::begin(format, &header(), &mut out).unwrap();
+        let mut exporter = begin(&header(), &mut out).unwrap();
         for batch in &self.batches {
             let alerts = analysis.absorb(batch).unwrap();
             exporter.take(&Step { batch, analysis: &analysis, alerts: &alerts }).unwrap();

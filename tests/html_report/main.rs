@@ -12,9 +12,8 @@ use std::path::PathBuf;
 
 use asyncprof::detect::analysis::Analysis;
 use asyncprof::model::event::{Batch, Event};
-use asyncprof::render::Options;
 use asyncprof::render::report::html::{self, Excerpt, Sources, Wanted};
-use asyncprof::render::report::{self, Format, Report};
+use asyncprof::render::report::{self, Report};
 use data_encoding::BASE64;
 use scraper::{Html, Selector};
 use serde_json::Value;
@@ -41,7 +40,7 @@ fn page(analysis: &Analysis) -> String {
 
 fn json_report(analysis: &Analysis) -> Value {
     let mut out = Vec::new();
-    report::write(Format::Json, &Report { analysis, complete: true }, &Options::default(), &mut out).unwrap();
+    report::write_json(&Report { analysis, complete: true }, &mut out).unwrap();
     serde_json::from_slice(&out).unwrap()
 }
 

@@ -144,7 +144,10 @@ impl LoopWatch {
                     self.effort.partial += u64::from(sample.torn);
                     out.push(sample);
                 }
-                None => self.effort.dropped += 1,
+                None => {
+                    log::debug!("a loop sample was dropped: its thread changed while it was read");
+                    self.effort.dropped += 1;
+                }
             }
         }
         Ok(())

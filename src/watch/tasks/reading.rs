@@ -152,12 +152,14 @@ impl TaskWatch {
                     gone.insert(task.addr);
                     continue;
                 }
-                Some(Verdict::Unreadable(_)) => {
+                Some(Verdict::Unreadable(error)) => {
+                    log::info!("task {} skipped: {error}", task.addr);
                     self.unreadable += 1;
                     self.stats.dropped += 1;
                     continue;
                 }
                 Some(Verdict::Partly(anchors)) => {
+                    log::debug!("task {} changed in every attempt: part of its stack is left out", task.addr);
                     walking.walk.keep_anchors(anchors);
                     self.stats.dropped += 1;
                 }
