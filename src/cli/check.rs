@@ -13,8 +13,8 @@ use super::args::{BudgetArgs, CheckArgs, Color};
 use super::replay::Replay;
 use super::{Exit, Failure, hint, note};
 use crate::detect::check::{
-    Before, Budgets, Circumstances, Fingerprint, Judgement, Metric, Problem, Rules, Run, SelfTest, Tolerance, Verdict,
-    judge, threshold_to_look_with,
+    Before, Budgets, Circumstances, Criteria, Fingerprint, Judgement, Metric, Problem, Run, SelfTest, Tolerance,
+    Verdict, judge, threshold_to_look_with,
 };
 use crate::profile::Folding;
 use crate::render::check::Check;
@@ -90,9 +90,9 @@ pub(super) fn run(args: &CheckArgs, color: Color) -> Result<Exit, Failure> {
 }
 
 /// What is asked for on the command line and in settings.
-fn rules(args: &CheckArgs) -> Rules {
+fn rules(args: &CheckArgs) -> Criteria {
     let threshold_ns = args.watch.stall.map_or(STALL_NS, nanos);
-    Rules {
+    Criteria {
         budgets: budgets(&args.budgets),
         min_effect: args.comparison.min_effect,
         alpha: ALPHA,
@@ -116,7 +116,7 @@ fn budgets(args: &BudgetArgs) -> Budgets {
 }
 
 /// A recording is a run of which nothing was measured around it.
-fn check_file(path: &Path, args: &CheckArgs, baseline: &BaselineFile, rules: &Rules) -> Result<Done, Failure> {
+fn check_file(path: &Path, args: &CheckArgs, baseline: &BaselineFile, rules: &Criteria) -> Result<Done, Failure> {
     let replay = Replay::open(path)?;
     let threshold_ns = args.watch.stall.map_or(replay.header().stall_threshold_ns, nanos);
     let look_ns = threshold_to_look_with(rules.budgets.shortest_stall_ns(threshold_ns));

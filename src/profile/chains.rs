@@ -1,5 +1,5 @@
-//! What stands above a task in a stitched stack: the name of the outermost task, and the await stacks of those that wait
-//! for it, each kept once. It must not know what the time was spent with.
+//! What stands above a task in a stitched stack: the name of the outermost task, and the await stacks of those that
+//! wait for it, each kept once.
 
 use rustc_hash::FxHashMap;
 

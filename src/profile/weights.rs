@@ -1,4 +1,4 @@
-//! Time by stitched stack: what every flame graph is drawn from. It must not know tasks or tables.
+//! Time by stitched stack: what every flame graph is drawn from.
 
 use rustc_hash::FxHashMap;
 

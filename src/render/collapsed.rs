@@ -1,5 +1,5 @@
 //! Folded stacks: `task:NAME;outer (file:line);inner (file:line) count`, one line for each distinct stack, for every
-//! flame graph tool. It must not know how they are drawn.
+//! flame graph tool.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

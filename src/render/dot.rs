@@ -1,5 +1,4 @@
 //! The await graph for Graphviz: a box for each task, an arrow to what it waits for; many leaves alike are one box.
-//! It must not know how Graphviz lays it out.
 
 use std::io::{self, Write};
 

@@ -13,6 +13,7 @@ pub mod flamegraph;
 mod groups;
 pub mod json;
 mod label;
+mod levels;
 mod paint;
 pub mod report;
 pub mod svg;

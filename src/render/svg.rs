@@ -1,5 +1,4 @@
 //! A flame graph of one instant: tasks by the stack they wait in, as wide as they are many. inferno draws it.
-//! It must not know how stacks are folded.
 
 use std::io::{self, Write};
 

@@ -8,7 +8,7 @@ use super::runner::{Made, Runner};
 use super::{Done, Exit, Failure, STALL_NS, nanos, note};
 use crate::cli::args::{CheckArgs, Color};
 use crate::detect::check::{
-    Before, Fingerprint, Judgement, Metric, Problem, Rules, Run, SelfTest, Taint, Verdict, judge,
+    Before, Criteria, Fingerprint, Judgement, Metric, Problem, Run, SelfTest, Taint, Verdict, judge,
     threshold_to_look_with,
 };
 use crate::render::escape::visible;
@@ -22,7 +22,7 @@ const KEPT: usize = 5;
 pub(super) struct Series<'a> {
     args: &'a CheckArgs,
     baseline: &'a BaselineFile,
-    rules: Rules,
+    rules: Criteria,
     runner: Runner,
     base_command: Option<Vec<OsString>>,
     fingerprint: Option<Fingerprint>,
@@ -42,7 +42,7 @@ impl<'a> Series<'a> {
     pub(super) fn new(
         args: &'a CheckArgs,
         baseline: &'a BaselineFile,
-        rules: Rules,
+        rules: Criteria,
         color: Color,
     ) -> Result<Self, Failure> {
         let base_command = match (&args.comparison.base_cmd, args.comparison.self_test) {

@@ -1,34 +1,34 @@
-//! Places in the program where something is wrong, and whether a place is one that was known before. It must not know what is
-//! made of that.
+//! Places in the program where something is wrong, and whether a place was known before.
 
 use super::run::Run;
 use super::stats;
+use crate::detect::rules::{RULES, RuleInfo};
 
 /// What is wrong there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum SiteKind {
     /// The event loop is blocked.
     Stall,
-    /// A task that nobody can ever hear of again.
-    Orphan,
-    /// A task failed and nobody looked at its exception.
-    Unretrieved,
-    /// The loop executes it much of the time.
+    /// Full snapshots showed a finding of this rule.
+    Finding(&'static RuleInfo),
+    /// The event loop spends much of its time there.
     Busy,
-    /// There are ever more tasks of it.
+    /// The number of its tasks keeps growing.
     Growth,
 }
 
-impl Kind {
+impl SiteKind {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Stall, Self::Orphan, Self::Unretrieved, Self::Busy, Self::Growth];
+    pub fn all() -> impl Iterator<Item = Self> {
+        let findings = RULES.iter().map(|rule| rule.info).filter(|info| info.is_checked).map(Self::Finding);
+        [Self::Stall, Self::Busy, Self::Growth].into_iter().chain(findings)
+    }
 
     /// As it is written everywhere.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Stall => "stall",
-            Self::Orphan => "orphaned-task",
-            Self::Unretrieved => "exception-never-retrieved",
+            Self::Finding(info) => info.id.as_str(),
             Self::Busy => "busy",
             Self::Growth => "task-growth",
         }
@@ -36,12 +36,12 @@ impl Kind {
 
     /// The kind of that name.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+        Self::all().find(|kind| kind.as_str() == name)
     }
 
     /// Whether a new one is wrong by itself.
     pub fn is_judged_by_itself(self) -> bool {
-        matches!(self, Self::Stall | Self::Orphan | Self::Unretrieved)
+        matches!(self, Self::Stall | Self::Finding(_))
     }
 }
 
@@ -49,7 +49,7 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Site {
     /// What is wrong.
-    pub kind: Kind,
+    pub kind: SiteKind,
     /// The function; empty where it is not known.
     pub function: String,
     /// Its file as the program names it; empty where it is not known.
@@ -139,16 +139,17 @@ pub(super) fn find_new(head: &[&Run], base: &[&Run], alpha: f64) -> Vec<NewSite>
 mod tests {
     use super::super::run::tests::{run, site};
     use super::*;
+    use crate::detect::rules;
 
     #[test]
     fn a_place_is_the_same_when_lines_or_folders_have_moved() {
-        let one = Site { line: Some(7), ..site(Kind::Stall, "handle", "/home/me/shop/app.py", 120) };
+        let one = Site { line: Some(7), ..site(SiteKind::Stall, "handle", "/home/me/shop/app.py", 120) };
         let moved = Site { line: Some(70), file: "/builds/42/app.py".into(), ..one.clone() };
         assert!(one.is_same_place(&moved));
         for other in [
             Site { function: "other".into(), ..one.clone() },
             Site { file: "/home/me/shop/main.py".into(), ..one.clone() },
-            Site { kind: Kind::Orphan, ..one.clone() },
+            Site { kind: SiteKind::Finding(&rules::ORPHANED_TASK), ..one.clone() },
         ] {
             assert!(!one.is_same_place(&other), "{other:?}");
         }
@@ -159,14 +160,18 @@ mod tests {
 
     #[test]
     fn without_a_place_what_happened_tells_one_from_another() {
-        let failed = |what: &str| Site { what: what.into(), ..site(Kind::Unretrieved, "", "", 0) };
+        let failed = |what: &str| Site {
+            what: what.into(),
+            ..site(SiteKind::Finding(&rules::EXCEPTION_NEVER_RETRIEVED), "", "", 0)
+        };
         assert!(failed("ValueError: card 1").is_same_place(&failed("ValueError: card 2")));
         assert!(!failed("ValueError").is_same_place(&failed("KeyError")));
     }
 
     #[test]
     fn what_is_in_every_run_and_was_in_none_is_new() {
-        let (old, new) = (site(Kind::Stall, "old", "/app/a.py", 150), site(Kind::Stall, "new", "/app/a.py", 120));
+        let (old, new) =
+            (site(SiteKind::Stall, "old", "/app/a.py", 150), site(SiteKind::Stall, "new", "/app/a.py", 120));
         let (base, head) = (run(std::slice::from_ref(&old)), run(&[old.clone(), new.clone()]));
         let found = find_new(&[&head], &[&base], 0.02);
         assert_eq!(found.len(), 1);
@@ -175,7 +180,8 @@ mod tests {
 
     #[test]
     fn what_is_in_a_few_of_many_runs_is_not_certain() {
-        let (with, without) = (run(&[site(Kind::Orphan, "lost", "/app/a.py", 0)]), run(&[]));
+        let (with, without) =
+            (run(&[site(SiteKind::Finding(&rules::ORPHANED_TASK), "lost", "/app/a.py", 0)]), run(&[]));
         let head = |times: usize| (0..10).map(|index| if index < times { &with } else { &without }).collect::<Vec<_>>();
         let certain = |times: usize| find_new(&head(times), &head(0), 0.02)[0].is_certain;
         assert!(!certain(1) && !certain(4) && certain(5) && certain(10));
@@ -183,9 +189,9 @@ mod tests {
 
     #[test]
     fn a_stall_that_came_near_the_threshold_before_is_not_new() {
-        let near = run(&[site(Kind::Stall, "handle", "/app/a.py", 60)]);
-        let over = run(&[site(Kind::Stall, "handle", "/app/a.py", 110)]);
-        let short = run(&[site(Kind::Stall, "handle", "/app/a.py", 40)]);
+        let near = run(&[site(SiteKind::Stall, "handle", "/app/a.py", 60)]);
+        let over = run(&[site(SiteKind::Stall, "handle", "/app/a.py", 110)]);
+        let short = run(&[site(SiteKind::Stall, "handle", "/app/a.py", 40)]);
         assert_eq!(find_new(&[&over], &[&near], 0.02), []);
         assert_eq!(find_new(&[&over], &[&short], 0.02).len(), 1);
         assert_eq!(find_new(&[&near], &[&short], 0.02), [], "it does not reach the threshold");

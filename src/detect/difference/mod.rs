@@ -1,5 +1,5 @@
-//! How one watch differs from another: what got slower, what waits longer, which stalls are new and which are gone, and how
-//! far each of these is beyond chance. It must not know where the watches come from, nor how a difference is shown.
+//! How one watch differs from another: what got slower, what waits longer, which stalls are new and which are gone, and
+//! how far each of these is beyond chance.
 //!
 //! Watches differ in length, so everything is taken over the time that was watched, or for each task. Code moves between
 //! two versions of a program, so places are matched by function and file whatever the line ([`Site`]).

@@ -1,5 +1,5 @@
-//! Which place of one watch is which of the other: the same function of a file with the same name and the same kind, whatever the
-//! line and whatever the folder that the program is in. It must not know what happened there.
+//! Which place of one watch is which of the other: the same function of a file with the same name and the same kind,
+//! whatever the line and whatever the folder that the program is in.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,4 @@
-//! What loops ran, by coroutine and by the function that it went into. It must not know stalls or waits, but for how long
-//! tasks waited in all.
+//! What loops ran, by coroutine and by the function that it went into.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Stalls that are new, gone, more or fewer, longer or shorter, by place and cause. It must not know how they were found.
+//! Stalls that are new, gone, more or fewer, longer or shorter, by place and cause.
 
 use super::pairing::{Paired, Places, pair};
 use super::rates::{self, Counted, worth};

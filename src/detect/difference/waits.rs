@@ -1,4 +1,4 @@
-//! Where tasks wait longer: by the place in the program and what is waited for there. It must not know what ran.
+//! Where tasks wait longer: by the place in the program and what is waited for there.
 
 use super::pairing::{Places, pair};
 use super::rates::{Counted, worth};

@@ -1,5 +1,4 @@
 //! An iteration that is under way: since when, what its samples say, and which callback takes the time.
-//! It must not know when an iteration is over, nor what is too long.
 
 use super::Evidence;
 use super::tally::{Before, CallNames, Clocks, Place, State, Tally};

@@ -1,5 +1,5 @@
-//! Event loops that stay away from their selector: which, since when, how long at least and at most, why, where, and what
-//! to do. It must not know how samples are taken or kept, and it has no clock: time is what the samples say.
+//! Event loops that stay away from their selector: which, since when, how long at least and at most, why, where, and
+//! what to do.
 //!
 //! A stall is one iteration of a loop that keeps the loop from its selector for the threshold or longer. A loop that is busy
 //! all the time with short iterations is healthy: all its samples show it away, each since a moment ago.

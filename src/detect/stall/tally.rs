@@ -1,5 +1,4 @@
 //! What samples say, added up by the time they stand for, so that a stall of hours needs no more room than a short one.
-//! It must not know when a stall begins or ends, nor what to make of the sums.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The recording: a file of what a watch saw, written while it watches. It must not know who watches, nor what is made of it.
+//! The recording: a file of what a watch saw, written while it watches.
 //!
 //! # The format
 //!

@@ -1,5 +1,4 @@
-//! Workflow commands of GitHub Actions, which it shows at the lines of a pull request: one for each trouble and place.
-//! It must not know whether GitHub reads it.
+//! Workflow commands of GitHub Actions, which it shows at the lines of a pull request: one for each problem and place.
 //!
 //! The format: <https://docs.github.com/actions/reference/workflow-commands-for-github-actions>
 

@@ -1,5 +1,5 @@
-//! `asyncprof.check/1`: a check and all that it rests on, for programs. Its types are the format's own; what it is made from can
-//! change without it. It must not know how the runs were made.
+//! `asyncprof.check/1`: a check and all that it rests on, for programs. Its types are the format's own; what it is made
+//! from can change without it.
 
 use std::io::{self, Write};
 

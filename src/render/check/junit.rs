@@ -1,5 +1,4 @@
-//! A check as JUnit XML: a test case for each item that is judged, so that whatever collects test results collects these. It must
-//! not know who does.
+//! A check as JUnit XML: a test case for each judged item, for tools that collect test results.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! A check for the summary page of a CI job. It must not know what page that is.
+//! A check as Markdown, for the summary page of a CI job.
 
 use std::io::{self, Write};
 
@@ -36,13 +36,13 @@ pub(super) fn write(check: &Check<'_>, out: &mut dyn Write) -> io::Result<()> {
         }
     }
     if !judgement.not_judged.is_empty() {
-        writeln!(out, "\n### The machine's doing, not judged\n")?;
+        writeln!(out, "\n### Not judged: CPU-starved or suspended\n")?;
         for site in &judgement.not_judged {
             writeln!(out, "- {}: {}", code_text(&words::place(site, check.root)), plain(&words::event(site)))?;
         }
     }
     if !judgement.differences.is_empty() {
-        writeln!(out, "\n### Not as in the baseline\n\n| | then | now | |\n| --- | --- | --- | --- |")?;
+        writeln!(out, "\n### Differs from the baseline\n\n| | then | now | |\n| --- | --- | --- | --- |")?;
         for one in &judgement.differences {
             let effect = if one.forbids_times() { "times are not judged" } else { "" };
             writeln!(out, "| {} | {} | {} | {effect} |", plain(&one.name), plain(&one.then), plain(&one.now))?;

@@ -1,4 +1,4 @@
-//! A judgement over runs as bytes, one file a format. It must not know how the runs were made.
+//! A judgement over runs, one file per format.
 
 mod baseline;
 mod github;

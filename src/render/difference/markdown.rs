@@ -1,4 +1,4 @@
-//! A difference for a pull request: a table for each list. It must not know where it is shown.
+//! A difference as Markdown tables, for a pull request.
 
 use std::io::{self, Write};
 
@@ -21,9 +21,9 @@ pub(super) fn write(comparison: &Comparison<'_>, options: &Options, out: &mut dy
         writeln!(out, "- **note**: {}", plain(&sentence(&caveat.message)))?;
     }
     for section in sections.iter().filter(|section| !section.lines.is_empty()) {
-        writeln!(out, "\n### {}\n\n| | how sure | change | where |\n| --- | --- | --- | --- |", section.title)?;
+        writeln!(out, "\n### {}\n\n| | confidence | change | where |\n| --- | --- | --- | --- |", section.title)?;
         for line in section.lines.iter().take(shown) {
-            let place = line.place.as_deref().map_or("not known".into(), code_text);
+            let place = line.place.as_deref().map_or("unknown".into(), code_text);
             let more: Vec<String> = line.more.iter().filter(|more| !more.is_empty()).map(|more| plain(more)).collect();
             let more = if more.is_empty() { String::new() } else { format!("<br>{}", more.join("<br>")) };
             let change = plain(&line.change);
@@ -38,7 +38,7 @@ pub(super) fn write(comparison: &Comparison<'_>, options: &Options, out: &mut dy
     if !comparison.difference.loops.is_empty() {
         writeln!(
             out,
-            "\n### Event loops\n\n| loop | busy | how sure | lag p50 | lag p99 |\n| --- | --- | --- | --- | --- |"
+            "\n### Event loops\n\n| loop | busy | confidence | lag p50 | lag p99 |\n| --- | --- | --- | --- | --- |"
         )?;
         for change in comparison.difference.loops.iter().take(shown) {
             let sure = match change.busy.confidence {

@@ -1,4 +1,4 @@
-//! How one watch differs from another, as bytes, one file a format. It must not know where the watches came from.
+//! How one watch differs from another, one file per format.
 
 mod json;
 mod markdown;
@@ -80,18 +80,18 @@ struct Section {
 /// Everything that a person is told, the same in each format.
 fn sections(difference: &Difference) -> Vec<Section> {
     let stalls = section("Stalls", &difference.stalls, |stall| (stall.confidence(), stall_line(stall)));
-    let coroutines = section("What loops run, by coroutine", &difference.coroutines, |change| {
+    let coroutines = section("What the event loops ran, by coroutine", &difference.coroutines, |change| {
         let frame = change.site.frame().map(words::frame);
         let decisive = *change.decisive();
         let mut more = Vec::new();
         if change.run_per_task.ratio.is_some() {
-            more.push(format!("each task: {}", in_numbers(&change.run_per_task, time)));
+            more.push(format!("per task: {}", in_numbers(&change.run_per_task, time)));
         }
         if change.wait_per_task.confidence.is_change() {
-            more.push(format!("each task waits: {}", in_numbers(&change.wait_per_task, time)));
+            more.push(format!("waiting per task: {}", in_numbers(&change.wait_per_task, time)));
         }
         if change.tasks.confidence.is_change() {
-            more.push(format!("tasks a second: {}", in_numbers(&change.tasks, number)));
+            more.push(format!("tasks per second: {}", in_numbers(&change.tasks, number)));
         }
         let what = match (change.presence, change.run_per_task.confidence == Confidence::Unknown) {
             (Presence::Both, true) => direction(&decisive, "runs more", "runs less"),
@@ -104,7 +104,7 @@ fn sections(difference: &Difference) -> Vec<Section> {
             Line { what, worse, always: false, confidence: decisive.confidence, place: frame, change: of_time, more };
         (change.confidence(), line)
     });
-    let runs = section("What loops run, by function", &difference.runs, |change| {
+    let runs = section("What the event loops ran, by function", &difference.runs, |change| {
         let what = match change.presence {
             Presence::Both => direction(&change.run, "runs more", "runs less"),
             presence => presence.as_str(),
@@ -129,11 +129,11 @@ fn sections(difference: &Difference) -> Vec<Section> {
         };
         let mut more = Vec::new();
         if change.length.ratio.is_some() {
-            more.push(format!("each wait: {}", in_numbers(&change.length, time)));
+            more.push(format!("per wait: {}", in_numbers(&change.length, time)));
         }
         let longest = [longest.0, longest.1].map(|ns| if ns == 0 { "none seen".into() } else { words::duration(ns) });
         more.push(format!("longest seen: {} -> {}", longest[0], longest[1]));
-        let tasks = format!(" tasks wait for {}", wait_kind(change.kind));
+        let tasks = format!(" tasks waiting for {}", wait_kind(change.kind));
         let line = Line {
             what,
             worse: decisive.difference() > 0.0,
@@ -145,8 +145,8 @@ fn sections(difference: &Difference) -> Vec<Section> {
         };
         (change.confidence(), line)
     });
-    let findings = section("Findings of the last look at everything", &difference.findings, |change| {
-        // A fact of that moment; whether it always is so, one look cannot tell.
+    let findings = section("Findings of the last full snapshot", &difference.findings, |change| {
+        // True of that snapshot; whether it is always so, one snapshot cannot tell.
         let confidence = if change.presence == Presence::Both { Confidence::Noise } else { Confidence::Likely };
         let line = Line {
             what: change.presence.as_str(),
@@ -182,7 +182,7 @@ fn stall_line(stall: &StallChange) -> Line {
     };
     let mut more = Vec::new();
     if stall.length.ratio.is_some() {
-        more.push(format!("each lasts: {}", in_numbers(&stall.length, time)));
+        more.push(format!("per stall: {}", in_numbers(&stall.length, time)));
     }
     let detail = stall.detail.as_deref().map(|detail| format!(", {detail}")).unwrap_or_default();
     more.push(format!("{}{detail}", words::cause(stall.cause)));
@@ -199,13 +199,13 @@ fn stall_line(stall: &StallChange) -> Line {
     Line {
         what,
         worse: worse.difference() > 0.0,
-        // Whoever changed the program wants to know of each new place that blocks.
+        // Each new place that blocks is worth knowing, even if it may be chance.
         always: stall.presence != Presence::Both && stall.is_of_the_program(),
         confidence: stall.confidence(),
         place: stall.site.frame().map(words::frame),
         change: format!(
             "{before} -> {after} stalls ({}), {longest}",
-            in_numbers_of(&stall.per_minute, number, " a minute")
+            in_numbers_of(&stall.per_minute, number, " per minute")
         ),
         more,
     }
@@ -216,7 +216,7 @@ fn direction(measure: &Measure, more: &'static str, less: &'static str) -> &'sta
 }
 
 fn wait_kind(kind: Option<WaitKind>) -> &'static str {
-    kind.map_or("something not known", super::label::wait)
+    kind.map_or("something unknown", super::label::wait)
 }
 
 /// `4.1 % -> 8.3 %, 2.02 times (1.80 to 2.30)`.
@@ -270,7 +270,7 @@ fn verdict(sections: &[Section]) -> String {
     }
 }
 
-/// What the words mean, for whoever reads them first.
-const MEANING: &str = "Certain: the whole interval of the ratio (99 % for all of a list together) is beyond 10 %. Likely: \
-                       beyond chance, perhaps less than 10 %. The rest is noise. Intervals say how exactly these two \
-                       recordings are known; another load or a busy machine makes a difference too.";
+/// What the words mean.
+const MEANING: &str = "Certain: the whole confidence interval of the ratio (99 %, for all entries of a list together) exceeds \
+                       10 %. Likely: statistically significant, but perhaps less than 10 %. The rest is noise. Intervals \
+                       cover the sampling error of these two recordings only, not a different load or a busy machine.";

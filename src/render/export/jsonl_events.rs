@@ -1,5 +1,4 @@
-//! The events of `asyncprof.events/1`: each with its names, so that a line can be read without the others. It must not know
-//! where the lines go.
+//! The events of `asyncprof.events/1`: each with its names, so that a line can be read without the others.
 
 use std::collections::BTreeMap;
 

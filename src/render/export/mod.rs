@@ -1,4 +1,4 @@
-//! A recording for other tools, one file a format. It must not know files, nor how a recording is read.
+//! A recording for other tools, one file a format.
 //!
 //! Two kinds: what a watch adds up to by stack (speedscope, pprof; folded stacks are in [`super::flamegraph`]), and what
 //! happened over time (Perfetto, Firefox, JSON lines). The second kind is written while the recording is read: who reads it
@@ -7,7 +7,6 @@
 mod firefox;
 mod jsonl;
 mod jsonl_events;
-mod levels;
 mod perfetto;
 mod pprof;
 mod speedscope;
@@ -86,7 +85,7 @@ const LOOPS: usize = 256;
 
 /// That there were more.
 fn loops_left_out() -> String {
-    format!("there were more than {LOOPS} event loops, and only the first {LOOPS} are in it")
+    format!("there were more than {LOOPS} event loops; only the first {LOOPS} are included")
 }
 
 /// What a format could not hold, as one sentence.

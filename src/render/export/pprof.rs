@@ -13,9 +13,9 @@ use prost::Message as _;
 use rustc_hash::FxHashMap;
 
 use self::message::{Function, Line, Location, Sample, SampleLabel, ValueType};
-use super::levels::{Level, level};
 use crate::model::event::Header;
 use crate::profile::{By, Label, Profile, Weighted};
+use crate::render::levels::{Level, level};
 
 /// Writes the profile; the column that `by` says is shown first.
 ///

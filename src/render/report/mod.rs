@@ -1,5 +1,4 @@
-//! What a watch over time shows, as bytes, one file a format. It must not know where the watch came from: live or from a
-//! recording, it looks the same.
+//! What a watch over time shows, as bytes, one file a format.
 
 pub mod html;
 pub(super) mod json;

@@ -1,5 +1,5 @@
-//! The Firefox Profiler's processed profile: over time, for each event loop its stacks and its stalls, and the stacks of the
-//! tasks that wait. It must not know how a recording is read.
+//! The Firefox Profiler's processed profile: over time, for each event loop its stacks and its stalls, and the stacks
+//! of the tasks that wait.
 //!
 //! The format is one JSON object of columns, so that all of it is kept until the end; see [`SAMPLES`].
 //!
@@ -93,7 +93,7 @@ impl<'o> Firefox<'o> {
         let start = Timestamp::from_nanos_since_reference(0);
         let process = profile.add_process(&title, header.pid.unsigned_abs(), start);
         let waiting = profile.add_thread(process, 0, start, false);
-        profile.set_thread_name(waiting, "tasks that wait (weight: how long, all tasks together)");
+        profile.set_thread_name(waiting, "waiting tasks (weight: time, total over all tasks)");
         profile.set_thread_samples_weight_type(waiting, WeightType::TracingMs);
         profile.add_initial_visible_thread(waiting);
         Self {
@@ -144,7 +144,7 @@ impl<'o> Firefox<'o> {
         let thread = self.profile.add_thread(self.process, tid, self.timestamp(self.started_ns), false);
         let class = info.class.rsplit('.').next().unwrap_or(&info.class);
         let of = info.thread_name.as_deref().map(|name| format!(" in {}", label::name(name))).unwrap_or_default();
-        let name = format!("loop {} {}{of} (height: away from its selector)", self.loops.len() + 1, visible(class));
+        let name = format!("loop {} {}{of} (height: busy)", self.loops.len() + 1, visible(class));
         self.profile.set_thread_name(thread, &name);
         self.profile.set_thread_show_markers_in_timeline(thread, true);
         self.profile.add_initial_visible_thread(thread);
@@ -206,9 +206,9 @@ impl<'o> Firefox<'o> {
         let doing = sample.kernel.as_ref().map(|look| &look.doing);
         match (sample.phase, doing) {
             (_, Some(Doing::Stopped)) => end("<stopped>", Kind::Unknown),
-            (Phase::Selecting, _) => end("waits for events", Kind::Idle),
+            (Phase::Selecting, _) => end("waiting for events", Kind::Idle),
             (Phase::LeavingSelector, _) | (Phase::Away, Some(Doing::WaitingForGil)) => {
-                end("waits for the GIL", Kind::Blocked);
+                end("waiting for the GIL", Kind::Blocked);
             }
             (Phase::Away, Some(Doing::Call { name, .. })) => {
                 let call = name.as_deref().map_or_else(|| "a system call".into(), visible);
@@ -361,12 +361,12 @@ impl Exporter for Firefox<'_> {
         }
         self.add_waits(self.last_ns);
         if !end.complete {
-            self.mark(self.last_ns, "the recording breaks off here");
+            self.mark(self.last_ns, "the recording is cut off here");
         }
         let left_out = self.left_out_since_ns.map(|since_ns| {
             let after = words::duration(since_ns.saturating_sub(self.started_ns));
             let most = label::count(SAMPLES);
-            format!("the Firefox Profiler's format is kept in memory: after {most} samples of loops, at {after}, none are in it")
+            format!("the Firefox Profiler's format is built in memory: loop samples after the first {most}, at {after}, are left out")
         });
         if let (Some(since_ns), Some(left_out)) = (self.left_out_since_ns, &left_out) {
             self.mark(since_ns, left_out);

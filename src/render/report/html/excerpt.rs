@@ -1,5 +1,4 @@
-//! Lines of source beside what the report says of them: which are wanted, and what came of it. It must not know how they are
-//! read, and nothing depends on their being there.
+//! Lines of source beside what the report says of them: which are wanted, and what came of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The report as one page for a browser: everything in one file, nothing fetched. What was seen goes in as JSON, and a script of
-//! ours draws it; names of the target are only ever text. It must not know the file system: sources are brought along.
+//! The report as one page for a browser: everything in one file, nothing fetched. What was seen goes in as JSON, and a
+//! script of ours draws it; names of the target are only ever text.
 //!
 //! The page has a content security policy that allows this one script and this one style, by their hashes, and nothing else.
 //! So even a name that got out of the data could not do anything.

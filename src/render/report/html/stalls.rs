@@ -1,4 +1,4 @@
-//! The stalls of the page: by site and cause, and each by itself. It must not know how they are shown.
+//! The stalls of the page: by site and cause, and each by itself.
 
 use std::collections::HashMap;
 

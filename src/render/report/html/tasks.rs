@@ -1,5 +1,4 @@
-//! The tasks of the page, by coroutine: what they ran, what they waited for, and who waited for whom. It must not know how
-//! they are shown.
+//! The tasks of the page, by coroutine: what they ran, what they waited for, and who waited for whom.
 
 use std::collections::HashMap;
 
@@ -122,7 +121,7 @@ impl CoroutineJson {
 impl WaitJson {
     fn of(wait: &WaitProfile<'_>, tables: &mut Tables) -> Self {
         Self {
-            what: tables.text(wait.kind.map_or("something not known", label::wait)),
+            what: tables.text(wait.kind.map_or("something unknown", label::wait)),
             detail: wait.detail.map(|detail| tables.text(detail)),
             stack: tables.stack(wait.stack.iter().copied()),
             wait_us: wait.wait_ns / 1_000,
@@ -186,7 +185,7 @@ impl AwaitsJson {
             leaves: (leaves.into_iter().take(EDGES))
                 .map(|((coroutine, kind), leaf)| LeafJson {
                     coroutine: coroutine.map(|frame| tables.frame(frame)),
-                    what: tables.text(kind.map_or("something not known", label::wait)),
+                    what: tables.text(kind.map_or("something unknown", label::wait)),
                     wait_us: leaf.wait_ns / 1_000,
                     waits: leaf.waits,
                     holders: (leaf.holders.iter().take(HOLDERS))
