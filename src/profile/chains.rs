@@ -3,9 +3,9 @@
 
 use rustc_hash::FxHashMap;
 
+use super::labels::{Label, stack_labels};
 use super::names::{NameId, Names};
 use super::stacks::{KeptStack, Stacks};
-use super::weights::{Label, stack_labels};
 
 /// Number of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,13 +7,15 @@
 
 use rustc_hash::FxHashMap;
 
+use super::coroutines::CoroutineProfile;
+use super::edges::AwaitEdge;
 use super::folding::{Folding, Threads};
 use super::loops::{Iteration, LoopProfile};
 use super::names::NameId;
 use super::tasks::{Running, Tasks};
 use super::timeline::Timeline;
+use super::waits::WaitProfile;
 use super::weights::{By, Front, Weighted};
-use super::{AwaitEdge, CoroutineProfile, WaitProfile};
 use crate::model::event::{Doing, Event, Header, LoopSample, Phase, Source};
 use crate::model::tables::{LoopInfo, Tables};
 

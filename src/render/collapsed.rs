@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use super::{Options, escape, label};
+use super::options::Options;
+use super::{escape, label};
 use crate::model::Snapshot;
 use crate::model::snapshot::{Finding, Task};
 use crate::profile::names::fold_digits;

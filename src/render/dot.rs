@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use rustc_hash::FxHashMap;
 
-use super::{Options, escape, groups, label};
+use super::options::Options;
+use super::{escape, groups, label};
 use crate::detect::origin;
 use crate::model::Snapshot;
 use crate::model::snapshot::{Finding, FrameId, Task, TaskId};

@@ -11,7 +11,8 @@ use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{Options, escape};
+use super::escape;
+use super::options::Options;
 use crate::model::Snapshot;
 use crate::model::snapshot::{
     Awaiting, EventLoop, Evidence, Finding, FrameId, Gap, Reading, StackEnd, Task, TaskId, Thread, ThreadState,

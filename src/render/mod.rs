@@ -1,7 +1,8 @@
-//! Layer 6: a snapshot and its findings, a watch over time, or how two of them differ, as bytes, one file a format.
+//! A snapshot and its findings, a watch over time, how two watches differ, or a check, as bytes: one file per format.
 //!
-//! Nothing here knows the target, files or terminals: whoever calls brings the writer, its width and whether it shows
-//! colours.
+//! Architecture invariant: nothing here knows the target, files or terminals. The caller brings the writer, its width and
+//! whether it shows colours, so every format is tested byte by byte. (`tests/layering.rs`: only `model`, `profile` and `detect`
+//! may be used, and only `cli` prints.)
 
 pub mod check;
 pub mod collapsed;
@@ -14,6 +15,7 @@ mod groups;
 pub mod json;
 mod label;
 mod levels;
+mod options;
 mod paint;
 pub mod report;
 pub mod svg;
@@ -22,27 +24,10 @@ pub mod tree;
 
 use std::io::{self, Write};
 
+pub use options::Options;
+
 use crate::model::Snapshot;
 use crate::model::snapshot::Finding;
-
-/// How to write.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// At most so many groups of tasks in the overview.
-    pub limit: Option<usize>,
-    /// Columns to fill; a file and line is never cut for it.
-    pub width: usize,
-    /// Terminal colours.
-    pub color: bool,
-    /// Whether `Task-17` stays as it is in formats that otherwise fold digits to `Task-*`.
-    pub full_task_names: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { limit: None, width: 100, color: false, full_task_names: false }
-    }
-}
 
 /// A way to write a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use inferno::flamegraph;
 
-use super::{Options, collapsed};
+use super::collapsed;
+use super::options::Options;
 use crate::model::Snapshot;
 use crate::model::snapshot::Finding;
 

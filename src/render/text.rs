@@ -4,8 +4,9 @@
 use std::io::{self, Write};
 
 use super::groups::{self, Group, Standing};
+use super::options::Options;
 use super::paint::Paint;
-use super::{Options, escape, label};
+use super::{escape, label};
 use crate::model::Snapshot;
 use crate::model::snapshot::{Finding, FrameId, Severity, Task, TaskId, TaskState, Thread, ThreadState};
 

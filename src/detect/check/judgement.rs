@@ -5,9 +5,10 @@ use super::comparison::{Setting, compare};
 use super::criteria::Criteria;
 use super::item::{Item, Numbers, Subject, Verdict};
 use super::metrics::Metric;
+use super::new_sites;
 use super::noise::{Taint, Tolerance};
 use super::run::{Problem, Run};
-use super::sites::{self, Site};
+use super::sites::Site;
 
 /// What runs are compared with.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +101,7 @@ fn problems(runs: &[Run]) -> Vec<Item> {
 }
 
 fn new_sites(head: &[&Run], base: &[&Run], criteria: &Criteria) -> Vec<Item> {
-    let mut items: Vec<Item> = (sites::find_new(head, base, criteria.alpha).into_iter())
+    let mut items: Vec<Item> = (new_sites::find_new(head, base, criteria.alpha).into_iter())
         .map(|new| Item {
             subject: Subject::NewSite,
             verdict: if new.is_certain { Verdict::Fail } else { Verdict::Shown },

@@ -16,6 +16,7 @@ mod criteria;
 mod item;
 mod judgement;
 mod metrics;
+mod new_sites;
 mod noise;
 mod run;
 mod self_test;

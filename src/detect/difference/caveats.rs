@@ -1,6 +1,6 @@
 //! What makes two watches hard to compare.
 
-use super::Watch;
+use super::watch::Watch;
 use crate::detect::stall::Cause;
 
 /// One reason not to trust a comparison.

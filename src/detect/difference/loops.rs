@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::measure::{Measure, Presence, Site, risk_of_each};
 use super::pairing::{Places, pair};
 use super::rates::{Counted, worth};
-use super::{Measure, Presence, Site, Watch, risk_of_each};
+use super::watch::Watch;
 use crate::detect::rules::{self, Scope};
 use crate::model::snapshot::{Finding, RuleId, Severity};
 use crate::profile::{LoopBin, LoopProfile, Slices, names};

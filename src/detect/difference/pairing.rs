@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Site;
+use super::measure::Site;
 use crate::model::snapshot::Frame;
 
 /// What belongs to a place, in both watches.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::measure::{Confidence, Measure, Presence, Site, risk_of_each};
 use super::pairing::{Paired, Places, pair};
 use super::rates::{Counted, worth};
-use super::{Confidence, Measure, Presence, Site, Watch, risk_of_each};
+use super::watch::Watch;
 use crate::detect::origin;
 use crate::model::snapshot::Frame;
 use crate::profile::{CoroutineProfile, Label};

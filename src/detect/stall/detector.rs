@@ -2,8 +2,9 @@
 //! so.
 
 use super::iteration::{CallbackKey, Open, Start};
+use super::judge;
+use super::record::{Alert, Iteration, Stall};
 use super::tally::{Clocks, State};
-use super::{Alert, Iteration, Stall, judge};
 use crate::model::event::{LoopSample, Note, NoteKind, Phase};
 use crate::model::tables::{LoopInfo, LoopNo, Tables};
 

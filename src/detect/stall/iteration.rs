@@ -1,6 +1,6 @@
 //! An iteration that is under way: since when, what its samples say, and which callback takes the time.
 
-use super::Evidence;
+use super::record::Evidence;
 use super::tally::{Before, CallNames, Clocks, Place, State, Tally};
 use crate::model::event::{LoopSample, Phase};
 use crate::model::tables::{Tables, TaskInfo};

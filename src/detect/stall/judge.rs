@@ -2,9 +2,9 @@
 
 use super::advice;
 use super::iteration::Open;
+use super::record::{Cause, Evidence, Stall};
 use super::site::{self, Site, Whose};
 use super::tally::{Share, State, Tally};
-use super::{Cause, Evidence, Stall};
 use crate::detect::blocking_kind::BlockingKind;
 use crate::detect::origin;
 use crate::model::snapshot::Frame;

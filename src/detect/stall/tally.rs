@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::Evidence;
+use super::record::Evidence;
 use crate::model::event::{Doing, Gil, KernelLook, LoopSample, Phase};
 use crate::model::snapshot::Frame;
 use crate::model::tables::{StackId, Tables};

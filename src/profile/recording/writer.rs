@@ -12,7 +12,7 @@ use super::callbacks::Callbacks;
 use super::codes::Coded as _;
 use super::encode::{self, Payload};
 use super::living::Living;
-use super::{MAGIC, VERSION};
+use super::version::{MAGIC, VERSION};
 use crate::model::event::{Batch, Event, Header, LoopSample, NoteKind, Source, TaskChanges, TaskLook};
 use crate::model::tables::{Tables, UndefinedError};
 

@@ -4,7 +4,8 @@
 
 use std::io::{self, Write};
 
-use super::{Check, words};
+use super::contents::Check;
+use super::words;
 use crate::detect::check::{Item, Site, Verdict};
 use crate::render::escape::visible;
 

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::contents::Check;
 use super::run_json::{RunJson, SiteJson, ms, named};
-use super::{Check, words};
+use super::words;
 use crate::detect::check::{Difference, Item, Judgement, Numbers, SelfTest, Subject, Verdict};
 use crate::render::json::serializer;
 

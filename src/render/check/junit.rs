@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
-use super::{Check, words};
+use super::contents::Check;
+use super::words;
 use crate::detect::check::{Item, Metric, Run, Verdict};
 use crate::render::escape::visible;
 

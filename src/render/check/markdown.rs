@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::{Check, self_test, words};
+use super::contents::Check;
+use super::{self_test, words};
 use crate::detect::check::{Item, Verdict};
 use crate::render::label;
 use crate::render::report::markdown::{code_text, plain};

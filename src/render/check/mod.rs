@@ -1,6 +1,7 @@
 //! A judgement over runs, one file per format.
 
 mod baseline;
+mod contents;
 mod github;
 mod json;
 mod junit;
@@ -14,9 +15,9 @@ mod words;
 use std::io::{self, Write};
 
 pub use baseline::{BaselineError, parse_baseline, write_baseline};
+pub use contents::Check;
 
-use super::Options;
-use crate::detect::check::{Judgement, Run, SelfTest};
+use super::options::Options;
 
 /// A way to write a judgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,25 +34,6 @@ pub enum Format {
     Sarif,
     /// Workflow commands of GitHub: each trouble at its line.
     Github,
-}
-
-/// A check that was made.
-#[derive(Clone, Copy, Debug)]
-pub struct Check<'a> {
-    /// The answers.
-    pub judgement: &'a Judgement,
-    /// The runs that were judged.
-    pub head: &'a [Run],
-    /// What they were compared with.
-    pub base: &'a [Run],
-    /// What was run or read, for people.
-    pub subject: &'a str,
-    /// The command that does the same again.
-    pub reproduce: &'a str,
-    /// The folder that paths are shown relative to, with a slash at its end; empty for none.
-    pub root: &'a str,
-    /// When the program is compared with itself: how that went.
-    pub self_test: Option<&'a SelfTest>,
 }
 
 /// Writes a check in a format.

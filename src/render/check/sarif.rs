@@ -7,7 +7,8 @@ use std::io::{self, Write};
 use serde::Serialize as _;
 use serde_json::{Value, json};
 
-use super::{Check, words};
+use super::contents::Check;
+use super::words;
 use crate::detect::RULES;
 use crate::detect::check::{Item, Site, SiteKind, Subject, Verdict};
 use crate::render::escape::visible;

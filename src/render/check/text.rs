@@ -2,12 +2,14 @@
 
 use std::io::{self, Write};
 
-use super::{Check, self_test, words};
+use super::contents::Check;
+use super::{self_test, words};
 use crate::detect::check::{Item, Tolerance, Verdict};
 use crate::render::escape::visible;
+use crate::render::label;
+use crate::render::options::Options;
 use crate::render::paint::Paint;
 use crate::render::text::wrap;
-use crate::render::{Options, label};
 
 /// Width of verdict and name.
 const NAME: usize = 32;

@@ -1,6 +1,6 @@
 //! Words for verdicts, numbers and places, shared by the formats of a check.
 
-use super::Check;
+use super::contents::Check;
 use crate::detect::check::{Item, Metric, Numbers, Run, Site, SiteKind, Subject, Tolerance, Unit, Verdict};
 use crate::render::escape::{brief, visible};
 use crate::render::label;

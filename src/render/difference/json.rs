@@ -11,7 +11,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::Comparison;
+use super::sections::Comparison;
 use crate::detect::difference::{
     CoroutineChange, FindingChange, LEAST_EFFECT, LoopChange, Measure, RISK, RunChange, Site, StallChange, WaitChange,
     Watch,

@@ -2,12 +2,13 @@
 
 use std::io::{self, Write};
 
+use super::sections::{Comparison, MEANING, SHOWN, in_numbers, sections, time, verdict};
 use super::text::{about, sentence};
-use super::{Comparison, MEANING, SHOWN, sections, verdict};
 use crate::detect::difference::Confidence;
+use crate::render::label;
+use crate::render::options::Options;
 use crate::render::report::markdown::{code_text, plain};
 use crate::render::report::words;
-use crate::render::{Options, label};
 
 /// Writes the difference.
 pub(super) fn write(comparison: &Comparison<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
@@ -45,8 +46,8 @@ pub(super) fn write(comparison: &Comparison<'_>, options: &Options, out: &mut dy
                 Confidence::Noise => "within noise",
                 confidence => confidence.as_str(),
             };
-            let busy = super::in_numbers(&change.busy, words::percent);
-            let [p50, p99] = [&change.lag_p50, &change.lag_p99].map(|lag| plain(&super::in_numbers(lag, super::time)));
+            let busy = in_numbers(&change.busy, words::percent);
+            let [p50, p99] = [&change.lag_p50, &change.lag_p99].map(|lag| plain(&in_numbers(lag, time)));
             writeln!(out, "| {} | {} | {sure} | {p50} | {p99} |", code_text(&change.class), plain(&busy))?;
         }
     }

@@ -3,12 +3,13 @@
 
 use std::io::{self, Write};
 
-use super::{Comparison, Line, MEANING, SHOWN, Section, sections, verdict};
+use super::sections::{Comparison, Line, MEANING, SHOWN, Section, in_numbers, sections, time, verdict};
 use crate::detect::difference::{Confidence, Watch};
+use crate::render::options::Options;
 use crate::render::paint::Paint;
 use crate::render::report::words;
 use crate::render::text::{plural, wrap};
-use crate::render::{Options, escape, label};
+use crate::render::{escape, label};
 
 /// Indentation of the details of an entry.
 const INDENT: usize = 6;
@@ -116,8 +117,8 @@ impl Page<'_> {
                 Confidence::Unknown => "",
             };
             writeln!(self.out, "  {name}")?;
-            writeln!(self.out, "{:INDENT$}busy {}{sure}", "", super::in_numbers(&change.busy, words::percent))?;
-            let lag = [&change.lag_p50, &change.lag_p99].map(|lag| super::in_numbers(lag, super::time));
+            writeln!(self.out, "{:INDENT$}busy {}{sure}", "", in_numbers(&change.busy, words::percent))?;
+            let lag = [&change.lag_p50, &change.lag_p99].map(|lag| in_numbers(lag, time));
             let (was, is) = change.longest_ns;
             let longest = format!("{} -> {}", words::duration(was), words::duration(is));
             writeln!(self.out, "{:INDENT$}lag: p50 {}, p99 {}, longest {longest}", "", lag[0], lag[1])?;

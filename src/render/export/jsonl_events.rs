@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::jsonl::SCHEMA;
 use crate::model::event::{Doing, Gil, Header, Health, KernelLook, LoopSample, Phase, TaskChanges, TaskLook};
 use crate::model::tables::{LoopNo, StackId, Tables, TaskNo};
 use crate::render::json::Key;
 use crate::render::report::json::{FrameJson, PythonJson};
+
+/// The format's name and version; fields may be added under it, never changed.
+const SCHEMA: &str = "asyncprof.events/1";
 
 #[derive(Serialize)]
 pub(super) struct HeaderLine<'a> {

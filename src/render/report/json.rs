@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{Report, code, rate, runs_by_coroutine};
+use super::contents::{Report, code, rate, runs_by_coroutine};
 use crate::detect::analysis::Found;
 use crate::detect::stall::Stall;
 use crate::model::event::{Header, Note};

@@ -2,11 +2,13 @@
 
 use std::io::{self, Write};
 
+use super::contents::{Report, SHOWN, stall_groups};
 use super::text::{evidence, trust};
-use super::{Report, SHOWN, stall_groups, words};
+use super::words;
 use crate::model::snapshot::Frame;
+use crate::render::options::Options;
 use crate::render::text::plural;
-use crate::render::{Options, escape, label};
+use crate::render::{escape, label};
 
 /// Writes the report.
 pub(super) fn write(report: &Report<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {

@@ -3,14 +3,16 @@
 
 use std::io::{self, Write};
 
-use super::{Report, SHOWN, StallGroup, code, runs_by_coroutine, stall_groups, words};
+use super::contents::{Report, SHOWN, StallGroup, code, runs_by_coroutine, stall_groups};
+use super::words;
 use crate::detect::stall::Stall;
 use crate::model::event::NoteKind;
 use crate::model::snapshot::Frame;
 use crate::profile::CoroutineProfile;
+use crate::render::options::Options;
 use crate::render::paint::Paint;
 use crate::render::text::{plural, wrap};
-use crate::render::{Options, escape, label};
+use crate::render::{escape, label};
 
 /// Indentation of the details of an entry.
 const INDENT: usize = 6;

@@ -20,7 +20,7 @@ use rustc_hash::FxHashMap;
 
 use self::markers::{NoteMarker, StallMarker};
 use self::palette::{Kind, Palette};
-use super::{End, Exporter, LOOPS, Step};
+use super::exporter::{End, Exporter, LOOPS, Step};
 use crate::detect::stall::{Alert, Stall};
 use crate::model::event::{Doing, Event, Header, LoopSample, Phase, Source, TaskChanges, TaskLook};
 use crate::model::snapshot::TaskState;
@@ -79,8 +79,8 @@ pub(super) struct Firefox<'o> {
 impl<'o> Firefox<'o> {
     pub(super) fn begin(header: &Header, out: &'o mut dyn Write) -> Self {
         let period_ns = period_ns(header.loop_rate_hz).unwrap_or(1_000_000);
-        let started_ms = super::started_unix_ns(header).unwrap_or_default() as f64 / 1e6;
-        let title = super::title(header);
+        let started_ms = super::exporter::started_unix_ns(header).unwrap_or_default() as f64 / 1e6;
+        let title = super::exporter::title(header);
         let mut profile = Profile::new(
             &format!("asyncprof of {title}"),
             ReferenceTimestamp::from_millis_since_unix_epoch(started_ms),
@@ -371,7 +371,7 @@ impl Exporter for Firefox<'_> {
         if let (Some(since_ns), Some(left_out)) = (self.left_out_since_ns, &left_out) {
             self.mark(since_ns, left_out);
         }
-        let loops = self.were_more_loops.then(super::loops_left_out);
+        let loops = self.were_more_loops.then(super::exporter::loops_left_out);
         if let Some(loops) = &loops {
             self.mark(self.last_ns, loops);
         }
@@ -381,6 +381,6 @@ impl Exporter for Firefox<'_> {
         serde::Serialize::serialize(&self.profile, &mut serializer(&mut out))?;
         out.write_all(b"\n")?;
         out.flush()?;
-        Ok(super::together([loops, left_out]))
+        Ok(super::exporter::together([loops, left_out]))
     }
 }

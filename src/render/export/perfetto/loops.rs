@@ -12,7 +12,7 @@ use super::trace::{Nothing, Place, Trace};
 use crate::detect::stall::{Iteration, Stall};
 use crate::model::tables::LoopInfo;
 use crate::render::escape::visible;
-use crate::render::export::LOOPS;
+use crate::render::export::exporter::LOOPS;
 use crate::render::label;
 use crate::render::report::words;
 

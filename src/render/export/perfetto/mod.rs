@@ -25,7 +25,7 @@ use self::order::InOrder;
 use self::runs::{Changes, Does};
 use self::tasks::{Look, Tasks};
 use self::trace::{Place, Trace};
-use super::{End, Exporter, Step};
+use super::exporter::{End, Exporter, Step};
 use crate::detect::stall::Alert;
 use crate::model::event::{Event, Header, Note, Source};
 use crate::model::tables::{Tables, TaskInfo, TaskNo};
@@ -80,7 +80,7 @@ impl<'o> Perfetto<'o> {
         let about = About {
             schema: SCHEMA,
             asyncprof: &header.asyncprof,
-            command: super::title(header),
+            command: super::exporter::title(header),
             pid: header.pid,
             python: &header.python,
             started_at: &header.started_at,
@@ -225,7 +225,7 @@ impl Exporter for Perfetto<'_> {
         let tasks = (without_lane > 0).then(|| {
             format!("{} tasks have no lane, because {} others lived", label::count(without_lane), Lanes::MOST)
         });
-        let left_out = super::together([self.loops.were_more.then(super::loops_left_out), tasks]);
+        let left_out = super::exporter::together([self.loops.were_more.then(super::exporter::loops_left_out), tasks]);
         if let Some(left_out) = &left_out {
             self.loops.mark(self.last_ns, left_out, &mut self.trace)?;
         }

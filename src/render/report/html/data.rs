@@ -13,7 +13,8 @@ use super::tasks::{AwaitsJson, TasksJson};
 use super::verdict::Summary;
 use crate::model::event::NoteKind;
 use crate::profile::{By, LoopBin, LoopProfile, TaskBin};
-use crate::render::report::{Report, text, words};
+use crate::render::report::contents::Report;
+use crate::render::report::{text, words};
 use crate::render::{escape, label};
 
 /// LIMIT: loops that are told.

@@ -9,7 +9,7 @@ use super::intern::Tables;
 use crate::detect::origin::{Origin, origin_of};
 use crate::model::snapshot::Frame;
 use crate::render::escape;
-use crate::render::report::{Report, stall_groups};
+use crate::render::report::contents::{Report, stall_groups};
 
 /// LIMIT: lines that are asked for; more would be more than the rest of the page.
 const WANTED: usize = 400;

@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use excerpt::{Excerpt, Sources, Wanted, wanted};
 
-use super::Report;
+use super::contents::Report;
 use crate::render::escape;
 use data::PageJson;
 

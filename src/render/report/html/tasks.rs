@@ -8,7 +8,7 @@ use super::intern::Tables;
 use crate::model::snapshot::{Frame, WaitKind};
 use crate::profile::{CoroutineProfile, Label, WaitProfile, Weighted};
 use crate::render::label;
-use crate::render::report::{Report, code, runs_by_coroutine};
+use crate::render::report::contents::{Report, code, runs_by_coroutine};
 
 /// LIMIT: coroutines that are told; the rest is counted.
 const COROUTINES: usize = 1_000;

@@ -8,7 +8,8 @@ use crate::detect::analysis::Found;
 use crate::detect::rules;
 use crate::model::snapshot::{RuleId, Severity};
 use crate::render::label;
-use crate::render::report::{Report, words};
+use crate::render::report::contents::Report;
+use crate::render::report::words;
 use crate::render::text::plural;
 
 /// How bad it is.
