@@ -38,7 +38,7 @@
 //!
 //! # Where to add things
 //!
-//! - A rule: a type in `src/detect/` and a line in [`detect::RULES`].
+//! - A rule: a file in `src/detect/rules/` and a line in [`detect::RULES`].
 //! - A format: a file in `src/render/`, a variant of [`render::Format`], and a golden file; of a watch over time in
 //!   `src/render/report/`, and a variant of [`render::report::Format`]; of a check in `src/render/check/`; of how two watches differ
 //!   in `src/render/difference/`. Markup, style and script of the HTML page are files of their own in

@@ -3,7 +3,7 @@
 
 mod samples;
 
-use asyncprof::detect::{self, waits::Waits};
+use asyncprof::detect::{self, rules::deadlock::Waits};
 use asyncprof::model::Snapshot;
 use asyncprof::model::snapshot::*;
 use asyncprof::render::{Options, collapsed, dot, escape, json, svg, text, tree};

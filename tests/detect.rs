@@ -2,13 +2,14 @@
 
 mod samples;
 
-use asyncprof::detect::{RULES, judge};
+use asyncprof::detect::check::SiteKind;
+use asyncprof::detect::{RULES, judge, rules};
 use asyncprof::model::Snapshot;
 use asyncprof::model::snapshot::*;
 use samples::Sample;
 
 fn found(snapshot: &Snapshot, rule: &str) -> Vec<Finding> {
-    judge(snapshot).into_iter().filter(|finding| finding.rule == rule).collect()
+    judge(snapshot).into_iter().filter(|finding| finding.rule.as_str() == rule).collect()
 }
 
 fn messages(snapshot: &Snapshot, rule: &str) -> Vec<String> {
@@ -24,11 +25,48 @@ fn nothing_is_found_where_nothing_is_wrong() {
 
 #[test]
 fn rules_have_distinct_kebab_case_names() {
-    let mut names: Vec<&str> = RULES.iter().map(|rule| rule.name()).collect();
+    let mut names: Vec<&str> = RULES.iter().map(|rule| rule.info.id.as_str()).collect();
     assert!(names.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')));
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), RULES.len());
+}
+
+#[test]
+fn the_readme_lists_every_rule_as_the_registry_describes_it() {
+    let readme = include_str!("../README.md");
+    let header = "| rule | severity | what one snapshot shows | what only time can tell |\n|---|---|---|---|\n";
+    let table = RULES.iter().map(|rule| {
+        let severities: Vec<&str> = rule.info.severities.iter().map(|severity| severity.as_str()).collect();
+        let (id, title, time) = (&rule.info.id, rule.info.title, rule.info.only_time_tells);
+        format!("| `{id}` | {} | {title} | {time} |\n", severities.join(", "))
+    });
+    let expected = format!("{header}{}\n", table.collect::<String>());
+    assert!(readme.contains(&expected), "the README's table of findings must be:\n{expected}");
+}
+
+#[test]
+fn the_schemas_list_every_rule() {
+    let rules: Vec<&str> = RULES.iter().map(|rule| rule.info.id.as_str()).collect();
+    let dump: serde_json::Value = serde_json::from_str(include_str!("dump.schema.json")).unwrap();
+    assert_eq!(dump["$defs"]["finding"]["properties"]["rule"]["examples"], serde_json::json!(rules));
+    let check: serde_json::Value = serde_json::from_str(include_str!("check.schema.json")).unwrap();
+    let listed = &check["$defs"]["site"]["properties"]["kind"]["enum"];
+    let mut listed: Vec<&str> = listed.as_array().unwrap().iter().filter_map(|kind| kind.as_str()).collect();
+    let mut kinds: Vec<&str> = SiteKind::all().map(SiteKind::as_str).collect();
+    (listed.sort_unstable(), kinds.sort_unstable());
+    assert_eq!(listed, kinds);
+}
+
+#[test]
+fn a_rule_reports_only_the_severities_that_it_lists() {
+    for snapshot in [samples::small(), samples::fan_in(), samples::many(100)] {
+        for finding in judge(&snapshot) {
+            let info = rules::find(&finding.rule).unwrap();
+            assert!(info.severities.contains(&finding.severity), "{finding:?}");
+        }
+    }
+    assert!(RULES.iter().all(|rule| rule.info.severities.is_sorted_by(|a, b| a > b)));
 }
 
 #[test]
@@ -52,9 +90,10 @@ fn orphans_of_one_coroutine_are_one_finding() {
     assert_eq!(
         messages(&sample.0, "orphaned-task"),
         [
-            "5 tasks of refresh (/app/main.py) run on, but nobody awaits them and only the event loop refers to them: \
-             Task-0, Task-1, Task-2 and 2 more",
-            "other of notify (/app/main.py) runs on, but nobody awaits it and only the event loop refers to it",
+            "5 refresh tasks (/app/main.py) are still pending, but nothing awaits them and nothing but the event loop \
+             references them: Task-0, Task-1, Task-2 and 2 more",
+            "other (notify in /app/main.py) is still pending, but nothing awaits it and nothing but the event loop \
+             references it",
         ]
     );
 }
@@ -68,7 +107,7 @@ fn a_failed_task_that_somebody_waits_for_is_not_forgotten() {
     sample.edit(failed).unretrieved_exception = Some("ValueError: no".into());
     assert_eq!(
         messages(&sample.0, "exception-never-retrieved"),
-        ["failed failed with ValueError: no, and nobody has looked at it"]
+        ["failed failed, and its exception was never retrieved: ValueError: no"]
     );
     sample.awaits(main, WaitKind::Gather, &[failed]);
     assert!(found(&sample.0, "exception-never-retrieved").is_empty());
@@ -131,7 +170,7 @@ fn a_blocking_call_names_the_programs_own_frame() {
     let findings = found(&sample.0, "blocking-call");
     assert_eq!(
         findings[0].message,
-        "Task-7 blocks the event loop in load (/app/main.py:31): its thread waits for the network (recvfrom)"
+        "Task-7 blocks the event loop in load (/app/main.py:31): its thread is waiting for the network (recvfrom)"
     );
     assert_eq!(findings[0].evidence["innermost"], "SSLSocket.read (/usr/lib/python3.12/ssl.py:1100)");
     assert!(findings[0].advice.contains("async client"));
@@ -148,7 +187,7 @@ fn a_loop_asleep_outside_a_task_is_blocked_by_a_callback_unless_it_polls() {
     sample.0.threads[0].state = ThreadState::Syscall("clock_nanosleep".into());
     assert_eq!(
         messages(&sample.0, "blocking-call"),
-        ["a callback blocks the event loop: its thread sleeps (clock_nanosleep)"]
+        ["a callback blocks the event loop: its thread is sleeping (clock_nanosleep)"]
     );
     sample.0.threads[0].state = ThreadState::Syscall("epoll_wait".into());
     assert!(found(&sample.0, "blocking-call").is_empty());
@@ -167,7 +206,7 @@ fn a_ready_queue_is_a_backlog_only_behind_a_running_task() {
     sample.0.loops[0].ready = Some(5_000);
     let findings = found(&sample.0, "ready-queue-backlog");
     assert_eq!(findings[0].severity, Severity::Warning);
-    assert_eq!(findings[0].message, "5000 callbacks are ready and wait while busy runs in crunch (/app/main.py:3)");
+    assert_eq!(findings[0].message, "5000 callbacks are queued while busy runs in crunch (/app/main.py:3)");
     sample.0.loops[0].ready = Some(100);
     assert_eq!(found(&sample.0, "ready-queue-backlog")[0].severity, Severity::Info);
     sample.0.loops[0].ready = None;
@@ -184,8 +223,8 @@ fn doubts_about_the_reading_are_findings_too() {
     assert_eq!(
         judge(&snapshot).into_iter().map(|finding| finding.message).collect::<Vec<_>>(),
         [
-            "asyncprof's tests have not run on CPython 3.15.2 (free-threaded): what is shown may be wrong",
-            "what was read could not be shown to be one moment",
+            "asyncprof was not tested on CPython 3.15.2 (free-threaded): the output may be wrong",
+            "the snapshot could not be proved to be of one moment",
         ]
     );
 }

@@ -5,7 +5,6 @@
 mod support;
 mod watches;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -17,7 +16,7 @@ use asyncprof::model::event::{
     Batch, Doing, Event, Gil, Header, Health, KeptFinding, KernelLook, LoopSample, Phase, Source, TaskChanges,
     TaskLook, TaskWait,
 };
-use asyncprof::model::snapshot::{Finding, Frame, Severity, TaskState, WaitKind};
+use asyncprof::model::snapshot::{Finding, Frame, RuleId, Severity, TaskState, WaitKind};
 use asyncprof::model::tables::{Definitions, LoopInfo, Mark, Tables, TaskInfo};
 use asyncprof::render::difference::{self, Comparison};
 use asyncprof::render::{Options, escape};
@@ -170,11 +169,11 @@ impl Program {
         }
         let orphan = KeptFinding {
             finding: Finding {
-                rule: "orphaned-task",
+                rule: RuleId::new("orphaned-task"),
                 severity: Severity::Warning,
                 message: "refresh runs on, and nobody awaits it".into(),
                 tasks: Vec::new(),
-                evidence: BTreeMap::new(),
+                evidence: Default::default(),
                 advice: "Keep a reference to the task.".into(),
             },
             tasks: Vec::new(),
@@ -291,7 +290,7 @@ fn waits_that_are_longer_are_found() {
 fn an_orphan_that_was_not_there_is_new() {
     let difference = between(PROGRAM, Program { orphans: 1, ..PROGRAM });
     let [finding] = &*difference.findings else { panic!("{:#?}", difference.findings) };
-    assert_eq!((finding.rule, finding.presence, finding.tasks), ("orphaned-task", Presence::New, (0, 1)));
+    assert_eq!((finding.rule.as_str(), finding.presence, finding.tasks), ("orphaned-task", Presence::New, (0, 1)));
     assert!(difference.has_changes());
     assert!(!between(Program { orphans: 1, ..PROGRAM }, Program { orphans: 1, ..PROGRAM }).has_changes());
 }

@@ -132,7 +132,7 @@ fn threads_of_a_container_have_the_ids_that_are_seen_from_here() {
     let threads: Vec<_> = snapshot.threads.iter().map(|thread| thread.native_id).collect();
     assert!(threads.iter().all(|id| id.is_some_and(|id| id > 5_000)), "{threads:?}");
     assert!(snapshot.loops.iter().all(|one| threads.contains(&one.thread)), "{threads:?}");
-    assert!(detect::judge(&snapshot).iter().any(|finding| finding.rule == "blocking-call"));
+    assert!(detect::judge(&snapshot).iter().any(|finding| finding.rule.as_str() == "blocking-call"));
 }
 
 fn asyncprof(arguments: &[&str]) -> Output {

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use asyncprof::model::event::*;
-use asyncprof::model::snapshot::TaskState;
+use asyncprof::model::snapshot::{Finding, RuleId, Severity, TaskState};
 use asyncprof::model::tables::{Definitions, TaskInfo};
 use asyncprof::profile::recording::{Ending, Reader, RecordingError, Writer};
 use proptest::prelude::*;
@@ -496,4 +496,38 @@ fn an_hour_of_a_busy_server_takes_less_than_100_mb() {
         batches.len(),
     );
     assert!(an_hour < 100_000_000, "{an_hour}");
+}
+
+/// A recording can come from a version with other rules. The limit of one file must not be used up by another.
+#[test]
+fn a_recording_full_of_unknown_rules_does_not_spoil_the_next_one() {
+    let of_rules = |prefix: &str, rules: usize| {
+        let finding = |number: usize| {
+            let finding = Finding {
+                rule: RuleId::from_file(&format!("{prefix}-{number}")),
+                severity: Severity::Info,
+                message: String::new(),
+                tasks: Vec::new(),
+                evidence: [(format!("{prefix}-fact-{number}"), serde_json::json!(1))].into_iter().collect(),
+                advice: String::new(),
+            };
+            KeptFinding { finding, tasks: Vec::new(), site: None }
+        };
+        let findings = (0..rules).map(finding).collect();
+        let events = vec![Event::Findings { at_ns: START, findings }];
+        let definitions = Definitions::default();
+        written(&[Batch { source: Source::Tasks, begins_anew: true, definitions, events }])
+    };
+    let rules = |file: &[u8]| -> Vec<String> {
+        let (batches, ending) = read(file).unwrap();
+        assert!(matches!(ending, Ending::Complete { .. }), "{ending:?}");
+        let events = batches.into_iter().flat_map(|batch| batch.events);
+        let findings = events.flat_map(|event| match event {
+            Event::Findings { findings, .. } => findings,
+            _ => Vec::new(),
+        });
+        findings.map(|kept| kept.finding.rule.to_string()).collect()
+    };
+    assert_eq!(rules(&of_rules("bad", 2_000)).len(), 2_000);
+    assert_eq!(rules(&of_rules("good", 1)), ["good-0"]);
 }

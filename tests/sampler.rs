@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use asyncprof::capture::session::FailureKind;
 use asyncprof::model::Snapshot;
 use asyncprof::model::event::{Batch, Event, KeptFinding, NoteKind, Phase, Source};
-use asyncprof::model::snapshot::{Finding, Severity, TaskId};
+use asyncprof::model::snapshot::{Finding, RuleId, Severity, TaskId};
 use asyncprof::model::tables::{Tables, TaskNo};
 use asyncprof::sampler::{End, Judged, Options, Outcome, Stop, Watch, start};
 use nix::sys::signal::{Signal, kill};
@@ -227,7 +227,7 @@ fn everything_is_looked_at_early_and_at_the_end_and_judged() {
         let tasks = (0..snapshot.tasks.len() as u32).map(TaskId).collect();
         let (message, advice) = (snapshot.pid.to_string(), String::new());
         let finding = Finding {
-            rule: "every-task",
+            rule: RuleId::new("every-task"),
             severity: Severity::Info,
             message,
             tasks,

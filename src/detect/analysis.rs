@@ -1,5 +1,5 @@
 //! What a watch over time amounts to: takes the batches of a live watch or of a recording, and keeps what is to be told
-//! of them. It must not know where they come from or how they are shown, and its memory does not grow with their number.
+//! of them.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -160,7 +160,7 @@ impl Analysis {
         let old = std::mem::replace(self.tables.of_mut(batch.source), tables);
         self.profile.begins_anew(batch.source);
         if batch.source == Source::Loops {
-            self.detector.tables_begin_anew(&old);
+            self.detector.on_tables_reset(&old);
         }
         Ok(())
     }

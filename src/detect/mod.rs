@@ -1,48 +1,24 @@
-//! Layer 5: what is wrong in a snapshot. Pure functions from a snapshot to findings.
+//! What is wrong: in one snapshot ([`rules`]), in the samples of event loops ([`stall`]), in a whole watch or recording
+//! ([`analysis`]), between two of these ([`difference`]), and whether it is good enough ([`check`]).
 //!
-//! Over time: [`stall`] judges the samples of event loops, [`analysis`] whole watches and recordings, [`difference`] two of
-//! these, and [`check`] says whether what they show is good enough.
+//! Architecture invariant: everything here is a pure function of the model. There is no I/O, no clock and no terminal, so
+//! every judgement can be tested without sleeping and gives the same answer on a recording as it did live.
+//! (`tests/layering.rs`: only `model` and `profile` may be used, and only `cli` prints.)
 //!
-//! No I/O, no clock, no terminal. A rule says only what one instant can show, and is silent where it cannot know.
-//! Messages carry names from the target as they are; whoever prints them makes control characters visible.
+//! Messages carry names from the target unchanged; `render` makes control characters visible.
 
 pub mod analysis;
-mod backlog;
-mod blocked;
-mod blocking;
+mod blocking_kind;
 pub mod check;
-mod cycle;
 pub mod difference;
-mod exception;
 pub mod origin;
-mod orphan;
+pub mod rules;
 pub mod seen;
 pub mod stall;
-mod trust;
-pub mod waits;
 
 use crate::model::Snapshot;
-use crate::model::snapshot::{Finding, Task, TaskId};
-
-/// One thing that can be wrong.
-pub trait Rule: Sync {
-    /// kebab-case, as printed and as people filter by it.
-    fn name(&self) -> &'static str;
-
-    /// Adds what it finds.
-    fn judge(&self, snapshot: &Snapshot, findings: &mut Vec<Finding>);
-}
-
-/// Every rule there is; findings of equal severity keep this order.
-pub const RULES: &[&dyn Rule] = &[
-    &cycle::AwaitCycle,
-    &blocking::BlockingCall,
-    &exception::ExceptionNeverRetrieved,
-    &orphan::OrphanedTask,
-    &backlog::ReadyQueueBacklog,
-    &trust::UntestedInterpreter,
-    &trust::IncompleteReading,
-];
+use crate::model::snapshot::Finding;
+pub use rules::RULES;
 
 /// Everything that is wrong, worst first.
 pub fn judge(snapshot: &Snapshot) -> Vec<Finding> {
@@ -52,29 +28,4 @@ pub fn judge(snapshot: &Snapshot) -> Vec<Finding> {
     }
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
-}
-
-/// The name of a task, or its id when it has none or it could not be read.
-fn name_of(task: &Task) -> String {
-    /// A sentence with a longer name in it cannot be read.
-    const LENGTH: usize = 80;
-    match task.name.as_deref() {
-        None | Some("") => format!("task {:#x}", task.key),
-        Some(name) => match name.char_indices().nth(LENGTH) {
-            Some((end, _)) => format!("{}…", &name[..end]),
-            None => name.to_owned(),
-        },
-    }
-}
-
-/// `Task-1, Task-2, Task-3 and 4 more`.
-fn name_a_few(snapshot: &Snapshot, tasks: &[TaskId]) -> String {
-    /// More names than this are noise in a sentence.
-    const NAMED: usize = 3;
-    let names: Vec<String> = tasks.iter().take(NAMED).map(|&id| name_of(snapshot.task(id))).collect();
-    match (tasks.len().checked_sub(NAMED), names.split_last()) {
-        (Some(more), _) if more > 0 => format!("{} and {more} more", names.join(", ")),
-        (_, Some((last, rest))) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
-        _ => names.join(", "),
-    }
 }

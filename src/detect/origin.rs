@@ -1,5 +1,4 @@
 //! Whose code a frame is: the program's own, an installed package's, or Python's, judged by its file path alone.
-//! It must not know the file system: the paths belong to the target, perhaps in another container.
 
 use crate::model::Snapshot;
 use crate::model::snapshot::{Frame, FrameId};

@@ -1,68 +1,77 @@
-//! The findings of all looks at everything during a watch, not those of the last one alone: an orphan that comes and goes, or
-//! that ends with the program, was there. It must not know how a look is taken or what a finding means for anybody.
+//! The findings of all full snapshots of a watch, not only of the last one: an orphan that came and went was there.
 
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::rules::Subject;
 use crate::model::event::KeptFinding;
-use crate::model::snapshot::{Finding, Frame};
+use crate::model::snapshot::{Frame, RuleId};
 use crate::model::tables::Tables;
 
-/// A finding that at least one look showed, and when.
+/// A finding of at least one snapshot, and when it was seen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeenFinding {
-    /// As the look with the most of its tasks showed it.
+    /// As in the snapshot in which it concerned the most tasks.
     pub finding: KeptFinding,
-    /// The coroutine that its tasks were made of; the line is where it begins, where that is known.
+    /// The outermost coroutine of its tasks; the line is its first line, where that is known.
     pub coroutine: Option<Frame>,
-    /// Most tasks that it concerned at one look.
+    /// The most tasks that it concerned in one snapshot.
     pub most: u64,
-    /// Looks that showed it.
+    /// How many snapshots showed it.
     pub looks: u64,
-    /// The first such look, on the clock of the events.
+    /// When the first of them was taken, on the clock of the events.
     pub first_ns: u64,
-    /// The last such look.
+    /// When the last of them was taken.
     pub last_ns: u64,
 }
 
 /// What makes two findings the same: the rule, the coroutine of the tasks, and the kind of exception.
-type Key = (&'static str, Option<(Arc<str>, Arc<str>)>, Option<String>);
+type Key = (RuleId, Option<(Arc<str>, Arc<str>)>, Option<String>);
 
-/// All that looks at everything have shown.
+/// The findings of all snapshots.
 #[derive(Clone, Debug, Default)]
 pub struct SeenFindings {
     list: Vec<SeenFinding>,
     positions: FxHashMap<Key, usize>,
-    most: FxHashMap<&'static str, u64>,
+    most: FxHashMap<RuleId, u64>,
     looks: u64,
     last_look_ns: u64,
     left_out: u64,
 }
 
 impl SeenFindings {
-    /// LIMIT: distinct findings; a program that makes ever new ones is told of these.
+    /// LIMIT: distinct findings; of more only the number is kept.
     const LIMIT: usize = 1_000;
 
-    /// Takes what one look showed.
+    /// Takes the findings of one snapshot.
     pub(super) fn absorb(&mut self, at_ns: u64, findings: &[KeptFinding], tables: &Tables) {
         self.looks += 1;
         self.last_look_ns = self.last_look_ns.max(at_ns);
-        let mut at_once: FxHashMap<&'static str, u64> = FxHashMap::default();
+        let mut at_once: FxHashMap<&RuleId, u64> = FxHashMap::default();
         for finding in findings {
-            let concerned = concerned(finding);
-            *at_once.entry(finding.finding.rule).or_default() += concerned;
-            self.add(at_ns, finding, concerned, coroutine_of(finding, tables));
+            let subject = Subject::of(&finding.finding);
+            let concerned = subject.count.unwrap_or(finding.tasks.len() as u64).max(1);
+            *at_once.entry(&finding.finding.rule).or_default() += concerned;
+            let coroutine = coroutine_of(finding, &subject, tables);
+            self.add(at_ns, finding, concerned, coroutine, subject.exception.as_deref().map(kind_of_exception));
         }
         for (rule, number) in at_once {
-            let most = self.most.entry(rule).or_default();
+            let most = self.most.entry(rule.clone()).or_default();
             *most = (*most).max(number);
         }
     }
 
-    fn add(&mut self, at_ns: u64, finding: &KeptFinding, concerned: u64, coroutine: Option<Frame>) {
+    fn add(
+        &mut self,
+        at_ns: u64,
+        finding: &KeptFinding,
+        concerned: u64,
+        coroutine: Option<Frame>,
+        exception: Option<String>,
+    ) {
         let names = coroutine.as_ref().map(|frame| (frame.function.clone(), frame.file.clone()));
-        let key = (finding.finding.rule, names, exception_of(&finding.finding));
+        let key = (finding.finding.rule.clone(), names, exception);
         if let Some(position) = self.positions.get(&key) {
             let known = &mut self.list[*position];
             known.looks += 1;
@@ -92,67 +101,54 @@ impl SeenFindings {
         &self.list
     }
 
-    /// How often everything was looked at; zero says that nobody can know what was wrong.
+    /// How many full snapshots there were; with none, nothing is known of what was wrong.
     pub fn looks(&self) -> u64 {
         self.looks
     }
 
-    /// When everything was looked at last, on the clock of the events; `None` if never.
+    /// When the last full snapshot was taken, on the clock of the events; `None` if none was.
     pub fn last_look_ns(&self) -> Option<u64> {
         (self.looks > 0).then_some(self.last_look_ns)
     }
 
-    /// The most tasks that findings of a rule concerned at one look.
-    pub fn most(&self, rule: &str) -> u64 {
+    /// The most tasks that findings of a rule concerned in one snapshot.
+    pub fn most(&self, rule: &RuleId) -> u64 {
         self.most.get(rule).copied().unwrap_or(0)
     }
 
-    /// How often a finding was seen that is beyond the limit of distinct ones.
+    /// How often a finding was seen beyond the limit of distinct ones.
     pub fn left_out(&self) -> u64 {
         self.left_out
     }
 }
 
-/// How many tasks it is about: by its own count, else those it names.
-fn concerned(finding: &KeptFinding) -> u64 {
-    let counted = finding.finding.evidence.get("count").and_then(serde_json::Value::as_u64);
-    counted.unwrap_or(finding.tasks.len() as u64).max(1)
-}
-
 /// `ValueError` of `ValueError: card 4711 was declined`: the text differs from one to the next.
-fn exception_of(finding: &Finding) -> Option<String> {
-    let exception = finding.evidence.get("exception")?.as_str()?;
-    Some(exception.split(':').next().unwrap_or(exception).trim().to_owned())
+fn kind_of_exception(exception: &str) -> String {
+    exception.split(':').next().unwrap_or(exception).trim().to_owned()
 }
 
-/// By what the finding says itself, else by what is known of its first task.
-fn coroutine_of(finding: &KeptFinding, tables: &Tables) -> Option<Frame> {
-    let text = |name: &str| finding.finding.evidence.get(name).and_then(serde_json::Value::as_str);
-    let of_task = || finding.tasks.iter().find_map(|task| tables.task(*task)?.coroutine.clone());
-    match (text("coroutine"), text("file")) {
-        (Some(function), Some(file)) => {
-            let known = of_task().filter(|frame| &*frame.function == function && &*frame.file == file);
-            Some(known.unwrap_or_else(|| Frame { function: function.into(), file: file.into(), line: None }))
-        }
-        _ => of_task(),
-    }
+/// The coroutine that the finding names, else that of its first task.
+fn coroutine_of(finding: &KeptFinding, subject: &Subject, tables: &Tables) -> Option<Frame> {
+    let of_task = finding.tasks.iter().find_map(|task| tables.task(*task)?.coroutine.clone());
+    let (Some(function), Some(file)) = (&subject.coroutine, &subject.file) else { return of_task };
+    let is_named = |frame: &Frame| *frame.function == **function && *frame.file == **file;
+    let named = || Frame { function: function.as_str().into(), file: file.as_str().into(), line: None };
+    Some(of_task.filter(is_named).unwrap_or_else(named))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::model::snapshot::Severity;
+    use crate::model::snapshot::{Finding, Severity};
     use crate::model::tables::{TaskInfo, TaskNo};
 
     fn finding(rule: &'static str, evidence: &[(&'static str, serde_json::Value)], tasks: Vec<TaskNo>) -> KeptFinding {
         let finding = Finding {
-            rule,
+            rule: RuleId::new(rule),
             severity: Severity::Warning,
             message: "wrong".into(),
             tasks: Vec::new(),
-            evidence: evidence.iter().cloned().collect::<BTreeMap<_, _>>(),
+            evidence: evidence.iter().map(|(name, fact)| ((*name).to_owned(), fact.clone())).collect(),
             advice: "do otherwise".into(),
         };
         KeptFinding { finding, tasks, site: None }
@@ -170,7 +166,10 @@ mod tests {
         seen.absorb(3, &[orphans(5)], &tables);
         let [one] = seen.list() else { panic!("{seen:?}") };
         assert_eq!((one.first_ns, one.last_ns, one.looks, one.most), (1, 3, 2, 5));
-        assert_eq!((seen.looks(), seen.most("orphaned-task"), seen.most("await-cycle")), (3, 5, 0));
+        assert_eq!(
+            (seen.looks(), seen.most(&RuleId::new("orphaned-task")), seen.most(&RuleId::new("await-cycle"))),
+            (3, 5, 0)
+        );
     }
 
     #[test]
@@ -186,7 +185,7 @@ mod tests {
         seen.absorb(1, &[a, b, c, d], &tables);
         assert_eq!(seen.list().len(), 3);
         assert_eq!(seen.list()[0].coroutine.as_ref().and_then(|frame| frame.line), Some(7));
-        assert_eq!(seen.most("exception-never-retrieved"), 4);
+        assert_eq!(seen.most(&RuleId::new("exception-never-retrieved")), 4);
     }
 
     #[test]

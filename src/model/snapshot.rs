@@ -1,6 +1,7 @@
 //! The inert picture of one instant. Everything that renders or judges works on this and nothing else.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -285,19 +286,49 @@ impl Severity {
     }
 }
 
-/// A judgement over a snapshot, made by the `detect` layer.
+/// The kebab-case name of a rule. A recording can name rules that this version does not have.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RuleId(Cow<'static, str>);
+
+impl RuleId {
+    /// The name of a rule of this version.
+    pub const fn new(name: &'static str) -> Self {
+        Self(Cow::Borrowed(name))
+    }
+
+    /// A name read from a file.
+    pub fn from_file(name: &str) -> Self {
+        Self(Cow::Owned(name.to_owned()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RuleId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Something wrong in a snapshot, found by a rule of the `detect` layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
-    /// kebab-case: `orphaned-task`, `exception-never-retrieved`, `await-cycle`, ...
-    pub rule: &'static str,
+    /// The rule that found it.
+    pub rule: RuleId,
     /// How bad.
     pub severity: Severity,
     /// One sentence.
     pub message: String,
     /// The tasks concerned.
     pub tasks: Vec<TaskId>,
-    /// What it rests on, by name.
-    pub evidence: BTreeMap<&'static str, serde_json::Value>,
-    /// What to do, one sentence in the words of asyncio's own patterns.
+    /// The facts it rests on, by name.
+    pub evidence: Evidence,
+    /// What to do, in one sentence.
     pub advice: String,
 }
+
+/// Facts by name.
+pub type Evidence = serde_json::Map<String, serde_json::Value>;

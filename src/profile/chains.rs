@@ -1,11 +1,11 @@
-//! What stands above a task in a stitched stack: the name of the outermost task, and the await stacks of those that wait
-//! for it, each kept once. It must not know what the time was spent with.
+//! What stands above a task in a stitched stack: the name of the outermost task, and the await stacks of those that
+//! wait for it, each kept once.
 
 use rustc_hash::FxHashMap;
 
+use super::labels::{Label, stack_labels};
 use super::names::{NameId, Names};
 use super::stacks::{KeptStack, Stacks};
-use super::weights::{Label, stack_labels};
 
 /// Number of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

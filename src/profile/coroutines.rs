@@ -1,4 +1,4 @@
-//! What became of tasks, by the coroutine that they were made of. It must not know stacks.
+//! What became of tasks, by the coroutine that they were made of.
 
 use std::sync::Arc;
 

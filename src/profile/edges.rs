@@ -1,4 +1,4 @@
-//! Who waits for whom, by coroutine: the await graph of a stretch of time. It must not know stacks.
+//! Who waits for whom, by coroutine: the await graph of a stretch of time.
 
 use rustc_hash::FxHashMap;
 

@@ -1,4 +1,4 @@
-//! What is told apart in stitched stacks and what is one. It must not know stacks.
+//! What is told apart in stitched stacks and what is one.
 
 use crate::model::tables::LoopInfo;
 

@@ -1,4 +1,4 @@
-//! The tasks that are there, and who waits for whom. It must not know what time is spent with.
+//! The tasks that are there, and who waits for whom.
 //!
 //! A task is known by its identity in the target, which no two have at one moment, so that it is the same task whichever
 //! tier names it.

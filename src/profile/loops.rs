@@ -1,4 +1,4 @@
-//! How busy each event loop is, and how long its iterations take. It must not know tasks.
+//! How busy each event loop is, and how long its iterations take.
 
 use hdrhistogram::Histogram;
 

@@ -1,11 +1,13 @@
-//! Layer 5: many instants. What a stretch of time adds up to.
+//! What a stretch of time adds up to, and the recording that keeps it.
 //!
-//! Nothing here knows the target, what is good or bad, or how anything is shown: it counts.
+//! Architecture invariant: nothing here judges or shows anything, and nothing here can read the target; it counts events of
+//! the model. So a recording gives the same profile as the live watch did. (`tests/layering.rs`: only `model` may be used.)
 
 mod chains;
 mod coroutines;
 mod edges;
 mod folding;
+mod labels;
 mod live;
 mod loops;
 pub mod names;
@@ -21,9 +23,10 @@ mod weights;
 pub use coroutines::CoroutineProfile;
 pub use edges::AwaitEdge;
 pub use folding::{Folding, Naming, Threads};
+pub use labels::Label;
 pub use loops::{Iteration, Lag, LoopProfile};
 pub use slices::Slices;
 pub use timeline::{LoopBin, TaskBin, Timeline};
 pub use totals::{Profile, longest_period_ns, period_ns};
 pub use waits::WaitProfile;
-pub use weights::{By, Label, Weighted};
+pub use weights::{By, Weighted};

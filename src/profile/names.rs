@@ -1,4 +1,4 @@
-//! Names kept once, up to a limit. It must not know what they name.
+//! Names kept once, up to a limit.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! How evenly something was spread over a watch: how often it was seen in each of a few equal slices of the time. What comes in
-//! bursts says less than its number promises, and only its spread shows that. It must not know what was seen.
+//! How evenly something was spread over a watch: how often it was seen in each of a few equal slices of the time. What
+//! comes in bursts says less than its number promises, and only its spread shows that.
 
 /// Counts by slice of time. Its memory does not grow with the watch: beyond the last slice, neighbours become one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,4 @@
-//! Stacks kept once, up to a limit, whatever becomes of the tables in which they came. It must not know what happened in
-//! them.
+//! Stacks kept once, up to a limit, whatever becomes of the tables in which they came.
 
 use rustc_hash::FxHashMap;
 

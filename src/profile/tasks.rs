@@ -1,4 +1,4 @@
-//! From looks at tasks, and samples of what loops run, to time by place and by coroutine. It must not know loops.
+//! From looks at tasks, and samples of what loops run, to time by place and by coroutine.
 //!
 //! A look says how a task is at that moment. Between two looks that differ, a task is taken to have changed in the middle,
 //! which is right on average; the least that something lasted is from the first look to the last that showed it.

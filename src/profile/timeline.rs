@@ -1,5 +1,5 @@
-//! How loops and tasks fared over the time of a watch, in bins of equal width. Its memory does not grow with the watch: when
-//! time goes on beyond the last bin, neighbours become one and all bins are twice as wide. It must not know tasks or stacks.
+//! How loops and tasks fared over the time of a watch, in bins of equal width. Its memory does not grow with the watch:
+//! when time goes on beyond the last bin, neighbours become one and all bins are twice as wide.
 
 use crate::model::event::Phase;
 

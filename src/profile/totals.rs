@@ -1,5 +1,5 @@
-//! What a stretch of time adds up to: loops, what they ran, what tasks waited for. It takes events in the order of time,
-//! live or from a recording, and can be asked at any moment. It must not know what is good or bad.
+//! What a stretch of time adds up to: loops, what they ran, what tasks waited for. It takes events in the order of
+//! time, live or from a recording, and can be asked at any moment.
 //!
 //! INVARIANT: it keeps no number of the tables that it is given, except such as it forgets when told that they begin anew.
 //! Its memory grows with the number of distinct stacks and of tasks alive, not with the length of the watch; and for distinct
@@ -7,13 +7,15 @@
 
 use rustc_hash::FxHashMap;
 
+use super::coroutines::CoroutineProfile;
+use super::edges::AwaitEdge;
 use super::folding::{Folding, Threads};
 use super::loops::{Iteration, LoopProfile};
 use super::names::NameId;
 use super::tasks::{Running, Tasks};
 use super::timeline::Timeline;
+use super::waits::WaitProfile;
 use super::weights::{By, Front, Weighted};
-use super::{AwaitEdge, CoroutineProfile, WaitProfile};
 use crate::model::event::{Doing, Event, Header, LoopSample, Phase, Source};
 use crate::model::tables::{LoopInfo, Tables};
 

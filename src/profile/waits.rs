@@ -1,4 +1,4 @@
-//! What tasks waited for, by await stack. It must not know who waits for them.
+//! What tasks waited for, by await stack.
 
 use std::sync::Arc;
 

@@ -1,11 +1,12 @@
-//! Time by stitched stack: what every flame graph is drawn from. It must not know tasks or tables.
+//! Time by stitched stack: what every flame graph is drawn from.
 
 use rustc_hash::FxHashMap;
 
 use super::chains::{ChainId, Chains};
+use super::labels::{Label, stack_labels};
 use super::names::{NameId, Names};
 use super::stacks::{KeptStack, Stacks};
-use crate::model::snapshot::{Frame, WaitKind};
+use crate::model::snapshot::WaitKind;
 
 /// What a flame graph is weighted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,32 +17,6 @@ pub enum By {
     Await,
     /// What tasks do with their time (run, wait, be ready), and callbacks.
     Wall,
-}
-
-/// One level of a stitched stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Label<'p> {
-    /// The thread of the event loop, by name; `None` where it is not known. Only where [threads](super::Threads) are told
-    /// apart.
-    Thread(Option<&'p str>),
-    /// The outermost task, by name; `None` where it has none.
-    Task(Option<&'p str>),
-    /// The loop runs what is no task's step.
-    Callback,
-    /// A frame.
-    Frame(&'p Frame),
-    /// The inner part could not be read as one moment.
-    Torn,
-    /// What the task waits for.
-    Await(WaitKind),
-    /// The task could run, and waits for its turn.
-    Ready,
-    /// The loop has nothing to do, and waits in its selector. Only where [asked for](super::Folding::idle).
-    Idle,
-    /// What the task does is not known.
-    Unknown,
-    /// All that is beyond the limit of distinct stacks.
-    Other,
 }
 
 /// Time that was spent in one stack.
@@ -193,12 +168,4 @@ fn own_labels<'p>(place: &Place, stacks: &'p Stacks) -> Vec<Label<'p>> {
         Leaf::Idle => labels.push(Label::Idle),
     }
     labels
-}
-
-pub(super) fn stack_labels(stack: Option<KeptStack>, stacks: &Stacks) -> Vec<Label<'_>> {
-    match stack {
-        None => Vec::new(),
-        Some(Stacks::OTHER) => vec![Label::Other],
-        Some(stack) => stacks.frames(stack).into_iter().map(Label::Frame).collect(),
-    }
 }

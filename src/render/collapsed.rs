@@ -1,11 +1,12 @@
 //! Folded stacks: `task:NAME;outer (file:line);inner (file:line) count`, one line for each distinct stack, for every
-//! flame graph tool. It must not know how they are drawn.
+//! flame graph tool.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use super::{Options, escape, label};
+use super::options::Options;
+use super::{escape, label};
 use crate::model::Snapshot;
 use crate::model::snapshot::{Finding, Task};
 use crate::profile::names::fold_digits;

@@ -1,11 +1,11 @@
 //! The await graph for Graphviz: a box for each task, an arrow to what it waits for; many leaves alike are one box.
-//! It must not know how Graphviz lays it out.
 
 use std::io::{self, Write};
 
 use rustc_hash::FxHashMap;
 
-use super::{Options, escape, groups, label};
+use super::options::Options;
+use super::{escape, groups, label};
 use crate::detect::origin;
 use crate::model::Snapshot;
 use crate::model::snapshot::{Finding, FrameId, Task, TaskId};

@@ -1,5 +1,5 @@
 //! Makes what the target calls its things safe to look at: a task's name is somebody's input, and a terminal obeys
-//! escape sequences. It must not know where a text comes from or goes to.
+//! escape sequences.
 
 use std::borrow::Cow;
 

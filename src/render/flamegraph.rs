@@ -1,14 +1,13 @@
 //! Flame graphs of a watch over time, and the folded stacks they are drawn from: `task:NAME;outer (file:line);inner
-//! (file:line) count`, where the count is microseconds. inferno draws them. It must not know how time was counted.
+//! (file:line) count`, where the count is microseconds. inferno draws them.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use inferno::flamegraph;
 
 use super::collapsed::without_separator;
-use super::{escape, label};
+use super::{escape, label, levels};
 use crate::profile::{By, Label, Profile};
 
 /// Writes one line for each distinct stack, sorted; its weight is its time in microseconds.
@@ -60,7 +59,7 @@ pub fn write_difference(
     let lines: Vec<String> =
         both.into_iter().map(|(stack, (before, after))| format!("{stack} {before} {after}")).collect();
     let title = format!("{}, difference: {}", title(by), escape::brief(whose, 80));
-    draw(&lines, by, &title, Some("red: more than before, blue: less; as wide as it is now"), out)
+    draw(&lines, by, &title, Some("red: more time than before, blue: less; widths show the time now"), out)
 }
 
 /// Microseconds by stack, as it is written.
@@ -76,19 +75,9 @@ fn folded(profile: &Profile, by: By) -> BTreeMap<String, u64> {
 
 /// One level of a stack, as every flame graph tool can read it.
 fn frame(level: &Label<'_>) -> String {
-    let text: Cow<'_, str> = match level {
-        Label::Thread(None) => "thread:?".into(),
-        Label::Thread(Some(name)) => format!("thread:{}", label::name(name)).into(),
-        Label::Task(None) => "task:?".into(),
-        Label::Task(Some(name)) => format!("task:{}", label::name(name)).into(),
-        Label::Callback => "callback".into(),
+    let text = match level {
         Label::Frame(frame) => format!("{} ({})", escape::visible(&frame.function), label::place(frame)).into(),
-        Label::Torn => "<torn>".into(),
-        Label::Await(kind) => format!("await:{}", kind.as_str()).into(),
-        Label::Ready => "<ready>".into(),
-        Label::Idle => "<idle>".into(),
-        Label::Unknown => "<unknown>".into(),
-        Label::Other => "<other>".into(),
+        other => levels::level(other).name,
     };
     without_separator(&text).into_owned()
 }
@@ -97,7 +86,7 @@ pub(super) fn title(by: By) -> &'static str {
     match by {
         By::Run => "What the event loops ran",
         By::Await => "Where the tasks waited",
-        By::Wall => "What the tasks did with their time",
+        By::Wall => "How the tasks spent their time",
     }
 }
 

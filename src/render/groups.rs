@@ -1,8 +1,8 @@
 //! Tasks that stand at the same place for the same reason, as one: ten thousand workers are one line of thought.
-//! It must not know how a group is printed.
 
 use rustc_hash::FxHashMap;
 
+use crate::detect::rules;
 use crate::model::Snapshot;
 use crate::model::snapshot::{Finding, FrameId, StackEnd, Task, TaskId, TaskState, WaitKind};
 
@@ -64,7 +64,7 @@ pub(super) fn of(snapshot: &Snapshot, findings: &[Finding]) -> Vec<Group> {
 /// Which tasks are part of an await cycle.
 pub(super) fn in_cycles(snapshot: &Snapshot, findings: &[Finding]) -> Vec<bool> {
     let mut in_cycle = vec![false; snapshot.tasks.len()];
-    for finding in findings.iter().filter(|finding| finding.rule == "await-cycle") {
+    for finding in findings.iter().filter(|finding| finding.rule == rules::AWAIT_CYCLE.id) {
         for id in &finding.tasks {
             in_cycle[id.0 as usize] = true;
         }

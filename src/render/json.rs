@@ -1,5 +1,5 @@
-//! `asyncprof.dump/1`: everything in a snapshot, for programs. Its types are the file format's own; the model can change
-//! without it. It must not know how anything was read.
+//! `asyncprof.dump/1`: everything in a snapshot, for programs. Its types are the file format's own; the model can
+//! change without it.
 //!
 //! Each distinct stack is written once and then copied, because ten thousand tasks share a handful of stacks.
 
@@ -11,10 +11,11 @@ use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{Options, escape};
+use super::escape;
+use super::options::Options;
 use crate::model::Snapshot;
 use crate::model::snapshot::{
-    Awaiting, EventLoop, Finding, FrameId, Gap, Reading, StackEnd, Task, TaskId, Thread, ThreadState,
+    Awaiting, EventLoop, Evidence, Finding, FrameId, Gap, Reading, StackEnd, Task, TaskId, Thread, ThreadState,
 };
 use crate::render::wait_words;
 
@@ -422,18 +423,18 @@ fn stack_end(end: &StackEnd) -> &str {
 
 #[derive(Serialize)]
 struct FindingJson<'a> {
-    rule: &'static str,
+    rule: &'a str,
     severity: &'static str,
     message: &'a str,
     tasks: TaskKeys<'a>,
-    evidence: &'a std::collections::BTreeMap<&'static str, serde_json::Value>,
+    evidence: &'a Evidence,
     advice: &'a str,
 }
 
 impl<'a> FindingJson<'a> {
     fn of(context: Context<'a>, finding: &'a Finding) -> Self {
         Self {
-            rule: finding.rule,
+            rule: finding.rule.as_str(),
             severity: finding.severity.as_str(),
             message: &finding.message,
             tasks: context.tasks(&finding.tasks),

@@ -1,4 +1,4 @@
-//! The words for tasks, waits and counts that every format for people shares. It must not know any format.
+//! Words for tasks, waits and counts, shared by every human-readable format.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -84,9 +84,9 @@ pub(super) fn wait(kind: WaitKind) -> &'static str {
 /// Why a stack ends, as its last line.
 pub(super) fn stack_end(end: &StackEnd) -> Cow<'static, str> {
     match end {
-        StackEnd::Opaque(class) => format!("awaits {}, which cannot be looked into", visible(class)).into(),
-        StackEnd::Torn => "changed while being read: the rest is unknown".into(),
-        StackEnd::Limit => "deeper than asyncprof looks".into(),
+        StackEnd::Opaque(class) => format!("awaits {}, which cannot be inspected", visible(class)).into(),
+        StackEnd::Torn => "changed during the read: the rest is unknown".into(),
+        StackEnd::Limit => "deeper than asyncprof reads".into(),
     }
 }
 

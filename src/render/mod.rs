@@ -1,8 +1,8 @@
-//! Layer 6: a snapshot and its findings, a watch over time, or how two of them differ, as bytes, one file per format.
+//! A snapshot and its findings, a watch over time, how two watches differ, or a check, as bytes: one file per format.
 //!
-//! Each format is a function `write`; the table of formats in `src/cli/input/formats.rs` says which command writes which.
-//! Architecture invariant: nothing here knows the target, files or terminals, so that every format is tested on made-up data;
-//! the caller brings the writer, its width and whether it shows colors. `tests/layering.rs` holds it.
+//! Architecture invariant: nothing here knows the target, files or terminals. The caller brings the writer, its width and
+//! whether it shows colors, so every format is tested byte by byte. (`tests/layering.rs`: only `model`, `profile` and `detect`
+//! may be used, and only `cli` prints.)
 
 pub mod check;
 pub mod collapsed;
@@ -14,6 +14,8 @@ pub mod flamegraph;
 mod groups;
 pub mod json;
 mod label;
+mod levels;
+mod options;
 mod paint;
 pub mod report;
 pub mod svg;
@@ -21,21 +23,4 @@ pub mod text;
 pub mod tree;
 mod wait_words;
 
-/// How to write.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Maximum entries per list in human-readable output.
-    pub limit: Option<usize>,
-    /// Columns to fill; a file and line is never cut for it.
-    pub width: usize,
-    /// Terminal colours.
-    pub color: bool,
-    /// Whether `Task-17` stays as it is in formats that otherwise fold digits to `Task-*`.
-    pub full_task_names: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { limit: None, width: 100, color: false, full_task_names: false }
-    }
-}
+pub use options::Options;

@@ -1,4 +1,4 @@
-//! Terminal styles by meaning. It must not know whether the output is a terminal: it is told.
+//! Terminal styles by meaning.
 
 use std::fmt::Display;
 

@@ -1,11 +1,11 @@
 //! A flame graph of one instant: tasks by the stack they wait in, as wide as they are many. inferno draws it.
-//! It must not know how stacks are folded.
 
 use std::io::{self, Write};
 
 use inferno::flamegraph;
 
-use super::{Options, collapsed};
+use super::collapsed;
+use super::options::Options;
 use crate::model::Snapshot;
 use crate::model::snapshot::Finding;
 

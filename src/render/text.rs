@@ -1,12 +1,13 @@
-//! The overview for a person who was just woken up: what is wrong first, then the loops, then the tasks, many alike as
-//! one group. It must not know the terminal; its width and colours are given.
+//! The overview of a snapshot as text: what is wrong first, then the event loops, then the tasks, grouped. Width and colours
+//! of the terminal are given.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
 
 use super::groups::{self, Group, Standing};
+use super::options::Options;
 use super::paint::Paint;
-use super::{Options, escape, label};
+use super::{escape, label};
 use crate::model::Snapshot;
 use crate::model::snapshot::{Finding, FrameId, Severity, Task, TaskId, TaskState, Thread, ThreadState};
 use crate::render::wait_words;
@@ -99,7 +100,7 @@ impl<'a> Page<'a> {
                     format!("; {} ready, {}", label::count(ready), plural(timers, "timer"))
                 }
                 (Some(ready), None) => format!("; {} ready", label::count(ready)),
-                (None, _) => "; length of the ready queue unknown".into(),
+                (None, _) => "; ready queue unknown".into(),
             });
             writeln!(self.out, "{line}")?;
             match event_loop.running_task {
@@ -258,7 +259,7 @@ impl<'a> Page<'a> {
                 line.push_str(", holds the GIL");
             }
             if thread.collecting_garbage == Some(true) {
-                line.push_str(", collects garbage");
+                line.push_str(", collecting garbage");
             }
             writeln!(self.out, "{line}")?;
             // The stack of a loop's thread is shown with its loop.
@@ -283,8 +284,8 @@ impl<'a> Page<'a> {
         }
         let reading = self.snapshot.reading;
         let moment = match self.snapshot.consistent {
-            true => "every part shown to be one moment",
-            false => "not everything could be shown to be one moment",
+            true => "consistent snapshot",
+            false => "not proved to be of one moment",
         };
         let mut line = format!(
             "Read at {} in {:.1} ms with {} ({}); {moment}",
@@ -294,7 +295,7 @@ impl<'a> Page<'a> {
             bytes(reading.bytes),
         );
         if reading.torn > 0 {
-            line.push_str(&format!("; {} changed meanwhile and read again", label::count(reading.torn)));
+            line.push_str(&format!("; {} re-read (changed during the read)", label::count(reading.torn)));
         }
         if reading.dropped > 0 {
             line.push_str(&format!("; {} given up", label::count(reading.dropped)));
@@ -368,7 +369,7 @@ fn bytes(bytes: u64) -> String {
     }
 }
 
-/// Lines of at most so many characters, broken at spaces; a longer word (a path) stands whole.
+/// Lines of at most `width` characters, broken at spaces; a longer word (a path) is kept whole.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;

@@ -6,8 +6,9 @@ use std::io::{self, Write};
 
 use rustc_hash::FxHashMap;
 
+use super::options::Options;
 use super::paint::Paint;
-use super::{Options, escape, groups, label};
+use super::{escape, groups, label};
 use crate::model::Snapshot;
 use crate::model::snapshot::{Finding, FrameId, Task, TaskId};
 use crate::render::wait_words;

@@ -3,7 +3,7 @@
 use std::io;
 
 use asyncprof::detect::check::{
-    Baseline, Before, Budgets, Fingerprint, Judgement, Metric, Rules, Run, SelfTest, judge,
+    Baseline, Before, Budgets, Criteria, Fingerprint, Judgement, Metric, Run, SelfTest, judge,
 };
 use asyncprof::render::check::{self, Check, parse_baseline, write_baseline};
 use asyncprof::render::{Options, escape};
@@ -35,8 +35,8 @@ pub(crate) struct Made {
     self_test: Option<SelfTest>,
 }
 
-fn rules(budgets: &[(Metric, f64)]) -> Rules {
-    Rules { budgets: Budgets::new(budgets.iter().copied()), ..Rules::default() }
+fn rules(budgets: &[(Metric, f64)]) -> Criteria {
+    Criteria { budgets: Budgets::new(budgets.iter().copied()), ..Criteria::default() }
 }
 
 /// A quarter slower, with a new stall, and an orphan whose names mean harm.

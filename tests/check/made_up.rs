@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use asyncprof::detect::check::{Kind, Metric, Noise, Problem, Run, Site};
+use asyncprof::detect::check::{Metric, Noise, Problem, Run, Site, SiteKind};
+use asyncprof::detect::rules;
 use asyncprof::model::event::{Batch, Doing, Event, Gil, KernelLook, LoopSample, NoteKind, Phase, Source};
 use asyncprof::model::snapshot::Frame;
 use asyncprof::model::tables::{LoopInfo, Mark, Tables};
@@ -79,7 +80,7 @@ pub(crate) fn starved_recording(folder: &Path) -> PathBuf {
 
 pub(crate) fn stall(function: &str, file: &str, line: u32, length_ms: u64) -> Site {
     Site {
-        kind: Kind::Stall,
+        kind: SiteKind::Stall,
         function: function.into(),
         file: file.into(),
         line: Some(line),
@@ -93,7 +94,7 @@ pub(crate) fn stall(function: &str, file: &str, line: u32, length_ms: u64) -> Si
 /// Names that would be markup, commands or escapes somewhere.
 pub(crate) fn hostile() -> Site {
     Site {
-        kind: Kind::Orphan,
+        kind: SiteKind::Finding(&rules::ORPHANED_TASK),
         function: "<script>`a|b`\u{1b}[31m]]>\u{202e}".into(),
         file: "/repo/a b/x,y:z%.py\n::error::pwned".into(),
         line: Some(3),
@@ -106,8 +107,9 @@ pub(crate) fn hostile() -> Site {
 
 /// A good run that took so much processor time.
 pub(crate) fn run(cpu_ms: f64, sites: &[Site]) -> Run {
-    let stalls = || sites.iter().filter(|site| site.kind == Kind::Stall).map(|site| site.longest_ns);
-    let count = |kind: Kind| sites.iter().filter(|site| site.kind == kind).map(|site| site.count).sum::<u64>() as f64;
+    let stalls = || sites.iter().filter(|site| site.kind == SiteKind::Stall).map(|site| site.longest_ns);
+    let count =
+        |kind: SiteKind| sites.iter().filter(|site| site.kind == kind).map(|site| site.count).sum::<u64>() as f64;
     Run {
         problem: None,
         values: BTreeMap::from([
@@ -117,8 +119,8 @@ pub(crate) fn run(cpu_ms: f64, sites: &[Site]) -> Run {
             (Metric::Stalls, stalls().filter(|length| *length >= 100 * MS).count() as f64),
             (Metric::P99Lag, 3e6),
             (Metric::Busy, 0.42),
-            (Metric::Orphans, count(Kind::Orphan)),
-            (Metric::Unretrieved, count(Kind::Unretrieved)),
+            (Metric::Orphans, count(SiteKind::Finding(&rules::ORPHANED_TASK))),
+            (Metric::Unretrieved, count(SiteKind::Finding(&rules::EXCEPTION_NEVER_RETRIEVED))),
             (Metric::Tasks, 12.0),
         ]),
         sites: sites.to_vec(),

@@ -90,7 +90,7 @@ fn rename(batch: &mut Batch) {
                 for found in findings {
                     found.finding.message = HOSTILE.concat();
                     found.finding.advice = HOSTILE.concat();
-                    found.finding.evidence.insert("hostile", HOSTILE.concat().into());
+                    found.finding.evidence.insert("hostile".into(), HOSTILE.concat().into());
                 }
             }
             Event::Tasks(changes) => {

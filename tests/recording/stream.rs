@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use asyncprof::model::event::*;
-use asyncprof::model::snapshot::{Finding, Frame, Severity, TaskState, WaitDetail, WaitKind};
+use asyncprof::model::snapshot::{Evidence, Finding, Frame, RuleId, Severity, TaskState, WaitDetail, WaitKind};
 use asyncprof::model::tables::*;
 
 pub(crate) const MS: u64 = 1_000_000;
@@ -306,12 +306,12 @@ fn any_look(dice: &mut Dice, names: &mut Tables) -> TaskLook {
 }
 
 fn any_finding(dice: &mut Dice, names: &mut Tables) -> KeptFinding {
-    let mut evidence = BTreeMap::new();
-    evidence.insert("count", dice.number().into());
-    evidence.insert("share", (dice.number() as f64 / 7.0).into());
-    evidence.insert("at", serde_json::json!([any_text(dice), null, {"deep": dice.below(9)}]));
+    let mut evidence = Evidence::new();
+    evidence.insert("count".into(), dice.number().into());
+    evidence.insert("share".into(), (dice.number() as f64 / 7.0).into());
+    evidence.insert("at".into(), serde_json::json!([any_text(dice), null, {"deep": dice.below(9)}]));
     let finding = Finding {
-        rule: dice.of(&["orphaned-task", "await-cycle"]),
+        rule: RuleId::new(dice.of(&["orphaned-task", "await-cycle", "of-another-version"])),
         severity: dice.of(&[Severity::Info, Severity::Warning, Severity::Error]),
         message: any_text(dice),
         tasks: Vec::new(),

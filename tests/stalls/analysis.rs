@@ -3,7 +3,7 @@
 use asyncprof::detect::analysis::{Analysis, Stalls, shortest_sure_stall_ns};
 use asyncprof::detect::stall::{Alert, Cause};
 use asyncprof::model::event::*;
-use asyncprof::model::snapshot::{Finding, FrameId, Severity};
+use asyncprof::model::snapshot::{Finding, FrameId, RuleId, Severity};
 use asyncprof::model::tables::{Definitions, Mark, StackNode, Tables};
 
 use crate::builder::{MS, THRESHOLD, Watch, app};
@@ -159,7 +159,7 @@ fn findings_have_the_names_of_their_tasks_and_the_last_ones_count() {
     let (first, second) = (sender.watch.task("first"), sender.watch.task("second"));
     for tasks in [vec![first], vec![first, second]] {
         let finding = Finding {
-            rule: "orphaned-task",
+            rule: RuleId::new("orphaned-task"),
             severity: Severity::Warning,
             message: "m".into(),
             tasks: Vec::new(),

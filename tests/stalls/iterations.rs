@@ -346,7 +346,7 @@ fn a_stall_outlives_the_tables_of_its_samples() {
     for index in 0..200 {
         if index % 40 == 30 {
             let old = std::mem::take(&mut watch.tables);
-            watch.detector.tables_begin_anew(&old);
+            watch.detector.on_tables_reset(&old);
             // The same numbers mean something else now.
             watch.tables.add_frames(&[app("wrong", 1), app("wrong", 2), app("wrong", 3), app("wrong", 4)]);
         }

@@ -50,7 +50,7 @@ proptest! {
         for (index, gap) in gaps.iter().enumerate() {
             if index % anew_every == 0 {
                 let old = std::mem::take(&mut watch.tables);
-                watch.detector.tables_begin_anew(&old);
+                watch.detector.on_tables_reset(&old);
             }
             at += gap;
             watch.at_ns = at;
@@ -146,7 +146,7 @@ proptest! {
             if *noted && index % 7 == 0 {
                 let note = Note { at_ns: sample.at_ns, kind: kinds[index % kinds.len()], text: String::new() };
                 alerts.extend(detector.note(&note, &watch.tables));
-                detector.tables_begin_anew(&watch.tables);
+                detector.on_tables_reset(&watch.tables);
             }
             for stall in alerts.iter().map(Alert::stall) {
                 prop_assert!(stall.at_least_ns >= threshold);

@@ -2,13 +2,14 @@
 //! orphan, names that mean harm.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use asyncprof::detect::analysis::Analysis;
 use asyncprof::model::event::{
     Batch, Doing, Event, Gil, Health, KeptFinding, KernelLook, LoopSample, Note, NoteKind, Phase, Source, TaskChanges,
     TaskLook, TaskWait,
 };
-use asyncprof::model::snapshot::{Finding, Frame, Severity, TaskState, WaitKind};
+use asyncprof::model::snapshot::{Finding, Frame, RuleId, Severity, TaskState, WaitKind};
 use asyncprof::model::tables::{Definitions, LoopInfo, LoopNo, Mark, Tables, TaskInfo, TaskNo};
 
 use super::{MS, header};
@@ -137,11 +138,11 @@ fn batch(source: Source, events: Vec<Event>) -> Batch {
 fn orphan(task: TaskNo) -> KeptFinding {
     KeptFinding {
         finding: Finding {
-            rule: "orphaned-task",
+            rule: RuleId::new("orphaned-task"),
             severity: Severity::Warning,
             message: "refresh-\u{1b}[31m1 waits in <b>refresh</b>, and nothing refers to it but its event loop".into(),
             tasks: Vec::new(),
-            evidence: BTreeMap::from([("references", serde_json::json!(0))]),
+            evidence: [("references".to_owned(), serde_json::json!(0))].into_iter().collect(),
             advice: "Keep a reference to the task, or start it in an asyncio.TaskGroup.".into(),
         },
         tasks: vec![task],

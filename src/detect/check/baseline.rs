@@ -1,4 +1,4 @@
-//! What is kept of good runs to compare later ones with, and what must be the same for that. It must not know how it is written.
+//! What is kept of good runs to compare later ones with, and what must be the same for that.
 
 use std::collections::BTreeMap;
 

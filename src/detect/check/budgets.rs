@@ -1,11 +1,11 @@
-//! Limits that hold without a baseline. It must not know how they are written or shown.
+//! Limits that need no baseline.
 
+use super::item::{Item, Numbers, Subject, Verdict};
 use super::metrics::Metric;
 use super::noise::{Taint, Tolerance};
 use super::run::Run;
-use super::sites::{Kind, Site};
+use super::sites::{Site, SiteKind};
 use super::stats::median;
-use super::verdict::{Item, Numbers, Subject, Verdict};
 
 /// Limits by what they are about, in the metric's own unit.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -80,19 +80,19 @@ fn could_have_escaped(limit: f64, runs: &[&Run]) -> bool {
 
 fn reason(metric: Metric, verdict: Verdict, runs: &[&Run]) -> Option<String> {
     match (verdict, metric) {
-        (Verdict::NoData, Metric::TaskGrowth) => {
-            Some("tasks must be watched for 5 s at least to tell their growth".into())
-        }
+        (Verdict::NoData, Metric::TaskGrowth) => Some("growth is measured over at least 5 s of watching".into()),
         (Verdict::NoData, Metric::Orphans | Metric::Unretrieved) => {
-            Some("all tasks were not looked at, or at the beginning alone: the run was too short for that".into())
+            Some("the run was too short: there was no full snapshot of the tasks, or only one at the start".into())
         }
-        (Verdict::NoData, Metric::Cpu | Metric::Wall) => Some("a recording does not tell it; check a command".into()),
+        (Verdict::NoData, Metric::Cpu | Metric::Wall) => {
+            Some("a recording does not contain it; check a command instead".into())
+        }
         (Verdict::NoData, _) => Some("no event loop was seen".into()),
         (Verdict::Inconclusive, _) => {
             let sure = runs.iter().map(|run| run.sure_stall_ns.unwrap_or(u64::MAX)).max().unwrap_or(u64::MAX);
             Some(match sure {
-                u64::MAX => "how long a stall could escape the watch is not known".into(),
-                sure => format!("a stall of up to {:.0} ms could have escaped the watch", sure as f64 / 1e6),
+                u64::MAX => "the length of stalls that may have been missed is unknown".into(),
+                sure => format!("stalls shorter than {:.0} ms may have been missed", sure as f64 / 1e6),
             })
         }
         _ => None,
@@ -102,12 +102,11 @@ fn reason(metric: Metric, verdict: Verdict, runs: &[&Run]) -> Option<String> {
 /// The places that are to blame for a number above its limit, worst first.
 fn blame(metric: Metric, limit: f64, runs: &[&Run]) -> Vec<Site> {
     let wanted = |run: &Run, site: &Site| match metric {
-        Metric::LongestStall | Metric::P99Lag => site.kind == Kind::Stall && site.longest_ns as f64 > limit,
-        Metric::Stalls => site.kind == Kind::Stall && run.reaches_threshold(site),
-        Metric::Orphans => site.kind == Kind::Orphan,
-        Metric::Unretrieved => site.kind == Kind::Unretrieved,
-        Metric::Busy | Metric::Cpu | Metric::Wall => site.kind == Kind::Busy,
-        Metric::Tasks | Metric::TaskGrowth => site.kind == Kind::Growth,
+        Metric::LongestStall | Metric::P99Lag => site.kind == SiteKind::Stall && site.longest_ns as f64 > limit,
+        Metric::Stalls => site.kind == SiteKind::Stall && run.reaches_threshold(site),
+        Metric::Orphans | Metric::Unretrieved => metric.rule().map(SiteKind::Finding) == Some(site.kind),
+        Metric::Busy | Metric::Cpu | Metric::Wall => site.kind == SiteKind::Busy,
+        Metric::Tasks | Metric::TaskGrowth => site.kind == SiteKind::Growth,
     };
     let mut blamed: Vec<Site> = Vec::new();
     for run in runs {
@@ -129,6 +128,7 @@ mod tests {
     use super::super::noise::Noise;
     use super::super::run::tests::{run, site};
     use super::*;
+    use crate::detect::rules;
 
     const MS: f64 = 1e6;
 
@@ -138,7 +138,10 @@ mod tests {
 
     #[test]
     fn a_stall_above_its_limit_fails_and_names_its_place() {
-        let runs = [run(&[site(Kind::Stall, "handle", "/app/a.py", 120), site(Kind::Stall, "short", "/app/a.py", 40)])];
+        let runs = [run(&[
+            site(SiteKind::Stall, "handle", "/app/a.py", 120),
+            site(SiteKind::Stall, "short", "/app/a.py", 40),
+        ])];
         let item = judge(Metric::LongestStall, 100.0 * MS, &runs);
         assert_eq!((item.verdict, item.sites.len()), (Verdict::Fail, 1));
         assert_eq!((&*item.sites[0].function, item.sites[0].line), ("handle", Some(7)));
@@ -162,7 +165,7 @@ mod tests {
     fn a_limit_below_what_was_sure_to_be_seen_is_inconclusive_unless_it_is_exceeded() {
         let blind = |sites: &[Site]| Run { sure_stall_ns: Some(150_000_000), ..run(sites) };
         assert_eq!(judge(Metric::LongestStall, 100.0 * MS, &[blind(&[])]).verdict, Verdict::Inconclusive);
-        let stall = site(Kind::Stall, "handle", "/app/a.py", 120);
+        let stall = site(SiteKind::Stall, "handle", "/app/a.py", 120);
         assert_eq!(judge(Metric::LongestStall, 100.0 * MS, &[blind(&[stall])]).verdict, Verdict::Fail);
     }
 
@@ -172,13 +175,14 @@ mod tests {
         let starved = |sites: &[Site]| Run { noise, ..run(sites) };
         assert_eq!(judge(Metric::P99Lag, 1e6, &[run(&[])]).verdict, Verdict::Fail);
         assert_eq!(judge(Metric::P99Lag, 1e6, &[starved(&[])]).verdict, Verdict::Inconclusive);
-        let stall = site(Kind::Stall, "handle", "/app/a.py", 120);
+        let stall = site(SiteKind::Stall, "handle", "/app/a.py", 120);
         assert_eq!(judge(Metric::LongestStall, 100.0 * MS, &[starved(&[stall])]).verdict, Verdict::Fail);
     }
 
     #[test]
     fn of_several_runs_the_middle_counts() {
-        let (with, without) = (run(&[site(Kind::Orphan, "lost", "/app/a.py", 0)]), run(&[]));
+        let (with, without) =
+            (run(&[site(SiteKind::Finding(&rules::ORPHANED_TASK), "lost", "/app/a.py", 0)]), run(&[]));
         let item = judge(Metric::Orphans, 0.0, &[with.clone(), without.clone(), without.clone()]);
         assert_eq!(item.verdict, Verdict::Pass);
         assert_eq!(item.numbers, Numbers::Limit { value: Some(0.0), limit: 0.0, exceeded: 1, runs: 3 });

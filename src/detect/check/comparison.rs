@@ -1,11 +1,11 @@
-//! What got worse against runs of before: by how much, how sure that is, and what could still hide in the noise. It must not know
-//! how the runs were made.
+//! What got worse than in earlier runs: by how much, how certain that is, and what could still hide in the noise.
 
+use super::criteria::Criteria;
+use super::item::{Item, Numbers, Subject, Verdict};
 use super::metrics::{Gate, Metric};
 use super::noise::Tolerance;
 use super::run::Run;
 use super::stats::{self, Shift, median};
-use super::verdict::{Item, Numbers, Rules, Subject, Verdict};
 
 /// What is compared with what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +34,9 @@ struct Measured {
 const HIDDEN: f64 = 5.0;
 
 /// Compares by every metric of which there is data on both sides.
-pub(super) fn compare(head: &[&Run], base: &[&Run], setting: Setting, rules: &Rules) -> Vec<Item> {
+pub(super) fn compare(head: &[&Run], base: &[&Run], setting: Setting, criteria: &Criteria) -> Vec<Item> {
     let measured: Vec<Measured> =
-        Metric::ALL.iter().filter_map(|metric| measure(*metric, head, base, setting, &rules.tolerance)).collect();
+        Metric::ALL.iter().filter_map(|metric| measure(*metric, head, base, setting, &criteria.tolerance)).collect();
     // What did not differ at all takes nothing from the others.
     let counts = |one: &&Measured| one.gated && one.shift.is_some_and(|shift| shift.least_p < 1.0);
     let adjusted =
@@ -45,7 +45,7 @@ pub(super) fn compare(head: &[&Run], base: &[&Run], setting: Setting, rules: &Ru
     let mut items = Vec::new();
     for one in &measured {
         let p = if counts(&one) { adjusted.next().unwrap_or(1.0) } else { one.shift.map_or(1.0, |shift| shift.p) };
-        items.push(item(one, p, setting, rules));
+        items.push(item(one, p, setting, criteria));
     }
     items
 }
@@ -83,7 +83,7 @@ fn measure(metric: Metric, head: &[&Run], base: &[&Run], setting: Setting, toler
     Some(Measured { metric, base: base_values, head: head_values, shift, spoilt, gated })
 }
 
-fn item(one: &Measured, p: f64, setting: Setting, rules: &Rules) -> Item {
+fn item(one: &Measured, p: f64, setting: Setting, criteria: &Criteria) -> Item {
     let (base, head) = (median(one.base.iter().copied()), median(one.head.iter().copied()));
     let difference = head.zip(base).map_or(0.0, |(head, base)| head - base);
     let numbers = Numbers::Change {
@@ -96,46 +96,60 @@ fn item(one: &Measured, p: f64, setting: Setting, rules: &Rules) -> Item {
         runs: one.head.len(),
         spoilt: one.spoilt,
     };
-    let (verdict, reason) = verdict(one, p, difference, setting, rules);
+    let (verdict, reason) = verdict(one, p, difference, setting, criteria);
     Item { subject: Subject::Change(one.metric), verdict, numbers, sites: Vec::new(), reason }
 }
 
-fn verdict(one: &Measured, p: f64, difference: f64, setting: Setting, rules: &Rules) -> (Verdict, Option<String>) {
+fn verdict(
+    one: &Measured,
+    p: f64,
+    difference: f64,
+    setting: Setting,
+    criteria: &Criteria,
+) -> (Verdict, Option<String>) {
     if !one.gated {
         let elsewhere = setting == Setting::AnyMachine && one.metric.gate() == Gate::SameMachine;
-        return (
-            Verdict::Shown,
-            elsewhere.then(|| "not judged: the baseline is not of this machine and Python".into()),
-        );
+        return (Verdict::Shown, elsewhere.then(|| "not judged: the baseline is of another machine or Python".into()));
     }
     let floor = one.metric.floor();
     let Some(shift) = one.shift else {
-        return (Verdict::Inconclusive, Some(format!("no run of {} was quiet enough", one.spoilt)));
+        return (Verdict::Inconclusive, Some(too_noisy(one.spoilt)));
     };
-    let is_worse = shift.estimate.exp() >= 1.0 + rules.min_effect && difference >= floor;
-    if is_worse && p <= rules.alpha {
+    let is_worse = shift.estimate.exp() >= 1.0 + criteria.min_effect && difference >= floor;
+    if is_worse && p <= criteria.alpha {
         return (Verdict::Fail, None);
     }
     // However sure: so small a change would not fail.
     if largest_change(one, setting) < floor {
         return (Verdict::Pass, None);
     }
-    if shift.least_p > rules.alpha && shift.least_p < 1.0 {
+    if shift.least_p > criteria.alpha && shift.least_p < 1.0 {
         let what = "too few runs to tell a change from chance";
         return match setting {
-            Setting::SideBySide => (Verdict::Inconclusive, Some(format!("{what}; 10 pairs are enough"))),
-            _ => (Verdict::Shown, Some(format!("not judged: {what}; five on each side are enough"))),
+            Setting::SideBySide => (Verdict::Inconclusive, Some(format!("{what}; use 10 pairs"))),
+            _ => (Verdict::Shown, Some(format!("not judged: {what}; use five on each side"))),
         };
     }
     if is_worse {
-        return (Verdict::Inconclusive, Some("it looks worse, and noise can explain it".into()));
+        return (Verdict::Inconclusive, Some("it looks worse, but noise can explain it".into()));
     }
     let middle = median(one.base.iter().copied()).unwrap_or(0.0);
     let hidden = shift.high.exp() - 1.0;
-    if hidden > HIDDEN * rules.min_effect && hidden * middle >= floor {
-        return (Verdict::Inconclusive, Some(format!("{:.0} % more could hide in the noise", 100.0 * hidden)));
+    if hidden > HIDDEN * criteria.min_effect && hidden * middle >= floor {
+        return (
+            Verdict::Inconclusive,
+            Some(format!("an increase of {:.0} % could hide in the noise", 100.0 * hidden)),
+        );
     }
     (Verdict::Pass, None)
+}
+
+fn too_noisy(spoilt: usize) -> String {
+    match spoilt {
+        0 => "all earlier runs were too noisy".into(),
+        1 => "the only run was too noisy".into(),
+        spoilt => format!("all {spoilt} runs were too noisy"),
+    }
 }
 
 /// The most by which any run is above another that it is compared with.
@@ -155,8 +169,8 @@ mod tests {
     use super::super::run::tests::run;
     use super::*;
 
-    fn rules() -> Rules {
-        Rules { tolerance: Tolerance::for_stalls_of(100_000_000), ..Rules::default() }
+    fn criteria() -> Criteria {
+        Criteria { tolerance: Tolerance::for_stalls_of(100_000_000), ..Criteria::default() }
     }
 
     /// Runs that take so much processor time, milliseconds.
@@ -171,7 +185,7 @@ mod tests {
 
     fn judge(head: &[Run], base: &[Run], setting: Setting, metric: Metric) -> Item {
         let (head, base): (Vec<_>, Vec<_>) = (head.iter().collect(), base.iter().collect());
-        let items = compare(&head, &base, setting, &rules());
+        let items = compare(&head, &base, setting, &criteria());
         items.into_iter().find(|item| item.subject == Subject::Change(metric)).unwrap()
     }
 

@@ -1,7 +1,7 @@
-//! What of a run is counted and measured, and in which circumstances two runs may be compared by it. It must not know how it
-//! is measured.
+//! The metrics of a run, and when two runs may be compared by them.
 
 use super::noise::Taint;
+use crate::detect::rules::{self, RuleInfo};
 
 /// A number that every run has, or of which it has no data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,20 +94,29 @@ impl Metric {
     /// In words.
     pub fn describe(self) -> &'static str {
         match self {
-            Self::Cpu => "processor time",
-            Self::Wall => "time from start to end",
+            Self::Cpu => "CPU time",
+            Self::Wall => "run time",
             Self::LongestStall => "longest stall",
             Self::Stalls => "stalls",
-            Self::P99Lag => "99th percentile of loop lag",
-            Self::Busy => "share of time that a loop is busy",
+            Self::P99Lag => "p99 loop lag",
+            Self::Busy => "busiest event loop, time busy",
             Self::Orphans => "orphaned tasks",
             Self::Unretrieved => "exceptions never retrieved",
             Self::Tasks => "most tasks at once",
-            Self::TaskGrowth => "growth of tasks",
+            Self::TaskGrowth => "task growth",
         }
     }
 
-    /// What its budget is called.
+    /// The rule whose findings it counts; `None` for what is measured.
+    pub fn rule(self) -> Option<&'static RuleInfo> {
+        match self {
+            Self::Orphans => Some(&rules::ORPHANED_TASK),
+            Self::Unretrieved => Some(&rules::EXCEPTION_NEVER_RETRIEVED),
+            _ => None,
+        }
+    }
+
+    /// The name of its budget.
     pub fn budget(self) -> &'static str {
         match self {
             Self::Cpu => "max-cpu",

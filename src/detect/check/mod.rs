@@ -1,5 +1,5 @@
-//! Whether a program does well enough: one run or several, against budgets and against how it did before. Pure: runs come in
-//! as what was measured of them, and a judgement goes out with its numbers. It must not know how runs are made, kept or shown.
+//! Whether a program does well enough: one run or several, against budgets and against how it did before. Pure: runs
+//! come in as what was measured of them, and a judgement goes out with its numbers.
 //!
 //! ```text
 //! Analysis -> Run -+-> budgets
@@ -12,19 +12,24 @@
 mod baseline;
 mod budgets;
 mod comparison;
+mod criteria;
+mod item;
+mod judgement;
 mod metrics;
+mod new_sites;
 mod noise;
 mod run;
 mod self_test;
 mod sites;
 pub mod stats;
-mod verdict;
 
 pub use baseline::{Baseline, Difference, Fingerprint};
 pub use budgets::Budgets;
+pub use criteria::Criteria;
+pub use item::{Item, Numbers, Subject, Verdict};
+pub use judgement::{Before, Judgement, judge};
 pub use metrics::{Metric, Unit};
 pub use noise::{Noise, Taint, Tolerance};
 pub use run::{Circumstances, Problem, Run, threshold_to_look_with};
 pub use self_test::{SelfTest, SmallestEffect};
-pub use sites::{Kind, Site};
-pub use verdict::{Before, Item, Judgement, Numbers, Rules, Subject, Verdict, judge};
+pub use sites::{Site, SiteKind};

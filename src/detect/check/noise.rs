@@ -1,5 +1,4 @@
-//! How quiet it was while a program ran: what neighbours on the machine took, and what the watch missed. It must not know what
-//! the program did.
+//! How noisy a run was: what other processes on the machine took, and what the watch missed.
 
 /// What is known of one run; `None` where nobody can know.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -56,10 +55,10 @@ impl Taint {
     /// In words: why the run is not used.
     pub fn describe(self) -> &'static str {
         match self {
-            Self::Starved => "the program waited for a processor as long as it had one",
+            Self::Starved => "it spent at least as long waiting for a CPU as on one",
             Self::Slow => "the machine was much slower than at its best",
-            Self::Blind => "the watch had a gap in which a stall could hide",
-            Self::Torn => "most of what was read did not hold together",
+            Self::Blind => "sampling had a gap long enough to hide a stall",
+            Self::Torn => "most samples changed during the read",
         }
     }
 

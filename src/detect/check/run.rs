@@ -1,12 +1,13 @@
-//! One run of the program as a check sees it: numbers, places and noise, taken from its analysis and from what was measured
-//! around it. It must not know budgets or other runs.
+//! One run of the program as a check sees it: numbers, places and noise, taken from its analysis and from what was
+//! measured around it.
 
 use std::collections::BTreeMap;
 
 use super::metrics::Metric;
 use super::noise::Noise;
-use super::sites::{Kind, Site};
+use super::sites::{Site, SiteKind};
 use crate::detect::analysis::{Analysis, shortest_sure_stall_ns};
+use crate::detect::rules::{self, RuleInfo, Subject};
 use crate::detect::seen::SeenFinding;
 use crate::detect::stall::{Cause, Stall};
 use crate::model::snapshot::Frame;
@@ -106,13 +107,13 @@ impl Run {
 
     /// Whether a stall is one, and not merely near; places of other kinds always are.
     pub(super) fn reaches_threshold(&self, site: &Site) -> bool {
-        site.kind != Kind::Stall || site.longest_ns >= self.threshold_ns
+        site.kind != SiteKind::Stall || site.longest_ns >= self.threshold_ns
     }
 
     /// Places of stalls from half the threshold on, and all of other kinds.
     pub(super) fn near_sites(&self) -> impl Iterator<Item = &Site> {
         let near = self.threshold_ns / 2;
-        self.sites.iter().filter(move |site| site.kind != Kind::Stall || site.longest_ns >= near)
+        self.sites.iter().filter(move |site| site.kind != SiteKind::Stall || site.longest_ns >= near)
     }
 
     fn set(&mut self, metric: Metric, value: Option<f64>) {
@@ -152,24 +153,25 @@ impl Run {
         for coroutine in hottest.iter().filter(|coroutine| coroutine.run_ns > 0).take(EXPLAIN) {
             let percent = 100.0 * coroutine.run_ns as f64 / busy.max(1) as f64;
             let what = format!("{percent:.0} % of what the loops ran");
-            self.sites.extend(coroutine_site(Kind::Busy, coroutine, what, coroutine.run_samples));
+            self.sites.extend(coroutine_site(SiteKind::Busy, coroutine, what, coroutine.run_samples));
         }
     }
 
     fn add_findings(&mut self, analysis: &Analysis) {
         let seen = analysis.seen();
         let Some(last_look_ns) = seen.last_look_ns() else { return };
-        // Who looked at the beginning alone, as at a program of half a second, cannot know what came then.
+        // Where the only snapshot is of the beginning, as in a program of half a second, what came later is not known.
         let looked_ns = last_look_ns.saturating_sub(analysis.header().started_ns);
         let is_known = looked_ns >= analysis.duration_ns() / 2;
-        for (rule, kind, metric) in [
-            ("orphaned-task", Kind::Orphan, Metric::Orphans),
-            ("exception-never-retrieved", Kind::Unretrieved, Metric::Unretrieved),
-        ] {
-            let most = seen.most(rule);
+        for metric in Metric::ALL {
+            let Some(rule) = metric.rule() else { continue };
+            let most = seen.most(&rule.id);
             self.set(metric, (is_known || most > 0).then_some(most as f64));
-            for found in seen.list().iter().filter(|found| found.finding.finding.rule == rule) {
-                merge(&mut self.sites, finding_site(kind, found));
+        }
+        for found in seen.list() {
+            let rule = rules::find(&found.finding.finding.rule);
+            if let Some(rule) = rule.filter(|rule| rule.is_checked) {
+                merge(&mut self.sites, finding_site(rule, found));
             }
         }
     }
@@ -186,7 +188,7 @@ impl Run {
         coroutines.sort_by(|one, other| grows(other).total_cmp(&grows(one)));
         for coroutine in coroutines.iter().filter(|coroutine| grows(coroutine) > 0.0).take(EXPLAIN) {
             let what = format!("{:+.0} a minute, {} at the end", grows(coroutine), coroutine.alive);
-            self.sites.extend(coroutine_site(Kind::Growth, coroutine, what, coroutine.alive));
+            self.sites.extend(coroutine_site(SiteKind::Growth, coroutine, what, coroutine.alive));
         }
     }
 }
@@ -212,17 +214,14 @@ fn stall_site(stall: &Stall, length_ns: u64) -> Site {
         Some(detail) => format!("{}: {detail}", stall.cause.as_str()),
         None => stall.cause.as_str().to_owned(),
     };
-    Site { count: 1, longest_ns: length_ns, ..site(Kind::Stall, frame, what, stall.advice.clone()) }
+    Site { count: 1, longest_ns: length_ns, ..site(SiteKind::Stall, frame, what, stall.advice.clone()) }
 }
 
-fn finding_site(kind: Kind, found: &SeenFinding) -> Site {
+fn finding_site(rule: &'static RuleInfo, found: &SeenFinding) -> Site {
     let finding = &found.finding.finding;
     let frame = found.coroutine.as_ref().or(found.finding.site.as_ref());
-    let what = match finding.evidence.get("exception").and_then(serde_json::Value::as_str) {
-        Some(exception) => exception.to_owned(),
-        None => finding.message.clone(),
-    };
-    let mut site = Site { count: found.most, ..site(kind, frame, what, finding.advice.clone()) };
+    let what = Subject::of(finding).exception.unwrap_or_else(|| finding.message.clone());
+    let mut site = Site { count: found.most, ..site(SiteKind::Finding(rule), frame, what, finding.advice.clone()) };
     // Where it waits is nearer to the cause than where it begins.
     if let Some(at) = found.finding.site.as_ref().filter(|at| *at.function == *site.function && *at.file == *site.file)
     {
@@ -231,12 +230,12 @@ fn finding_site(kind: Kind, found: &SeenFinding) -> Site {
     site
 }
 
-fn coroutine_site(kind: Kind, coroutine: &CoroutineProfile, what: String, count: u64) -> Option<Site> {
+fn coroutine_site(kind: SiteKind, coroutine: &CoroutineProfile, what: String, count: u64) -> Option<Site> {
     let frame = coroutine.coroutine.as_ref()?;
     Some(Site { count, ..site(kind, Some(frame), what, String::new()) })
 }
 
-fn site(kind: Kind, frame: Option<&Frame>, what: String, advice: String) -> Site {
+fn site(kind: SiteKind, frame: Option<&Frame>, what: String, advice: String) -> Site {
     let text = |part: fn(&Frame) -> &str| frame.map_or_else(String::new, |frame| part(frame).to_owned());
     Site {
         kind,
@@ -284,7 +283,7 @@ pub(super) mod tests {
 
     const MS: u64 = 1_000_000;
 
-    pub(in crate::detect::check) fn site(kind: Kind, function: &str, file: &str, longest_ms: u64) -> Site {
+    pub(in crate::detect::check) fn site(kind: SiteKind, function: &str, file: &str, longest_ms: u64) -> Site {
         Site {
             kind,
             function: function.into(),
@@ -300,7 +299,7 @@ pub(super) mod tests {
     /// A good run with these sites; stalls from 100 ms on.
     pub(in crate::detect::check) fn run(sites: &[Site]) -> Run {
         let lengths = sites.iter().map(|site| site.longest_ns);
-        let count = |kind: Kind| sites.iter().filter(|site| site.kind == kind).count() as f64;
+        let count = |kind: SiteKind| sites.iter().filter(|site| site.kind == kind).count() as f64;
         let values = BTreeMap::from([
             (Metric::Cpu, 1e9),
             (Metric::Wall, 1.2e9),
@@ -308,8 +307,8 @@ pub(super) mod tests {
             (Metric::Stalls, lengths.filter(|length| *length >= 100 * MS).count() as f64),
             (Metric::P99Lag, 3e6),
             (Metric::Busy, 0.5),
-            (Metric::Orphans, count(Kind::Orphan)),
-            (Metric::Unretrieved, count(Kind::Unretrieved)),
+            (Metric::Orphans, count(SiteKind::Finding(&rules::ORPHANED_TASK))),
+            (Metric::Unretrieved, count(SiteKind::Finding(&rules::EXCEPTION_NEVER_RETRIEVED))),
             (Metric::Tasks, 12.0),
         ]);
         Run {
@@ -327,10 +326,10 @@ pub(super) mod tests {
     #[test]
     fn places_are_added_up_and_the_longest_stands_for_them() {
         let mut sites = Vec::new();
-        let one = site(Kind::Stall, "handle", "/app/a.py", 120);
+        let one = site(SiteKind::Stall, "handle", "/app/a.py", 120);
         merge(&mut sites, one.clone());
-        merge(&mut sites, Site { line: Some(9), ..site(Kind::Stall, "handle", "/app/a.py", 150) });
-        merge(&mut sites, site(Kind::Stall, "handle", "/app/b.py", 130));
+        merge(&mut sites, Site { line: Some(9), ..site(SiteKind::Stall, "handle", "/app/a.py", 150) });
+        merge(&mut sites, site(SiteKind::Stall, "handle", "/app/b.py", 130));
         assert_eq!(sites.len(), 2);
         assert_eq!((sites[0].count, sites[0].longest_ns, sites[0].line), (2, 150 * MS, Some(9)));
     }

@@ -1,10 +1,11 @@
-//! How far a check can be trusted on a machine: the same program against itself, many times. It must not know how the runs are
-//! made.
+//! How far a check can be trusted on a machine: the same program against itself, many times.
 
+use super::criteria::Criteria;
+use super::item::{Item, Subject, Verdict};
+use super::judgement::{Before, Judgement, judge};
 use super::metrics::Metric;
 use super::run::Run;
 use super::stats;
-use super::verdict::{Before, Judgement, Rules, Verdict, judge};
 
 /// What comparisons of a program with itself have shown.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,9 +40,9 @@ const POWER: f64 = 0.9;
 
 impl SelfTest {
     /// Judges comparisons: in each, runs of the program and runs of the same program in turns with them.
-    pub fn of(trials: &[(Vec<Run>, Vec<Run>)], rules: &Rules) -> Self {
+    pub fn of(trials: &[(Vec<Run>, Vec<Run>)], criteria: &Criteria) -> Self {
         let judgements: Vec<Judgement> =
-            trials.iter().map(|(head, base)| judge(head, Before::SideBySide(base), rules)).collect();
+            trials.iter().map(|(head, base)| judge(head, Before::SideBySide(base), criteria)).collect();
         let count = |verdict: Verdict| judgements.iter().filter(|judgement| judgement.verdict == verdict).count();
         let false_alarms = count(Verdict::Fail);
         let runs = || trials.iter().flat_map(|(head, base)| head.iter().chain(base));
@@ -51,7 +52,7 @@ impl SelfTest {
             false_alarms,
             inconclusive: count(Verdict::Inconclusive) + count(Verdict::NoData),
             rate: stats::share(false_alarms, trials.len()),
-            smallest_effect: smallest_effect(trials, rules),
+            smallest_effect: smallest_effect(trials, criteria),
             sure_stall_ns: sure.and_then(|sure| sure.into_iter().max()),
             alarms: judgements.into_iter().filter(|judgement| judgement.verdict == Verdict::Fail).collect(),
         }
@@ -59,9 +60,9 @@ impl SelfTest {
 }
 
 /// Makes the program slower on paper, and asks again.
-fn smallest_effect(trials: &[(Vec<Run>, Vec<Run>)], rules: &Rules) -> SmallestEffect {
+fn smallest_effect(trials: &[(Vec<Run>, Vec<Run>)], criteria: &Criteria) -> SmallestEffect {
     let wanted = (POWER * trials.len() as f64).ceil() as usize;
-    let found_at = |effect: f64| trials.iter().filter(|(head, base)| is_found(head, base, effect, rules)).count();
+    let found_at = |effect: f64| trials.iter().filter(|(head, base)| is_found(head, base, effect, criteria)).count();
     // In steps of one percent, then of ten.
     let steps = (1..100).chain((100..=1_000).step_by(10)).map(|percent| f64::from(percent) / 100.0);
     for effect in steps {
@@ -73,21 +74,22 @@ fn smallest_effect(trials: &[(Vec<Run>, Vec<Run>)], rules: &Rules) -> SmallestEf
     SmallestEffect { effect: None, found: found_at(10.0) }
 }
 
-fn is_found(head: &[Run], base: &[Run], effect: f64, rules: &Rules) -> bool {
+fn is_found(head: &[Run], base: &[Run], effect: f64, criteria: &Criteria) -> bool {
     let mut slower = head.to_vec();
     for value in slower.iter_mut().filter_map(|run| run.values.get_mut(&Metric::Cpu)) {
         *value *= 1.0 + effect;
     }
-    let judgement = judge(&slower, Before::SideBySide(base), rules);
-    let of_cpu = |item: &&super::Item| item.subject == super::Subject::Change(Metric::Cpu);
+    let judgement = judge(&slower, Before::SideBySide(base), criteria);
+    let of_cpu = |item: &&Item| item.subject == Subject::Change(Metric::Cpu);
     judgement.items.iter().find(of_cpu).is_some_and(|item| item.verdict == Verdict::Fail)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::run::tests::{run, site};
-    use super::super::sites::Kind;
+    use super::super::sites::SiteKind;
     use super::*;
+    use crate::detect::rules;
 
     fn runs(offset: usize) -> Vec<Run> {
         let with = |index: usize| {
@@ -102,7 +104,7 @@ mod tests {
     #[test]
     fn a_quiet_machine_sees_little_more_than_the_smallest_effect_that_matters() {
         let trials: Vec<_> = (0..10).map(|trial| (runs(trial), runs(trial + 5))).collect();
-        let test = SelfTest::of(&trials, &Rules::default());
+        let test = SelfTest::of(&trials, &Criteria::default());
         assert_eq!((test.trials, test.false_alarms, test.inconclusive), (10, 0, 0));
         let effect = test.smallest_effect.effect.unwrap();
         assert!((0.1..0.2).contains(&effect), "{effect}");
@@ -111,9 +113,9 @@ mod tests {
 
     #[test]
     fn an_alarm_is_counted_and_kept() {
-        let orphan = run(&[site(Kind::Orphan, "lost", "/app/a.py", 0)]);
+        let orphan = run(&[site(SiteKind::Finding(&rules::ORPHANED_TASK), "lost", "/app/a.py", 0)]);
         let trials = [(vec![orphan; 10], runs(0))];
-        let test = SelfTest::of(&trials, &Rules::default());
+        let test = SelfTest::of(&trials, &Criteria::default());
         assert_eq!((test.false_alarms, test.alarms.len()), (1, 1));
         assert_eq!(test.rate.0, 1.0);
     }

@@ -1,34 +1,32 @@
-//! Places in the program where something is wrong, and whether a place is one that was known before. It must not know what is
-//! made of that.
+//! Places in the program where something is wrong, and whether a place was known before.
 
-use super::run::Run;
-use super::stats;
+use crate::detect::rules::{RULES, RuleInfo};
 
 /// What is wrong there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum SiteKind {
     /// The event loop is blocked.
     Stall,
-    /// A task that nobody can ever hear of again.
-    Orphan,
-    /// A task failed and nobody looked at its exception.
-    Unretrieved,
-    /// The loop executes it much of the time.
+    /// Full snapshots showed a finding of this rule.
+    Finding(&'static RuleInfo),
+    /// The event loop spends much of its time there.
     Busy,
-    /// There are ever more tasks of it.
+    /// The number of its tasks keeps growing.
     Growth,
 }
 
-impl Kind {
+impl SiteKind {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Stall, Self::Orphan, Self::Unretrieved, Self::Busy, Self::Growth];
+    pub fn all() -> impl Iterator<Item = Self> {
+        let findings = RULES.iter().map(|rule| rule.info).filter(|info| info.is_checked).map(Self::Finding);
+        [Self::Stall, Self::Busy, Self::Growth].into_iter().chain(findings)
+    }
 
     /// As it is written everywhere.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Stall => "stall",
-            Self::Orphan => "orphaned-task",
-            Self::Unretrieved => "exception-never-retrieved",
+            Self::Finding(info) => info.id.as_str(),
             Self::Busy => "busy",
             Self::Growth => "task-growth",
         }
@@ -36,12 +34,12 @@ impl Kind {
 
     /// The kind of that name.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+        Self::all().find(|kind| kind.as_str() == name)
     }
 
     /// Whether a new one is wrong by itself.
     pub fn is_judged_by_itself(self) -> bool {
-        matches!(self, Self::Stall | Self::Orphan | Self::Unretrieved)
+        matches!(self, Self::Stall | Self::Finding(_))
     }
 }
 
@@ -49,7 +47,7 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Site {
     /// What is wrong.
-    pub kind: Kind,
+    pub kind: SiteKind,
     /// The function; empty where it is not known.
     pub function: String,
     /// Its file as the program names it; empty where it is not known.
@@ -91,64 +89,21 @@ fn is_same_file(one: &str, other: &str) -> bool {
     }
 }
 
-/// A place that is there now and was not before.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct NewSite {
-    /// As the run shows it that has the most of it.
-    pub(super) site: Site,
-    /// Runs that have it.
-    pub(super) seen_in: usize,
-    /// Whether that is more than luck, given how many runs there are.
-    pub(super) is_certain: bool,
-    /// How likely it would be by luck, were it as frequent before.
-    pub(super) p: f64,
-}
-
-/// Places of `head` that no run of `base` has. A stall that is known to come near the threshold is not new when it reaches it.
-pub(super) fn find_new(head: &[&Run], base: &[&Run], alpha: f64) -> Vec<NewSite> {
-    let mut new: Vec<NewSite> = Vec::new();
-    let judged =
-        |run: &&Run| run.sites.iter().filter(|site| site.kind.is_judged_by_itself()).cloned().collect::<Vec<_>>();
-    let known: Vec<&Site> = base.iter().flat_map(|run| run.near_sites()).collect();
-    for run in head {
-        for site in judged(run).into_iter().filter(|site| run.reaches_threshold(site)) {
-            if known.iter().any(|known| known.is_same_place(&site)) {
-                continue;
-            }
-            match new.iter_mut().find(|one| one.site.is_same_place(&site)) {
-                Some(one) if (site.longest_ns, site.count) > (one.site.longest_ns, one.site.count) => one.site = site,
-                Some(_) => {}
-                None => new.push(NewSite { site, seen_in: 0, is_certain: false, p: 1.0 }),
-            }
-        }
-    }
-    // The most convincing that so many runs allow.
-    let best = stats::fisher(head.len(), head.len(), 0, base.len());
-    for one in &mut new {
-        let has_it =
-            |run: &&&Run| run.sites.iter().any(|site| site.is_same_place(&one.site) && run.reaches_threshold(site));
-        one.seen_in = head.iter().filter(has_it).count();
-        one.p = stats::fisher(one.seen_in, head.len(), 0, base.len());
-        one.is_certain = one.seen_in > 0 && one.p <= alpha.max(best);
-    }
-    new.sort_by_key(|one| std::cmp::Reverse((one.is_certain, one.seen_in, one.site.longest_ns)));
-    new
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::run::tests::{run, site};
+    use super::super::run::tests::site;
     use super::*;
+    use crate::detect::rules;
 
     #[test]
     fn a_place_is_the_same_when_lines_or_folders_have_moved() {
-        let one = Site { line: Some(7), ..site(Kind::Stall, "handle", "/home/me/shop/app.py", 120) };
+        let one = Site { line: Some(7), ..site(SiteKind::Stall, "handle", "/home/me/shop/app.py", 120) };
         let moved = Site { line: Some(70), file: "/builds/42/app.py".into(), ..one.clone() };
         assert!(one.is_same_place(&moved));
         for other in [
             Site { function: "other".into(), ..one.clone() },
             Site { file: "/home/me/shop/main.py".into(), ..one.clone() },
-            Site { kind: Kind::Orphan, ..one.clone() },
+            Site { kind: SiteKind::Finding(&rules::ORPHANED_TASK), ..one.clone() },
         ] {
             assert!(!one.is_same_place(&other), "{other:?}");
         }
@@ -159,35 +114,11 @@ mod tests {
 
     #[test]
     fn without_a_place_what_happened_tells_one_from_another() {
-        let failed = |what: &str| Site { what: what.into(), ..site(Kind::Unretrieved, "", "", 0) };
+        let failed = |what: &str| Site {
+            what: what.into(),
+            ..site(SiteKind::Finding(&rules::EXCEPTION_NEVER_RETRIEVED), "", "", 0)
+        };
         assert!(failed("ValueError: card 1").is_same_place(&failed("ValueError: card 2")));
         assert!(!failed("ValueError").is_same_place(&failed("KeyError")));
-    }
-
-    #[test]
-    fn what_is_in_every_run_and_was_in_none_is_new() {
-        let (old, new) = (site(Kind::Stall, "old", "/app/a.py", 150), site(Kind::Stall, "new", "/app/a.py", 120));
-        let (base, head) = (run(std::slice::from_ref(&old)), run(&[old.clone(), new.clone()]));
-        let found = find_new(&[&head], &[&base], 0.02);
-        assert_eq!(found.len(), 1);
-        assert_eq!((&found[0].site, found[0].is_certain), (&new, true));
-    }
-
-    #[test]
-    fn what_is_in_a_few_of_many_runs_is_not_certain() {
-        let (with, without) = (run(&[site(Kind::Orphan, "lost", "/app/a.py", 0)]), run(&[]));
-        let head = |times: usize| (0..10).map(|index| if index < times { &with } else { &without }).collect::<Vec<_>>();
-        let certain = |times: usize| find_new(&head(times), &head(0), 0.02)[0].is_certain;
-        assert!(!certain(1) && !certain(4) && certain(5) && certain(10));
-    }
-
-    #[test]
-    fn a_stall_that_came_near_the_threshold_before_is_not_new() {
-        let near = run(&[site(Kind::Stall, "handle", "/app/a.py", 60)]);
-        let over = run(&[site(Kind::Stall, "handle", "/app/a.py", 110)]);
-        let short = run(&[site(Kind::Stall, "handle", "/app/a.py", 40)]);
-        assert_eq!(find_new(&[&over], &[&near], 0.02), []);
-        assert_eq!(find_new(&[&over], &[&short], 0.02).len(), 1);
-        assert_eq!(find_new(&[&near], &[&short], 0.02), [], "it does not reach the threshold");
     }
 }

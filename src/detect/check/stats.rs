@@ -1,5 +1,5 @@
-//! Whether numbers differ by more than chance: exact rank tests, the estimates that belong to them, and what several tests
-//! together may claim. It must not know what the numbers are.
+//! Whether numbers differ by more than chance: exact rank tests, the estimates that belong to them, and what several
+//! tests together may claim.
 //!
 //! Ranks, because run times are skewed and now and then one is far off; exact, because there are ten of them and not a
 //! thousand; one-sided, because a check asks whether something got worse.

@@ -1,6 +1,6 @@
-//! What makes two watches hard to compare. It must not know what differs in them.
+//! What makes two watches hard to compare.
 
-use super::Watch;
+use super::watch::Watch;
 use crate::detect::stall::Cause;
 
 /// One reason not to trust a comparison.
@@ -15,24 +15,24 @@ pub struct Caveat {
 /// Shorter watches say little, nanoseconds.
 const SHORT_NS: u64 = 5_000_000_000;
 
-/// All that there are, the gravest first.
+/// All caveats, the most serious first.
 pub(super) fn find(base: &Watch<'_>, head: &Watch<'_>) -> Vec<Caveat> {
     let mut caveats = Vec::new();
     let mut say = |kind: &'static str, message: String| caveats.push(Caveat { kind, message });
     let sides = [("the base", base), ("the head", head)];
     for (which, watch) in sides {
         if !watch.complete {
-            say("cut-off", format!("{which} breaks off: what came after is not in it."));
+            say("cut-off", format!("{which} is cut off: what came later is missing."));
         }
         if watch.watched_ns() < SHORT_NS {
             let seconds = watch.watched_ns() as f64 / 1e9;
-            say("short", format!("{which} was watched for {seconds:.1} s only, which says little."));
+            say("short", format!("{which} was watched for only {seconds:.1} s, too short for reliable numbers."));
         }
     }
     let (one, other) = (base.analysis.header(), head.analysis.header());
     let mut differs = |kind, what: &str, one: String, other: String| {
         if one != other {
-            say(kind, format!("{what} is not the same: {one} in the base, {other} in the head."));
+            say(kind, format!("{what} differs: {one} in the base, {other} in the head."));
         }
     };
     let build = |free_threaded: bool| if free_threaded { " free-threaded" } else { "" };
@@ -57,22 +57,25 @@ pub(super) fn find(base: &Watch<'_>, head: &Watch<'_>) -> Vec<Caveat> {
     };
     differs("event-loop", "the kind of event loop", classes(base), classes(head));
     let rates =
-        |header: &crate::model::event::Header| format!("{} and {} a second", header.loop_rate_hz, header.task_rate_hz);
-    differs("rates", "how often loops and tasks were to be looked at", rates(one), rates(other));
+        |header: &crate::model::event::Header| format!("{}/s and {}/s", header.loop_rate_hz, header.task_rate_hz);
+    differs("rates", "the requested sampling rate of loops and tasks", rates(one), rates(other));
     let threshold = |ns: u64| format!("{} ms", ns as f64 / 1e6);
     if one.stall_threshold_ns != other.stall_threshold_ns {
         let longer = threshold(one.stall_threshold_ns.max(other.stall_threshold_ns));
-        say("stall-threshold", format!("only stalls of {longer} or more are in both; --stall sets one threshold."));
+        say(
+            "stall-threshold",
+            format!("only stalls of {longer} or more are in both; --stall sets one threshold for both."),
+        );
     }
     if one.blocking != other.blocking {
-        say("blocking", "one of them stopped the process for each look, which makes it slower.".into());
+        say("blocking", "one of them stopped the process for each sample, which slows it down.".into());
     }
     for (which, watch) in sides {
         if let Some(health) = watch.analysis.health().filter(|health| health.lowered_rate) {
             let (loops, tasks) = (health.loop_rate_hz, health.task_rate_hz);
             let message = format!(
-                "rates of {which} were lowered to stay within the CPU budget (at last {loops:.0} and {tasks:.1} a second): \
-                 stalls and waits that are short can be missed there."
+                "sampling of {which} was slowed to stay within the CPU budget (to {loops:.0}/s and {tasks:.1}/s at the end): \
+                 short stalls and waits may be missing there."
             );
             say("lowered-rate", message);
         }
@@ -82,13 +85,12 @@ pub(super) fn find(base: &Watch<'_>, head: &Watch<'_>) -> Vec<Caveat> {
         let starved = watch.analysis.stalls().totals().get(&Cause::CpuStarved).map_or(0, |total| total.count);
         if starved > 0 {
             let times = if starved == 1 { "once".to_owned() } else { format!("{starved} times") };
-            let message =
-                format!("{which} stalled {times} for want of a processor: the machine was busy with other things.");
+            let message = format!("{which} was CPU-starved {times}: the machine was busy with other work.");
             say("cpu-starved", message);
         }
         let (kept, all) = (watch.analysis.stalls().worst_first().len() as u64, watch.analysis.stalls().total().count);
         if kept < all {
-            say("stalls-left-out", format!("of {all} stalls of {which} only the longest {kept} are compared."));
+            say("stalls-left-out", format!("of the {all} stalls of {which}, only the longest {kept} are compared."));
         }
     }
     caveats

@@ -1,11 +1,13 @@
-//! How loops fare otherwise, and which findings are new or gone. It must not know tasks.
+//! How loops fare otherwise, and which findings are new or gone.
 
 use std::collections::BTreeMap;
 
+use super::measure::{Measure, Presence, Site, risk_of_each};
 use super::pairing::{Places, pair};
 use super::rates::{Counted, worth};
-use super::{Measure, Presence, Site, Watch, risk_of_each};
-use crate::model::snapshot::Severity;
+use super::watch::Watch;
+use crate::detect::rules::{self, Scope};
+use crate::model::snapshot::{Finding, RuleId, Severity};
 use crate::profile::{LoopBin, LoopProfile, Slices, names};
 
 /// A hundredth of the time.
@@ -34,7 +36,7 @@ pub struct LoopChange {
 #[derive(Clone, Debug)]
 pub struct FindingChange {
     /// The rule.
-    pub rule: &'static str,
+    pub rule: RuleId,
     /// How bad.
     pub severity: Severity,
     /// Where; no frame where it is not known.
@@ -131,7 +133,7 @@ fn busy((number, event_loop): Found<'_>, watch: &Watch<'_>) -> Option<(f64, Opti
 #[derive(Default)]
 struct Seen<'a> {
     tasks: u64,
-    first: Option<&'a crate::model::snapshot::Finding>,
+    first: Option<&'a Finding>,
 }
 
 /// What the last look of each showed.
@@ -144,7 +146,7 @@ pub(super) fn findings(base: &Watch<'_>, head: &Watch<'_>) -> Vec<FindingChange>
             let tasks = (tasks(&pair.base), tasks(&pair.head));
             let first = pair.head.and_then(|seen| seen.first).or(pair.base.and_then(|seen| seen.first))?;
             Some(FindingChange {
-                rule: pair.kind,
+                rule: pair.kind.clone(),
                 severity: first.severity,
                 site: pair.site,
                 presence,
@@ -159,17 +161,15 @@ pub(super) fn findings(base: &Watch<'_>, head: &Watch<'_>) -> Vec<FindingChange>
     changes
 }
 
-fn findings_of<'a>(watch: &Watch<'a>) -> Places<'a, &'static str, Seen<'a>> {
-    /// About the look itself, or about that moment alone: what blocks then is told by the stalls.
-    const OF_THE_LOOK: [&str; 4] =
-        ["incomplete-reading", "untested-interpreter", "blocking-call", "ready-queue-backlog"];
+fn findings_of<'a>(watch: &Watch<'a>) -> Places<'a, &'a RuleId, Seen<'a>> {
     let mut places = Places::new();
     for found in watch.analysis.findings() {
         let finding = &found.finding.finding;
-        if OF_THE_LOOK.contains(&finding.rule) {
+        // What was true at one instant only says nothing about the rest of the watch.
+        if rules::find(&finding.rule).is_some_and(|rule| rule.scope != Scope::Lasting) {
             continue;
         }
-        let seen: &mut Seen<'a> = places.at(finding.rule, found.finding.site.as_ref(), 1);
+        let seen: &mut Seen<'a> = places.at(&finding.rule, found.finding.site.as_ref(), 1);
         seen.tasks += found.tasks.len().max(1) as u64;
         seen.first = seen.first.or(Some(finding));
     }

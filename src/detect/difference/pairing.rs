@@ -1,9 +1,9 @@
-//! Which place of one watch is which of the other: the same function of a file with the same name and the same kind, whatever the
-//! line and whatever the folder that the program is in. It must not know what happened there.
+//! Which place of one watch is which of the other: the same function of a file with the same name and the same kind,
+//! whatever the line and whatever the folder that the program is in.
 
 use std::collections::BTreeMap;
 
-use super::Site;
+use super::measure::Site;
 use crate::model::snapshot::Frame;
 
 /// What belongs to a place, in both watches.

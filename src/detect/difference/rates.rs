@@ -1,4 +1,4 @@
-//! How far two numbers that were counted differ beyond chance. It must not know what was counted.
+//! How far two numbers that were counted differ beyond chance.
 //!
 //! Things that are counted over some exposure (a time, or whatever makes them proportional) are compared given their sum: if
 //! both happen at the same rate, how many of all fall to one side is binomial. That is exact for independent events; events

@@ -1,11 +1,11 @@
-//! What loops ran, by coroutine and by the function that it went into. It must not know stalls or waits, but for how long
-//! tasks waited in all.
+//! What loops ran, by coroutine and by the function that it went into.
 
 use std::collections::BTreeMap;
 
+use super::measure::{Confidence, Measure, Presence, Site, risk_of_each};
 use super::pairing::{Paired, Places, pair};
 use super::rates::{Counted, worth};
-use super::{Confidence, Measure, Presence, Site, Watch, risk_of_each};
+use super::watch::Watch;
 use crate::detect::origin;
 use crate::model::snapshot::Frame;
 use crate::profile::{CoroutineProfile, Label};

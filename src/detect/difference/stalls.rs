@@ -1,8 +1,9 @@
-//! Stalls that are new, gone, more or fewer, longer or shorter, by place and cause. It must not know how they were found.
+//! Stalls that are new, gone, more or fewer, longer or shorter, by place and cause.
 
+use super::measure::{Confidence, LEAST_EFFECT, Measure, Presence, RISK, Ratio, Site, risk_of_each};
 use super::pairing::{Paired, Places, pair};
 use super::rates::{self, Counted, worth};
-use super::{Confidence, LEAST_EFFECT, Measure, Presence, RISK, Ratio, Site, Watch, risk_of_each};
+use super::watch::Watch;
 use crate::detect::stall::{Cause, Stall};
 
 /// Beyond this nobody takes a difference of one list for one.

@@ -1,8 +1,9 @@
-//! Where tasks wait longer: by the place in the program and what is waited for there. It must not know what ran.
+//! Where tasks wait longer: by the place in the program and what is waited for there.
 
+use super::measure::{Confidence, Measure, Presence, Site, risk_of_each};
 use super::pairing::{Places, pair};
 use super::rates::{Counted, worth};
-use super::{Confidence, Measure, Presence, Site, Watch, risk_of_each};
+use super::watch::Watch;
 use crate::detect::origin;
 use crate::model::snapshot::WaitKind;
 use crate::profile::WaitProfile;

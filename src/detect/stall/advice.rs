@@ -1,31 +1,31 @@
-//! What to do about a stall, one sentence for each cause. What to do about a blocking call is said in `detect::blocked`.
-//! It must not know how a cause is found.
+//! Advice for a stall, one sentence per cause. Advice for blocking calls is in `detect::blocking_kind`.
 
-use crate::detect::blocked::import_advice;
+use crate::detect::blocking_kind::import_advice;
 use crate::model::snapshot::Frame;
 
-pub(super) const PAGE_FAULT: &str = "Give the process enough memory that none of it is swapped out, or touch mapped files in await asyncio.to_thread().";
+pub(super) const PAGE_FAULT: &str =
+    "Give the process enough memory to avoid swapping, or access mapped files with await asyncio.to_thread().";
 
 pub(super) const GIL_WAIT: &str = "Move the other thread's work to a process pool (loop.run_in_executor() with a \
      ProcessPoolExecutor), or let it release the GIL more often.";
 
 pub(super) const GC: &str = "Call gc.freeze() once the program has started, and raise the thresholds with \
-     gc.set_threshold(), so that the collector has less to look through and runs less often.";
+     gc.set_threshold(), so that the collector scans less and runs less often.";
 
 pub(super) const MANY_CALLBACKS: &str = "Start fewer at once (an asyncio.Semaphore, or batches with \
-     await asyncio.sleep(0) between them), so that the loop comes back to its selector in between.";
+     await asyncio.sleep(0) between them), so that the event loop can poll in between.";
 
 pub(super) const THROTTLED: &str =
     "Raise the CPU quota of the container or control group, or start fewer threads in it.";
 
 pub(super) const STARVED: &str =
-    "Leave the process a processor: run fewer busy threads and processes on this machine, or lower their priority.";
+    "Free CPU for the process: run fewer busy threads and processes on this machine, or lower their priority.";
 
 pub(super) const SUSPENDED: &str =
-    "Nothing in the program stalled: it was stopped from outside; find out who sends it SIGSTOP or debugs it.";
+    "The program itself did not stall: it was stopped from outside; find out what sends it SIGSTOP or debugs it.";
 
 pub(super) const UNKNOWN: &str =
-    "Watch with a higher --rate or --cpu-budget, and with the permission to trace, so that the cause can be seen.";
+    "Use a higher --rate or --cpu-budget, and run with permission to trace, so that the cause can be determined.";
 
 pub(super) fn for_cpu(synchronous: &[&Frame]) -> &'static str {
     import_advice(synchronous).unwrap_or(
@@ -40,6 +40,6 @@ pub(super) fn for_native(has_gil: Option<bool>, synchronous: &[&Frame]) -> &'sta
     }
     import_advice(synchronous).unwrap_or(
         "Make the call on smaller pieces with await asyncio.sleep(0) between them, or in a process pool \
-         (loop.run_in_executor() with a ProcessPoolExecutor); a thread would keep the GIL as well.",
+         (loop.run_in_executor() with a ProcessPoolExecutor); a thread would hold the GIL too.",
     )
 }

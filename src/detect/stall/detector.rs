@@ -1,9 +1,10 @@
-//! Follows each loop from sample to sample: when an iteration begins, when it is over, when it is a stall, when to say so.
-//! It must not know what caused it.
+//! Follows each loop from sample to sample: when an iteration begins, when it is over, when it is a stall, when to say
+//! so.
 
 use super::iteration::{CallbackKey, Open, Start};
+use super::judge;
+use super::record::{Alert, Iteration, Stall};
 use super::tally::{Clocks, State};
-use super::{Alert, Iteration, Stall, judge};
 use crate::model::event::{LoopSample, Note, NoteKind, Phase};
 use crate::model::tables::{LoopInfo, LoopNo, Tables};
 
@@ -145,7 +146,7 @@ impl StallDetector {
     }
 
     /// The numbers of `tables` will mean nothing from now on. What is under way goes on.
-    pub fn tables_begin_anew(&mut self, tables: &Tables) {
+    pub fn on_tables_reset(&mut self, tables: &Tables) {
         for open in self.loops.iter_mut().filter_map(|followed| followed.open.as_mut()) {
             open.keep(tables);
         }

@@ -1,7 +1,6 @@
 //! An iteration that is under way: since when, what its samples say, and which callback takes the time.
-//! It must not know when an iteration is over, nor what is too long.
 
-use super::Evidence;
+use super::record::Evidence;
 use super::tally::{Before, CallNames, Clocks, Place, State, Tally};
 use crate::model::event::{LoopSample, Phase};
 use crate::model::tables::{Tables, TaskInfo};

@@ -1,12 +1,11 @@
 //! Why an iteration took so long: from what its samples add up to, to a cause, a site and an advice.
-//! It must not know when samples came, only what they weigh.
 
 use super::advice;
 use super::iteration::Open;
+use super::record::{Cause, Evidence, Stall};
 use super::site::{self, Site, Whose};
 use super::tally::{Share, State, Tally};
-use super::{Cause, Evidence, Stall};
-use crate::detect::blocked::Blocked;
+use crate::detect::blocking_kind::BlockingKind;
 use crate::detect::origin;
 use crate::model::snapshot::Frame;
 use crate::model::tables::{LoopInfo, Tables};
@@ -96,7 +95,7 @@ pub(super) fn stall(
     let tally = if one_callback { &open.heaviest().tally } else { &open.all };
     let site = find_site(cause, tally, tables).or_else(|| find_site(cause, &open.all, tables));
     let holder = (cause == Cause::GilWait).then(|| find_holder(&open.all, tables)).flatten();
-    let verdict = Verdict { open, cause, evidence: &evidence, site: site.as_ref(), holder: holder.as_ref() };
+    let diagnosis = Diagnosis { open, cause, evidence: &evidence, site: site.as_ref(), holder: holder.as_ref() };
     let frames = site.as_ref().map(|site| site.frames.as_slice()).unwrap_or_default();
     Stall {
         event_loop: event_loop.clone(),
@@ -106,14 +105,14 @@ pub(super) fn stall(
         ongoing: end_ns.is_none(),
         task: open.heaviest().task.clone().filter(|_| one_callback),
         cause,
-        detail: verdict.detail(),
+        detail: diagnosis.detail(),
         stack: frames.iter().map(|&frame| frame.clone()).collect(),
         coroutines: site.as_ref().map_or(0, Site::coroutines),
         torn: site.as_ref().is_some_and(|site| site.share.place.torn),
-        site: verdict.frame_to_change().cloned(),
+        site: diagnosis.frame_to_change().cloned(),
         ready_waiting: open.ready,
         evidence,
-        advice: verdict.advice(),
+        advice: diagnosis.advice(),
         callbacks: open.callbacks,
     }
 }
@@ -194,7 +193,7 @@ fn find_holder<'f>(tally: &'f Tally, tables: &'f Tables) -> Option<Site<'f>> {
 }
 
 /// A cause and what belongs to it, to be put into words.
-struct Verdict<'v> {
+struct Diagnosis<'v> {
     open: &'v Open,
     cause: Cause,
     evidence: &'v Evidence,
@@ -202,7 +201,7 @@ struct Verdict<'v> {
     holder: Option<&'v Site<'v>>,
 }
 
-impl Verdict<'_> {
+impl Diagnosis<'_> {
     fn frame_to_change(&self) -> Option<&Frame> {
         let own = self.site.and_then(|site| site.frame);
         self.holder.and_then(|holder| holder.frame).or(own)
@@ -223,17 +222,17 @@ impl Verdict<'_> {
         let total = self.open.all.ns;
         match self.cause {
             Cause::BlockingCall => Some(match self.call() {
-                None => "page fault: waits for memory to be read in".to_owned(),
+                None => "page fault: waiting for memory to be read in".to_owned(),
                 Some((call, fd)) => {
                     let on = fd.map(|fd| format!(" on fd {fd}")).unwrap_or_default();
-                    format!("{call}{on}: {}", Blocked::from_call(&call, self.synchronous()).doing())
+                    format!("{} in {call}{on}", BlockingKind::from_call(&call, self.synchronous()).doing())
                 }
             }),
             Cause::Cpu | Cause::Gc => None,
             Cause::Native => match self.site?.share.state {
-                State::Running { has_gil: Some(true), .. } => Some("keeps the GIL".to_owned()),
+                State::Running { has_gil: Some(true), .. } => Some("holding the GIL".to_owned()),
                 State::InCall { has_gil: true, .. } => {
-                    Some(format!("keeps the GIL while it sleeps in {}", self.call()?.0))
+                    Some(format!("holding the GIL while sleeping in {}", self.call()?.0))
                 }
                 State::Running { has_gil: Some(false), .. } => Some("without the GIL".to_owned()),
                 _ => None,
@@ -243,33 +242,33 @@ impl Verdict<'_> {
                 let who = holder.share.place.holder;
                 let who = who.map_or_else(|| "another thread".to_owned(), |thread| format!("thread {thread}"));
                 let place = holder.frame.map(|frame| format!(", in {}", origin::describe(frame))).unwrap_or_default();
-                Some(format!("{who} keeps the GIL{place}"))
+                Some(format!("{who} holds the GIL{place}"))
             }
             Cause::ManyCallbacks => {
                 let often = self.site.and_then(|site| site.frame).map(origin::describe);
                 let often = often.map(|frame| format!("mostly {frame}"));
-                let count = self.open.callbacks.map(|count| format!("{count} seen to run"));
+                let count = self.open.callbacks.map(|count| format!("{count} seen running"));
                 let parts: Vec<String> = count.into_iter().chain(often).collect();
                 (!parts.is_empty()).then(|| parts.join(", "))
             }
             Cause::CpuStarved => {
                 let (starved, window) = (self.evidence.starved_ns?, self.open.clocks.window_ns());
-                let by = if self.is_throttled() { ", throttled for the CPU quota of its control group" } else { "" };
+                let by = if self.is_throttled() { ", throttled by the CPU quota of its cgroup" } else { "" };
                 Some(match self.evidence.run_ns {
                     // The kernel has not counted the wait that lasted.
                     Some(ran) if starved < window / 2 => {
-                        format!("{} on a processor in {}{by}", in_ms(ran), in_ms(window))
+                        format!("on CPU for {} of {}{by}", in_ms(ran), in_ms(window))
                     }
-                    _ => format!("no processor for {} of {}{by}", in_ms(starved), in_ms(window)),
+                    _ => format!("runnable but not scheduled for {} of {}{by}", in_ms(starved), in_ms(window)),
                 })
             }
-            Cause::Suspended => Some("stopped by job control, a debugger, or with the machine".to_owned()),
+            Cause::Suspended => Some("stopped by job control or a debugger, or the machine was suspended".to_owned()),
             Cause::Unknown => Some(match self.evidence.samples {
-                1 => format!("one sample in {}", in_ms(total)),
+                1 => format!("only one sample in {}", in_ms(total)),
                 samples if self.evidence.unclear > 0 => {
-                    format!("{} of {samples} samples do not show what the thread does", self.evidence.unclear)
+                    format!("{} of {samples} samples do not show what the thread was doing", self.evidence.unclear)
                 }
-                samples => format!("{samples} samples in {}, and it hardly ran", in_ms(total)),
+                samples => format!("{samples} samples in {}, and it used little CPU", in_ms(total)),
             }),
         }
     }
@@ -282,7 +281,7 @@ impl Verdict<'_> {
         let call = self.call();
         match (self.cause, &call) {
             (Cause::BlockingCall, Some((call, _))) => {
-                Blocked::from_call(call, self.synchronous()).advice(self.synchronous())
+                BlockingKind::from_call(call, self.synchronous()).advice(self.synchronous())
             }
             (Cause::BlockingCall, None) => advice::PAGE_FAULT,
             (Cause::Cpu, _) => advice::for_cpu(self.synchronous()),

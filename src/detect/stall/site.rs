@@ -1,5 +1,4 @@
 //! Where the time of a stall went: the place in the program that weighs most, and its heaviest stack.
-//! It must not know what was done there.
 
 use rustc_hash::FxHashMap;
 

@@ -1,11 +1,10 @@
 //! What samples say, added up by the time they stand for, so that a stall of hours needs no more room than a short one.
-//! It must not know when a stall begins or ends, nor what to make of the sums.
 
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::Evidence;
+use super::record::Evidence;
 use crate::model::event::{Doing, Gil, KernelLook, LoopSample, Phase};
 use crate::model::snapshot::Frame;
 use crate::model::tables::{StackId, Tables};

@@ -1,4 +1,4 @@
-//! What the next event of a block is told against: writer and reader keep the same, event by event. It must not know bytes.
+//! What the next event of a block is told against: writer and reader keep the same, event by event.
 
 use crate::model::event::{Doing, Event, Gil, KernelLook, LoopSample, Phase};
 use crate::model::tables::LoopNo;

@@ -1,5 +1,5 @@
-//! The frame of a block: what it is, how long, and checksums, so that a reader knows a whole block from a damaged one and finds
-//! the next. It must not know what is in one.
+//! The frame of a block: what it is, how long, and checksums, so that a reader knows a whole block from a damaged one
+//! and finds the next.
 
 /// The first bytes of every block. Not UTF-8, so that no name in the target is one.
 pub(super) const MARK: [u8; 4] = [0xa9, b'A', b'P', 0xfe];

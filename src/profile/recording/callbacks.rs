@@ -1,5 +1,5 @@
-//! Short names for callbacks. What tells one callback from the next is any 64 bits, and would be the largest part of a busy
-//! loop's sample; that it is another one than before is all that it says. It must not know the file.
+//! Short names for callbacks. What tells one callback from the next is any 64 bits, and would be the largest part of a
+//! busy loop's sample; that it is another one than before is all that it says.
 
 use rustc_hash::FxHashMap;
 

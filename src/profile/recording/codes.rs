@@ -1,5 +1,5 @@
-//! What the words of events are called in a file. A code keeps its meaning for ever; a new word takes a new code and raises the
-//! version of the format. It must not know where the codes stand.
+//! What the words of events are called in a file. A code keeps its meaning for ever; a new word takes a new code and
+//! raises the version of the format.
 
 use super::wire::Malformed;
 use crate::model::event::{NoteKind, Phase, Source};

@@ -1,8 +1,6 @@
-//! The bytes of a block as events, with every number held against its table: the bytes can be anybody's. It must not know
-//! blocks' frames, nor what was lost between two blocks.
+//! The bytes of a block as events, with every number held against its table: the bytes can be anybody's.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::before::{Before, LastSample};
 use super::codes::{self, Coded};
@@ -11,16 +9,12 @@ use crate::model::event::{
     Batch, Doing, Event, Gil, Header, Health, KeptFinding, KernelLook, LoopSample, Note, NoteKind, Phase, Source,
     TaskChanges, TaskLook, TaskWait,
 };
-use crate::model::snapshot::{Finding, Frame, FrameId, Severity, TaskState, WaitDetail, WaitKind};
+use crate::model::snapshot::{Evidence, Finding, Frame, FrameId, RuleId, Severity, TaskState, WaitDetail, WaitKind};
 use crate::model::tables::{Definitions, LoopInfo, LoopNo, StackId, StackNode, TaskInfo, TaskNo};
 
 /// LIMIT: things in a block (texts, names, events, tasks named in events, 64 bytes of copied text). A block of a writer of ours
 /// holds a tenth of it, the state of very many tasks a half.
 const MAX_THINGS: usize = 2 << 20;
-/// LIMIT: names of rules and of their evidence in all recordings that one process reads; no version has a tenth of it.
-const MAX_RULE_NAMES: usize = 1 << 10;
-/// LIMIT: bytes of such a name.
-const MAX_RULE_NAME: usize = 64;
 
 type Result<T> = std::result::Result<T, Malformed>;
 
@@ -338,13 +332,13 @@ impl<'b> Told<'b> {
     }
 
     fn finding(&self, from: &mut Cursor<'_>) -> Result<KeptFinding> {
-        let rule = rule_name(text(from, self.texts)?)?;
+        let rule = RuleId::from_file(copied_text(from, self.texts)?);
         let severity = Severity::decode(from.byte()?)?;
         let message = copied_text(from, self.texts)?.to_owned();
         let advice = copied_text(from, self.texts)?.to_owned();
-        let mut evidence = BTreeMap::new();
+        let mut evidence = Evidence::new();
         for _ in 0..from.count()? {
-            let name = rule_name(text(from, self.texts)?)?;
+            let name = copied_text(from, self.texts)?.to_owned();
             let json = text(from, self.texts)?;
             // Of two bytes can become a value of 32.
             from.charge(json.len() / 2)?;
@@ -386,20 +380,4 @@ fn health(from: &mut Cursor<'_>, at_ns: u64) -> Result<Health> {
         task_rate_hz: from.f64()?,
         lowered_rate: from.flag()?,
     })
-}
-
-/// Findings name their rules by static texts, and a recording can name rules that this version does not have. Each name is kept
-/// for ever, so they are few and short.
-fn rule_name(name: &str) -> Result<&'static str> {
-    static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
-    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = names.get(name) {
-        return Ok(known);
-    }
-    if names.len() >= MAX_RULE_NAMES || name.len() > MAX_RULE_NAME {
-        return Err(Malformed("it names more rules than there can be"));
-    }
-    let kept: &'static str = Box::leak(name.into());
-    names.insert(kept);
-    Ok(kept)
 }

@@ -1,5 +1,4 @@
-//! Events as the bytes of a block. Numbers are those of the block's own tables already. It must not know blocks' frames, nor
-//! when a block is full.
+//! Events as the bytes of a block. Numbers are those of the block's own tables already.
 
 use std::sync::Arc;
 
@@ -289,13 +288,13 @@ fn put_doing(out: &mut Vec<u8>, texts: &mut Texts, doing: &Doing) {
 
 fn put_finding(out: &mut Vec<u8>, texts: &mut Texts, tables: &mut Tables, kept: &KeptFinding) {
     let KeptFinding { finding, tasks, site } = kept;
-    put_varint(out, texts.number(finding.rule));
+    put_varint(out, texts.number(finding.rule.as_str()));
     out.push(finding.severity.code());
     put_varint(out, texts.number(&finding.message));
     put_varint(out, texts.number(&finding.advice));
     // What is too long for a text could not be read again when it was cut.
     let evidence: Vec<(&str, String)> = (finding.evidence.iter())
-        .map(|(name, value)| (*name, value.to_string()))
+        .map(|(name, value)| (name.as_str(), value.to_string()))
         .filter(|(_, value)| value.len() <= MAX_TEXT)
         .collect();
     put_varint(out, evidence.len() as u64);

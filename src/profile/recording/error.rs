@@ -6,16 +6,16 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
     /// Something else.
-    #[error("this is not a recording of asyncprof")]
+    #[error("not an asyncprof recording")]
     Foreign,
     /// Of a format that is not read any more.
-    #[error("this recording was written by an older asyncprof (format {0}), which this one does not read any more")]
+    #[error("this recording has format {0}, written by an older asyncprof and no longer supported")]
     Older(u32),
     /// Of a format that is not known yet.
-    #[error("this recording was written by a newer asyncprof (format {0})")]
+    #[error("this recording has format {0}, written by a newer asyncprof")]
     Newer(u32),
     /// It ends before anything was seen.
-    #[error("the recording is empty: asyncprof was ended before it had written anything")]
+    #[error("the recording is empty: asyncprof ended before writing anything")]
     Empty,
     /// Its beginning does not hold, and without that nothing can be said about the rest.
     #[error("the recording is damaged: {0}")]
@@ -29,11 +29,11 @@ impl RecordingError {
     /// What to do next.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Foreign => "recordings are written by `asyncprof record -o FILE`; give the path of one",
+            Self::Foreign => "give the path of a recording made by `asyncprof record -o FILE`",
             Self::Older(_) => "read it with the asyncprof that wrote it",
             Self::Newer(_) => "read it with the asyncprof that wrote it, or with a newer one",
-            Self::Empty => "record again; what was seen is in the file after two seconds at the latest",
-            Self::Damaged(_) => "copy the recording again from where it was written, or record again",
+            Self::Empty => "record again for at least two seconds; events are written by then",
+            Self::Damaged(_) => "copy the recording again from its origin, or record again",
             Self::Unreadable(_) => "check the path and the permissions",
         }
     }

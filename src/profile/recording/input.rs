@@ -1,5 +1,4 @@
-//! Reads ahead in a file, so that a place can be looked at before it is decided what stands there. It must not know blocks'
-//! content.
+//! Reads ahead in a file, so that a place can be looked at before it is decided what stands there.
 
 use std::io::{self, Read};
 

@@ -1,5 +1,5 @@
-//! The tasks that live, and what each of them last was: what a recording repeats from time to time, so that who lost a part of
-//! it can go on. It must not know the file.
+//! The tasks that live, and what each of them last was: what a recording repeats from time to time, so that who lost a
+//! part of it can go on.
 
 use rustc_hash::FxHashMap;
 

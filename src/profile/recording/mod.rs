@@ -1,4 +1,4 @@
-//! The recording: a file of what a watch saw, written while it watches. It must not know who watches, nor what is made of it.
+//! The recording: a file of what a watch saw, written while it watches.
 //!
 //! # The format
 //!
@@ -92,16 +92,10 @@ mod input;
 mod living;
 mod names;
 mod reader;
+mod version;
 mod wire;
 mod writer;
 
 pub use error::RecordingError;
 pub use reader::{Ending, Reader};
 pub use writer::Writer;
-
-/// The first bytes of the file. What a transfer as text would change is in it.
-const MAGIC: [u8; 8] = *b"aprof\r\n\0";
-/// Version of the format that is written. It is raised by all that an older reader could not read, also by a new code.
-const VERSION: u32 = 1;
-/// The oldest version that is read.
-const OLDEST_VERSION: u32 = 1;

@@ -1,5 +1,5 @@
-//! Carries events from one set of tables into another: from those of a source into those of a block, or of the living tasks.
-//! It must not know the file.
+//! Carries events from one set of tables into another: from those of a source into those of a block, or of the living
+//! tasks.
 
 use rustc_hash::FxHashMap;
 

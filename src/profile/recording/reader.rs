@@ -1,4 +1,4 @@
-//! Reads a recording, block by block: what cannot be read is passed over and said. It must not know what is made of the events.
+//! Reads a recording, block by block: what cannot be read is passed over and said.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -9,10 +9,11 @@ use rustc_hash::FxHashSet;
 use zstd::bulk::Decompressor;
 
 use super::block::{HEAD, Head, Kind};
+use super::decode;
 use super::error::RecordingError;
 use super::input::Input;
 use super::living::MAX_LIVING;
-use super::{MAGIC, OLDEST_VERSION, VERSION, decode};
+use super::version::{MAGIC, OLDEST_VERSION, VERSION};
 use crate::model::event::{Batch, Event, Header, Note, NoteKind, Source, TaskChanges};
 use crate::model::tables::{Definitions, TaskInfo, TaskNo};
 
@@ -232,7 +233,7 @@ impl<R: Read> Reader<R> {
         self.lost = true;
         let at_ns = self.last_ns.unwrap_or(self.header.started_ns);
         let ms = head.first_ns.saturating_sub(at_ns) / 1_000_000;
-        let text = format!("{bytes} bytes of the recording are damaged or were not written: about {ms} ms are missing");
+        let text = format!("{bytes} bytes of the recording are damaged or missing: a gap of about {ms} ms");
         self.batches.push_back(Batch {
             source: Source::Tasks,
             begins_anew: true,
@@ -309,7 +310,7 @@ fn content(unpack: &mut Decompressor<'_>, head: Head, packed: &[u8]) -> Option<V
 }
 
 fn read_header(input: &mut Input<impl Read>, unpack: &mut Decompressor<'_>) -> Result<Header, RecordingError> {
-    let damaged = || RecordingError::Damaged("its header does not hold");
+    let damaged = || RecordingError::Damaged("its header is damaged");
     let start = input.peek(HEAD).map_err(RecordingError::Unreadable)?;
     if start.len() < HEAD {
         return Err(RecordingError::Empty);

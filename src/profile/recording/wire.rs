@@ -1,4 +1,4 @@
-//! Numbers and texts as bytes: the smallest pieces of a recording. It must not know what they mean.
+//! Numbers and texts as bytes: the smallest pieces of a recording.
 //!
 //! Numbers are LEB128 varints: seven bits a byte, the lowest first, the top bit set on all bytes but the last. Signed numbers
 //! are zigzag-coded first (0, -1, 1, -2, ... become 0, 1, 2, 3, ...).

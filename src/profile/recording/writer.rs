@@ -1,5 +1,4 @@
-//! Writes a recording while it is made: collects events to blocks, and hands each block whole to the kernel. It must not know
-//! the clock: time is what the events say.
+//! Writes a recording while it is made: collects events to blocks, and hands each block whole to the kernel.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -13,7 +12,7 @@ use super::callbacks::Callbacks;
 use super::codes::Coded as _;
 use super::encode::{self, Payload};
 use super::living::Living;
-use super::{MAGIC, VERSION};
+use super::version::{MAGIC, VERSION};
 use crate::model::event::{Batch, Event, Header, LoopSample, NoteKind, Source, TaskChanges, TaskLook};
 use crate::model::tables::{Tables, UndefinedError};
 
@@ -213,10 +212,7 @@ impl<W: Write> Writer<W> {
         (first_ns, last_ns): (u64, u64),
     ) -> io::Result<usize> {
         if content.len() > MAX_UNPACKED {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "what was seen at once is too much for a recording",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "one batch is too large for a recording"));
         }
         let packed = self.compressor.compress(content)?;
         let checksum = crc32fast::hash(&packed);

@@ -1,5 +1,5 @@
-//! `asyncprof.baseline/1`: what is kept of good runs, to be kept with the program's source. Written one run a line, so that a
-//! change of it can be read. It must not know where it is kept.
+//! `asyncprof.baseline/1`: what is kept of good runs, to be kept with the program's source. Written one run a line, so
+//! that a change of it can be read.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

@@ -1,11 +1,11 @@
-//! Workflow commands of GitHub Actions, which it shows at the lines of a pull request: one for each trouble and place.
-//! It must not know whether GitHub reads it.
+//! Workflow commands of GitHub Actions, which it shows at the lines of a pull request: one for each problem and place.
 //!
 //! The format: <https://docs.github.com/actions/reference/workflow-commands-for-github-actions>
 
 use std::io::{self, Write};
 
-use super::{Check, words};
+use super::contents::Check;
+use super::words;
 use crate::detect::check::{Item, Site, Verdict};
 use crate::render::escape::visible;
 

@@ -1,12 +1,13 @@
-//! `asyncprof.check/1`: a check and all that it rests on, for programs. Its types are the format's own; what it is made from can
-//! change without it. It must not know how the runs were made.
+//! `asyncprof.check/1`: a check and all that it rests on, for programs. Its types are the format's own; what it is made
+//! from can change without it.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::contents::Check;
 use super::run_json::{RunJson, SiteJson, ms, named};
-use super::{Check, words};
+use super::words;
 use crate::detect::check::{Difference, Item, Judgement, Numbers, SelfTest, Subject, Verdict};
 use crate::render::json::serializer;
 

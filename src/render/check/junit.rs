@@ -1,12 +1,12 @@
-//! A check as JUnit XML: a test case for each item that is judged, so that whatever collects test results collects these. It must
-//! not know who does.
+//! A check as JUnit XML: a test case for each judged item, for tools that collect test results.
 
 use std::io::{self, Write};
 
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
-use super::{Check, words};
+use super::contents::Check;
+use super::words;
 use crate::detect::check::{Item, Metric, Run, Verdict};
 use crate::render::escape::visible;
 

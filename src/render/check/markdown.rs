@@ -1,8 +1,9 @@
-//! A check for the summary page of a CI job. It must not know what page that is.
+//! A check as Markdown, for the summary page of a CI job.
 
 use std::io::{self, Write};
 
-use super::{Check, self_test, words};
+use super::contents::Check;
+use super::{self_test, words};
 use crate::detect::check::{Item, Verdict};
 use crate::render::label;
 use crate::render::report::markdown::{code_text, plain};
@@ -36,13 +37,13 @@ pub fn write(check: &Check<'_>, out: &mut dyn Write) -> io::Result<()> {
         }
     }
     if !judgement.not_judged.is_empty() {
-        writeln!(out, "\n### The machine's doing, not judged\n")?;
+        writeln!(out, "\n### Not judged: CPU-starved or suspended\n")?;
         for site in &judgement.not_judged {
             writeln!(out, "- {}: {}", code_text(&words::place(site, check.root)), plain(&words::event(site)))?;
         }
     }
     if !judgement.differences.is_empty() {
-        writeln!(out, "\n### Not as in the baseline\n\n| | then | now | |\n| --- | --- | --- | --- |")?;
+        writeln!(out, "\n### Differs from the baseline\n\n| | then | now | |\n| --- | --- | --- | --- |")?;
         for one in &judgement.differences {
             let effect = if one.forbids_times() { "times are not judged" } else { "" };
             writeln!(out, "| {} | {} | {} | {effect} |", plain(&one.name), plain(&one.then), plain(&one.now))?;

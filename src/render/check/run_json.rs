@@ -1,10 +1,10 @@
-//! A run as JSON, in a check's result and in a baseline. Its types are the format's own. It must not know where it stands.
+//! A run as JSON, in a check's result and in a baseline. Its types are the format's own.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::detect::check::{Kind, Metric, Noise, Problem, Run, Site, Unit};
+use crate::detect::check::{Metric, Noise, Problem, Run, Site, SiteKind, Unit};
 
 /// A run.
 #[derive(Debug, Serialize, Deserialize)]
@@ -138,7 +138,7 @@ impl SiteJson {
 
     fn read(&self) -> Option<Site> {
         Some(Site {
-            kind: Kind::parse(&self.kind)?,
+            kind: SiteKind::parse(&self.kind)?,
             function: self.function.clone(),
             file: self.file.clone(),
             line: self.line,

@@ -1,4 +1,4 @@
-//! A check as SARIF 2.1.0, which GitHub and others show at the lines of code. It must not know who does.
+//! A check as SARIF 2.1.0, which GitHub and others show at the lines of code.
 //!
 //! The format: <https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html>
 
@@ -7,36 +7,26 @@ use std::io::{self, Write};
 use serde::Serialize as _;
 use serde_json::{Value, json};
 
-use super::{Check, words};
-use crate::detect::check::{Item, Kind, Site, Subject, Verdict};
+use super::contents::Check;
+use super::words;
+use crate::detect::RULES;
+use crate::detect::check::{Item, Site, SiteKind, Subject, Verdict};
 use crate::render::escape::visible;
 use crate::render::json::serializer;
 
 const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
 const HOME: &str = "https://crates.io/crates/asyncprof";
 
-/// What can be wrong: id, name, one sentence, and what to do.
-const RULES: [(&str, &str, &str, &str); 6] = [
+/// What a check itself finds, beside the rules of snapshots: id, name, one sentence, and what to do.
+const OF_CHECK: [(&str, &str, &str, &str); 4] = [
     (
         "stall",
         "EventLoopStall",
         "The event loop is blocked.",
-        "Nothing else of the loop runs meanwhile. Await something instead of waiting for it, or move the work to a thread \
+        "Nothing else runs on the loop while it is blocked. Await an asynchronous call instead, or move the work to a thread \
          with asyncio.to_thread().",
     ),
-    (
-        "orphaned-task",
-        "OrphanedTask",
-        "A task runs that nobody awaits and only the event loop refers to.",
-        "Keep what asyncio.create_task() returns and await it, or start it in an asyncio.TaskGroup.",
-    ),
-    (
-        "exception-never-retrieved",
-        "ExceptionNeverRetrieved",
-        "A task failed, and nobody has looked at its exception.",
-        "Await the task, or look at its exception in a callback.",
-    ),
-    ("budget", "BudgetExceeded", "A limit of the check is exceeded.", "See the numbers in the message."),
+    ("budget", "BudgetExceeded", "A budget is exceeded.", "See the numbers in the message."),
     (
         "regression",
         "Regression",
@@ -46,20 +36,37 @@ const RULES: [(&str, &str, &str, &str); 6] = [
     ("run", "RunFailed", "The program could not be judged.", "See the message."),
 ];
 
+/// Every rule that a result can name: id and description.
+fn rules() -> Vec<(&'static str, Value)> {
+    let rule = |id: &'static str, name: String, short: String, help: &str| {
+        let rule = json!({
+            "id": format!("asyncprof/{id}"),
+            "name": name,
+            "shortDescription": {"text": short},
+            "help": {"text": help},
+            "defaultConfiguration": {"level": "error"},
+        });
+        (id, rule)
+    };
+    let findings = RULES.iter().map(|rule| rule.info).filter(|info| info.is_checked);
+    (OF_CHECK.into_iter())
+        .map(|(id, name, short, help)| rule(id, name.into(), short.into(), help))
+        .chain(findings.map(|info| {
+            let id = info.id.as_str();
+            rule(id, in_pascal_case(id), format!("{}.", info.title), info.help)
+        }))
+        .collect()
+}
+
+/// `OrphanedTask` of `orphaned-task`.
+fn in_pascal_case(id: &str) -> String {
+    id.split('-').flat_map(|word| [word[..1].to_uppercase(), word[1..].to_owned()]).collect()
+}
+
 /// Writes the log.
 pub fn write(check: &Check<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let rules: Vec<Value> = (RULES.iter())
-        .map(|(id, name, short, help)| {
-            json!({
-                "id": format!("asyncprof/{id}"),
-                "name": name,
-                "shortDescription": {"text": short},
-                "help": {"text": help},
-                "defaultConfiguration": {"level": "error"},
-            })
-        })
-        .collect();
-    let results: Vec<Value> = check.judgement.items.iter().flat_map(|item| results(item, check)).collect();
+    let (ids, rules): (Vec<&str>, Vec<Value>) = rules().into_iter().unzip();
+    let results: Vec<Value> = check.judgement.items.iter().flat_map(|item| results(item, &ids, check)).collect();
     let log = json!({
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -84,7 +91,7 @@ pub fn write(check: &Check<'_>, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-fn results(item: &Item, check: &Check<'_>) -> Vec<Value> {
+fn results(item: &Item, ids: &[&str], check: &Check<'_>) -> Vec<Value> {
     let level = match item.verdict {
         Verdict::Fail => "error",
         Verdict::NoData | Verdict::Inconclusive => "warning",
@@ -98,25 +105,25 @@ fn results(item: &Item, check: &Check<'_>) -> Vec<Value> {
     };
     if item.sites.is_empty() {
         let text = format!("{}: {}", words::name(item), words::sentence(item));
-        return vec![result(rule, level, &text, None, check)];
+        return vec![result(rule, ids, level, &text, None, check)];
     }
     let with_site = |site: &Site| {
         let rule = match site.kind {
-            Kind::Stall | Kind::Orphan | Kind::Unretrieved => site.kind.as_str(),
-            Kind::Busy | Kind::Growth => rule,
+            SiteKind::Stall | SiteKind::Finding(_) => site.kind.as_str(),
+            SiteKind::Busy | SiteKind::Growth => rule,
         };
         let place = words::place(site, check.root);
         let mut text = format!("{place}: {}. {}: {}.", words::event(site), words::name(item), words::sentence(item));
         if !site.advice.is_empty() {
             text = format!("{text} {}", visible(&site.advice));
         }
-        result(rule, level, &text, Some(site), check)
+        result(rule, ids, level, &text, Some(site), check)
     };
     item.sites.iter().map(with_site).collect()
 }
 
-fn result(rule: &str, level: &str, text: &str, site: Option<&Site>, check: &Check<'_>) -> Value {
-    let index = RULES.iter().position(|(id, ..)| *id == rule);
+fn result(rule: &str, ids: &[&str], level: &str, text: &str, site: Option<&Site>, check: &Check<'_>) -> Value {
+    let index = ids.iter().position(|id| *id == rule);
     let mut result = json!({
         "ruleId": format!("asyncprof/{rule}"),
         "ruleIndex": index,

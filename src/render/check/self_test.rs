@@ -1,4 +1,4 @@
-//! What a self-test has shown, in sentences. It must not know any format.
+//! The result of a self-test, in sentences.
 
 use crate::detect::check::SelfTest;
 use crate::render::label;
@@ -9,7 +9,7 @@ pub(super) fn lines(test: &SelfTest) -> Vec<String> {
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     let (rate, low, high) = test.rate;
     let mut lines = vec![format!(
-        "The same program against itself, {}: {}, {} (95 % interval {} to {}); {} could not tell.",
+        "The program was compared with itself {}: {}, {} (95 % interval {} to {}); {} inconclusive.",
         label::counted(test.trials, "time"),
         label::counted(test.false_alarms, "false alarm"),
         percent(rate),
@@ -19,16 +19,16 @@ pub(super) fn lines(test: &SelfTest) -> Vec<String> {
     )];
     lines.push(match test.smallest_effect.effect {
         Some(effect) => format!(
-            "The smallest change that it can see: {:.0} % more processor time would have been found in {} of {}.",
+            "Smallest detectable change: {:.0} % more CPU time would have been found in {} of {}.",
             100.0 * effect,
             test.smallest_effect.found,
             label::count(test.trials),
         ),
-        None => "Not even ten times the processor time would have been found: more runs are needed (--runs).".into(),
+        None => "Not even ten times the CPU time would have been found: use more runs (--runs).".into(),
     });
     lines.push(match test.sure_stall_ns {
-        Some(sure) => format!("A stall of {} or more was sure to be seen in every run.", duration(sure)),
-        None => "From which length on a stall was sure to be seen is not known.".into(),
+        Some(sure) => format!("Stalls shorter than {} may have been missed.", duration(sure)),
+        None => "The length of stalls that may have been missed is unknown.".into(),
     });
     lines
 }

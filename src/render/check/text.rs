@@ -1,16 +1,17 @@
-//! A check for a person: the verdict, then what is wrong with its place and advice, then what is fine. It must not know the
-//! terminal.
+//! A check as text: the verdict, then what is wrong, with place and advice, then what is fine.
 
 use std::io::{self, Write};
 
-use super::{Check, self_test, words};
+use super::contents::Check;
+use super::{self_test, words};
 use crate::detect::check::{Item, Tolerance, Verdict};
 use crate::render::escape::visible;
+use crate::render::label;
+use crate::render::options::Options;
 use crate::render::paint::Paint;
 use crate::render::text::wrap;
-use crate::render::{Options, label};
 
-/// Columns of verdict and name.
+/// Width of verdict and name.
 const NAME: usize = 32;
 
 /// Writes the check.
@@ -98,7 +99,7 @@ impl<W: Write + ?Sized> Page<'_, '_, W> {
         }
         writeln!(
             self.out,
-            "\n  The machine's doing, not judged: the loop was ready to run and had no processor, or was suspended"
+            "\n  Not judged: stalls in which the event loop was runnable but not scheduled, or was suspended"
         )?;
         for site in sites {
             writeln!(self.out, "      {}: {}", words::place(site, self.check.root), words::event(site))?;
@@ -109,18 +110,18 @@ impl<W: Write + ?Sized> Page<'_, '_, W> {
     fn circumstances(&mut self) -> io::Result<()> {
         writeln!(self.out)?;
         for difference in &self.check.judgement.differences {
-            let shown = |text: &str| if text.is_empty() { "not known".into() } else { visible(text).into_owned() };
-            let effect = if difference.forbids_times() { "times are not judged" } else { "judged all the same" };
+            let shown = |text: &str| if text.is_empty() { "unknown".into() } else { visible(text).into_owned() };
+            let effect = if difference.forbids_times() { "times are not judged" } else { "judged nevertheless" };
             let (then, now) = (shown(&difference.then), shown(&difference.now));
             self.wrapped(
                 "  ",
-                &format!("Not as in the baseline: {} was {then}, is {now}; {effect}.", difference.name),
+                &format!("Differs from the baseline: {} was {then}, is now {now}; {effect}.", difference.name),
             )?;
         }
         // What was let pass is known to whoever judged; what is shown here is what a run of this threshold bears.
         let threshold = self.check.head.iter().map(|run| run.threshold_ns).max().unwrap_or(0);
         for line in words::disturbances(self.check.head, &Tolerance::for_stalls_of(threshold)) {
-            self.wrapped("  ", &format!("Disturbed {line}."))?;
+            self.wrapped("  ", &format!("{line}."))?;
         }
         let (head, base) = (self.check.head.len(), self.check.base.len());
         let runs = match base {

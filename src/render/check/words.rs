@@ -1,7 +1,7 @@
-//! The words for verdicts, numbers and places that the formats of a check share. It must not know any format.
+//! Words for verdicts, numbers and places, shared by the formats of a check.
 
-use super::Check;
-use crate::detect::check::{Item, Kind, Metric, Numbers, Run, Site, Subject, Tolerance, Unit, Verdict};
+use super::contents::Check;
+use crate::detect::check::{Item, Metric, Numbers, Run, Site, SiteKind, Subject, Tolerance, Unit, Verdict};
 use crate::render::escape::{brief, visible};
 use crate::render::label;
 use crate::render::report::words::duration;
@@ -17,7 +17,7 @@ pub(super) fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
-/// The verdict on everything, with how many items made it.
+/// How many items have which verdict.
 pub(super) fn headline(check: &Check<'_>) -> String {
     if let Some(test) = check.self_test {
         let alarms = label::counted(test.false_alarms, "false alarm");
@@ -26,6 +26,9 @@ pub(super) fn headline(check: &Check<'_>) -> String {
     let items = &check.judgement.items;
     let count = |verdict: Verdict| items.iter().filter(|item| item.verdict == verdict).count();
     let judged = items.iter().filter(|item| item.verdict != Verdict::Shown).count();
+    if judged == 0 {
+        return "nothing was checked".into();
+    }
     let parts: Vec<String> = [
         (Verdict::Fail, "failed"),
         (Verdict::Inconclusive, "inconclusive"),
@@ -39,25 +42,24 @@ pub(super) fn headline(check: &Check<'_>) -> String {
     format!("{} of {}", parts.join(", "), label::counted(judged, "check"))
 }
 
-/// What an item is called: of a budget its option, of a metric its name.
+/// The name of an item: the option of a budget, the name of a metric.
 pub(super) fn name(item: &Item) -> String {
     match &item.subject {
         Subject::Run(number) => format!("run {number}"),
         Subject::Budget(metric) => metric.budget().to_owned(),
-        Subject::NewSite => item.sites.first().map_or("new site".into(), |site| format!("new {}", kind(site.kind))),
-        Subject::NoNewSites => "new sites".into(),
+        Subject::NewSite => item.sites.first().map_or("new place".into(), |site| format!("new {}", kind(site.kind))),
+        Subject::NoNewSites => "new places".into(),
         Subject::Change(metric) => metric.as_str().to_owned(),
     }
 }
 
 /// What is wrong at a place, in words.
-pub(super) fn kind(kind: Kind) -> &'static str {
+pub(super) fn kind(kind: SiteKind) -> &'static str {
     match kind {
-        Kind::Stall => "stall",
-        Kind::Orphan => "orphaned task",
-        Kind::Unretrieved => "exception never retrieved",
-        Kind::Busy => "busy coroutine",
-        Kind::Growth => "growing tasks",
+        SiteKind::Stall => "stall",
+        SiteKind::Finding(rule) => rule.singular,
+        SiteKind::Busy => "busy coroutine",
+        SiteKind::Growth => "growing tasks",
     }
 }
 
@@ -68,16 +70,16 @@ pub(super) fn value(metric: Metric, value: f64) -> String {
         Unit::Time => duration(value as u64),
         Unit::Count => number(value),
         Unit::Share => format!("{:.1} %", 100.0 * value),
-        Unit::PerMinute => format!("{value:.1} a minute"),
+        Unit::PerMinute => format!("{value:.1}/min"),
     }
 }
 
-/// A count, which is a half in the middle of an even number of runs.
+/// A count; the median of an even number of runs can be a half.
 fn number(value: f64) -> String {
     if value.fract() == 0.0 { label::count(value as u64) } else { format!("{value:.1}") }
 }
 
-/// One sentence: the numbers, and the reason where they do not tell.
+/// One sentence: the numbers, and the reason where they do not explain the verdict.
 pub(super) fn sentence(item: &Item) -> String {
     let mut sentence = numbers(item);
     if let Some(reason) = &item.reason {
@@ -95,11 +97,11 @@ fn numbers(item: &Item) -> String {
             limited(*metric, *value, *limit, *exceeded, *runs)
         }
         (Subject::NewSite, Numbers::Seen { head, heads, bases, p }) => {
-            let luck = if *heads > 1 { format!(" (p = {})", probability(*p)) } else { String::new() };
+            let luck = if *heads > 1 { format!(" ({})", probability(*p)) } else { String::new() };
             format!("in {head} of {}, in none of {} before{luck}", label::counted(*heads, "run"), label::count(*bases))
         }
         (Subject::NoNewSites, Numbers::Seen { heads, bases, .. }) => {
-            format!("none in {} that none of {} before had", label::counted(*heads, "run"), label::count(*bases))
+            format!("none in {} compared with {} before", label::counted(*heads, "run"), label::count(*bases))
         }
         (Subject::Change(metric), numbers) => change(*metric, numbers),
         _ => String::new(),
@@ -110,23 +112,26 @@ fn limited(metric: Metric, middle: Option<f64>, limit: f64, exceeded: usize, run
     let limit = value(metric, limit);
     let several = match (runs, exceeded) {
         (0 | 1, _) => String::new(),
-        (runs, 0) => format!(", the middle of {runs} runs"),
-        (runs, exceeded) => format!(", the middle of {runs} runs; above the limit in {exceeded} of them"),
+        (runs, 0) => format!(", median of {runs} runs"),
+        (runs, exceeded) => format!(", median of {runs} runs; above the limit in {exceeded}"),
     };
     match middle {
-        Some(middle) => format!("{} {}, at most {limit}{several}", metric.describe(), value(metric, middle)),
-        None => format!("{} not known, at most {limit}", metric.describe()),
+        Some(middle) => format!("{} {}, limit {limit}{several}", metric.describe(), value(metric, middle)),
+        None => format!("{} unknown, limit {limit}", metric.describe()),
     }
 }
 
 fn change(metric: Metric, numbers: &Numbers) -> String {
     let Numbers::Change { base, head, ratio, low, high, p, runs, spoilt } = numbers else { return String::new() };
+    if *runs == 0 && *spoilt > 0 {
+        return format!("{}: not judged", metric.describe());
+    }
     let known = |number: &Option<f64>| number.map_or("?".into(), |number| value(metric, number));
     if base == head {
-        return format!("{} {} as before, {}", metric.describe(), known(head), of_runs(*runs, *spoilt));
+        return format!("{} {}, unchanged ({})", metric.describe(), known(head), of_runs(*runs, *spoilt));
     }
     let mut about = Vec::new();
-    // Of a count, or of nothing, a percentage says little.
+    // A percentage of a count, or of zero, says little.
     if let Some(ratio) = ratio.filter(|_| metric.unit() != Unit::Count && base.is_some_and(|base| base > 0.0)) {
         about.push(percent(ratio));
         if low.is_finite() && *low > 0.0 && high.is_finite() {
@@ -134,7 +139,7 @@ fn change(metric: Metric, numbers: &Numbers) -> String {
         }
     }
     if *runs > 1 {
-        about.push(format!("p = {}", probability(*p)));
+        about.push(probability(*p));
     }
     about.push(of_runs(*runs, *spoilt));
     format!("{} {} → {} ({})", metric.describe(), known(base), known(head), about.join(", "))
@@ -143,7 +148,7 @@ fn change(metric: Metric, numbers: &Numbers) -> String {
 fn of_runs(runs: usize, spoilt: usize) -> String {
     match spoilt {
         0 => label::counted(runs, "run"),
-        spoilt => format!("{}, {spoilt} more not used", label::counted(runs, "run")),
+        spoilt => format!("{}, {spoilt} more too noisy to use", label::counted(runs, "run")),
     }
 }
 
@@ -153,7 +158,7 @@ fn percent(factor: f64) -> String {
 }
 
 fn probability(p: f64) -> String {
-    if p < 0.001 { "below 0.001".into() } else { format!("{p:.3}") }
+    if p < 0.001 { "p < 0.001".into() } else { format!("p = {p:.3}") }
 }
 
 /// `function (file:line)`, safe to print; the place is never cut.
@@ -163,7 +168,7 @@ pub(super) fn place(site: &Site, root: &str) -> String {
     let file = visible(relative(&site.file, root)).into_owned();
     let at = site.line.map_or(file.clone(), |line| format!("{file}:{line}"));
     match (site.function.is_empty(), at.is_empty()) {
-        (true, true) => "at a place that is not known".into(),
+        (true, true) => "at an unknown place".into(),
         (false, true) => brief(&site.function, FUNCTION).into_owned(),
         (true, false) => at,
         (false, false) => format!("{} ({at})", brief(&site.function, FUNCTION)),
@@ -174,7 +179,7 @@ pub(super) fn place(site: &Site, root: &str) -> String {
 pub(super) fn event(site: &Site) -> String {
     let what = brief(&site.what, 200);
     match site.kind {
-        Kind::Stall => {
+        SiteKind::Stall => {
             let times = if site.count > 1 { format!(", {} times", label::count(site.count)) } else { String::new() };
             format!("{} ({what}){times}", duration(site.longest_ns))
         }
@@ -188,12 +193,12 @@ pub(super) fn relative<'f>(file: &'f str, root: &str) -> &'f str {
     below.unwrap_or(file).trim_start_matches("./")
 }
 
-/// What disturbed a run, for the line about runs.
+/// Why runs were too noisy to use, one sentence each.
 pub(super) fn disturbances(runs: &[Run], tolerance: &Tolerance) -> Vec<String> {
     let mut lines = Vec::new();
     for (index, run) in runs.iter().enumerate() {
         for taint in run.noise.taints(tolerance) {
-            lines.push(format!("run {}: {}", index + 1, taint.describe()));
+            lines.push(format!("Run {} was noisy: {}", index + 1, taint.describe()));
         }
     }
     lines

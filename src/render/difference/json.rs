@@ -1,5 +1,5 @@
-//! `asyncprof.diff/1`: how one watch differs from another, for programs. Its types are the format's own; what it is made
-//! from can change without it. It must not know how anything was compared.
+//! `asyncprof.diff/1`: how one watch differs from another, for programs. Its types are the format's own; what it is
+//! made from can change without it.
 //!
 //! A place is `{function, file, line_base, line_head}`, or null where it is not known. A measure is `{base, head, ratio,
 //! confidence}`: two values in the unit that the field's name ends in, null where not known; `ratio` is the second by the
@@ -11,7 +11,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::Comparison;
+use super::sections::Comparison;
 use crate::detect::difference::{
     CoroutineChange, FindingChange, LEAST_EFFECT, LoopChange, Measure, RISK, RunChange, Site, StallChange, WaitChange,
     Watch,
@@ -298,7 +298,7 @@ impl<'a> LoopJson<'a> {
 
 #[derive(Serialize)]
 struct FindingJson<'a> {
-    rule: &'static str,
+    rule: &'a str,
     severity: &'static str,
     site: Option<SiteJson<'a>>,
     presence: &'static str,
@@ -311,7 +311,7 @@ struct FindingJson<'a> {
 impl<'a> FindingJson<'a> {
     fn of(change: &'a FindingChange) -> Self {
         Self {
-            rule: change.rule,
+            rule: change.rule.as_str(),
             severity: change.severity.as_str(),
             site: SiteJson::of(&change.site),
             presence: change.presence.as_str(),

@@ -1,13 +1,14 @@
-//! A difference for a pull request: a table for each list. It must not know where it is shown.
+//! A difference as Markdown tables, for a pull request.
 
 use std::io::{self, Write};
 
+use super::sections::{Comparison, MEANING, SHOWN, in_numbers, sections, time, verdict};
 use super::text::{about, sentence};
-use super::{Comparison, MEANING, SHOWN, sections, verdict};
 use crate::detect::difference::Confidence;
+use crate::render::label;
+use crate::render::options::Options;
 use crate::render::report::markdown::{code_text, plain};
 use crate::render::report::words;
-use crate::render::{Options, label};
 
 /// Writes the difference.
 pub fn write(comparison: &Comparison<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
@@ -21,9 +22,9 @@ pub fn write(comparison: &Comparison<'_>, options: &Options, out: &mut dyn Write
         writeln!(out, "- **note**: {}", plain(&sentence(&caveat.message)))?;
     }
     for section in sections.iter().filter(|section| !section.lines.is_empty()) {
-        writeln!(out, "\n### {}\n\n| | how sure | change | where |\n| --- | --- | --- | --- |", section.title)?;
+        writeln!(out, "\n### {}\n\n| | confidence | change | where |\n| --- | --- | --- | --- |", section.title)?;
         for line in section.lines.iter().take(shown) {
-            let place = line.place.as_deref().map_or("not known".into(), code_text);
+            let place = line.place.as_deref().map_or("unknown".into(), code_text);
             let more: Vec<String> = line.more.iter().filter(|more| !more.is_empty()).map(|more| plain(more)).collect();
             let more = if more.is_empty() { String::new() } else { format!("<br>{}", more.join("<br>")) };
             let change = plain(&line.change);
@@ -38,15 +39,15 @@ pub fn write(comparison: &Comparison<'_>, options: &Options, out: &mut dyn Write
     if !comparison.difference.loops.is_empty() {
         writeln!(
             out,
-            "\n### Event loops\n\n| loop | busy | how sure | lag p50 | lag p99 |\n| --- | --- | --- | --- | --- |"
+            "\n### Event loops\n\n| loop | busy | confidence | lag p50 | lag p99 |\n| --- | --- | --- | --- | --- |"
         )?;
         for change in comparison.difference.loops.iter().take(shown) {
             let sure = match change.busy.confidence {
                 Confidence::Noise => "within noise",
                 confidence => confidence.as_str(),
             };
-            let busy = super::in_numbers(&change.busy, words::percent);
-            let [p50, p99] = [&change.lag_p50, &change.lag_p99].map(|lag| plain(&super::in_numbers(lag, super::time)));
+            let busy = in_numbers(&change.busy, words::percent);
+            let [p50, p99] = [&change.lag_p50, &change.lag_p99].map(|lag| plain(&in_numbers(lag, time)));
             writeln!(out, "| {} | {} | {sure} | {p50} | {p99} |", code_text(&change.class), plain(&busy))?;
         }
     }

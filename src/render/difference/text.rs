@@ -1,16 +1,17 @@
-//! A difference for a person at a terminal: what is comparable, then what changed, most certain first. It must not know
-//! the terminal; its width and colours are given.
+//! A difference as text: what limits the comparison, then what changed, most certain first. Width and colours of the
+//! terminal are given.
 
 use std::io::{self, Write};
 
-use super::{Comparison, Line, MEANING, SHOWN, Section, sections, verdict};
+use super::sections::{Comparison, Line, MEANING, SHOWN, Section, in_numbers, sections, time, verdict};
 use crate::detect::difference::{Confidence, Watch};
+use crate::render::options::Options;
 use crate::render::paint::Paint;
 use crate::render::report::words;
 use crate::render::text::{plural, wrap};
-use crate::render::{Options, escape, label};
+use crate::render::{escape, label};
 
-/// Where what belongs to an entry begins.
+/// Indentation of the details of an entry.
 const INDENT: usize = 6;
 
 /// Writes the difference.
@@ -91,7 +92,7 @@ impl Page<'_> {
         writeln!(self.out, "  {what}{sure}: {}", line.change)?;
         match &line.place {
             Some(place) => writeln!(self.out, "{:INDENT$}at {}", "", self.paint.name(place))?,
-            None => writeln!(self.out, "{:INDENT$}at a place that is not known", "")?,
+            None => writeln!(self.out, "{:INDENT$}at an unknown place", "")?,
         }
         for more in line.more.iter().filter(|more| !more.is_empty()) {
             self.paragraph(&escape::visible(more), INDENT, true)?;
@@ -99,7 +100,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// Always shown: how the loops fare is what everything else is about.
+    /// Always shown, also without a change: everything else matters because of them.
     fn loops(&mut self, comparison: &Comparison<'_>) -> io::Result<()> {
         let loops = &comparison.difference.loops;
         if loops.is_empty() {
@@ -116,11 +117,11 @@ impl Page<'_> {
                 Confidence::Unknown => "",
             };
             writeln!(self.out, "  {name}")?;
-            writeln!(self.out, "{:INDENT$}busy {}{sure}", "", super::in_numbers(&change.busy, words::percent))?;
-            let lag = [&change.lag_p50, &change.lag_p99].map(|lag| super::in_numbers(lag, super::time));
+            writeln!(self.out, "{:INDENT$}busy {}{sure}", "", in_numbers(&change.busy, words::percent))?;
+            let lag = [&change.lag_p50, &change.lag_p99].map(|lag| in_numbers(lag, time));
             let (was, is) = change.longest_ns;
             let longest = format!("{} -> {}", words::duration(was), words::duration(is));
-            writeln!(self.out, "{:INDENT$}lag: half under {}, 99 % under {}, longest {longest}", "", lag[0], lag[1])?;
+            writeln!(self.out, "{:INDENT$}lag: p50 {}, p99 {}, longest {longest}", "", lag[0], lag[1])?;
         }
         match loops.len().saturating_sub(self.shown) {
             0 => Ok(()),

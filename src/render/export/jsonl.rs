@@ -27,17 +27,14 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::exporter::{End, Exporter, Step};
 use super::jsonl_events::{HeaderLine, HealthLine, LoopLine, TasksLine};
-use super::{End, Exporter, Step};
 use crate::detect::analysis::Found;
 use crate::detect::stall::{Alert, Stall};
 use crate::model::event::{Event, Header};
 use crate::model::tables::Tables;
 use crate::render::json::serializer;
 use crate::render::report::json::{FindingJson, NoteJson, StallJson};
-
-/// The format's name and version; fields may be added under it, never changed.
-pub(super) const SCHEMA: &str = "asyncprof.events/1";
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]

@@ -1,17 +1,18 @@
-//! The events of `asyncprof.events/1`: each with its names, so that a line can be read without the others. It must not know
-//! where the lines go.
+//! The events of `asyncprof.events/1`: each with its names, so that a line can be read without the others.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::jsonl::SCHEMA;
 use crate::model::event::{Doing, Gil, Header, Health, KernelLook, LoopSample, Phase, TaskChanges, TaskLook};
 use crate::model::tables::{LoopNo, StackId, Tables, TaskNo};
 use crate::render::json::Key;
 use crate::render::report::json::{FrameJson, PythonJson};
 use crate::render::wait_words;
+
+/// The format's name and version; fields may be added under it, never changed.
+const SCHEMA: &str = "asyncprof.events/1";
 
 #[derive(Serialize)]
 pub(super) struct HeaderLine<'a> {

@@ -13,9 +13,9 @@ use prost::Message as _;
 use rustc_hash::FxHashMap;
 
 use self::message::{Function, Line, Location, Sample, SampleLabel, ValueType};
-use super::levels::{Level, level};
 use crate::model::event::Header;
 use crate::profile::{By, Label, Profile, Weighted};
+use crate::render::levels::{Level, level};
 
 /// Writes the profile; the column that `by` says is shown first.
 ///
@@ -34,9 +34,10 @@ pub fn write(header: &Header, duration_ns: u64, profile: &Profile, by: By, out: 
     });
     builder.message.period_type = Some(builder.value_type("run", "nanoseconds"));
     builder.message.period = if header.loop_rate_hz > 0.0 { (1e9 / header.loop_rate_hz) as i64 } else { 0 };
-    builder.message.time_nanos = super::started_unix_ns(header).unwrap_or_default();
+    builder.message.time_nanos = super::exporter::started_unix_ns(header).unwrap_or_default();
     builder.message.duration_nanos = number(duration_ns);
-    let comment = format!("asyncprof {} of {} (CPython {})", header.asyncprof, super::title(header), header.python);
+    let comment =
+        format!("asyncprof {} of {} (CPython {})", header.asyncprof, super::exporter::title(header), header.python);
     let comment = builder.text(&comment);
     builder.message.comment.push(comment);
     for (stack, values) in rows(profile) {

@@ -1,5 +1,4 @@
-//! speedscope's file format: one profile for each way to weigh time, of stitched stacks with their nanoseconds. It must not
-//! know how time was counted.
+//! speedscope's file format: one profile for each way to weigh time, of stitched stacks with their nanoseconds.
 //!
 //! The format is that of speedscope's `file-format-schema.json`: frames once, and samples that name them, outermost first.
 
@@ -8,10 +7,10 @@ use std::io::{self, Write};
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
-use super::levels::{Level, level};
 use crate::profile::{By, Profile};
 use crate::render::escape;
 use crate::render::json::serializer;
+use crate::render::levels::{Level, level};
 
 /// Writes the profiles; `by` is the one that is shown first, `whose` the title.
 ///
@@ -90,7 +89,7 @@ fn sampled<'p>(profile: &'p Profile, way: By, frames: &mut Frames<'p>) -> Sample
         name: match way {
             By::Run => "run: what the event loops ran",
             By::Await => "await: where the tasks waited",
-            By::Wall => "wall: what the tasks did with their time",
+            By::Wall => "wall: how the tasks spent their time",
         },
         unit: "nanoseconds",
         start_value: 0,

@@ -1,16 +1,16 @@
-//! `asyncprof.report/1`: what a watch shows, for programs. Its types are the format's own; what it is made from can change
-//! without it. It must not know how anything was seen.
+//! `asyncprof.report/1`: what a watch shows, for programs. Its types are the format's own; what it is made from can
+//! change without it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{Report, code, rate, runs_by_coroutine};
+use super::contents::{Report, code, rate, runs_by_coroutine};
 use crate::detect::analysis::Found;
 use crate::detect::stall::Stall;
 use crate::model::event::{Header, Note};
-use crate::model::snapshot::Frame;
+use crate::model::snapshot::{Evidence, Frame};
 use crate::profile::{CoroutineProfile, Label, Lag, LoopProfile, WaitProfile, Weighted};
 use crate::render::json::{Key, serializer};
 use crate::render::wait_words;
@@ -378,12 +378,12 @@ fn run_value(run: &Weighted<'_>) -> serde_json::Value {
 
 #[derive(Serialize)]
 pub(in crate::render) struct FindingJson<'a> {
-    rule: &'static str,
+    rule: &'a str,
     severity: &'static str,
     message: &'a str,
     tasks: &'a [String],
     site: FrameJson<'a>,
-    evidence: &'a BTreeMap<&'static str, serde_json::Value>,
+    evidence: &'a Evidence,
     advice: &'a str,
 }
 
@@ -391,7 +391,7 @@ impl<'a> FindingJson<'a> {
     pub(in crate::render) fn of(found: &'a Found) -> Self {
         let finding = &found.finding.finding;
         Self {
-            rule: finding.rule,
+            rule: finding.rule.as_str(),
             severity: finding.severity.as_str(),
             message: &finding.message,
             tasks: &found.tasks,

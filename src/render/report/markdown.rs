@@ -1,13 +1,14 @@
-//! The report for the summary page of a CI job: tables that GitHub and GitLab draw. It must not know what they are for.
+//! The report as Markdown tables, for the summary page of a CI job.
 
 use std::io::{self, Write};
 
+use super::contents::{Report, SHOWN, stall_groups};
 use super::text::{evidence, trust};
-use super::{Report, SHOWN, stall_groups, words};
+use super::words;
 use crate::model::snapshot::Frame;
+use crate::render::options::Options;
 use crate::render::text::plural;
-use crate::render::wait_words;
-use crate::render::{Options, escape, label};
+use crate::render::{escape, label, wait_words};
 
 /// Writes the report.
 pub fn write(report: &Report<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
@@ -74,22 +75,22 @@ impl<W: Write> Page<'_, '_, W> {
         if stalls.is_empty() {
             return Ok(());
         }
-        self.table("Stalls", &["longest", "times", "together", "cause", "where"])?;
+        self.table("Stalls", &["longest", "count", "total", "cause", "where"])?;
         let groups = stall_groups(&stalls);
         for group in groups.iter().take(self.shown) {
-            let detail = group.worst.detail.as_deref().map(|detail| format!(": {}", plain(detail)));
+            let detail = group.worst.detail.as_deref().map(|detail| format!(" ({})", plain(detail)));
             self.row(&[
                 words::stall_length(group.worst),
                 label::count(group.count()),
                 words::duration(group.total_ns),
                 format!("{}{}", words::cause(group.worst.cause), detail.unwrap_or_default()),
-                group.worst.site.as_ref().map_or("not known".into(), frame),
+                group.worst.site.as_ref().map_or("unknown".into(), frame),
             ])?;
         }
         self.rest(groups.len(), "place")?;
         writeln!(self.out)?;
         for group in groups.iter().take(self.shown) {
-            let place = group.worst.site.as_ref().map_or("At a place that is not known".into(), frame);
+            let place = group.worst.site.as_ref().map_or("At an unknown place".into(), frame);
             writeln!(self.out, "- {place}: {} ({})", plain(&group.worst.advice), plain(&evidence(group.worst)))?;
         }
         Ok(())
@@ -106,7 +107,7 @@ impl<W: Write> Page<'_, '_, W> {
             let site = found.finding.site.as_ref().map(|site| format!(" at {}", frame(site))).unwrap_or_default();
             self.row(&[
                 finding.severity.as_str().into(),
-                finding.rule.into(),
+                finding.rule.as_str().into(),
                 format!("{}{site}", plain(&finding.message)),
                 plain(&finding.advice),
             ])?;
@@ -140,13 +141,13 @@ impl<W: Write> Page<'_, '_, W> {
         if hottest.is_empty() || busy == 0 {
             return Ok(());
         }
-        self.table("What the loops ran", &["run", "share", "tasks", "coroutine"])?;
+        self.table("What the event loops ran", &["run", "share", "tasks", "coroutine"])?;
         for coroutine in hottest.iter().take(self.shown) {
             self.row(&[
                 words::duration(coroutine.run_ns),
                 words::percent(coroutine.run_ns as f64 / busy as f64),
                 label::count(coroutine.seen),
-                coroutine.coroutine.as_ref().map_or("not known".into(), frame),
+                coroutine.coroutine.as_ref().map_or("unknown".into(), frame),
             ])?;
         }
         self.rest(hottest.len(), "coroutine")
@@ -157,7 +158,7 @@ impl<W: Write> Page<'_, '_, W> {
         if waits.is_empty() {
             return Ok(());
         }
-        self.table("Longest waits", &["all tasks", "longest, at least", "waits", "for", "where"])?;
+        self.table("Where tasks waited", &["total", "longest, at least", "waits", "for", "where"])?;
         for wait in waits.iter().take(self.shown) {
             let detail =
                 wait.detail.map(|detail| format!(" ({})", plain(&wait_words::detail(detail)))).unwrap_or_default();
@@ -165,8 +166,8 @@ impl<W: Write> Page<'_, '_, W> {
                 words::duration(wait.wait_ns),
                 words::duration(wait.longest_ns),
                 label::count(wait.waits),
-                format!("{}{detail}", plain(wait.kind.map_or("something not known", label::wait))),
-                wait.stack.last().map_or("not known".into(), |innermost| frame(innermost)),
+                format!("{}{detail}", plain(wait.kind.map_or("something unknown", label::wait))),
+                wait.stack.last().map_or("unknown".into(), |innermost| frame(innermost)),
             ])?;
         }
         self.rest(waits.len(), "place")
@@ -180,9 +181,9 @@ impl<W: Write> Page<'_, '_, W> {
         coroutines.sort_by_key(|coroutine| {
             std::cmp::Reverse((coroutine.growth_per_minute.unwrap_or_default().max(0.0) as u64, coroutine.seen))
         });
-        self.table("Tasks", &["coroutine", "seen", "born", "ended", "alive", "growth a minute"])?;
+        self.table("Tasks", &["coroutine", "seen", "born", "ended", "alive", "growth/min"])?;
         for coroutine in coroutines.iter().take(self.shown) {
-            let mut cells = vec![coroutine.coroutine.as_ref().map_or("not known".into(), frame)];
+            let mut cells = vec![coroutine.coroutine.as_ref().map_or("unknown".into(), frame)];
             cells.extend([coroutine.seen, coroutine.born, coroutine.ended, coroutine.alive].map(label::count));
             cells.push(coroutine.growth_per_minute.map_or("?".into(), |growth| format!("{growth:+.0}")));
             self.row(&cells)?;
@@ -191,7 +192,7 @@ impl<W: Write> Page<'_, '_, W> {
     }
 
     fn trust(&mut self) -> io::Result<()> {
-        writeln!(self.out, "\n### How far to trust this\n")?;
+        writeln!(self.out, "\n### Data quality\n")?;
         for sentence in trust(self.report) {
             writeln!(self.out, "- {}", plain(&sentence))?;
         }
@@ -213,7 +214,7 @@ pub(in crate::render) fn code_text(text: &str) -> String {
     format!("{fence}{pad}{text}{pad}{fence}")
 }
 
-/// Text in which nothing is markup, and nobody is called by name.
+/// Text in which nothing is markup, and nobody is mentioned.
 pub(in crate::render) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len() + 8);
     for character in escape::visible(text).chars() {

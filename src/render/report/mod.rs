@@ -1,144 +1,14 @@
-//! What a watch over time shows, as bytes, one file a format. It must not know where the watch came from: live or from a
-//! recording, it looks the same.
+//! What a watch over time shows, as bytes, one file a format.
 
+pub(super) mod contents;
 pub mod html;
 pub(super) mod json;
 pub(super) mod markdown;
 mod text;
 pub(super) mod words;
 
-use std::collections::HashMap;
-
-use crate::detect::analysis::Analysis;
-use crate::detect::stall::{Cause, Stall};
-use crate::model::event::Health;
-use crate::model::snapshot::Frame;
-use crate::profile::{CoroutineProfile, Label, Profile, Weighted};
+pub use contents::Report;
 
 pub use json::write as write_json;
 pub use markdown::write as write_markdown;
 pub use text::write as write_text;
-
-/// A watch that is over, or as far as it has come.
-#[derive(Clone, Copy, Debug)]
-pub struct Report<'a> {
-    /// What it amounts to. Its `finish` was called.
-    pub analysis: &'a Analysis,
-    /// It has an end: false where a recording breaks off.
-    pub complete: bool,
-}
-
-/// Entries of a list for people, unless they ask for more.
-const SHOWN: usize = 10;
-
-/// Stalls that are the same to whoever has to change the code.
-struct StallGroup<'a> {
-    /// The longest.
-    worst: &'a Stall,
-    /// All of them, in the order in which they came.
-    stalls: Vec<&'a Stall>,
-    total_ns: u64,
-    ongoing: bool,
-}
-
-impl StallGroup<'_> {
-    fn count(&self) -> usize {
-        self.stalls.len()
-    }
-}
-
-/// By site and cause, the group with the longest stall first.
-fn stall_groups<'a>(stalls: &[&'a Stall]) -> Vec<StallGroup<'a>> {
-    type Sameness<'a> = (Cause, Option<&'a Frame>, Option<&'a Frame>);
-    let mut groups: Vec<StallGroup<'a>> = Vec::new();
-    let mut positions: HashMap<Sameness<'a>, usize> = HashMap::new();
-    for stall in stalls {
-        let innermost = if stall.site.is_none() { stall.stack.last() } else { None };
-        let position = *positions.entry((stall.cause, stall.site.as_ref(), innermost)).or_insert_with(|| {
-            groups.push(StallGroup { worst: stall, stalls: Vec::new(), total_ns: 0, ongoing: false });
-            groups.len() - 1
-        });
-        let group = &mut groups[position];
-        group.stalls.push(stall);
-        group.total_ns += stall.at_least_ns;
-        group.ongoing |= stall.ongoing;
-        if stall.at_least_ns > group.worst.at_least_ns {
-            group.worst = stall;
-        }
-    }
-    groups.sort_by_key(|group| std::cmp::Reverse((group.worst.at_least_ns, group.total_ns)));
-    groups
-}
-
-impl<'a> Report<'a> {
-    fn profile(&self) -> &'a Profile {
-        self.analysis.profile()
-    }
-
-    /// What the watch said about itself, else what the events show.
-    fn health(&self) -> Health {
-        match self.analysis.health() {
-            Some(health) => *health,
-            None => Health {
-                loop_samples: self.profile().loops().iter().map(|event_loop| event_loop.samples).sum(),
-                ..Health::default()
-            },
-        }
-    }
-
-    /// Samples of a loop a second, as they really came; zero where there are none.
-    fn loop_rate_hz(&self) -> f64 {
-        let loops = self.profile().loops();
-        let watched: u64 = loops.iter().map(|event_loop| event_loop.watched_ns()).sum();
-        let samples: u64 = loops.iter().map(|event_loop| event_loop.samples.saturating_sub(1)).sum();
-        rate(samples, watched)
-    }
-
-    fn task_rate_hz(&self) -> f64 {
-        rate(self.health().task_snapshots, self.analysis.duration_ns())
-    }
-
-    /// asyncprof's own, of one core.
-    fn cpu_percent(&self) -> f64 {
-        100.0 * self.health().cpu_ns as f64 / (self.analysis.duration_ns().max(1)) as f64
-    }
-
-    /// From here on a stall was sure to be seen; the watch's own word, else as the samples that came show.
-    fn shortest_stall_ns(&self) -> u64 {
-        self.analysis.shortest_sure_stall_ns().unwrap_or_else(|| {
-            let longest = self.profile().loops().iter().map(|event_loop| event_loop.longest_between_ns).max();
-            let header = self.analysis.header();
-            let longest_ns = longest.unwrap_or_default();
-            crate::detect::analysis::shortest_sure_stall_ns(header.stall_threshold_ns, longest_ns, header.loop_rate_hz)
-        })
-    }
-
-    /// By what loops executed of them, most first.
-    fn hottest(&self) -> Vec<CoroutineProfile> {
-        let mut coroutines = self.profile().coroutines();
-        coroutines.sort_by_key(|coroutine| std::cmp::Reverse(coroutine.run_ns));
-        coroutines
-    }
-}
-
-fn rate(number: u64, duration_ns: u64) -> f64 {
-    if duration_ns == 0 { 0.0 } else { number as f64 * 1e9 / duration_ns as f64 }
-}
-
-/// What a function is told from others by, wherever in it something is.
-type Code<'f> = (&'f str, &'f str);
-
-fn code(frame: &Frame) -> Code<'_> {
-    (&frame.function, &frame.file)
-}
-
-/// What was run, by the function at the outer end of its stack, most time first.
-fn runs_by_coroutine<'r>(runs: &'r [Weighted<'r>]) -> HashMap<Code<'r>, Vec<&'r Weighted<'r>>> {
-    let mut by_code: HashMap<Code<'r>, Vec<&'r Weighted<'r>>> = HashMap::new();
-    for run in runs {
-        if let Some(Label::Frame(outermost)) = run.stack.first() {
-            by_code.entry(code(outermost)).or_default().push(run);
-        }
-    }
-    by_code
-}

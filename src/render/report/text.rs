@@ -1,20 +1,20 @@
-//! The report for a person who was just woken up: stalls first, worst first, each with the line to change and what to do;
-//! then loops, coroutines, waits and tasks; last, how far to trust all this. It must not know the terminal; its width and
-//! colours are given.
+//! The report as text: stalls first, worst first, each with the line to change and advice; then event loops, coroutines,
+//! waits and tasks; last, how complete the data is. Width and colours of the terminal are given.
 
 use std::io::{self, Write};
 
-use super::{Report, SHOWN, StallGroup, code, runs_by_coroutine, stall_groups, words};
+use super::contents::{Report, SHOWN, StallGroup, code, runs_by_coroutine, stall_groups};
+use super::words;
 use crate::detect::stall::Stall;
 use crate::model::event::NoteKind;
 use crate::model::snapshot::Frame;
 use crate::profile::CoroutineProfile;
+use crate::render::options::Options;
 use crate::render::paint::Paint;
 use crate::render::text::{plural, wrap};
-use crate::render::wait_words;
-use crate::render::{Options, escape, label};
+use crate::render::{escape, label, wait_words};
 
-/// Where what belongs to an entry begins.
+/// Indentation of the details of an entry.
 const INDENT: usize = 6;
 
 /// Writes the report.
@@ -97,14 +97,14 @@ impl Page<'_, '_> {
         }
         let threshold = words::duration(analysis.header().stall_threshold_ns);
         let (count, together) = (plural(total.count, "stall"), words::duration(total.at_least_ns));
-        self.section(&format!("{count} of {threshold} or more, {together} together"))?;
+        self.section(&format!("{count} of {threshold} or more, {together} in total"))?;
         let groups = stall_groups(&stalls);
         for group in groups.iter().take(self.shown) {
             self.stall_group(group)?;
         }
         let left_out = total.count.saturating_sub(stalls.len() as u64);
         if left_out > 0 {
-            writeln!(self.out, "  {} shorter than these are counted only", plural(left_out, "stall"))?;
+            writeln!(self.out, "  {} shorter than these, only counted", plural(left_out, "stall"))?;
         }
         self.rest(groups.len(), "place")
     }
@@ -116,18 +116,18 @@ impl Page<'_, '_> {
             1 => length,
             count => {
                 let (count, together) = (label::count(count), words::duration(group.total_ns));
-                format!("{count} times, longest {length}, {together} together")
+                format!("{count} stalls, {together} in total, longest {length}")
             }
         };
         if group.ongoing && !stall.ongoing {
-            line.push_str(", one lasts");
+            line.push_str(", one still ongoing");
         }
-        let detail = stall.detail.as_deref().map(|detail| format!(", {}", escape::brief(detail, 120)));
+        let detail = stall.detail.as_deref().map(|detail| format!(" ({})", escape::brief(detail, 120)));
         let cause = format!("{}{}", words::cause(stall.cause), detail.unwrap_or_default());
         writeln!(self.out, "  {}: {cause}", self.paint.trouble(line))?;
         match &stall.site {
             Some(site) => writeln!(self.out, "{:INDENT$}at {}", "", self.paint.name(words::frame(site)))?,
-            None => writeln!(self.out, "{:INDENT$}at a place that is not known", "")?,
+            None => writeln!(self.out, "{:INDENT$}at an unknown place", "")?,
         }
         self.paragraph(&escape::visible(&stall.advice), false)?;
         self.paragraph(&circumstances(stall), true)?;
@@ -155,7 +155,7 @@ impl Page<'_, '_> {
             writeln!(self.out, "{:INDENT$}  {line}", "")?;
         }
         if stall.torn {
-            let line = self.paint.faint("<torn>: deeper frames moved too fast to be read");
+            let line = self.paint.faint("<torn>: deeper frames changed too fast to be read");
             writeln!(self.out, "{:INDENT$}  {line}", "")?;
         }
         Ok(())
@@ -168,7 +168,7 @@ impl Page<'_, '_> {
         if findings.is_empty() {
             return Ok(());
         }
-        self.section("Findings of the last look at everything")?;
+        self.section("Findings of the last full snapshot")?;
         for found in findings.iter().take(self.shown) {
             let finding = &found.finding.finding;
             let severity = self.paint.severity(finding.severity);
@@ -205,22 +205,22 @@ impl Page<'_, '_> {
             }
             match event_loop.busy_share() {
                 Some(share) => line.push_str(&format!(": {} busy", self.paint.name(words::percent(share)))),
-                None => line.push_str(": nobody knows how busy"),
+                None => line.push_str(": load unknown"),
             }
             writeln!(self.out, "{line}")?;
             let mut facts = match event_loop.lag() {
-                None => "no iteration was seen".to_owned(),
+                None => "no complete iteration seen".to_owned(),
                 Some(lag) => {
                     let [p50, p90, p99, max] = [lag.p50_ns, lag.p90_ns, lag.p99_ns, lag.max_ns].map(words::duration);
-                    format!("lag: half under {p50}, 90 % under {p90}, 99 % under {p99}, longest {max}")
+                    format!("lag: p50 {p50}, p90 {p90}, p99 {p99}, max {max}")
                 }
             };
             if let Some(ready) = event_loop.most_ready {
-                facts.push_str(&format!("; up to {} ready", label::count(ready)));
+                facts.push_str(&format!("; up to {} queued", label::count(ready)));
             }
             if event_loop.leaving_ns > 0 {
                 let share = event_loop.leaving_ns as f64 / event_loop.watched_ns().max(1) as f64;
-                facts.push_str(&format!("; waited for the GIL {} of the time", words::percent(share)));
+                facts.push_str(&format!("; waiting for the GIL {} of the time", words::percent(share)));
             }
             if event_loop.gap_ns > 0 {
                 facts.push_str(&format!("; not sampled for {}", words::duration(event_loop.gap_ns)));
@@ -239,7 +239,7 @@ impl Page<'_, '_> {
         if all_ns == 0 {
             return Ok(());
         }
-        self.section("What the loops ran")?;
+        self.section("What the event loops ran")?;
         let runs_of = runs_by_coroutine(&runs);
         for coroutine in hottest.iter().take(self.shown) {
             let share = words::percent(coroutine.run_ns as f64 / all_ns as f64);
@@ -251,7 +251,7 @@ impl Page<'_, '_> {
                 && let Some(inner) = words::innermost(&heaviest.stack)
                 && heaviest.stack.len() > 1
             {
-                let line = format!("of this {} in {inner}", words::duration(heaviest.time_ns));
+                let line = format!("{} of it in {inner}", words::duration(heaviest.time_ns));
                 writeln!(self.out, "{:22}{}", "", self.paint.faint(line))?;
             }
         }
@@ -259,7 +259,11 @@ impl Page<'_, '_> {
         let others_ns = all_ns.saturating_sub(tasks_ns);
         if others_ns > 0 {
             let share = words::percent(others_ns as f64 / all_ns as f64);
-            writeln!(self.out, "  {:>10} {share:>7}  callbacks and the loops themselves", words::duration(others_ns))?;
+            writeln!(
+                self.out,
+                "  {:>10} {share:>7}  callbacks and the event loops themselves",
+                words::duration(others_ns)
+            )?;
         }
         Ok(())
     }
@@ -269,9 +273,9 @@ impl Page<'_, '_> {
         if waits.is_empty() {
             return Ok(());
         }
-        self.section("Longest waits, time of all tasks together")?;
+        self.section("Where tasks waited (total over all tasks)")?;
         for wait in waits.iter().take(self.shown) {
-            let mut what = wait.kind.map_or("something not known", label::wait).to_owned();
+            let mut what = wait.kind.map_or("something unknown", label::wait).to_owned();
             if let Some(detail) = wait.detail {
                 what.push_str(&format!(" ({})", escape::brief(&wait_words::detail(detail), 60)));
             }
@@ -280,11 +284,14 @@ impl Page<'_, '_> {
                 0 | 1 => String::new(),
                 many => format!("{} waits, ", label::count(many)),
             };
-            let mut longest = format!("longest at least {}", words::duration(wait.longest_ns));
-            if let Some(task) = wait.longest_task {
-                longest.push_str(&format!(" ({})", escape::brief(task, 40)));
+            let mut line = format!("  {total:>10}  {}", self.paint.name(what));
+            if wait.longest_ns > 0 {
+                line.push_str(&format!(": {many}longest at least {}", words::duration(wait.longest_ns)));
+                if let Some(task) = wait.longest_task {
+                    line.push_str(&format!(" ({})", escape::brief(task, 40)));
+                }
             }
-            writeln!(self.out, "  {total:>10}  {}: {many}{longest}", self.paint.name(what))?;
+            writeln!(self.out, "{line}")?;
             if let Some((holder, _)) = wait.holders.first() {
                 let others = match wait.holders.len() - 1 {
                     0 => String::new(),
@@ -321,7 +328,7 @@ impl Page<'_, '_> {
         }
         let growth = |coroutine: &CoroutineProfile| coroutine.growth_per_minute.unwrap_or_default() as i64;
         coroutines.sort_by_key(|coroutine| std::cmp::Reverse((growth(coroutine).max(0), coroutine.seen)));
-        self.section("Tasks by coroutine, those that grow first")?;
+        self.section("Tasks by coroutine, fastest-growing first")?;
         let head = format!(
             "  {:>9} {:>9} {:>9} {:>9} {:>10} {:>12}  coroutine",
             "seen", "born", "ended", "alive", "growth/min", "oldest ≥"
@@ -354,7 +361,7 @@ impl Page<'_, '_> {
     }
 
     fn trust(&mut self) -> io::Result<()> {
-        self.section("How far to trust this")?;
+        self.section("Data quality")?;
         for sentence in trust(self.report) {
             for line in wrap(&sentence, self.width - 2) {
                 writeln!(self.out, "  {line}")?;
@@ -364,7 +371,7 @@ impl Page<'_, '_> {
     }
 }
 
-/// Who ran, what waited meanwhile, and what the cause rests on.
+/// The task that ran, what was queued behind it, and the evidence for the cause.
 pub(super) fn circumstances(stall: &Stall) -> String {
     let mut parts = Vec::new();
     match &stall.task {
@@ -386,7 +393,7 @@ pub(super) fn circumstances(stall: &Stall) -> String {
         parts.push(format!("at least {} callbacks", label::count(callbacks)));
     }
     if let Some(ready) = stall.ready_waiting.filter(|ready| *ready > 0) {
-        parts.push(format!("up to {} ready callbacks waited", label::count(ready)));
+        parts.push(format!("up to {} waited", plural(ready.into(), "ready callback")));
     }
     parts.push(evidence(stall));
     parts.join("; ")
@@ -398,16 +405,16 @@ pub(super) fn evidence(stall: &Stall) -> String {
         "in_call" => "in a system call",
         "collecting" => "collecting garbage",
         "waiting_for_gil" => "waiting for the GIL",
-        "running_moved" => "running, at other instructions each time",
-        "running_still" => "running, at the same instruction",
-        "faults" => "waiting for a page of memory",
+        "running_moved" => "executing Python",
+        "running_still" => "at one instruction",
+        "faults" => "in a page fault",
         name => name,
     };
     let parts: Vec<String> = (stall.evidence.entries())
         .filter(|(name, number)| *name != "samples" && *number > 0)
         .map(|(name, number)| match name.strip_suffix("_ns") {
-            Some("run") => format!("{} on a processor", words::duration(number)),
-            Some("starved") => format!("{} without a processor", words::duration(number)),
+            Some("run") => format!("{} on CPU", words::duration(number)),
+            Some("starved") => format!("{} runnable but not scheduled", words::duration(number)),
             Some("throttled") => format!("{} throttled", words::duration(number)),
             Some(name) => format!("{} {name}", words::duration(number)),
             None => format!("{} {}", label::count(number), word(name)),
@@ -417,13 +424,13 @@ pub(super) fn evidence(stall: &Stall) -> String {
     if parts.is_empty() { samples } else { format!("{samples}: {}", parts.join(", ")) }
 }
 
-/// How the watch went, and what could have escaped it.
+/// How the watch went, and what it may have missed.
 pub(super) fn trust(report: &Report<'_>) -> Vec<String> {
     let (health, header) = (report.health(), report.analysis.header());
     let mut sentences = Vec::new();
     let asked = |rate: f64, wanted: f64| match rate < 0.9 * wanted {
-        true => format!("{} a second, {} asked for", words::rate(rate), words::rate(wanted)),
-        false => format!("{} a second", words::rate(rate)),
+        true => format!("{}/s of the {}/s requested", words::rate(rate), words::rate(wanted)),
+        false => format!("{}/s", words::rate(rate)),
     };
     sentences.push(format!(
         "{} ({}), {} ({}).",
@@ -433,10 +440,11 @@ pub(super) fn trust(report: &Report<'_>) -> Vec<String> {
         asked(report.task_rate_hz(), header.task_rate_hz),
     ));
     if report.analysis.health().is_none() {
-        sentences.push("How many samples were lost is not known: the watch broke off before it said so.".into());
+        sentences.push("The number of lost samples is unknown: the recording ends before it was written.".into());
     } else {
         sentences.push(format!(
-            "{} dropped, {} torn and read again, {} partial, {} late; asyncprof took {} of a core.",
+            "{} dropped, {} re-read (the stack changed during the read), {} partial, {} taken late; asyncprof used {} of a \
+             core.",
             label::count(health.dropped + health.lost),
             label::count(health.torn),
             label::count(health.partial),
@@ -446,20 +454,20 @@ pub(super) fn trust(report: &Report<'_>) -> Vec<String> {
     }
     if health.lowered_rate {
         let budget = words::percent(header.cpu_budget);
-        sentences.push(format!("Rates are lower than asked for, to stay within {budget} of a core (--cpu-budget)."));
+        sentences.push(format!("Sampling was slowed to stay within {budget} of a core (--cpu-budget)."));
     }
     sentences.push(match report.shortest_stall_ns() {
-        u64::MAX => "No stall was sure to be seen.".into(),
-        shortest => format!("A stall of {} or more was sure to be seen.", words::duration(shortest)),
+        u64::MAX => "Stalls of any length may have been missed.".into(),
+        shortest => format!("Stalls shorter than {} may have been missed.", words::duration(shortest)),
     });
     if header.blocking {
         sentences.push("The process was stopped for each sample.".into());
     }
     if !report.complete {
-        sentences.push("The recording breaks off: this is what it holds up to its last whole block.".into());
+        sentences.push("The recording is cut off: this is its content up to the last complete block.".into());
     }
     if report.profile().waits().iter().any(|wait| wait.longest_ns > 0) {
-        sentences.push("Waits and ages are at least as long as shown: they may have begun before the watch.".into());
+        sentences.push("Waits and ages are lower bounds: they may have begun before the watch.".into());
     }
     sentences
 }

@@ -1,4 +1,4 @@
-//! The words for durations, causes and places that reports and comparisons for people share. It must not know any format.
+//! Words for durations, causes and places, shared by reports, comparisons and checks.
 
 use crate::detect::stall::{Cause, Stall};
 use crate::model::snapshot::Frame;
@@ -24,9 +24,9 @@ pub(in crate::render) fn duration(ns: u64) -> String {
     }
 }
 
-/// `340 ms`, or `340 to 352 ms` where the end is not known as exactly.
+/// `340 ms`, or `340 to 352 ms` where the end is known less exactly.
 pub(in crate::render) fn stall_length(stall: &Stall) -> String {
-    /// What is closer than this is the same to a person.
+    /// A smaller difference is not worth reading.
     const CLOSE_NS: u64 = 5_000_000;
     match stall.at_most_ns {
         _ if stall.ongoing => format!("{} so far", duration(stall.at_least_ns)),
@@ -45,7 +45,7 @@ pub(in crate::render) fn cause(cause: Cause) -> &'static str {
         Cause::Gc => "garbage collection",
         Cause::Native => "native code",
         Cause::ManyCallbacks => "many callbacks",
-        Cause::CpuStarved => "no processor to run on",
+        Cause::CpuStarved => "CPU-starved",
         Cause::Suspended => "suspended",
         Cause::Unknown => "unknown cause",
     }
@@ -58,9 +58,9 @@ pub(in crate::render) fn frame(frame: &Frame) -> String {
     format!("{} ({})", escape::brief(&frame.function, FUNCTION), label::place(frame))
 }
 
-/// The frame of a coroutine, or that it is not known.
+/// The frame of a coroutine, if it is known.
 pub(super) fn coroutine(coroutine: Option<&Frame>) -> String {
-    coroutine.map_or_else(|| "coroutine not known".into(), frame)
+    coroutine.map_or_else(|| "unknown coroutine".into(), frame)
 }
 
 /// What runs at the end of a stack.
@@ -77,7 +77,7 @@ pub(in crate::render) fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
-/// `998`, `10.0`, `0.50`: a rate in a second.
+/// `998`, `10.0`, `0.50`: a rate per second.
 pub(super) fn rate(hz: f64) -> String {
     match hz {
         100.0.. => label::count(hz.round() as u64),

@@ -18,14 +18,14 @@ use super::target_state::Stopper;
 use super::task_tier::{self, TaskTier};
 use super::*;
 use crate::model::event::{Event, NoteKind};
-use crate::model::snapshot::{Severity, TaskId};
+use crate::model::snapshot::{RuleId, Severity, TaskId};
 use crate::model::tables::TaskNo;
 use crate::remote::ReadError;
 
 /// One finding about all tasks.
 fn judge_all(snapshot: &Snapshot) -> Vec<Judged> {
     let finding = Finding {
-        rule: "made-up",
+        rule: RuleId::new("made-up"),
         severity: Severity::Info,
         message: String::new(),
         tasks: (0..snapshot.tasks.len() as u32).map(TaskId).collect(),

@@ -17,7 +17,7 @@ use crate::cli::input::replay::Replay;
 use crate::cli::input::units::nanos;
 use crate::cli::terminal::Color;
 use crate::detect::check::{
-    Before, Budgets, Circumstances, Metric, Problem, Rules, Run, Tolerance, Verdict, judge, threshold_to_look_with,
+    Before, Budgets, Circumstances, Criteria, Metric, Problem, Run, Tolerance, Verdict, judge, threshold_to_look_with,
 };
 use crate::profile::Folding;
 use crate::render::check::Check;
@@ -83,9 +83,9 @@ pub(crate) fn run(args: &CheckArgs, color: Color) -> Result<Exit, Failure> {
 }
 
 /// The rules given on the command line and in settings.
-fn rules(args: &CheckArgs) -> Rules {
+fn rules(args: &CheckArgs) -> Criteria {
     let threshold_ns = args.watch.stall.map_or(STALL_NS, nanos);
-    Rules {
+    Criteria {
         budgets: budgets(&args.budgets),
         min_effect: args.comparison.min_effect,
         alpha: ALPHA,
@@ -109,7 +109,7 @@ fn budgets(args: &BudgetArgs) -> Budgets {
 }
 
 /// A recording is a run without measurements from outside.
-fn check_file(path: &Path, args: &CheckArgs, baseline: &BaselineFile, rules: &Rules) -> Result<Done, Failure> {
+fn check_file(path: &Path, args: &CheckArgs, baseline: &BaselineFile, rules: &Criteria) -> Result<Done, Failure> {
     let replay = Replay::open(path)?;
     let threshold_ns = args.watch.stall.map_or(replay.header().stall_threshold_ns, nanos);
     let look_ns = threshold_to_look_with(rules.budgets.shortest_stall_ns(threshold_ns));

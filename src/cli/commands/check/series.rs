@@ -11,7 +11,7 @@ use crate::cli::input::args::check::CheckArgs;
 use crate::cli::input::units::nanos;
 use crate::cli::terminal::Color;
 use crate::detect::check::{
-    Before, Fingerprint, Judgement, Metric, Problem, Rules, Run, SelfTest, Taint, Verdict, judge,
+    Before, Criteria, Fingerprint, Judgement, Metric, Problem, Run, SelfTest, Taint, Verdict, judge,
     threshold_to_look_with,
 };
 use crate::render::escape::visible;
@@ -25,7 +25,7 @@ const KEPT: usize = 5;
 pub(crate) struct Series<'a> {
     args: &'a CheckArgs,
     baseline: &'a BaselineFile,
-    rules: Rules,
+    rules: Criteria,
     runner: Runner,
     base_command: Option<Vec<OsString>>,
     fingerprint: Option<Fingerprint>,
@@ -45,7 +45,7 @@ impl<'a> Series<'a> {
     pub(crate) fn new(
         args: &'a CheckArgs,
         baseline: &'a BaselineFile,
-        rules: Rules,
+        rules: Criteria,
         color: Color,
     ) -> Result<Self, Failure> {
         let base_command = match (&args.comparison.base_cmd, args.comparison.self_test) {

@@ -1,5 +1,4 @@
-//! Markers of the Firefox Profiler: stalls with what is known of them, and what happened to the target. It must not know when
-//! they are added.
+//! Markers of the Firefox Profiler: stalls with what is known of them, and what happened to the target.
 
 use fxprof_processed_profile::{
     CategoryHandle, MarkerFieldFlags, MarkerFieldFormat, MarkerLocations, Profile, StaticSchemaMarker,
@@ -56,7 +55,7 @@ impl StallMarker {
 
 impl StaticSchemaMarker for StallMarker {
     const UNIQUE_MARKER_TYPE_NAME: &'static str = "Stall";
-    const DESCRIPTION: Option<&'static str> = Some("The event loop was kept from its selector for too long.");
+    const DESCRIPTION: Option<&'static str> = Some("The event loop was blocked for longer than the threshold.");
     const LOCATIONS: MarkerLocations = EVERYWHERE;
     const CHART_LABEL: Option<&'static str> = Some("{marker.data.site}");
     const TOOLTIP_LABEL: Option<&'static str> = Some("Stall: {marker.data.reason}");

@@ -1,5 +1,5 @@
-//! The Firefox Profiler's processed profile: over time, for each event loop its stacks and its stalls, and the stacks of the
-//! tasks that wait. It must not know how a recording is read.
+//! The Firefox Profiler's processed profile: over time, for each event loop its stacks and its stalls, and the stacks
+//! of the tasks that wait.
 //!
 //! The format is one JSON object of columns, so that all of it is kept until the end; see [`SAMPLES`].
 //!
@@ -20,7 +20,7 @@ use rustc_hash::FxHashMap;
 
 use self::markers::{NoteMarker, StallMarker};
 use self::palette::{Kind, Palette};
-use super::{End, Exporter, LOOPS, Step};
+use super::exporter::{End, Exporter, LOOPS, Step};
 use crate::detect::stall::{Alert, Stall};
 use crate::model::event::{Doing, Event, Header, LoopSample, Phase, Source, TaskChanges, TaskLook};
 use crate::model::snapshot::TaskState;
@@ -79,8 +79,8 @@ pub(super) struct Firefox<'o> {
 impl<'o> Firefox<'o> {
     pub(super) fn begin(header: &Header, out: &'o mut dyn Write) -> Self {
         let period_ns = period_ns(header.loop_rate_hz).unwrap_or(1_000_000);
-        let started_ms = super::started_unix_ns(header).unwrap_or_default() as f64 / 1e6;
-        let title = super::title(header);
+        let started_ms = super::exporter::started_unix_ns(header).unwrap_or_default() as f64 / 1e6;
+        let title = super::exporter::title(header);
         let mut profile = Profile::new(
             &format!("asyncprof of {title}"),
             ReferenceTimestamp::from_millis_since_unix_epoch(started_ms),
@@ -93,7 +93,7 @@ impl<'o> Firefox<'o> {
         let start = Timestamp::from_nanos_since_reference(0);
         let process = profile.add_process(&title, header.pid.unsigned_abs(), start);
         let waiting = profile.add_thread(process, 0, start, false);
-        profile.set_thread_name(waiting, "tasks that wait (weight: how long, all tasks together)");
+        profile.set_thread_name(waiting, "waiting tasks (weight: time, total over all tasks)");
         profile.set_thread_samples_weight_type(waiting, WeightType::TracingMs);
         profile.add_initial_visible_thread(waiting);
         Self {
@@ -144,7 +144,7 @@ impl<'o> Firefox<'o> {
         let thread = self.profile.add_thread(self.process, tid, self.timestamp(self.started_ns), false);
         let class = info.class.rsplit('.').next().unwrap_or(&info.class);
         let of = info.thread_name.as_deref().map(|name| format!(" in {}", label::name(name))).unwrap_or_default();
-        let name = format!("loop {} {}{of} (height: away from its selector)", self.loops.len() + 1, visible(class));
+        let name = format!("loop {} {}{of} (height: busy)", self.loops.len() + 1, visible(class));
         self.profile.set_thread_name(thread, &name);
         self.profile.set_thread_show_markers_in_timeline(thread, true);
         self.profile.add_initial_visible_thread(thread);
@@ -206,9 +206,9 @@ impl<'o> Firefox<'o> {
         let doing = sample.kernel.as_ref().map(|look| &look.doing);
         match (sample.phase, doing) {
             (_, Some(Doing::Stopped)) => end("<stopped>", Kind::Unknown),
-            (Phase::Selecting, _) => end("waits for events", Kind::Idle),
+            (Phase::Selecting, _) => end("waiting for events", Kind::Idle),
             (Phase::LeavingSelector, _) | (Phase::Away, Some(Doing::WaitingForGil)) => {
-                end("waits for the GIL", Kind::Blocked);
+                end("waiting for the GIL", Kind::Blocked);
             }
             (Phase::Away, Some(Doing::Call { name, .. })) => {
                 let call = name.as_deref().map_or_else(|| "a system call".into(), visible);
@@ -361,17 +361,17 @@ impl Exporter for Firefox<'_> {
         }
         self.add_waits(self.last_ns);
         if !end.complete {
-            self.mark(self.last_ns, "the recording breaks off here");
+            self.mark(self.last_ns, "the recording is cut off here");
         }
         let left_out = self.left_out_since_ns.map(|since_ns| {
             let after = words::duration(since_ns.saturating_sub(self.started_ns));
             let most = label::count(SAMPLES);
-            format!("the Firefox Profiler's format is kept in memory: after {most} samples of loops, at {after}, none are in it")
+            format!("the Firefox Profiler's format is built in memory: loop samples after the first {most}, at {after}, are left out")
         });
         if let (Some(since_ns), Some(left_out)) = (self.left_out_since_ns, &left_out) {
             self.mark(since_ns, left_out);
         }
-        let loops = self.were_more_loops.then(super::loops_left_out);
+        let loops = self.were_more_loops.then(super::exporter::loops_left_out);
         if let Some(loops) = &loops {
             self.mark(self.last_ns, loops);
         }
@@ -381,6 +381,6 @@ impl Exporter for Firefox<'_> {
         serde::Serialize::serialize(&self.profile, &mut serializer(&mut out))?;
         out.write_all(b"\n")?;
         out.flush()?;
-        Ok(super::together([loops, left_out]))
+        Ok(super::exporter::together([loops, left_out]))
     }
 }

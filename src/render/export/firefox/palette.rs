@@ -1,5 +1,5 @@
-//! What a level of a stack is, as the Firefox Profiler colours it: a coroutine, a synchronous call, the loop's own machinery, what
-//! keeps the thread, or nothing that is known. It must not know events.
+//! What a level of a stack is, as the Firefox Profiler colours it: a coroutine, a synchronous call, the loop's own
+//! machinery, what keeps the thread, or nothing that is known.
 
 use fxprof_processed_profile::{
     CategoryColor, CategoryHandle, Frame, FrameFlags, FrameInfo, Profile, StackHandle, ThreadHandle,

@@ -1,5 +1,4 @@
-//! Tracks for tasks: one for each that lives, and used again by a later task of the same coroutine. It must not know what tasks
-//! do.
+//! Tracks for tasks: one for each that lives, and used again by a later task of the same coroutine.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Two tracks for each event loop, its stalls and what it runs, and its counters: how long iterations keep it from its selector,
-//! and how many callbacks are ready. It must not know tasks.
+//! Two tracks for each event loop, its stalls and what it runs, and its counters: how long iterations keep it from its
+//! selector, and how many callbacks are ready.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,7 +12,7 @@ use super::trace::{Nothing, Place, Trace};
 use crate::detect::stall::{Iteration, Stall};
 use crate::model::tables::LoopInfo;
 use crate::render::escape::visible;
-use crate::render::export::LOOPS;
+use crate::render::export::exporter::LOOPS;
 use crate::render::label;
 use crate::render::report::words;
 
@@ -114,7 +114,7 @@ impl Loops {
                 let callee = look.callee.as_deref().map(|callee| format!("callback: {}", label::name(callee)));
                 ("run", callee.unwrap_or_else(|| "callback".into()))
             }
-            Does::WaitsForGil => ("gil", "waits for the GIL".into()),
+            Does::WaitsForGil => ("gil", "waiting for the GIL".into()),
             Does::NoLoop => ("none", "<no loop runs>".into()),
             Does::Stopped => ("none", "<stopped>".into()),
             Does::Unknown => ("none", "<unknown>".into()),

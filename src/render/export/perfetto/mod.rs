@@ -1,6 +1,6 @@
-//! Chrome's trace events, for Perfetto's user interface and its trace processor: over time, for each event loop its stalls, what
-//! it runs, how long iterations keep it and how many callbacks are ready, and for each task a lane with its runs and
-//! waits. It must not know how a recording is read.
+//! Chrome's trace events, for Perfetto's user interface and its trace processor: over time, for each event loop its
+//! stalls, what it runs, how long iterations keep it and how many callbacks are ready, and for each task a lane with
+//! its runs and waits.
 //!
 //! The trace has two processes, as the format calls what groups tracks: the event loops, under the target's own id, and
 //! the tasks, under one that no process can have. Unknown is a slice of its own name in angle brackets, like everything that
@@ -25,7 +25,7 @@ use self::order::InOrder;
 use self::runs::{Changes, Does};
 use self::tasks::{Look, Tasks};
 use self::trace::{Place, Trace};
-use super::{End, Exporter, Step};
+use super::exporter::{End, Exporter, Step};
 use crate::detect::stall::Alert;
 use crate::model::event::{Event, Header, Note, Source};
 use crate::model::tables::{Tables, TaskInfo, TaskNo};
@@ -80,7 +80,7 @@ impl<'o> Perfetto<'o> {
         let about = About {
             schema: SCHEMA,
             asyncprof: &header.asyncprof,
-            command: super::title(header),
+            command: super::exporter::title(header),
             pid: header.pid,
             python: &header.python,
             started_at: &header.started_at,
@@ -90,7 +90,7 @@ impl<'o> Perfetto<'o> {
         let loops = Loops::new(u32::try_from(header.pid).unwrap_or(1));
         let whose = brief(&about.command, 80);
         trace.name_process(loops.place(), &format!("event loops of {whose}"), 0)?;
-        trace.name_track(loops.place(), "what happened", 0)?;
+        trace.name_track(loops.place(), "events", 0)?;
         trace.name_process(tasks_place(), &format!("tasks of {whose}"), 1)?;
         Ok(Self {
             trace,
@@ -220,12 +220,12 @@ impl Exporter for Perfetto<'_> {
         }
         let without_lane = self.tasks.finish(self.last_ns, &mut self.trace)?;
         if !end.complete {
-            self.loops.mark(self.last_ns, "the recording breaks off here", &mut self.trace)?;
+            self.loops.mark(self.last_ns, "the recording is cut off here", &mut self.trace)?;
         }
         let tasks = (without_lane > 0).then(|| {
             format!("{} tasks have no lane, because {} others lived", label::count(without_lane), Lanes::MOST)
         });
-        let left_out = super::together([self.loops.were_more.then(super::loops_left_out), tasks]);
+        let left_out = super::exporter::together([self.loops.were_more.then(super::exporter::loops_left_out), tasks]);
         if let Some(left_out) = &left_out {
             self.loops.mark(self.last_ns, left_out, &mut self.trace)?;
         }

@@ -1,4 +1,4 @@
-//! Two streams, each in the order of time, as one. It must not know what they carry.
+//! Two streams, each in the order of time, as one.
 
 use std::collections::VecDeque;
 

@@ -1,5 +1,5 @@
-//! What each loop runs, from sample to sample, as stretches of time: each sample stands for half of the time to its neighbours,
-//! as where time is added up, so that the stretches add up to the same. It must not know how they are written.
+//! What each loop runs, from sample to sample, as stretches of time: each sample stands for half of the time to its
+//! neighbours, as where time is added up, so that the stretches add up to the same.
 
 use std::sync::Arc;
 

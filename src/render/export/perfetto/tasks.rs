@@ -1,5 +1,5 @@
-//! A lane for each task: from its birth to its end, and in it what it does: it runs, waits for something, is ready, or nobody
-//! knows. Runs come from samples of the loops, the rest from looks at all tasks. It must not know loops.
+//! A lane for each task: from its birth to its end, and in it what it does: it runs, waits for something, is ready, or
+//! nobody knows. Runs come from samples of the loops, the rest from looks at all tasks.
 //!
 //! A look says how a task is at that moment. A task that ran since the look before is taken to have been like that since it
 //! ran; one that did not, since the middle between the looks. A run is cut where that has placed a change inside of it.

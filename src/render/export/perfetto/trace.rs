@@ -1,5 +1,4 @@
-//! Chrome's trace events as JSON, written one by one: slices, counters, instants, and the names of tracks. It must not know
-//! what they are about.
+//! Chrome's trace events as JSON, written one by one: slices, counters, instants, and the names of tracks.
 //!
 //! Times are nanoseconds on the clock of the recording here, and whole microseconds since its start in the file: readers
 //! round what is finer differently, and then slices that follow each other overlap. What begins before the start is cut

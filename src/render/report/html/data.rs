@@ -1,5 +1,5 @@
-//! The data of the page: what its script draws. The page and its script are one file, so that this format needs no version.
-//! It must not know markup.
+//! The data of the page: what its script draws. The page and its script are one file, so that this format needs no
+//! version.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,11 @@ use super::flame::FlameJson;
 use super::intern::Tables;
 use super::stalls::StallsJson;
 use super::tasks::{AwaitsJson, TasksJson};
-use super::verdict::Verdict;
+use super::verdict::Summary;
 use crate::model::event::NoteKind;
 use crate::profile::{By, LoopBin, LoopProfile, TaskBin};
-use crate::render::report::{Report, text, words};
+use crate::render::report::contents::Report;
+use crate::render::report::{text, words};
 use crate::render::{escape, label};
 
 /// LIMIT: loops that are told.
@@ -29,7 +30,7 @@ const BINS: usize = 16_000;
 #[derive(Serialize)]
 pub(super) struct PageJson<'a> {
     subject: String,
-    verdict: &'a Verdict,
+    verdict: &'a Summary,
     started_at: String,
     duration_us: u64,
     complete: bool,
@@ -53,7 +54,7 @@ pub(super) struct PageJson<'a> {
 }
 
 impl<'a> PageJson<'a> {
-    pub(super) fn of(report: &Report<'a>, sources: &'a Sources, verdict: &'a Verdict) -> Self {
+    pub(super) fn of(report: &Report<'a>, sources: &'a Sources, verdict: &'a Summary) -> Self {
         let (analysis, mut tables) = (report.analysis, Tables::default());
         let (header, loops) = (analysis.header(), report.profile().loops());
         let stalls = StallsJson::of(report, &mut tables);
@@ -90,7 +91,7 @@ impl<'a> PageJson<'a> {
     }
 }
 
-/// What was watched, as a title.
+/// The watched program, as a title.
 pub(super) fn subject(report: &Report<'_>) -> String {
     let header = report.analysis.header();
     let command = if header.command.is_empty() { header.executable.clone() } else { header.command.join(" ") };
@@ -108,8 +109,8 @@ fn facts(report: &Report<'_>) -> Vec<(&'static str, String)> {
         ("Executable", header.executable.clone()),
         ("Began", header.started_at.clone()),
         ("Watched for", words::duration(analysis.duration_ns())),
-        ("Recording", if report.complete { "complete".into() } else { "cut off: what is there counts".into() }),
-        ("Stall", format!("from {} on", words::duration(header.stall_threshold_ns))),
+        ("Recording", if report.complete { "complete".into() } else { "cut off".into() }),
+        ("Stall threshold", format!("{}", words::duration(header.stall_threshold_ns))),
         ("Tasks seen", label::count(tasks)),
         ("asyncprof", header.asyncprof.clone()),
     ];
@@ -123,33 +124,33 @@ fn facts(report: &Report<'_>) -> Vec<(&'static str, String)> {
 /// How well the watch went, figure by figure.
 fn sampling(report: &Report<'_>) -> Vec<(&'static str, String)> {
     let (health, header, count) = (report.health(), report.analysis.header(), label::count);
-    let a_second = |rate: f64, asked: f64| format!("{} a second, {} asked for", words::rate(rate), words::rate(asked));
+    let per_second = |rate: f64, asked: f64| format!("{}/s ({}/s requested)", words::rate(rate), words::rate(asked));
     let mut figures = vec![
         ("Loop samples accepted", count(health.loop_samples)),
-        ("Loop rate", a_second(report.loop_rate_hz(), header.loop_rate_hz)),
+        ("Loop rate", per_second(report.loop_rate_hz(), header.loop_rate_hz)),
         ("Stopped for each sample", if header.blocking { "yes" } else { "no" }.into()),
     ];
     if report.analysis.health().is_some() {
         figures.extend([
             ("Task snapshots accepted", count(health.task_snapshots)),
-            ("Task rate", a_second(report.task_rate_hz(), header.task_rate_hz)),
+            ("Task rate", per_second(report.task_rate_hz(), header.task_rate_hz)),
             ("Dropped after retries", count(health.dropped)),
             ("Lost: reader too slow", count(health.lost)),
-            ("Torn, read again", count(health.torn)),
-            ("Partial, gap marked", count(health.partial)),
-            ("Late", count(health.late)),
-            ("Own CPU, of one core", words::percent(report.cpu_percent() / 100.0)),
+            ("Re-read (changed during the read)", count(health.torn)),
+            ("Partial (gap marked)", count(health.partial)),
+            ("Taken late", count(health.late)),
+            ("CPU used by asyncprof, of one core", words::percent(report.cpu_percent() / 100.0)),
             ("CPU budget", words::percent(header.cpu_budget)),
-            ("Rates lowered", if health.lowered_rate { "yes, to stay in the budget" } else { "no" }.into()),
+            ("Sampling slowed", if health.lowered_rate { "yes, to stay within the budget" } else { "no" }.into()),
         ]);
     } else {
-        figures.push(("Dropped, lost, torn, late", "not known: the watch broke off".into()));
+        figures.push(("Dropped, lost, torn, late", "unknown: the recording is cut off".into()));
     }
     figures.push((
-        "Sure to be seen",
+        "May have been missed",
         match report.shortest_stall_ns() {
-            u64::MAX => "no stall".into(),
-            shortest => format!("stalls of {} or more", words::duration(shortest)),
+            u64::MAX => "stalls of any length".into(),
+            shortest => format!("stalls shorter than {}", words::duration(shortest)),
         },
     ));
     figures
@@ -243,14 +244,14 @@ impl LoopBinsJson {
 
 #[derive(Serialize)]
 struct FindingJson {
-    rule: &'static str,
+    rule: String,
     severity: &'static str,
     message: u32,
     advice: u32,
     tasks: Vec<u32>,
     more_tasks: usize,
     site: Option<u32>,
-    evidence: Vec<(&'static str, String)>,
+    evidence: Vec<(String, String)>,
 }
 
 fn findings(report: &Report<'_>, tables: &mut Tables) -> Vec<FindingJson> {
@@ -262,7 +263,7 @@ fn findings(report: &Report<'_>, tables: &mut Tables) -> Vec<FindingJson> {
     let whole = findings.map(|found| {
         let finding = &found.finding.finding;
         FindingJson {
-            rule: finding.rule,
+            rule: finding.rule.to_string(),
             severity: finding.severity.as_str(),
             message: tables.text(&finding.message),
             advice: tables.sentence(&finding.advice),
@@ -270,7 +271,7 @@ fn findings(report: &Report<'_>, tables: &mut Tables) -> Vec<FindingJson> {
             more_tasks: found.tasks.len().saturating_sub(TASKS),
             site: found.finding.site.as_ref().map(|site| tables.frame(site)),
             evidence: (finding.evidence.iter())
-                .map(|(name, value)| (*name, escape::brief(&value.to_string(), EVIDENCE).into_owned()))
+                .map(|(name, value)| (name.clone(), escape::brief(&value.to_string(), EVIDENCE).into_owned()))
                 .collect(),
         }
     });

@@ -1,5 +1,4 @@
-//! Lines of source beside what the report says of them: which are wanted, and what came of it. It must not know how they are
-//! read, and nothing depends on their being there.
+//! Lines of source beside what the report says of them: which are wanted, and what came of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use super::intern::Tables;
 use crate::detect::origin::{Origin, origin_of};
 use crate::model::snapshot::Frame;
 use crate::render::escape;
-use crate::render::report::{Report, stall_groups};
+use crate::render::report::contents::{Report, stall_groups};
 
 /// LIMIT: lines that are asked for; more would be more than the rest of the page.
 const WANTED: usize = 400;

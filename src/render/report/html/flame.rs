@@ -1,5 +1,5 @@
-//! The flame graphs of the page: a tree of labels with their time, from stitched stacks. What is too small to be seen is left
-//! out, and says so. It must not know how it is drawn.
+//! The flame graphs of the page: a tree of labels with their time, from stitched stacks. What is too small to be seen
+//! is left out, and says so.
 
 use std::collections::HashMap;
 
@@ -44,9 +44,9 @@ impl FlameJson {
         Self {
             title: flamegraph::title(by),
             unit: match by {
-                By::Run => "time that event loops executed it",
+                By::Run => "time that event loops ran it",
                 By::Await => "time that tasks waited there",
-                By::Wall => "time that tasks lived",
+                By::Wall => "lifetime of tasks",
             },
             total_us: tree.nodes.first().map_or(0, |root| root.time_ns / 1_000),
             pruned: kept.iter().filter(|kept| !**kept).count(),

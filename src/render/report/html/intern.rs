@@ -1,4 +1,4 @@
-//! Texts, frames and stacks said once in the page's data, and numbered. It must not know what they are said for.
+//! Texts, frames and stacks said once in the page's data, and numbered.
 
 use std::collections::HashMap;
 

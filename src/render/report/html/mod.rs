@@ -1,5 +1,5 @@
-//! The report as one page for a browser: everything in one file, nothing fetched. What was seen goes in as JSON, and a script of
-//! ours draws it; names of the target are only ever text. It must not know the file system: sources are brought along.
+//! The report as one page for a browser: everything in one file, nothing fetched. What was seen goes in as JSON, and a
+//! script of ours draws it; names of the target are only ever text.
 //!
 //! The page has a content security policy that allows this one script and this one style, by their hashes, and nothing else.
 //! So even a name that got out of the data could not do anything.
@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use excerpt::{Excerpt, Sources, Wanted, wanted};
 
-use super::Report;
+use super::contents::Report;
 use crate::render::escape;
 use data::PageJson;
 

@@ -1,4 +1,4 @@
-//! The stalls of the page: by site and cause, and each by itself. It must not know how they are shown.
+//! The stalls of the page: by site and cause, and each by itself.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::intern::Tables;
 use crate::detect::stall::{Cause, Stall};
 use crate::model::tables::LoopInfo;
-use crate::render::report::{Report, stall_groups, text, words};
+use crate::render::report::contents::{Report, stall_groups};
+use crate::render::report::{text, words};
 
 /// LIMIT: stalls that are told one by one, the longest; the rest is only in the sums.
 const STALLS: usize = 5_000;

@@ -1,5 +1,4 @@
-//! The tasks of the page, by coroutine: what they ran, what they waited for, and who waited for whom. It must not know how
-//! they are shown.
+//! The tasks of the page, by coroutine: what they ran, what they waited for, and who waited for whom.
 
 use std::collections::HashMap;
 
@@ -9,7 +8,7 @@ use super::intern::Tables;
 use crate::model::snapshot::{Frame, WaitKind};
 use crate::profile::{CoroutineProfile, Label, WaitProfile, Weighted};
 use crate::render::label;
-use crate::render::report::{Report, code, runs_by_coroutine};
+use crate::render::report::contents::{Report, code, runs_by_coroutine};
 use crate::render::wait_words;
 
 /// LIMIT: coroutines that are told; the rest is counted.
@@ -123,7 +122,7 @@ impl CoroutineJson {
 impl WaitJson {
     fn of(wait: &WaitProfile<'_>, tables: &mut Tables) -> Self {
         Self {
-            what: tables.text(wait.kind.map_or("something not known", label::wait)),
+            what: tables.text(wait.kind.map_or("something unknown", label::wait)),
             detail: wait.detail.map(|detail| tables.text(&wait_words::detail(detail))),
             stack: tables.stack(wait.stack.iter().copied()),
             wait_us: wait.wait_ns / 1_000,
@@ -187,7 +186,7 @@ impl AwaitsJson {
             leaves: (leaves.into_iter().take(EDGES))
                 .map(|((coroutine, kind), leaf)| LeafJson {
                     coroutine: coroutine.map(|frame| tables.frame(frame)),
-                    what: tables.text(kind.map_or("something not known", label::wait)),
+                    what: tables.text(kind.map_or("something unknown", label::wait)),
                     wait_us: leaf.wait_ns / 1_000,
                     waits: leaf.waits,
                     holders: (leaf.holders.iter().take(HOLDERS))

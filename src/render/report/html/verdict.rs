@@ -1,12 +1,15 @@
-//! What the report comes to, in one sentence. It must not know the page.
+//! The report in one sentence.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use crate::detect::analysis::Found;
-use crate::model::snapshot::Severity;
-use crate::render::report::{Report, words};
+use crate::detect::rules;
+use crate::model::snapshot::{RuleId, Severity};
+use crate::render::label;
+use crate::render::report::contents::Report;
+use crate::render::report::words;
 use crate::render::text::plural;
 
 /// How bad it is.
@@ -25,12 +28,12 @@ pub(super) enum Level {
 
 /// The sentence.
 #[derive(Debug, Serialize)]
-pub(super) struct Verdict {
+pub(super) struct Summary {
     pub(super) level: Level,
     pub(super) text: String,
 }
 
-pub(super) fn of(report: &Report<'_>) -> Verdict {
+pub(super) fn of(report: &Report<'_>) -> Summary {
     let (stalls, stall_level) = of_stalls(report);
     let findings = report.analysis.findings();
     let worst = findings.iter().map(|found| found.finding.finding.severity).max();
@@ -41,7 +44,7 @@ pub(super) fn of(report: &Report<'_>) -> Verdict {
     };
     let mut parts = vec![stalls];
     parts.extend(of_findings(findings));
-    Verdict { level, text: parts.join("; ") }
+    Summary { level, text: parts.join("; ") }
 }
 
 fn of_stalls(report: &Report<'_>) -> (String, Level) {
@@ -49,29 +52,26 @@ fn of_stalls(report: &Report<'_>) -> (String, Level) {
     let threshold = words::duration(analysis.header().stall_threshold_ns);
     let Some(worst) = analysis.stalls().worst_first().first().copied() else {
         return match report.health().loop_samples {
-            0 => ("No event loop was seen, so nothing can be said of stalls".into(), Level::Unknown),
+            0 => ("No event loop was seen, so nothing is known about stalls".into(), Level::Unknown),
             _ => (format!("No stall of {threshold} or more was seen"), Level::Good),
         };
     };
     let count = plural(analysis.stalls().total().count, "stall");
     let length = words::stall_length(worst);
     let place = worst.site.as_ref().map(|site| format!(" at {}", words::frame(site))).unwrap_or_default();
-    (format!("{count} of {threshold} or more, the worst {length}{place}: {}", words::cause(worst.cause)), Level::Bad)
+    (format!("{count} of {threshold} or more, the longest {length}{place}: {}", words::cause(worst.cause)), Level::Bad)
 }
 
 fn of_findings(findings: &[Found]) -> Vec<String> {
-    let mut by_rule: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut by_rule: BTreeMap<&RuleId, u64> = BTreeMap::new();
     for found in findings.iter().filter(|found| found.finding.finding.severity > Severity::Info) {
-        let rule = found.finding.finding.rule;
-        // A finding can be about many tasks.
-        *by_rule.entry(rule).or_default() += found.tasks.len().max(1) as u64;
+        // A finding can concern many tasks.
+        *by_rule.entry(&found.finding.finding.rule).or_default() += found.tasks.len().max(1) as u64;
     }
-    let words = |(rule, count): (&str, u64)| match rule {
-        "orphaned-task" => plural(count, "orphaned task"),
-        "exception-never-retrieved" => plural(count, "exception") + " never retrieved",
-        "await-cycle" => plural(count, "task") + " in a deadlock",
-        "blocking-call" => "a loop that was blocked at the last look".into(),
-        _ => plural(count, "other finding"),
+    let words = |(rule, count): (&RuleId, u64)| match rules::find(rule) {
+        Some(info) if count == 1 => format!("1 {}", info.singular),
+        Some(info) => format!("{} {}", label::count(count), info.plural),
+        None => plural(count, "other finding"),
     };
     by_rule.into_iter().map(words).collect()
 }

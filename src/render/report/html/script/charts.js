@@ -100,7 +100,7 @@ function numberPanel(name, values, widthUs, style) {
 function stallWords(at) {
   const list = data.stalls.list;
   const group = data.stalls.groups[list.group[at]];
-  return bound(text(list.length[at])) + ", " + group.words + "\n" + (group.site === null ? "at a place that is not known" : frameText(group.site)) +
+  return bound(text(list.length[at])) + ", " + group.words + "\n" + (group.site === null ? "at an unknown place" : frameText(group.site)) +
     "\nafter " + offset(list.start_us[at]) + (timeOfDay(list.start_us[at]) && ", " + timeOfDay(list.start_us[at]));
 }
 
@@ -135,7 +135,7 @@ function binWords(bins, us) {
 function chart(title, facts, bins, stalls, panels) {
   const list = data.stalls.list;
   const status = el("p", { class: "status", "aria-live": "polite" });
-  const hint = stalls.length ? "Left and right arrow go from stall to stall, Enter shows the stall." : "Left and right arrow go through time.";
+  const hint = stalls.length ? "Left and right arrows move from stall to stall, Enter opens the stall." : "Left and right arrows move through time.";
   const plot = el("div", { class: "plot", tabindex: 0, role: "application", "aria-roledescription": "chart", "aria-label": title + ". " + hint });
   let drawn = null;
   let picked = -1;
@@ -222,8 +222,8 @@ function chart(title, facts, bins, stalls, panels) {
 
 function loopFacts(one) {
   const facts = [];
-  facts.push(one.busy === null ? "nobody knows how busy" : percent(one.busy) + " busy");
-  facts.push(one.lag_us === null ? "no iteration was seen" :
+  facts.push(one.busy === null ? "load unknown" : percent(one.busy) + " busy");
+  facts.push(one.lag_us === null ? "no complete iteration seen" :
     "lag: half under " + duration(one.lag_us[0]) + ", 90 % under " + duration(one.lag_us[1]) + ", 99 % under " + duration(one.lag_us[2]) + ", longest " + duration(one.lag_us[3]));
   if (one.most_ready !== null) facts.push("up to " + count(one.most_ready) + " ready");
   if (one.gil > 0) facts.push("waited for the GIL " + percent(one.gil) + " of the time");
@@ -270,12 +270,12 @@ function drawTime() {
     look();
   });
   if (rest.childElementCount) into.append(el("details", null, el("summary", null, plural(rest.childElementCount, "more loop")), rest));
-  if (data.more_loops) into.append(el("p", { class: "muted" }, plural(data.more_loops, "more loop") + " not told"));
+  if (data.more_loops) into.append(el("p", { class: "muted" }, plural(data.more_loops, "more loop") + " not shown"));
   const timeline = data.timeline;
   if (timeline.tasks.length) {
     const bins = { width_us: timeline.width_us, tasks: timeline.tasks, born: timeline.born, ended: timeline.ended };
     const born = timeline.born.reduce((sum, value) => sum + value, 0);
-    const { whole, look } = chart("Tasks of the process", "as of each look; " + (born ? plural(born, "birth") : "no birth") + " seen while it was watched", bins, [],
+    const { whole, look } = chart("Tasks of the process", "in each snapshot; " + (born ? plural(born, "birth") : "no birth") + " seen while it was watched", bins, [],
       [numberPanel("tasks", held(timeline.tasks), timeline.width_us, "area"), born > 0 && numberPanel("born", timeline.born, timeline.width_us, "born")].filter(Boolean));
     into.append(whole);
     look();

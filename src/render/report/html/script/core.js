@@ -94,7 +94,7 @@ function text(number) {
 
 // A frame by its number; null is one that is not known.
 function frame(number) {
-  if (number === null || number === undefined) return { fn: "coroutine not known", file: "", place: "", whose: 3, line: 0 };
+  if (number === null || number === undefined) return { fn: "unknown coroutine", file: "", place: "", whose: 3, line: 0 };
   const [fn, file, line, whose] = data.frames[number];
   return { fn: text(fn), file: text(file), line, whose, place: line ? text(file) + ":" + line : text(file) };
 }
@@ -117,7 +117,7 @@ function sourceOf(number) {
   const rows = excerpt.lines.map((shown, at) =>
     el("span", { class: excerpt.first + at === line ? "row hit" : "row", "data-line": excerpt.first + at }, shown || " "));
   const note = excerpt.changed
-    ? "The file has changed since it was watched: these may be other lines than those that ran."
+    ? "The file has changed since the watch: these may not be the lines that ran."
     : "The file as it was when this report was made.";
   return el("figure", { class: "source-figure" },
     el("div", { class: "source", tabindex: 0, role: "region", "aria-label": "Source of " + frameText(number) }, el("pre", null, rows)),
@@ -149,7 +149,7 @@ function stackOf(stack, coroutines, torn, site) {
       source && el("code", { class: "src" }, source.trim())));
   });
   if (torn) items.push(el("li", { class: "muted" }, "<torn>: deeper frames moved too fast to be read"));
-  if (!items.length) items.push(el("li", { class: "muted" }, "no frame is known"));
+  if (!items.length) items.push(el("li", { class: "muted" }, "no known frame"));
   return el("ol", { class: "stack" }, items);
 }
 

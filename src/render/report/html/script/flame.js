@@ -170,7 +170,7 @@ function flameGraph(flame) {
     } else if (event.key === "Escape" && !search.value) view.focus();
   });
   const reset = el("button", { type: "button", disabled: true, onclick: () => { zoomTo(0); view.focus(); } }, "Zoom out");
-  const table = el("details", null, el("summary", null, "The same as a table"));
+  const table = el("details", null, el("summary", null, "As a table"));
   table.addEventListener("toggle", () => table.open && table.childElementCount === 1 && table.append(flameTable(nodes, total)));
   const whole = el("div", { class: "flame-graph" }, el("div", { class: "tools" }, search, reset, found), view, status,
     flame.pruned > 0 && el("p", { class: "muted" }, plural(flame.pruned, "small frame") + " left out; their time is in (pruned)."), table);
@@ -193,10 +193,10 @@ function flameTable(nodes, total) {
   const rows = el("tbody");
   const draw = (sum) => el("tr", null, el("td", { class: "wide mono" }, sum.words),
     el("td", { class: "r num", "data-name": "own time" }, duration(Math.max(0, sum.own))),
-    el("td", { class: "r num", "data-name": "with all below" }, duration(sum.all)),
+    el("td", { class: "r num", "data-name": "total time" }, duration(sum.all)),
     el("td", { class: "r num", "data-name": "share" }, percent(sum.all / total)));
   const pages = paged(list, 30, draw, rows, "row");
-  const head = ["frame", "own time", "with all below", "share"].map((name, at) => el("th", { scope: "col", class: at ? "r" : null }, name));
+  const head = ["frame", "own time", "total time", "share"].map((name, at) => el("th", { scope: "col", class: at ? "r" : null }, name));
   return el("div", null, el("table", { class: "cards" }, el("thead", null, el("tr", null, head)), rows), pages.button);
 }
 

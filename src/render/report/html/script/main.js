@@ -13,7 +13,7 @@ function drawTop() {
   const figures = [
     ["Stalls", data.loops.length ? count(data.stalls.count) : "?", "from " + duration(data.stalls.threshold_us) + " on", data.stalls.count > 0],
     ["Worst stall", worst ? bound(text(worst.longest)) : "–", "", data.stalls.count > 0],
-    ["Lag, 99 % under", lags.length ? duration(Math.max(...lags)) : "?", several],
+    ["Lag p99", lags.length ? duration(Math.max(...lags)) : "?", several],
     ["Loop busy", busy.length ? percent(Math.max(...busy)) : "?", several],
     ["Tasks seen", count(seen), "of " + plural(data.tasks.list.length + data.tasks.left_out, "coroutine")],
     ["Findings", count(data.findings.length + data.more_findings), "", data.findings.some((one) => one.severity === "error")],
@@ -35,14 +35,14 @@ function drawNotes() {
   const rows = el("tbody");
   const pages = paged(data.notes, 20, ([at, words]) => el("tr", null, el("td", { class: "num" }, "after " + offset(at)), el("td", null, words)), rows, "note");
   body("notes").append(el("table", null, el("thead", null, el("tr", null, el("th", { scope: "col" }, "when"), el("th", { scope: "col" }, "what"))), rows), pages.button);
-  if (data.more_notes) body("notes").append(el("p", { class: "muted" }, plural(data.more_notes, "more note") + " not told"));
+  if (data.more_notes) body("notes").append(el("p", { class: "muted" }, plural(data.more_notes, "more note") + " not shown"));
 }
 
 function drawTrust() {
   const figures = (list) => el("dl", { class: "figures" }, list.map(([name, value]) => el("div", null, el("dt", null, name), el("dd", null, bound(value)))));
   body("trust").append(
     el("ul", { class: "sentences" }, data.trust.map((sentence) => el("li", null, bound(sentence))),
-      el("li", null, "A sample counts only if it was shown to be one moment: what changed while it was read was read again or dropped, and a stack of which only the outer part held is marked <torn>.")),
+      el("li", null, "A sample counts only if it was proved to be of one moment: what changed during the read was read again or dropped, and a stack of which only the outer part held is marked <torn>.")),
     el("h3", null, "Sampling"), figures(data.sampling), el("h3", null, "What was watched"), figures(data.facts));
 }
 
@@ -50,7 +50,7 @@ function offerThemes() {
   const root = document.documentElement;
   const system = window.matchMedia("(prefers-color-scheme: dark)");
   const button = document.getElementById("theme");
-  const choices = ["as the system", "light", "dark"];
+  const choices = ["system", "light", "dark"];
   let choice = 0;
   const apply = () => {
     const dark = choice === 2 || (choice === 0 && system.matches);

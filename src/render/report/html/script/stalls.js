@@ -63,7 +63,7 @@ function groupOf(number, members, longest) {
       el("div", { class: "line" },
         el("h3", { class: "cause" }, swatch("--c-" + group.cause), group.words + (group.detail === null ? "" : ": " + text(group.detail))),
         el("span", { class: "num" }, title + (group.ongoing ? ", one lasts" : ""))),
-      el("div", null, group.site === null ? el("span", { class: "muted" }, "at a place that is not known") : frameNode(group.site))),
+      el("div", null, group.site === null ? el("span", { class: "muted" }, "at an unknown place") : frameNode(group.site))),
     el("div", { class: "weight", "aria-hidden": "true" }, weight));
   const inside = el("div", { class: "inside" });
   const whole = el("details", { class: "group", id: "place-" + number }, summary, inside);
@@ -72,10 +72,10 @@ function groupOf(number, members, longest) {
     if (table) return;
     table = stallTable(number, members);
     inside.append(
-      el("p", { class: "advice" }, el("b", null, "What to do: "), text(group.advice)),
+      el("p", { class: "advice" }, el("b", null, "Advice: "), text(group.advice)),
       sourceOf(group.site) || "",
       group.worst === null ? "" : el("div", null,
-        el("h4", null, "The longest one"),
+        el("h4", null, "The longest stall"),
         el("p", null, bound(text(data.stalls.list.evidence[group.worst]))),
         stackOf(data.stalls.list.stack[group.worst], data.stalls.list.coroutines[group.worst], data.stalls.list.torn[group.worst], group.site)),
       el("h4", null, group.count === members.length ? "Each stall" : "The longest " + plural(members.length, "stall") + " of " + count(group.count)),
@@ -140,7 +140,7 @@ function stallTable(number, members) {
     order = order === byLength ? members : byLength;
     sort.setAttribute("aria-pressed", String(order === members));
     show();
-  } }, "In the order of time");
+  } }, "In chronological order");
   return {
     whole: el("div", null, members.length > 1 && el("div", { class: "tools" }, sort), holder),
     reveal: (at) => {
@@ -168,21 +168,21 @@ function goToStall(at) {
 function drawFindings() {
   const into = body("findings");
   if (!data.findings.length) {
-    into.append(el("p", { class: "lead" }, data.tasks.list.length ? "The last look at all tasks found nothing wrong." : "Nothing is known of tasks, so nothing can be said of them."));
+    into.append(el("p", { class: "lead" }, data.tasks.list.length ? "The last full snapshot showed nothing wrong." : "Nothing is known of tasks, so nothing can be said of them."));
     return;
   }
-  into.append(el("p", { class: "lead" }, "What the last look at everything showed."));
+  into.append(el("p", { class: "lead" }, "Findings of the last full snapshot."));
   const list = el("div");
   const draw = (finding) => el("article", { class: "finding " + finding.severity },
     el("h3", null, el("span", { class: "badge " + finding.severity }, finding.severity), finding.rule),
     el("p", null, text(finding.message)),
     finding.site !== null && el("p", null, "at ", frameNode(finding.site)),
-    el("p", { class: "advice" }, el("b", null, "What to do: "), text(finding.advice)),
+    el("p", { class: "advice" }, el("b", null, "Advice: "), text(finding.advice)),
     sourceOf(finding.site),
     el("p", { class: "muted" },
       finding.tasks.length ? "Tasks: " + finding.tasks.map(text).join(", ") + (finding.more_tasks ? " and " + count(finding.more_tasks) + " more" : "") : "",
       finding.evidence.length ? (finding.tasks.length ? "; " : "") + finding.evidence.map(([name, value]) => name + " " + value).join(", ") : ""));
   const pages = paged(data.findings, 30, draw, list, "finding");
   into.append(list, pages.button);
-  if (data.more_findings) into.append(el("p", { class: "muted" }, plural(data.more_findings, "more finding") + " not told"));
+  if (data.more_findings) into.append(el("p", { class: "muted" }, plural(data.more_findings, "more finding") + " not shown"));
 }

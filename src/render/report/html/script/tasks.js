@@ -7,7 +7,7 @@ function drawTasks() {
     into.append(el("p", { class: "lead" }, "No task was seen."));
     return;
   }
-  into.append(el("p", { class: "lead" }, "Tasks that were made of the same coroutine. Waits and ages are at least as long as shown: they may have begun before the watch."));
+  into.append(el("p", { class: "lead" }, "Tasks of the same coroutine. Waits and ages are at least as long as shown: they may have begun before the watch."));
   const growth = (value) => (value === null ? "?" : (value > 0 ? "+" : "") + (Math.abs(value) < 10 ? value.toFixed(1) : count(Math.round(value))));
   const fields = [
     ["run", "run", (one) => one.run_us, (one) => duration(one.run_us)],
@@ -19,7 +19,7 @@ function drawTasks() {
     ["born", "born", (one) => one.born, (one) => count(one.born)],
     ["ended", "ended", (one) => one.ended, (one) => count(one.ended)],
     ["alive", "alive", (one) => one.alive, (one) => count(one.alive)],
-    ["growth a minute", "growth", (one) => (one.growth === null ? -Infinity : one.growth), (one) => growth(one.growth)],
+    ["growth/min", "growth", (one) => (one.growth === null ? -Infinity : one.growth), (one) => growth(one.growth)],
   ];
   const search = el("input", { type: "search", id: "task-filter", placeholder: "coroutine or file …" });
   const result = el("span", { class: "muted", role: "status" });
@@ -58,7 +58,7 @@ function drawTasks() {
   search.addEventListener("input", show);
   choose.addEventListener("change", () => { by = Number(choose.value); show(); });
   into.append(el("div", { class: "tools" }, el("label", { for: "task-filter" }, "Filter"), search, el("label", { for: "task-order" }, "Most"), choose, result), holder);
-  if (data.tasks.left_out) into.append(el("p", { class: "muted" }, plural(data.tasks.left_out, "more coroutine") + " not told"));
+  if (data.tasks.left_out) into.append(el("p", { class: "muted" }, plural(data.tasks.left_out, "more coroutine") + " not shown"));
   show();
 }
 
@@ -71,9 +71,9 @@ function coroutineParts(one) {
   const runs = one.runs.map((run) => el("li", null,
     el("p", null, el("b", { class: "num" }, duration(run.run_us)), " in " + plural(run.samples, "sample")), stackOf(run.stack, null, run.torn, undefined)));
   return el("div", null,
-    el("p", { class: "muted" }, "At most " + plural(one.most_alive, "task") + " at one look" + (one.longest_task === null ? "" : "; longest wait: task " + text(one.longest_task)) + (one.unknown_us ? "; " + duration(one.unknown_us) + " not known" : "")),
+    el("p", { class: "muted" }, "At most " + plural(one.most_alive, "task") + " at once" + (one.longest_task === null ? "" : "; longest wait: task " + text(one.longest_task)) + (one.unknown_us ? "; " + duration(one.unknown_us) + " not known" : "")),
     runs.length > 0 && [el("h3", null, "What they ran"), el("ul", null, runs), one.more_runs > 0 && el("p", { class: "muted" }, plural(one.more_runs, "more place"))],
-    waits.length > 0 && [el("h3", null, "Longest waits, all tasks together"), el("ul", null, waits), one.more_waits > 0 && el("p", { class: "muted" }, plural(one.more_waits, "more place"))]);
+    waits.length > 0 && [el("h3", null, "Longest waits (total over all tasks)"), el("ul", null, waits), one.more_waits > 0 && el("p", { class: "muted" }, plural(one.more_waits, "more place"))]);
 }
 
 // Coroutines are told apart by their frame; null is one that is not known.
@@ -104,7 +104,7 @@ function drawAwaits() {
     into.append(el("p", { class: "lead" }, "No wait was seen."));
     return;
   }
-  into.append(el("p", { class: "lead" }, "By coroutine, those that nobody waits for first; below each what its tasks waited for, with the time of all of them together."));
+  into.append(el("p", { class: "lead" }, "By coroutine, those that nothing awaits first; below each what its tasks waited for, with the time of all of them together."));
   const picture = graphPicture(nodes);
   if (picture) into.append(picture);
   const most = Math.max(1, ...[...nodes.values()].map((one) => one.time));
@@ -141,7 +141,7 @@ function drawAwaits() {
   const list = el("ul", { class: "tree-top" });
   const pages = paged([...roots, ...circles], 20, (one, at) => branch(one.number, one.time, null, [], at < 3), list, "coroutine");
   into.append(el("div", { class: "tree" }, list), pages.button);
-  if (data.awaits.left_out) into.append(el("p", { class: "muted" }, plural(data.awaits.left_out, "lighter wait") + " not told"));
+  if (data.awaits.left_out) into.append(el("p", { class: "muted" }, plural(data.awaits.left_out, "lighter wait") + " not shown"));
 }
 
 function reachable(roots, nodes) {

@@ -1,12 +1,12 @@
-//! What a thread waits for that sleeps in the kernel, by its system call and the Python frames above it, and the remedy in
-//! the words of asyncio's own patterns. It must not know who asks: a rule about one instant, or the judge of a stall.
+//! What a sleeping thread waits for, by its system call and the Python frames above it, and the remedy. Shared by the rule
+//! `blocking-call`, which sees one instant, and the judge of stalls.
 
 use super::origin::{self, Origin};
 use crate::model::snapshot::{Frame, Severity};
 
-/// A kind of sleep.
+/// What a thread that sleeps in the kernel waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Blocked {
+pub(super) enum BlockingKind {
     Sleep,
     Child,
     Lock,
@@ -17,22 +17,22 @@ pub(super) enum Blocked {
 }
 
 /// Calls of the standard library that show what is waited for better than their system calls do: the end of the file's
-/// path, the functions (all when there are none), what for.
-const CALLS: &[(&str, &[&str], Blocked)] = &[
-    ("/socket.py", &["getaddrinfo", "getfqdn"], Blocked::Dns),
-    ("/subprocess.py", &[], Blocked::Child),
-    ("/multiprocessing/popen_fork.py", &[], Blocked::Child),
-    ("/queue.py", &[], Blocked::Queue),
-    ("/multiprocessing/queues.py", &[], Blocked::Queue),
-    ("/threading.py", &["wait", "join", "_wait_for_tstate_lock", "acquire", "wait_for"], Blocked::Lock),
-    ("/concurrent/futures/_base.py", &[], Blocked::Lock),
+/// path, the functions (empty for all), and what for.
+const CALLS: &[(&str, &[&str], BlockingKind)] = &[
+    ("/socket.py", &["getaddrinfo", "getfqdn"], BlockingKind::Dns),
+    ("/subprocess.py", &[], BlockingKind::Child),
+    ("/multiprocessing/popen_fork.py", &[], BlockingKind::Child),
+    ("/queue.py", &[], BlockingKind::Queue),
+    ("/multiprocessing/queues.py", &[], BlockingKind::Queue),
+    ("/threading.py", &["wait", "join", "_wait_for_tstate_lock", "acquire", "wait_for"], BlockingKind::Lock),
+    ("/concurrent/futures/_base.py", &[], BlockingKind::Lock),
 ];
 
-impl Blocked {
-    /// `synchronous`: the calls under the coroutines, outermost first. Frames that are not that do no harm.
+impl BlockingKind {
+    /// `synchronous`: the frames called by the innermost coroutine, outermost first. Other frames do no harm.
     pub(super) fn from_call(call: &str, synchronous: &[&Frame]) -> Self {
-        // Names are looked up deep inside other things, and queues are made of locks: the most telling one is innermost
-        // for the first, outermost for the others.
+        // Host names are resolved deep inside other calls, so the innermost frame decides there; queues are made of locks,
+        // so otherwise the outermost decides.
         let is = |row: &&(&str, &[&str], Self), frame: &Frame| {
             origin::origin_of(&frame.file) == Origin::Python
                 && frame.file.ends_with(row.0)
@@ -60,7 +60,7 @@ impl Blocked {
         }
     }
 
-    /// One instant does not show how long it takes; a sleep or a child process is never right in an event loop.
+    /// One instant does not show how long the call takes; but to sleep or to wait for a child is never right in an event loop.
     pub(super) fn severity(self) -> Severity {
         match self {
             Self::Sleep | Self::Child => Severity::Error,
@@ -68,33 +68,33 @@ impl Blocked {
         }
     }
 
-    /// After the name of the thread.
+    /// After `the thread is`.
     pub(super) fn doing(self) -> &'static str {
         match self {
-            Self::Sleep => "sleeps",
-            Self::Child => "waits for a child process",
-            Self::Lock => "waits for a lock of another thread",
-            Self::Queue => "waits at a queue between threads",
-            Self::Dns => "looks a host name up",
-            Self::Network => "waits for the network",
-            Self::File => "waits for a file or pipe",
+            Self::Sleep => "sleeping",
+            Self::Child => "waiting for a child process",
+            Self::Lock => "waiting for a thread lock",
+            Self::Queue => "waiting on a thread queue",
+            Self::Dns => "resolving a host name",
+            Self::Network => "waiting for the network",
+            Self::File => "waiting for a file or pipe",
         }
     }
 
-    /// What to do: as the library says it that made the call, where that is a well-known one.
+    /// What to do; specific to the library that made the call where it is a well-known one.
     pub(super) fn advice(self, synchronous: &[&Frame]) -> &'static str {
         library_advice(synchronous).unwrap_or(match self {
             Self::Sleep => "Use await asyncio.sleep() instead of time.sleep().",
             Self::Child => "Use asyncio.create_subprocess_exec() and await its communicate() or wait().",
             Self::Lock => {
-                "Use asyncio's own locks and queues between tasks; for a lock of another thread, acquire it in \
+                "Use asyncio's own locks between tasks; acquire a lock that is shared with other threads with \
                  await asyncio.to_thread()."
             }
             Self::Queue => {
-                "Use asyncio.Queue between tasks; for a queue that other threads fill, get from it in \
+                "Use asyncio.Queue between tasks; get from a queue that other threads fill with \
                  await asyncio.to_thread()."
             }
-            Self::Dns => "Look host names up with await loop.getaddrinfo().",
+            Self::Dns => "Resolve host names with await loop.getaddrinfo().",
             Self::Network => {
                 "Use an async client (aiohttp or httpx for HTTP, an async driver for the database), or call the \
                  blocking one with await asyncio.to_thread()."
@@ -118,14 +118,14 @@ fn last_name(function: &str) -> &str {
     function.rsplit('.').next().unwrap_or(function)
 }
 
-const IMPORT: &str = "Import the module when the program starts, before the event loop runs.";
+const IMPORT: &str = "Import the module at startup, before the event loop runs.";
 
 /// The remedy for a module that is being imported.
 pub(super) fn import_advice(synchronous: &[&Frame]) -> Option<&'static str> {
     library_advice(synchronous).filter(|advice| *advice == IMPORT)
 }
 
-/// Part of the path of a library's files, and what its users are to do.
+/// Parts of the paths of a library's files, and what its users should do.
 const LIBRARIES: &[(&[&str], &str)] = &[
     (
         &["-packages/boto3/", "-packages/botocore/"],
@@ -157,12 +157,12 @@ const LIBRARIES: &[(&[&str], &str)] = &[
     ),
     (
         &["/logging/__init__.py", "/logging/handlers.py"],
-        "Log through logging.handlers.QueueHandler and a QueueListener, so that writing happens in another thread.",
+        "Log through logging.handlers.QueueHandler and a QueueListener, so that another thread does the writing.",
     ),
     (&["<frozen importlib._bootstrap>"], IMPORT),
 ];
 
-/// The remedy for the well-known library that was called; of several that call each other the outermost.
+/// The remedy for the well-known library that was called: the outermost, where one calls another.
 fn library_advice(synchronous: &[&Frame]) -> Option<&'static str> {
     synchronous.iter().find_map(|frame| {
         let is_theirs = |part: &&str| match part.strip_prefix("-packages") {
@@ -177,35 +177,38 @@ fn library_advice(synchronous: &[&Frame]) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    fn kind(call: &str, frames: &[(&str, &str)]) -> Blocked {
+    fn kind(call: &str, frames: &[(&str, &str)]) -> BlockingKind {
         let frames: Vec<Frame> = frames
             .iter()
             .map(|(function, file)| Frame { function: (*function).into(), file: (*file).into(), line: None })
             .collect();
-        Blocked::from_call(call, &frames.iter().collect::<Vec<_>>())
+        BlockingKind::from_call(call, &frames.iter().collect::<Vec<_>>())
     }
 
     #[test]
     fn frames_tell_what_a_system_call_does_not() {
         const LIB: &str = "/usr/lib/python3.12/";
         let lib = |file: &str| format!("{LIB}{file}");
-        assert_eq!(kind("poll", &[]), Blocked::Network);
-        assert_eq!(kind("poll", &[("getaddrinfo", &lib("socket.py"))]), Blocked::Dns);
+        assert_eq!(kind("poll", &[]), BlockingKind::Network);
+        assert_eq!(kind("poll", &[("getaddrinfo", &lib("socket.py"))]), BlockingKind::Dns);
         let connects = [("create_connection", lib("socket.py")), ("getaddrinfo", lib("socket.py"))];
-        assert_eq!(kind("recvfrom", &connects.each_ref().map(|(name, file)| (*name, file.as_str()))), Blocked::Dns);
-        assert_eq!(kind("poll", &[("Popen._communicate", &lib("subprocess.py"))]), Blocked::Child);
+        assert_eq!(
+            kind("recvfrom", &connects.each_ref().map(|(name, file)| (*name, file.as_str()))),
+            BlockingKind::Dns
+        );
+        assert_eq!(kind("poll", &[("Popen._communicate", &lib("subprocess.py"))]), BlockingKind::Child);
         let gets = [("Queue.get", lib("queue.py")), ("Condition.wait", lib("threading.py"))];
-        assert_eq!(kind("futex", &gets.each_ref().map(|(name, file)| (*name, file.as_str()))), Blocked::Queue);
-        assert_eq!(kind("futex", &[("Event.wait", &lib("threading.py"))]), Blocked::Lock);
-        assert_eq!(kind("read", &[("Thread.run", &lib("threading.py"))]), Blocked::File);
-        assert_eq!(kind("read", &[("getaddrinfo", "/app/socket.py")]), Blocked::File);
+        assert_eq!(kind("futex", &gets.each_ref().map(|(name, file)| (*name, file.as_str()))), BlockingKind::Queue);
+        assert_eq!(kind("futex", &[("Event.wait", &lib("threading.py"))]), BlockingKind::Lock);
+        assert_eq!(kind("read", &[("Thread.run", &lib("threading.py"))]), BlockingKind::File);
+        assert_eq!(kind("read", &[("getaddrinfo", "/app/socket.py")]), BlockingKind::File);
     }
 
     #[test]
     fn a_select_that_the_program_itself_is_in_is_a_sleep_of_an_older_python() {
-        assert_eq!(kind("select", &[("nap", "/app/main.py")]), Blocked::Sleep);
-        assert_eq!(kind("pselect6", &[]), Blocked::Sleep);
-        assert_eq!(kind("select", &[("select", "/usr/lib/python3.9/selectors.py")]), Blocked::Network);
+        assert_eq!(kind("select", &[("nap", "/app/main.py")]), BlockingKind::Sleep);
+        assert_eq!(kind("pselect6", &[]), BlockingKind::Sleep);
+        assert_eq!(kind("select", &[("select", "/usr/lib/python3.9/selectors.py")]), BlockingKind::Network);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! The levels of a stitched stack as tools of other makers show them: a name, and where there is one a file and a line.
-//! The words are those of folded stacks, so that one recording looks the same everywhere. It must not know a format.
+//! The words are those of folded stacks, so that one recording looks the same everywhere.
 
 use std::borrow::Cow;
 

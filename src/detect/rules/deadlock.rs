@@ -1,5 +1,5 @@
 //! The graph of who waits for whom, and which tasks can never go on. Iterative throughout: a chain of a hundred
-//! thousand tasks is as good as one of three. It must not know how waits were recognised.
+//! thousand tasks is as good as one of three.
 
 use std::collections::VecDeque;
 

@@ -1,143 +1,14 @@
-//! The judgement over runs: one item for each question, each with its numbers and the places to blame. It must not know how runs
-//! are made, or how a judgement is shown.
+//! The judgement over runs: one item for each question, each with its numbers and the places to blame.
 
 use super::baseline::{Baseline, Difference};
-use super::budgets::Budgets;
 use super::comparison::{Setting, compare};
+use super::criteria::Criteria;
+use super::item::{Item, Numbers, Subject, Verdict};
 use super::metrics::Metric;
+use super::new_sites;
 use super::noise::{Taint, Tolerance};
 use super::run::{Problem, Run};
-use super::sites::{self, Site};
-
-/// An answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Verdict {
-    /// For information alone.
-    Shown,
-    /// Good enough.
-    Pass,
-    /// There is no data to judge by.
-    NoData,
-    /// There is data, and it does not tell.
-    Inconclusive,
-    /// Not good enough.
-    Fail,
-}
-
-impl Verdict {
-    /// As it is written everywhere.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Shown => "shown",
-            Self::Pass => "pass",
-            Self::NoData => "no-data",
-            Self::Inconclusive => "inconclusive",
-            Self::Fail => "fail",
-        }
-    }
-}
-
-/// What an item is about.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Subject {
-    /// How a run went; counted from one.
-    Run(usize),
-    /// A limit.
-    Budget(Metric),
-    /// A place that was not known before.
-    NewSite,
-    /// That there is no such place.
-    NoNewSites,
-    /// A metric against runs of before.
-    Change(Metric),
-}
-
-/// What an item rests on.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Numbers {
-    /// Nothing that is counted.
-    None,
-    /// A value and its limit, in the metric's own unit.
-    Limit {
-        /// In the middle of all runs; `None` without data.
-        value: Option<f64>,
-        /// What it may be.
-        limit: f64,
-        /// Runs above it.
-        exceeded: usize,
-        /// Runs.
-        runs: usize,
-    },
-    /// A place: in how many runs of each side.
-    Seen {
-        /// Now.
-        head: usize,
-        /// Of so many.
-        heads: usize,
-        /// Runs of before; none has it.
-        bases: usize,
-        /// How likely by luck alone.
-        p: f64,
-    },
-    /// A change of a metric, in its own unit.
-    Change {
-        /// Before, in the middle.
-        base: Option<f64>,
-        /// Now, in the middle.
-        head: Option<f64>,
-        /// By which factor.
-        ratio: Option<f64>,
-        /// Lower end of the interval of the factor.
-        low: f64,
-        /// Upper end.
-        high: f64,
-        /// How likely by chance alone, with all metrics together in view.
-        p: f64,
-        /// Runs or pairs that count.
-        runs: usize,
-        /// Runs or pairs that noise has spoilt.
-        spoilt: usize,
-    },
-}
-
-/// One question and its answer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Item {
-    /// What it is about.
-    pub subject: Subject,
-    /// The answer.
-    pub verdict: Verdict,
-    /// What it rests on.
-    pub numbers: Numbers,
-    /// The places to blame, worst first.
-    pub sites: Vec<Site>,
-    /// Why, where the numbers do not say it.
-    pub reason: Option<String>,
-}
-
-/// What is asked.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rules {
-    /// Limits.
-    pub budgets: Budgets,
-    /// A smaller change, as a part of what it was, does not fail.
-    pub min_effect: f64,
-    /// How likely all comparisons together may fail by chance alone.
-    pub alpha: f64,
-    /// How much noise is let pass.
-    pub tolerance: Tolerance,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            budgets: Budgets::default(),
-            min_effect: 0.1,
-            alpha: 0.01,
-            tolerance: Tolerance::for_stalls_of(100_000_000),
-        }
-    }
-}
+use super::sites::Site;
 
 /// What runs are compared with.
 #[derive(Clone, Copy, Debug)]
@@ -164,11 +35,11 @@ pub struct Judgement {
 }
 
 /// Judges the runs of a program.
-pub fn judge(head: &[Run], before: Before<'_>, rules: &Rules) -> Judgement {
+pub fn judge(head: &[Run], before: Before<'_>, criteria: &Criteria) -> Judgement {
     let mut items = problems(head);
     let good: Vec<&Run> = head.iter().filter(|run| is_judged(run)).collect();
     if !good.is_empty() {
-        items.extend(rules.budgets.judge(&good, &rules.tolerance));
+        items.extend(criteria.budgets.judge(&good, &criteria.tolerance));
     }
     let (base, setting, differences): (Vec<&Run>, _, &[Difference]) = match before {
         Before::Nothing => (Vec::new(), None, &[]),
@@ -186,13 +57,11 @@ pub fn judge(head: &[Run], before: Before<'_>, rules: &Rules) -> Judgement {
                 verdict: Verdict::Inconclusive,
                 numbers: Numbers::None,
                 sites: Vec::new(),
-                reason: Some(
-                    base.iter().find_map(|run| said(run)).unwrap_or_else(|| "there is no run of before".into()),
-                ),
+                reason: Some(base.iter().find_map(|run| said(run)).unwrap_or_else(|| "there is no earlier run".into())),
             });
         } else if !good.is_empty() {
-            items.extend(new_sites(&good, &base, rules));
-            items.extend(compare(&good, &base, setting, rules));
+            items.extend(new_sites(&good, &base, criteria));
+            items.extend(compare(&good, &base, setting, criteria));
         }
     }
     let is_seen = !head.is_empty() && head.iter().all(|run| run.samples > 0);
@@ -214,8 +83,8 @@ fn is_judged(run: &Run) -> bool {
 
 fn said(run: &Run) -> Option<String> {
     match run.problem.as_ref()? {
-        Problem::Failed(how) => Some(format!("a run of before failed: {how}")),
-        Problem::Unseen(why) => Some(format!("a run of before was not seen: {why}")),
+        Problem::Failed(how) => Some(format!("an earlier run failed: {how}")),
+        Problem::Unseen(why) => Some(format!("an earlier run was not observed: {why}")),
     }
 }
 
@@ -231,20 +100,20 @@ fn problems(runs: &[Run]) -> Vec<Item> {
     runs.iter().enumerate().filter_map(item).collect()
 }
 
-fn new_sites(head: &[&Run], base: &[&Run], rules: &Rules) -> Vec<Item> {
-    let mut items: Vec<Item> = (sites::find_new(head, base, rules.alpha).into_iter())
+fn new_sites(head: &[&Run], base: &[&Run], criteria: &Criteria) -> Vec<Item> {
+    let mut items: Vec<Item> = (new_sites::find_new(head, base, criteria.alpha).into_iter())
         .map(|new| Item {
             subject: Subject::NewSite,
             verdict: if new.is_certain { Verdict::Fail } else { Verdict::Shown },
             numbers: Numbers::Seen { head: new.seen_in, heads: head.len(), bases: base.len(), p: new.p },
-            reason: (!new.is_certain).then(|| "seen in too few of the runs to be sure that it is new".into()),
+            reason: (!new.is_certain).then(|| "seen in too few runs to be sure that it is new".into()),
             sites: vec![new.site],
         })
         .collect();
     if items.iter().any(|item| item.verdict == Verdict::Fail) {
         return items;
     }
-    let (verdict, reason) = match unseen(head, &rules.tolerance).or_else(|| unseen(base, &rules.tolerance)) {
+    let (verdict, reason) = match unseen(head, &criteria.tolerance).or_else(|| unseen(base, &criteria.tolerance)) {
         Some((verdict, reason)) => (verdict, Some(reason)),
         None => (Verdict::Pass, None),
     };
@@ -259,29 +128,31 @@ fn unseen(runs: &[&Run], tolerance: &Tolerance) -> Option<(Verdict, String)> {
         return Some((Verdict::NoData, "no event loop was seen".into()));
     }
     if runs.iter().all(|run| run.value(Metric::Orphans).is_none()) {
-        let why = "all tasks were not looked at, or at the beginning alone, so an orphan would not have been seen";
+        let why =
+            "there was no full snapshot of the tasks, or only one at the start, so an orphan would have been missed";
         return Some((Verdict::NoData, why.into()));
     }
     let is_blind = |run: &&Run| run.noise.taints(tolerance).contains(&Taint::Blind);
-    runs.iter()
-        .all(is_blind)
-        .then(|| (Verdict::Inconclusive, "a stall could have escaped the watch in every run".into()))
+    runs.iter().all(is_blind).then(|| (Verdict::Inconclusive, "every run had a gap long enough to hide a stall".into()))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::budgets::Budgets;
     use super::super::run::tests::{run, site};
-    use super::super::sites::Kind;
+    use super::super::sites::SiteKind;
     use super::*;
+    use crate::detect::rules;
 
-    fn rules(budgets: &[(Metric, f64)]) -> Rules {
-        Rules { budgets: Budgets::new(budgets.iter().copied()), ..Rules::default() }
+    fn criteria(budgets: &[(Metric, f64)]) -> Criteria {
+        Criteria { budgets: Budgets::new(budgets.iter().copied()), ..Criteria::default() }
     }
 
     #[test]
     fn the_worst_answer_counts() {
-        let stalls = run(&[site(Kind::Stall, "handle", "/app/a.py", 120)]);
-        let verdict = |budgets: &[(Metric, f64)], runs: &[Run]| judge(runs, Before::Nothing, &rules(budgets)).verdict;
+        let stalls = run(&[site(SiteKind::Stall, "handle", "/app/a.py", 120)]);
+        let verdict =
+            |budgets: &[(Metric, f64)], runs: &[Run]| judge(runs, Before::Nothing, &criteria(budgets)).verdict;
         let fine = [run(&[])];
         assert_eq!(verdict(&[(Metric::LongestStall, 1e8), (Metric::Orphans, 0.0)], &fine), Verdict::Pass);
         assert_eq!(verdict(&[(Metric::LongestStall, 1e8), (Metric::TaskGrowth, 1.0)], &fine), Verdict::NoData);
@@ -291,7 +162,7 @@ mod tests {
     #[test]
     fn a_run_that_failed_fails_and_is_not_judged_by_what_it_shows() {
         let failed = Run { problem: Some(Problem::Failed("exit status 3".into())), ..run(&[]) };
-        let judgement = judge(&[failed], Before::Nothing, &rules(&[(Metric::Stalls, 0.0)]));
+        let judgement = judge(&[failed], Before::Nothing, &criteria(&[(Metric::Stalls, 0.0)]));
         assert_eq!(judgement.verdict, Verdict::Fail);
         assert_eq!(judgement.items.len(), 1);
         assert_eq!(judgement.items[0].subject, Subject::Run(1));
@@ -300,18 +171,19 @@ mod tests {
     #[test]
     fn what_breaks_off_fails_by_what_it_shows_and_else_does_not_pass() {
         let cut = |sites: &[Site]| Run { problem: Some(Problem::Unseen("it breaks off".into())), ..run(sites) };
-        let verdict = |run: Run| judge(&[run], Before::Nothing, &rules(&[(Metric::Stalls, 0.0)])).verdict;
+        let verdict = |run: Run| judge(&[run], Before::Nothing, &criteria(&[(Metric::Stalls, 0.0)])).verdict;
         assert_eq!(verdict(cut(&[])), Verdict::NoData);
-        assert_eq!(verdict(cut(&[site(Kind::Stall, "handle", "/app/a.py", 120)])), Verdict::Fail);
+        assert_eq!(verdict(cut(&[site(SiteKind::Stall, "handle", "/app/a.py", 120)])), Verdict::Fail);
         let nothing = Run::without_data(Problem::Unseen("no Python".into()));
         assert_eq!(verdict(nothing), Verdict::NoData);
     }
 
     #[test]
     fn a_new_place_fails_beside_the_base_and_what_was_not_looked_for_does_not_pass() {
-        let (base, orphan) = ([run(&[])], [run(&[site(Kind::Orphan, "lost", "/app/a.py", 0)])]);
+        let (base, orphan) =
+            ([run(&[])], [run(&[site(SiteKind::Finding(&rules::ORPHANED_TASK), "lost", "/app/a.py", 0)])]);
         let verdict = |head: &[Run], base: &[Run]| {
-            let judgement = judge(head, Before::SideBySide(base), &rules(&[]));
+            let judgement = judge(head, Before::SideBySide(base), &criteria(&[]));
             judgement.items.into_iter().find(|item| !matches!(item.subject, Subject::Change(_))).unwrap().verdict
         };
         assert_eq!(verdict(&orphan, &base), Verdict::Fail);

@@ -1,0 +1,47 @@
+//! The rules, and the registry that everything else derives from: dumps, reports, `diff`, `check`, SARIF, the schemas and
+//! the README.
+//!
+//! A new rule is a file here, with its `INFO` and its `judge`, and a line in [`RULES`].
+
+mod await_cycle;
+mod blocking_call;
+pub mod deadlock;
+mod exception_never_retrieved;
+mod facts;
+mod incomplete_reading;
+mod names;
+mod orphaned_task;
+mod ready_queue_backlog;
+mod rule;
+mod untested_interpreter;
+
+pub use facts::Subject;
+pub use rule::{Rule, RuleInfo, Scope};
+
+use crate::model::snapshot::RuleId;
+
+// Rules that others name: two have budgets in `check`, and dumps show deadlocked tasks first.
+pub use await_cycle::INFO as AWAIT_CYCLE;
+pub use exception_never_retrieved::INFO as EXCEPTION_NEVER_RETRIEVED;
+pub use orphaned_task::INFO as ORPHANED_TASK;
+
+/// Every rule; findings of equal severity keep this order.
+pub static RULES: &[Rule] = &[
+    Rule { info: &await_cycle::INFO, judge: await_cycle::judge },
+    Rule { info: &blocking_call::INFO, judge: blocking_call::judge },
+    Rule { info: &exception_never_retrieved::INFO, judge: exception_never_retrieved::judge },
+    Rule { info: &orphaned_task::INFO, judge: orphaned_task::judge },
+    Rule { info: &ready_queue_backlog::INFO, judge: ready_queue_backlog::judge },
+    Rule { info: &untested_interpreter::INFO, judge: untested_interpreter::judge },
+    Rule { info: &incomplete_reading::INFO, judge: incomplete_reading::judge },
+];
+
+/// The description of a rule; `None` for a rule of another version of asyncprof.
+pub fn find(id: &RuleId) -> Option<&'static RuleInfo> {
+    find_by_name(id.as_str())
+}
+
+/// The description of the rule with that name.
+pub fn find_by_name(name: &str) -> Option<&'static RuleInfo> {
+    RULES.iter().map(|rule| rule.info).find(|info| info.id.as_str() == name)
+}

@@ -1,0 +1,88 @@
+//! Pending tasks that nothing but the event loop keeps alive.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::facts::{Subject, evidence_of};
+use super::names::name_a_few;
+use super::rule::{RuleInfo, Scope};
+use crate::detect::origin;
+use crate::model::Snapshot;
+use crate::model::snapshot::{Finding, RuleId, Severity, TaskId};
+
+/// The rule.
+pub static INFO: RuleInfo = RuleInfo {
+    id: RuleId::new("orphaned-task"),
+    severities: &[Severity::Warning],
+    title: "A task is pending, nothing awaits it, and nothing but the event loop references it",
+    singular: "orphaned task",
+    plural: "orphaned tasks",
+    help: "Keep a reference to what asyncio.create_task() returns (in a set, with add_done_callback(set.discard)) and await \
+           it before the program ends, or start it in an asyncio.TaskGroup; as it is, it can be garbage-collected before it \
+           finishes, and its exception would go unnoticed.",
+    only_time_tells: "whether it is collected, fails or finishes, and whether there are ever more of them",
+    scope: Scope::Lasting,
+    is_checked: true,
+};
+
+#[derive(Serialize)]
+struct Facts {
+    #[serde(flatten)]
+    subject: Subject,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suspended_at: Option<String>,
+}
+
+/// One finding for each coroutine.
+pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
+    for (coroutine, tasks) in orphans_by_coroutine(snapshot) {
+        let names = name_a_few(snapshot, &tasks);
+        let message = match (tasks.len(), coroutine) {
+            (1, _) => {
+                let of = coroutine.map(|(function, file)| format!(" ({function} in {file})")).unwrap_or_default();
+                format!(
+                    "{names}{of} is still pending, but nothing awaits it and nothing but the event loop references it"
+                )
+            }
+            (count, _) => {
+                let (of, file) = coroutine
+                    .map(|(function, file)| (format!("{function} "), format!(" ({file})")))
+                    .unwrap_or_default();
+                format!(
+                    "{count} {of}tasks{file} are still pending, but nothing awaits them and nothing but the event loop \
+                     references them: {names}"
+                )
+            }
+        };
+        let (function, file) = coroutine.map(|(function, file)| (function.to_owned(), file.to_owned())).unzip();
+        let subject = Subject { count: Some(tasks.len() as u64), coroutine: function, file, exception: None };
+        let culprit = tasks.first().and_then(|&id| origin::find_culprit(snapshot, &snapshot.task(id).stack));
+        findings.push(Finding {
+            rule: INFO.id.clone(),
+            severity: Severity::Warning,
+            message,
+            tasks,
+            evidence: evidence_of(&Facts { subject, suspended_at: culprit.map(origin::describe) }),
+            advice: INFO.help.into(),
+        });
+    }
+}
+
+/// Function and file of a task's outermost coroutine.
+type Coroutine<'s> = (&'s str, &'s str);
+
+/// Largest group first.
+fn orphans_by_coroutine(snapshot: &Snapshot) -> Vec<(Option<Coroutine<'_>>, Vec<TaskId>)> {
+    let mut groups: BTreeMap<Option<Coroutine<'_>>, Vec<TaskId>> = BTreeMap::new();
+    for (id, task) in (0..).map(TaskId).zip(&snapshot.tasks) {
+        if task.orphaned == Some(true) {
+            let outermost = task.stack.first().map(|&frame| snapshot.frame(frame));
+            let coroutine = outermost.map(|frame| (&*frame.function, &*frame.file));
+            groups.entry(coroutine).or_default().push(id);
+        }
+    }
+    let mut groups: Vec<_> = groups.into_iter().collect();
+    groups.sort_by_key(|(_, tasks)| std::cmp::Reverse(tasks.len()));
+    groups
+}
