@@ -330,11 +330,11 @@ fn a_recording_that_breaks_off_says_so_in_formats_of_events() {
     let lines = formats::json_lines(str::from_utf8(&output.stdout).unwrap());
     assert_eq!(lines.last().unwrap()["complete"], false);
     let trace: Value = serde_json::from_slice(&exported(&file, &["-f", "perfetto"])).unwrap();
-    let says = |event: &Value| event["ph"] == "i" && event["name"] == "the recording breaks off here";
+    let says = |event: &Value| event["ph"] == "i" && event["name"] == "the recording is cut off here";
     assert!(formats::check_trace(&trace).iter().any(says));
     let profile: Value = serde_json::from_slice(&exported(&file, &["-f", "firefox"])).unwrap();
     formats::check_firefox(&profile);
-    assert!(strings(&profile).contains(&"the recording breaks off here"));
+    assert!(strings(&profile).contains(&"the recording is cut off here"));
 }
 
 #[test]
@@ -544,7 +544,7 @@ fn loops_beyond_the_limit_are_said() {
     for (format, begin) in [("Perfetto", export::begin_perfetto as made_up::Begin), ("Firefox", export::begin_firefox)]
     {
         let written = watch.written(begin);
-        let said = "there were more than 256 event loops, and only the first 256 are in it";
+        let said = "there were more than 256 event loops; only the first 256 are included";
         assert_eq!(written.left_out.as_deref(), Some(said), "{format}");
         assert!(strings(&serde_json::from_str(&written.text).unwrap()).iter().any(|text| text.contains(said)));
     }

@@ -380,7 +380,7 @@ fn every_number_of_every_row_is_what_the_versions_own_sources_say() {
 fn the_versions_in_help_and_readme_are_those_with_rows() {
     let (oldest, newest) = (rows::OLDEST_MINOR, rows::NEWEST_MINOR);
     let help = format!("CPython 3.{oldest} to 3.{newest}");
-    assert!(include_str!("../src/cli/args.rs").contains(&help), "{help}");
+    assert!(include_str!("../src/cli/input/args/mod.rs").contains(&help), "{help}");
     let list = (oldest..=newest).map(|minor| format!("3.{minor}")).collect::<Vec<_>>().join(", ");
     assert!(include_str!("../README.md").contains(&format!("| Python | CPython {list};")), "{list}");
 }

@@ -76,7 +76,7 @@ fn a_watch_in_which_nothing_was_seen() {
 fn a_recording_that_breaks_off_says_so() {
     let analysis = story::analysis(false);
     let text = written_with(&analysis, TEXT, false, &Options::default());
-    assert!(text.contains("The recording breaks off"), "{text}");
+    assert!(text.contains("The recording is cut off"), "{text}");
     assert!(text.contains("How many samples were lost is not known"), "{text}");
     let json: Value = serde_json::from_str(&written_with(&analysis, JSON, false, &Options::default())).unwrap();
     assert_eq!(json["complete"], false);

@@ -325,23 +325,23 @@ mod tests {
     use super::*;
     use crate::remote::Span;
 
-    fn image() -> (Image, Facts, Layout) {
+    fn image() -> (Image, Facts, Layouts) {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/images/3.12.apimage");
         let image = Image::load(File::open(path).unwrap()).unwrap();
         let facts: Facts = serde_json::from_value(image.facts().clone()).unwrap();
-        let layout = layout(&image, &facts).unwrap();
-        (image, facts, layout)
+        let layouts = layouts(&image, &facts).unwrap();
+        (image, facts, layouts)
     }
 
     #[test]
     fn a_process_that_has_got_the_id_is_not_read_for_the_one_that_was_attached_to() {
-        let (_, facts, layout) = image();
+        let (_, facts, layouts) = image();
         let ours = Process::open(std::process::id() as i32).unwrap();
         let attachment = |process| Attachment {
             process,
             program: None,
             facts: facts.clone(),
-            layout: layout.clone(),
+            layouts: layouts.clone(),
             version: String::new(),
         };
         let reused = attachment(ours.clone().started_at(ours.start_ticks() - 1));
@@ -372,9 +372,9 @@ mod tests {
 
     #[test]
     fn a_retry_does_not_take_new_code_for_what_was_at_its_address() {
-        let (image, facts, layout) = image();
+        let (image, facts, layouts) = image();
         let captured = |memory: &dyn Memory, witness: &mut dyn Witness| -> Capture {
-            capture(memory, &facts, &layout, witness, &|_| {}).unwrap()
+            capture(memory, &facts, &layouts, witness, &|_| {}).unwrap()
         };
         let before = captured(&image, &mut Stopped);
         let mut view = View::new(&image);
@@ -382,8 +382,8 @@ mod tests {
         let mut renamed = 0;
         for walk in before.tasks.iter().filter(|walk| walk.record.as_ref().is_some_and(|r| r.anchor.is_some())) {
             let Some(level) = walk.chain.as_ref().and_then(|chain| chain.levels.first()) else { continue };
-            let name = view.object(level.frame.code, layout.code.qualname.unwrap()).unwrap();
-            after = after.with_bytes(name.add(layout.unicode.ascii_data).unwrap(), b"#");
+            let name = view.object(level.frame.code, layouts.python.code.qualname.unwrap()).unwrap();
+            after = after.with_bytes(name.add(layouts.python.unicode.ascii_data).unwrap(), b"#");
             // Somebody has taken a reference to the task: what was read of it is torn.
             let count = view.u8(walk.addr, 0).unwrap();
             after = after.with_bytes(walk.addr, &[count + 1]);

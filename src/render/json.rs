@@ -13,9 +13,11 @@ use serde_json::value::RawValue;
 
 use super::escape;
 use super::options::Options;
+use super::shared::finding::FindingJson;
+use super::shared::frame::FrameJson;
 use crate::model::Snapshot;
 use crate::model::snapshot::{
-    Awaiting, EventLoop, Evidence, Finding, FrameId, Gap, Reading, StackEnd, Task, TaskId, Thread, ThreadState,
+    Awaiting, EventLoop, Finding, FrameId, Gap, Reading, StackEnd, Task, TaskId, Thread, ThreadState,
 };
 use crate::render::wait_words;
 
@@ -73,21 +75,11 @@ impl serde_json::ser::Formatter for Harmless {
     }
 }
 
-#[derive(Serialize)]
-struct FrameJson<'a> {
-    function: &'a str,
-    file: &'a str,
-    line: Option<u32>,
-}
-
 /// Stacks as they are written.
 type Stacks<'a> = FxHashMap<&'a [FrameId], Box<RawValue>>;
 
 fn written_stacks(snapshot: &Snapshot) -> io::Result<Stacks<'_>> {
-    let frame = |id: &FrameId| {
-        let frame = snapshot.frame(*id);
-        FrameJson { function: &frame.function, file: &frame.file, line: frame.line }
-    };
+    let frame = |id: &FrameId| FrameJson::of(Some(snapshot.frame(*id)));
     let mut stacks = Stacks::default();
     let tasks = snapshot.tasks.iter().map(|task| &*task.stack);
     for stack in tasks.chain(snapshot.threads.iter().map(|thread| &*thread.stack)) {
@@ -192,7 +184,7 @@ struct Dump<'a> {
     elapsed_us: f64,
     consistent: bool,
     reading: ReadingJson,
-    findings: Each<'a, Finding, FindingJson<'a>>,
+    findings: Each<'a, Finding, FindingJson<'a, TaskKeys<'a>>>,
     loops: Each<'a, EventLoop, LoopJson<'a>>,
     threads: Each<'a, Thread, ThreadJson<'a>>,
     gaps: Each<'a, Gap, GapJson<'a>>,
@@ -216,7 +208,9 @@ impl<'a> Dump<'a> {
             elapsed_us: *elapsed_us,
             consistent: *consistent,
             reading: ReadingJson::of(*reading),
-            findings: Each(context, findings, FindingJson::of),
+            findings: Each(context, findings, |context, finding| {
+                FindingJson::with_tasks(finding, context.tasks(&finding.tasks))
+            }),
             loops: Each(context, loops, LoopJson::of),
             threads: Each(context, threads, ThreadJson::of),
             gaps: Each(context, gaps, |_, gap| GapJson { what: &gap.what, why: &gap.why }),
@@ -418,28 +412,5 @@ fn stack_end(end: &StackEnd) -> &str {
         StackEnd::Opaque(class) => class,
         StackEnd::Torn => "gap: changed while being read",
         StackEnd::Limit => "gap: deeper than the limit",
-    }
-}
-
-#[derive(Serialize)]
-struct FindingJson<'a> {
-    rule: &'a str,
-    severity: &'static str,
-    message: &'a str,
-    tasks: TaskKeys<'a>,
-    evidence: &'a Evidence,
-    advice: &'a str,
-}
-
-impl<'a> FindingJson<'a> {
-    fn of(context: Context<'a>, finding: &'a Finding) -> Self {
-        Self {
-            rule: finding.rule.as_str(),
-            severity: finding.severity.as_str(),
-            message: &finding.message,
-            tasks: context.tasks(&finding.tasks),
-            evidence: &finding.evidence,
-            advice: &finding.advice,
-        }
     }
 }

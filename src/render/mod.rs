@@ -18,6 +18,7 @@ mod levels;
 mod options;
 mod paint;
 pub mod report;
+mod shared;
 pub mod svg;
 pub mod text;
 pub mod tree;

@@ -66,7 +66,11 @@ fn stalls_that_are_the_machines_doing_are_told_and_not_judged() {
     assert_eq!((&told["function"], &told["line"]), (&"handle".into(), &10.into()), "{result:#}");
     assert!(told["what"].as_str().unwrap().starts_with("cpu_starved"), "{told:#}");
     let text = check(folder.path(), &["starved.aprof", "--max-stall", "100ms"]);
-    assert!(stdout(&text).contains("The machine's doing, not judged"), "{}", stdout(&text));
+    assert!(
+        stdout(&text).contains("Not judged: stalls in which the event loop was runnable but not scheduled"),
+        "{}",
+        stdout(&text)
+    );
 }
 
 #[test]
@@ -177,7 +181,7 @@ fn on_another_machine_times_are_not_judged_and_the_output_says_so() {
     let output = check(folder.path(), &["app.aprof"]);
     assert_exit(&output, 0);
     assert!(
-        stdout(&output).contains("Not as in the baseline: cores was 64, is 2; times are not judged."),
+        stdout(&output).contains("Differs from the baseline: cores was 64, is now 2; times are not judged."),
         "{}",
         stdout(&output)
     );

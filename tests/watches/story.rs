@@ -1,9 +1,6 @@
 //! Ten seconds of a small server, made up: two loops, stalls of several causes, a gather whose children share a task, an
 //! orphan, names that mean harm.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use asyncprof::detect::analysis::Analysis;
 use asyncprof::model::event::{
     Batch, Doing, Event, Gil, Health, KeptFinding, KernelLook, LoopSample, Note, NoteKind, Phase, Source, TaskChanges,

@@ -29,16 +29,17 @@ pub(super) fn find(base: &Watch<'_>, head: &Watch<'_>) -> Vec<Caveat> {
             say("short", format!("{which} was watched for only {seconds:.1} s, too short for reliable numbers."));
         }
     }
-    let (one, other) = (base.analysis.header(), head.analysis.header());
-    let mut differs = |kind, what: &str, one: String, other: String| {
-        if one != other {
-            say(kind, format!("{what} differs: {one} in the base, {other} in the head."));
+    let (base_header, head_header) = (base.analysis.header(), head.analysis.header());
+    let mut differs = |kind, what: &str, base: String, head: String| {
+        if base != head {
+            say(kind, format!("{what} differs: {base} in the base, {head} in the head."));
         }
     };
     let build = |free_threaded: bool| if free_threaded { " free-threaded" } else { "" };
     let python = |header: &crate::model::event::Header| format!("{}{}", header.python, build(header.free_threaded));
-    differs("python", "Python", python(one), python(other));
-    let mut facts: Vec<&str> = one.machine.iter().chain(&other.machine).map(|(name, _)| &**name).collect();
+    differs("python", "Python", python(base_header), python(head_header));
+    let mut facts: Vec<&str> =
+        base_header.machine.iter().chain(&head_header.machine).map(|(name, _)| &**name).collect();
     facts.sort_unstable();
     facts.dedup();
     for fact in facts {
@@ -46,7 +47,7 @@ pub(super) fn find(base: &Watch<'_>, head: &Watch<'_>) -> Vec<Caveat> {
             let value = machine.iter().find(|(name, _)| name == fact).map(|(_, value)| value.clone());
             value.unwrap_or_else(|| "unknown".into())
         };
-        differs("machine", &format!("the machine ({fact})"), of(&one.machine), of(&other.machine));
+        differs("machine", &format!("the machine ({fact})"), of(&base_header.machine), of(&head_header.machine));
     }
     let classes = |watch: &Watch<'_>| {
         let loops = watch.analysis.profile().loops();
@@ -58,16 +59,16 @@ pub(super) fn find(base: &Watch<'_>, head: &Watch<'_>) -> Vec<Caveat> {
     differs("event-loop", "the kind of event loop", classes(base), classes(head));
     let rates =
         |header: &crate::model::event::Header| format!("{}/s and {}/s", header.loop_rate_hz, header.task_rate_hz);
-    differs("rates", "the requested sampling rate of loops and tasks", rates(one), rates(other));
+    differs("rates", "the requested sampling rate of loops and tasks", rates(base_header), rates(head_header));
     let threshold = |ns: u64| format!("{} ms", ns as f64 / 1e6);
-    if one.stall_threshold_ns != other.stall_threshold_ns {
-        let longer = threshold(one.stall_threshold_ns.max(other.stall_threshold_ns));
+    if base_header.stall_threshold_ns != head_header.stall_threshold_ns {
+        let longer = threshold(base_header.stall_threshold_ns.max(head_header.stall_threshold_ns));
         say(
             "stall-threshold",
             format!("only stalls of {longer} or more are in both; --stall sets one threshold for both."),
         );
     }
-    if one.blocking != other.blocking {
+    if base_header.blocking != head_header.blocking {
         say("blocking", "one of them stopped the process for each sample, which slows it down.".into());
     }
     for (which, watch) in sides {

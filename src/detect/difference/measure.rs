@@ -12,7 +12,7 @@ pub const RISK: f64 = 0.01;
 /// How sure a difference is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Confidence {
-    /// Nobody can say.
+    /// Not known.
     Unknown,
     /// Within what chance does, or too small to matter.
     Noise,
@@ -88,9 +88,9 @@ pub struct Measure {
 pub struct Ratio {
     /// As it was seen; infinite where there was nothing before.
     pub estimate: f64,
-    /// It is hardly less.
+    /// Lower bound of the confidence interval.
     pub low: f64,
-    /// It is hardly more.
+    /// Upper bound of the confidence interval.
     pub high: f64,
 }
 

@@ -47,8 +47,8 @@ pub(super) fn name(item: &Item) -> String {
     match &item.subject {
         Subject::Run(number) => format!("run {number}"),
         Subject::Budget(metric) => metric.budget().to_owned(),
-        Subject::NewSite => item.sites.first().map_or("new place".into(), |site| format!("new {}", kind(site.kind))),
-        Subject::NoNewSites => "new places".into(),
+        Subject::NewSite => item.sites.first().map_or("new site".into(), |site| format!("new {}", kind(site.kind))),
+        Subject::NoNewSites => "new sites".into(),
         Subject::Change(metric) => metric.as_str().to_owned(),
     }
 }

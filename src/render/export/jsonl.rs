@@ -34,7 +34,8 @@ use crate::detect::stall::{Alert, Stall};
 use crate::model::event::{Event, Header};
 use crate::model::tables::Tables;
 use crate::render::json::serializer;
-use crate::render::report::json::{FindingJson, NoteJson, StallJson};
+use crate::render::report::json::{NoteJson, StallJson};
+use crate::render::shared::finding::FindingJson;
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -42,7 +43,7 @@ enum Line<'a> {
     Header(HeaderLine<'a>),
     Loop(LoopLine<'a>),
     Tasks(TasksLine<'a>),
-    Findings { at_ns: u64, findings: Vec<FindingJson<'a>> },
+    Findings { at_ns: u64, findings: Vec<FindingJson<'a, &'a [String]>> },
     Health(HealthLine),
     Note(NoteJson<'a>),
     Stall(StallJson<'a>),

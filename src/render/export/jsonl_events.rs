@@ -1,14 +1,15 @@
 //! The events of `asyncprof.events/1`: each with its names, so that a line can be read without the others.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use crate::model::event::{Doing, Gil, Header, Health, KernelLook, LoopSample, Phase, TaskChanges, TaskLook};
-use crate::model::tables::{LoopNo, StackId, Tables, TaskNo};
+use crate::model::tables::{StackId, Tables, TaskNo};
 use crate::render::json::Key;
-use crate::render::report::json::{FrameJson, PythonJson};
+use crate::render::shared::frame::FrameJson;
+use crate::render::shared::header::HeaderJson;
+use crate::render::shared::loop_id::LoopIdJson;
 use crate::render::wait_words;
 
 /// The format's name and version; fields may be added under it, never changed.
@@ -16,14 +17,8 @@ const SCHEMA: &str = "asyncprof.events/1";
 
 #[derive(Serialize)]
 pub(super) struct HeaderLine<'a> {
-    schema: &'static str,
-    asyncprof: &'a str,
-    pid: i32,
-    python: PythonJson<'a>,
-    command: &'a [String],
-    machine: BTreeMap<&'a str, &'a str>,
-    started_at: &'a str,
-    started_ns: u64,
+    #[serde(flatten)]
+    header: HeaderJson<'a>,
     loop_rate_hz: f64,
     task_rate_hz: f64,
     stall_threshold_ns: u64,
@@ -34,41 +29,13 @@ pub(super) struct HeaderLine<'a> {
 impl<'a> HeaderLine<'a> {
     pub(super) fn of(header: &'a Header) -> Self {
         Self {
-            schema: SCHEMA,
-            asyncprof: &header.asyncprof,
-            pid: header.pid,
-            python: PythonJson::of(header),
-            command: &header.command,
-            machine: header.machine.iter().map(|(name, value)| (&**name, &**value)).collect(),
-            started_at: &header.started_at,
-            started_ns: header.started_ns,
+            header: HeaderJson::of(SCHEMA, header),
             loop_rate_hz: header.loop_rate_hz,
             task_rate_hz: header.task_rate_hz,
             stall_threshold_ns: header.stall_threshold_ns,
             cpu_budget: header.cpu_budget,
             blocking: header.blocking,
         }
-    }
-}
-
-#[derive(Serialize)]
-struct LoopJson<'a> {
-    id: Key,
-    #[serde(rename = "type")]
-    class: &'a str,
-    thread: Option<i32>,
-    thread_name: Option<&'a str>,
-}
-
-impl<'a> LoopJson<'a> {
-    fn of(number: LoopNo, tables: &'a Tables) -> Option<Self> {
-        let info = tables.event_loop(number)?;
-        Some(Self {
-            id: Key(info.key),
-            class: &info.class,
-            thread: info.thread,
-            thread_name: info.thread_name.as_deref(),
-        })
     }
 }
 
@@ -99,7 +66,7 @@ fn frames(stack: Option<StackId>, tables: &Tables) -> Option<Vec<FrameJson<'_>>>
 pub(super) struct LoopLine<'a> {
     at_ns: u64,
     #[serde(rename = "loop")]
-    event_loop: Option<LoopJson<'a>>,
+    event_loop: Option<LoopIdJson<'a>>,
     phase: &'static str,
     away_since_ns: Option<u64>,
     callback: Option<u64>,
@@ -128,7 +95,7 @@ impl<'a> LoopLine<'a> {
         };
         Self {
             at_ns: sample.at_ns,
-            event_loop: LoopJson::of(sample.event_loop, tables),
+            event_loop: tables.event_loop(sample.event_loop).map(LoopIdJson::of),
             phase: match sample.phase {
                 Phase::Selecting => "selecting",
                 Phase::Away => "away",

@@ -7,12 +7,15 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::contents::{Report, code, rate, runs_by_coroutine};
-use crate::detect::analysis::Found;
 use crate::detect::stall::Stall;
-use crate::model::event::{Header, Note};
-use crate::model::snapshot::{Evidence, Frame};
+use crate::model::event::Note;
+use crate::model::snapshot::Frame;
 use crate::profile::{CoroutineProfile, Label, Lag, LoopProfile, WaitProfile, Weighted};
 use crate::render::json::{Key, serializer};
+use crate::render::shared::finding::FindingJson;
+use crate::render::shared::frame::FrameJson;
+use crate::render::shared::header::HeaderJson;
+use crate::render::shared::loop_id::LoopIdJson;
 use crate::render::wait_words;
 
 /// The format's name and version; fields may be added under it, never changed.
@@ -31,14 +34,8 @@ pub fn write(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
 
 #[derive(Serialize)]
 struct ReportJson<'a> {
-    schema: &'static str,
-    asyncprof: &'a str,
-    pid: i32,
-    python: PythonJson<'a>,
-    command: &'a [String],
-    machine: BTreeMap<&'a str, &'a str>,
-    started_at: &'a str,
-    started_ns: u64,
+    #[serde(flatten)]
+    header: HeaderJson<'a>,
     duration_s: f64,
     complete: bool,
     sampling: SamplingJson,
@@ -47,7 +44,7 @@ struct ReportJson<'a> {
     stall_totals: StallTotalsJson,
     stalls: Vec<StallJson<'a>>,
     tasks: Vec<TasksJson>,
-    findings: Vec<FindingJson<'a>>,
+    findings: Vec<FindingJson<'a, &'a [String]>>,
     notes: Vec<NoteJson<'a>>,
     notes_left_out: u64,
 }
@@ -57,14 +54,7 @@ impl<'a> ReportJson<'a> {
         let analysis = report.analysis;
         let header = analysis.header();
         Self {
-            schema: SCHEMA,
-            asyncprof: &header.asyncprof,
-            pid: header.pid,
-            python: PythonJson::of(header),
-            command: &header.command,
-            machine: header.machine.iter().map(|(name, value)| (&**name, &**value)).collect(),
-            started_at: &header.started_at,
-            started_ns: header.started_ns,
+            header: HeaderJson::of(SCHEMA, header),
             duration_s: seconds(analysis.duration_ns()),
             complete: report.complete,
             sampling: SamplingJson::of(report),
@@ -77,20 +67,6 @@ impl<'a> ReportJson<'a> {
             notes: analysis.notes().iter().map(NoteJson::of).collect(),
             notes_left_out: analysis.notes_left_out(),
         }
-    }
-}
-
-/// The Python of a watch.
-#[derive(Serialize)]
-pub(in crate::render) struct PythonJson<'a> {
-    version: &'a str,
-    free_threaded: bool,
-    executable: &'a str,
-}
-
-impl<'a> PythonJson<'a> {
-    pub(in crate::render) fn of(header: &'a Header) -> Self {
-        Self { version: &header.python, free_threaded: header.free_threaded, executable: &header.executable }
     }
 }
 
@@ -141,11 +117,8 @@ impl SamplingJson {
 
 #[derive(Serialize)]
 struct LoopJson<'a> {
-    id: Key,
-    #[serde(rename = "type")]
-    class: &'a str,
-    thread: Option<i32>,
-    thread_name: Option<&'a str>,
+    #[serde(flatten)]
+    id: LoopIdJson<'a>,
     samples: u64,
     rate_hz: f64,
     busy_percent: Option<f64>,
@@ -160,10 +133,7 @@ impl<'a> LoopJson<'a> {
     fn of(event_loop: &'a LoopProfile) -> Self {
         let known = event_loop.busy_ns + event_loop.leaving_ns + event_loop.selecting_ns;
         Self {
-            id: Key(event_loop.info.key),
-            class: &event_loop.info.class,
-            thread: event_loop.info.thread,
-            thread_name: event_loop.info.thread_name.as_deref(),
+            id: LoopIdJson::of(&event_loop.info),
             samples: event_loop.samples,
             rate_hz: rounded(rate(event_loop.samples.saturating_sub(1), event_loop.watched_ns())),
             busy_percent: event_loop.busy_share().map(|share| rounded(100.0 * share)),
@@ -206,27 +176,6 @@ impl StallTotalsJson {
             duration_ms: ms(stalls.total().at_least_ns),
             by_cause: stalls.totals().iter().map(|(cause, total)| (cause.as_str(), total.count)).collect(),
         }
-    }
-}
-
-#[derive(Serialize)]
-pub(in crate::render) struct FrameJson<'a> {
-    function: Option<&'a str>,
-    file: Option<&'a str>,
-    line: Option<u32>,
-}
-
-impl<'a> FrameJson<'a> {
-    pub(in crate::render) fn of(frame: Option<&'a Frame>) -> Self {
-        Self {
-            function: frame.map(|frame| &*frame.function),
-            file: frame.map(|frame| &*frame.file),
-            line: frame.and_then(|frame| frame.line),
-        }
-    }
-
-    pub(in crate::render) fn list(frames: impl IntoIterator<Item = &'a Frame>) -> Vec<Self> {
-        frames.into_iter().map(|frame| Self::of(Some(frame))).collect()
     }
 }
 
@@ -374,32 +323,6 @@ fn run_value(run: &Weighted<'_>) -> serde_json::Value {
         "run_ms": ms(run.time_ns),
         "samples": run.count,
     })
-}
-
-#[derive(Serialize)]
-pub(in crate::render) struct FindingJson<'a> {
-    rule: &'a str,
-    severity: &'static str,
-    message: &'a str,
-    tasks: &'a [String],
-    site: FrameJson<'a>,
-    evidence: &'a Evidence,
-    advice: &'a str,
-}
-
-impl<'a> FindingJson<'a> {
-    pub(in crate::render) fn of(found: &'a Found) -> Self {
-        let finding = &found.finding.finding;
-        Self {
-            rule: finding.rule.as_str(),
-            severity: finding.severity.as_str(),
-            message: &finding.message,
-            tasks: &found.tasks,
-            site: FrameJson::of(found.finding.site.as_ref()),
-            evidence: &finding.evidence,
-            advice: &finding.advice,
-        }
-    }
 }
 
 #[derive(Serialize)]

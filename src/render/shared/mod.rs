@@ -1,0 +1,6 @@
+//! Parts that several JSON formats write alike. A field added here is added to each of them.
+
+pub(super) mod finding;
+pub(super) mod frame;
+pub(super) mod header;
+pub(super) mod loop_id;
