@@ -39,15 +39,12 @@
 //! # Where to add things
 //!
 //! - A rule: a file in `src/detect/rules/` and a line in [`detect::RULES`].
-//! - A format: a file in `src/render/`, a variant of [`render::Format`], and a golden file; of a watch over time in
-//!   `src/render/report/`, and a variant of [`render::report::Format`]; of a check in `src/render/check/`; of how two watches differ
-//!   in `src/render/difference/`. Markup, style and script of the HTML page are files of their own in
-//!   `src/render/report/html/`.
-//! - A format for other tools: a file in `src/render/export/`, a variant of `ExportFormat` in `src/cli/args/watch.rs` and its
-//!   ending in `src/cli/product.rs`; a check of it in `tests/export/`.
+//! - A format: a file in the folder of `src/render/` for what it is made from (a snapshot, a report, an export, a check, a
+//!   difference), a row in the table of `src/cli/input/formats.rs`, and a golden file; for an export also a check in
+//!   `tests/export/`. Markup, style and script of the HTML page are files of their own in `src/render/report/html/`.
 //! - Something that `asyncprof check` compares or limits: a variant of [`detect::check::Metric`], and where
 //!   [`detect::check::Run`] gets it from.
-//! - An option: a field in `src/cli/args.rs` or `src/cli/args/`; help, manual, completions, variables and the keys of
+//! - An option: a field in `src/cli/input/args/`; help, manual, completions, variables and the keys of
 //!   `asyncprof.toml` follow from it.
 //! - A Python version: a row in [`python::layout`].
 //! - A budget for tests: `pytest-plugin/`, a Python package that knows the program's JSON and nothing of this library.

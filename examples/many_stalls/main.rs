@@ -200,7 +200,7 @@ impl Hour {
             at(format!("Client{}.call_{level}", number % 23), format!("/srv/shop/clients_{}.py", number % 23), line)
         });
         let frames: Vec<Frame> = [coroutine(number % COROUTINES)].into_iter().chain(calls).collect();
-        let detail = (kind == WaitKind::Socket).then_some(WaitDetail::Descriptor((number % 900) as i64));
+        let detail = (kind == WaitKind::Socket).then_some(WaitDetail::Descriptor((number % 900) as i32));
         TaskLook {
             task: self.numbers[number],
             born: false,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::exit::Exit;
+pub(crate) use super::exit::Exit;
 use crate::capture::session::AttachError;
 use crate::render::escape::visible;
 

@@ -68,8 +68,8 @@ fn what_could_not_be_started_or_seen_has_its_own_exit_code() {
     assert_exit(&exit(&["/"]), 126);
     let output = exit(&["true"]);
     assert_exit(&output, 7);
-    assert!(stdout(&output).contains("ended before a Python could be seen"), "{}", stdout(&output));
-    assert!(stderr(&output).contains("hint:  the process that is started is watched"), "{}", stderr(&output));
+    assert!(stdout(&output).contains("the program ended before it ran a Python"), "{}", stdout(&output));
+    assert!(stderr(&output).contains("hint:  only the process that is started is watched"), "{}", stderr(&output));
     let Some(python) = python() else { return };
     let output = exit(&[python.path.to_str().unwrap(), "-c", "import time; time.sleep(0.5)"]);
     assert_exit(&output, 7);

@@ -101,7 +101,7 @@ fn what_a_cut_off_recording_shows_fails_it_and_else_it_does_not_pass() {
     assert_exit(&output, 1);
     let output = check(folder.path(), &["cut.aprof", "--max-stall", "10s"]);
     assert_exit(&output, 7);
-    assert!(stdout(&output).contains("breaks off or is damaged"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("cut off or damaged"), "{}", stdout(&output));
 }
 
 #[test]

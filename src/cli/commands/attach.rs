@@ -1,14 +1,13 @@
 //! `asyncprof attach`: reports each stall as it happens, a summary at the end, and files if asked.
 
-use crate::cli::exit::Exit;
-use crate::cli::failure::{Failure, note};
+use crate::cli::failure::{Exit, Failure, note};
 use crate::cli::input::args::watch::AttachArgs;
 use crate::cli::input::find_process;
 use crate::cli::input::formats::{Format, Writes, check_options};
 use crate::cli::input::replay::Watched;
 use crate::cli::output::artifact::{self, Style};
 use crate::cli::output::destination::{self, Destination};
-use crate::cli::output::recording_file::{Place, Recording};
+use crate::cli::output::recording_file::{Recording, check_place};
 use crate::cli::session::process_tree::{self, Attached, Member, Wanted};
 use crate::cli::session::signals::Signals;
 use crate::cli::session::stopping::run_until_stopped;
@@ -73,7 +72,7 @@ fn listeners(
 
 /// What is written at the end, checked before anything is watched for it.
 struct Outputs {
-    recording: Option<Place>,
+    recording: Option<Destination>,
     /// The summary last, so that it is at the bottom of the terminal.
     files: Vec<(&'static Format, Destination)>,
 }
@@ -83,7 +82,7 @@ impl Outputs {
         let mut outputs = Self { recording: None, files: Vec::new() };
         for path in &args.output {
             if path.extension().is_some_and(|ending| ending == "aprof") {
-                if outputs.recording.replace(Place::check(path, args.force)?).is_some() {
+                if outputs.recording.replace(check_place(path, args.force)?).is_some() {
                     return Err(Failure::usage("only one recording can be written: several -o end in .aprof"));
                 }
                 continue;
@@ -120,7 +119,7 @@ impl Outputs {
             if matches!(destination, Destination::Stdout) && !is_first && format.name != "json" {
                 written = written.and(destination::to_stdout(|out| writeln!(out)));
             }
-            match below.map_or(Ok(None), |pid| destination.for_process(pid).map(Some)) {
+            match below.map_or(Ok(None), |pid| destination.for_process(pid, false).map(Some)) {
                 Ok(other) => {
                     let destination = other.as_ref().unwrap_or(destination);
                     written = written.and(artifact::write(format, watched, destination, style));

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::cli::exit::Exit;
-use crate::cli::failure::{Failure, note};
+use crate::cli::failure::{Exit, Failure, note};
 use crate::cli::input::args::watch::DemoArgs;
 use crate::cli::input::formats::Writes;
 use crate::cli::input::replay::Watched;

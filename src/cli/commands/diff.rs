@@ -1,7 +1,6 @@
 //! `asyncprof diff`: how one recording differs from another.
 
-use crate::cli::exit::Exit;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Exit, Failure};
 use crate::cli::input::args::diff::DiffArgs;
 use crate::cli::input::formats::{Writer, Writes};
 use crate::cli::input::replay::{self, Watched};

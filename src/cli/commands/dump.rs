@@ -5,8 +5,7 @@ use std::io::{self, BufReader};
 use std::path::Path;
 
 use crate::capture::session::{self, AttachError};
-use crate::cli::exit::Exit;
-use crate::cli::failure::{Failure, hint, note};
+use crate::cli::failure::{Exit, Failure, hint, note};
 use crate::cli::input::args::dump::DumpArgs;
 use crate::cli::input::find_process;
 use crate::cli::input::formats::{Writer, Writes};

@@ -5,8 +5,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::cli::exit::Exit;
-use crate::cli::failure::{Failure, note};
+use crate::cli::failure::{Exit, Failure, note};
 use crate::cli::input::args::watch::ExportArgs;
 use crate::cli::input::formats::{Writer, Writes, check_options};
 use crate::cli::input::replay::{self, Halt, Replay};

@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::cli::exit::Exit;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Exit, Failure};
 use crate::cli::input::args::watch::FlamegraphArgs;
 use crate::cli::input::find_process;
 use crate::cli::input::formats::{Writes, check_options};

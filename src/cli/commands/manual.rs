@@ -4,8 +4,7 @@ use std::io::Write as _;
 
 use clap::CommandFactory as _;
 
-use crate::cli::exit::Exit;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Exit, Failure};
 use crate::cli::input::args::Cli;
 use crate::cli::output::destination::to_stdout;
 

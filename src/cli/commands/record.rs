@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use crate::cli::exit::Exit;
-use crate::cli::failure::{Failure, note};
+use crate::cli::failure::{Exit, Failure, note};
 use crate::cli::input::args::watch::RecordArgs;
 use crate::cli::input::find_process;
 use crate::cli::input::units::length;
-use crate::cli::output::recording_file::{Place, Recording};
+use crate::cli::output::destination::Destination;
+use crate::cli::output::recording_file::{Recording, check_place, default_place};
 use crate::cli::session::child::{Child, exit_of};
 use crate::cli::session::process_tree::{self, Attached, Member, Wanted};
 use crate::cli::session::signals::Signals;
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &RecordArgs, color: Color) -> Result<Exit, Failure> {
     run_until_stopped(&signals, None, |stop| watch(pid, args, &place, stop, false, color))
 }
 
-fn place(args: &RecordArgs, what: &str) -> Result<Place, Failure> {
+fn place(args: &RecordArgs, what: &str) -> Result<Destination, Failure> {
     match &args.output {
         Some(path) if path == Path::new("-") && args.below.subprocesses => {
             Err(Failure::usage("cannot write several recordings to stdout").hint("give -o a file"))
@@ -37,14 +37,14 @@ fn place(args: &RecordArgs, what: &str) -> Result<Place, Failure> {
             Err(Failure::usage("on stdout the recording and the program's output would mix")
                 .hint("give -o a file, or start the program yourself: asyncprof record PID -o -"))
         }
-        Some(path) => Place::check(path, args.force),
-        None => Place::check(&Place::default_for(what), args.force),
+        Some(path) => check_place(path, args.force),
+        None => check_place(&default_place(what), args.force),
     }
 }
 
 /// Starts a program and records it. Whatever happens to the recording, the program runs to its end, and its status is passed
 /// on.
-fn run_command(args: &RecordArgs, place: &Place, color: Color) -> Result<Exit, Failure> {
+fn run_command(args: &RecordArgs, place: &Destination, color: Color) -> Result<Exit, Failure> {
     // Before the start: otherwise a Ctrl-C in between would leave a program that nobody waits for.
     let signals = Signals::listen()?;
     let child = Child::start(&args.command)?;
@@ -63,7 +63,14 @@ fn run_command(args: &RecordArgs, place: &Place, color: Color) -> Result<Exit, F
     child.wait().map(exit_of)
 }
 
-fn watch(pid: i32, args: &RecordArgs, place: &Place, stop: &Stop, ours: bool, color: Color) -> Result<Exit, Failure> {
+fn watch(
+    pid: i32,
+    args: &RecordArgs,
+    place: &Destination,
+    stop: &Stop,
+    ours: bool,
+    color: Color,
+) -> Result<Exit, Failure> {
     let wanted = Wanted { pid, subprocesses: args.below.subprocesses, is_ours: ours };
     let mut members =
         process_tree::watch(wanted, &args.watch, stop, &mut |attached| listeners(attached, place, ours, color))?;
@@ -92,7 +99,12 @@ fn watch(pid: i32, args: &RecordArgs, place: &Place, stop: &Stop, ours: bool, co
 }
 
 /// A process is recorded to a file of its own.
-fn listeners(attached: Attached<'_>, place: &Place, ours: bool, color: Color) -> Result<Option<Listeners>, Failure> {
+fn listeners(
+    attached: Attached<'_>,
+    place: &Destination,
+    ours: bool,
+    color: Color,
+) -> Result<Option<Listeners>, Failure> {
     let Attached { header, is_below, again } = attached;
     let recording = if is_below {
         let Some(recording) = Recording::create_below(place, header, again) else { return Ok(None) };

@@ -1,7 +1,6 @@
 //! `asyncprof report`: summarizes a recording, which is read once from beginning to end.
 
-use crate::cli::exit::Exit;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Exit, Failure};
 use crate::cli::input::args::watch::ReportArgs;
 use crate::cli::input::formats::Writes;
 use crate::cli::input::replay;

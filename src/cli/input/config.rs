@@ -13,8 +13,7 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgAction, Command};
 use toml::{Table, Value};
 
-use crate::cli::exit::Exit;
-use crate::cli::failure::{Failure, note};
+use crate::cli::failure::{Exit, Failure, note};
 
 const OWN_FILE: &str = "asyncprof.toml";
 const SHARED_FILE: &str = "pyproject.toml";

@@ -4,8 +4,7 @@ use std::fs;
 
 use super::args::target::Target;
 use crate::capture::session::AttachError;
-use crate::cli::exit::Exit;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Exit, Failure};
 use crate::remote::Process;
 use crate::remote::descendants::Descendants;
 

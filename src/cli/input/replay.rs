@@ -8,8 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::units::{length, nanos};
-use crate::cli::exit::Exit;
-use crate::cli::failure::{Failure, note};
+use crate::cli::failure::{Exit, Failure, note};
 use crate::cli::terminal::ProgressLine;
 use crate::detect::analysis::Analysis;
 use crate::detect::stall::Stall;

@@ -86,11 +86,7 @@ pub(crate) fn parse_stall(text: &str) -> Result<Duration, String> {
 
 /// Share of one core: `5%`, or `5` for the same.
 pub(crate) fn parse_budget(text: &str) -> Result<f64, String> {
-    let (number, unit) = split_number(text).ok_or_else(|| BUDGETS.unreadable())?;
-    if !matches!(unit, "" | "%") {
-        return Err(BUDGETS.unreadable());
-    }
-    BUDGETS.check(number).map(|percent| percent / 100.0)
+    parse_percent(text, &BUDGETS)
 }
 
 /// `250ms`, `1.5s`, `1m30s`: numbers, each with its unit.

@@ -77,11 +77,12 @@ impl Destination {
     }
 
     /// The place for a subprocess: the same stdout or device, or a file beside this one.
-    pub(crate) fn for_process(&self, pid: i32) -> Result<Self, Failure> {
+    /// `again`: this run has already written a file for the same process id, which must not be overwritten.
+    pub(crate) fn for_process(&self, pid: i32, again: bool) -> Result<Self, Failure> {
         match self {
             Self::Stdout => Ok(Self::Stdout),
             Self::File { path, overwrite, packing } => {
-                Ok(Self::check(&name_for(path, pid), *overwrite)?.packed(*packing))
+                Ok(Self::check(&name_for(path, pid), *overwrite && !again)?.packed(*packing))
             }
             Self::Device { path } => Ok(Self::Device { path: path.clone() }),
         }

@@ -11,60 +11,44 @@ use nix::unistd::{AccessFlags, access};
 
 use super::destination::{Destination, folder_of};
 use crate::cli::failure::{Failure, note};
-use crate::cli::input::formats::name_for;
 use crate::model::event::{Batch, Header, NoteKind};
 use crate::profile::recording::Writer;
 
 /// LIMIT: with less free space than this nothing useful could be written.
 const MIN_ROOM: u64 = 1 << 20;
 
-/// A place that was checked and can take a recording.
-#[derive(Clone, Debug)]
-pub(crate) enum Place {
-    Stdout,
-    Device { path: PathBuf },
-    File { path: PathBuf, overwrite: bool },
+/// Checks a place for a recording before any process is watched or started for it.
+pub(crate) fn check_place(path: &Path, overwrite: bool) -> Result<Destination, Failure> {
+    let place = Destination::check(path, overwrite)?;
+    match &place {
+        // A device has room until it says otherwise.
+        Destination::Device { .. } => {}
+        Destination::Stdout if io::stdout().is_terminal() => {
+            return Err(Failure::usage("cannot write a recording to a terminal")
+                .hint("give -o a file, or pipe it: asyncprof record PID -o - | ssh host 'cat > app.aprof'"));
+        }
+        Destination::Stdout => {}
+        Destination::File { path, .. } => check_room(folder_of(path))?,
+    }
+    Ok(place)
 }
 
-impl Place {
-    /// Checks a place before any process is watched or started for it.
-    pub(crate) fn check(path: &Path, overwrite: bool) -> Result<Self, Failure> {
-        let (path, overwrite) = match Destination::check(path, overwrite)? {
-            Destination::File { path, overwrite, .. } => (path, overwrite),
-            // It has room until it says otherwise, and nothing is replaced.
-            Destination::Device { path } => return Ok(Self::Device { path }),
-            Destination::Stdout if io::stdout().is_terminal() => {
-                return Err(Failure::usage("cannot write a recording to a terminal")
-                    .hint("give -o a file, or pipe it: asyncprof record PID -o - | ssh host 'cat > app.aprof'"));
-            }
-            Destination::Stdout => return Ok(Self::Stdout),
-        };
-        let folder = folder_of(&path);
-        access(folder, AccessFlags::W_OK | AccessFlags::X_OK)
-            .map_err(|error| Failure::internal(format!("cannot write to {}: {}", folder.display(), error.desc())))?;
-        // A file system that does not tell is assumed to have room.
-        let room =
-            statvfs(folder).map_or(u64::MAX, |disk| disk.blocks_available().saturating_mul(disk.fragment_size()));
-        if room < MIN_ROOM {
-            return Err(Failure::internal(format!("the disk of {} is full", folder.display())));
-        }
-        Ok(Self::File { path, overwrite })
+fn check_room(folder: &Path) -> Result<(), Failure> {
+    access(folder, AccessFlags::W_OK | AccessFlags::X_OK)
+        .map_err(|error| Failure::internal(format!("cannot write to {}: {}", folder.display(), error.desc())))?;
+    // A file system that does not tell is assumed to have room.
+    let room = statvfs(folder).map_or(u64::MAX, |disk| disk.blocks_available().saturating_mul(disk.fragment_size()));
+    if room < MIN_ROOM {
+        return Err(Failure::internal(format!("the disk of {} is full", folder.display())));
     }
+    Ok(())
+}
 
-    /// The place beside it for a subprocess. `twice`: this watch has written there already, so it must not be overwritten.
-    pub(crate) fn for_process(&self, pid: i32, twice: bool) -> Result<Self, Failure> {
-        match self {
-            Self::File { path, overwrite } => Self::check(&name_for(path, pid), *overwrite && !twice),
-            Self::Stdout | Self::Device { .. } => Ok(self.clone()),
-        }
-    }
-
-    /// In the current folder, named after what is watched and the time.
-    pub(crate) fn default_for(what: &str) -> PathBuf {
-        let what: String =
-            what.chars().map(|c| if c.is_ascii_alphanumeric() || "._+-".contains(c) { c } else { '_' }).collect();
-        PathBuf::from(format!("asyncprof-{what}-{}.aprof", Timestamp::now().strftime("%Y%m%dT%H%M%SZ")))
-    }
+/// A file in the current folder, named after what is watched and the time.
+pub(crate) fn default_place(what: &str) -> PathBuf {
+    let what: String =
+        what.chars().map(|c| if c.is_ascii_alphanumeric() || "._+-".contains(c) { c } else { '_' }).collect();
+    PathBuf::from(format!("asyncprof-{what}-{}.aprof", Timestamp::now().strftime("%Y%m%dT%H%M%SZ")))
 }
 
 /// A recording being written.
@@ -81,11 +65,11 @@ pub(crate) struct Recording {
 
 impl Recording {
     /// Creates the file, readable by its owner only, with what is known when the watch begins.
-    pub(crate) fn create(place: &Place, header: &Header) -> Result<Self, Failure> {
+    pub(crate) fn create(place: &Destination, header: &Header) -> Result<Self, Failure> {
         let (path, created) = match place {
-            Place::Device { path } => (Some(path.clone()), Writer::create(path, true, header)),
-            Place::File { path, overwrite } => (Some(path.clone()), Writer::create(path, *overwrite, header)),
-            Place::Stdout => {
+            Destination::Device { path } => (Some(path.clone()), Writer::create(path, true, header)),
+            Destination::File { path, overwrite, .. } => (Some(path.clone()), Writer::create(path, *overwrite, header)),
+            Destination::Stdout => {
                 let stdout = io::stdout().as_fd().try_clone_to_owned().map(File::from);
                 (None, stdout.and_then(|stdout| Writer::new(stdout, header)))
             }
@@ -103,7 +87,7 @@ impl Recording {
 
     /// The recording of a subprocess, beside the one for `place`. If it cannot be created, that is noted. `again`: this watch
     /// has already written one for the same process id.
-    pub(crate) fn create_below(place: &Place, header: &Header, again: bool) -> Option<Self> {
+    pub(crate) fn create_below(place: &Destination, header: &Header, again: bool) -> Option<Self> {
         let created = place.for_process(header.pid, again).and_then(|place| Self::create(&place, header));
         created
             .map_err(|failure| note(&format!("the subprocess {} is not recorded: {}", header.pid, failure.message)))

@@ -7,8 +7,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Select, after, never, tick};
 
 use super::watch_session::{self, Listeners};
-use crate::cli::exit::Exit;
-use crate::cli::failure::{Failure, note};
+use crate::cli::failure::{Exit, Failure, note};
 use crate::cli::input::args::watch::WatchArgs;
 use crate::cli::input::find_process;
 use crate::cli::output::live::Screen;

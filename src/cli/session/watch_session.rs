@@ -2,8 +2,7 @@
 
 use crossbeam_channel::{after, never, select, tick};
 
-use crate::cli::exit::Exit;
-use crate::cli::failure::{Failure, hint, note};
+use crate::cli::failure::{Exit, Failure, hint, note};
 use crate::cli::input::args::watch::WatchArgs;
 use crate::cli::input::find_process;
 use crate::cli::output::live::{Live, Screen, Status};

@@ -5,7 +5,7 @@ pub mod html;
 pub(super) mod json;
 pub(super) mod markdown;
 mod text;
-pub(super) mod words;
+pub mod words;
 
 pub use contents::Report;
 

@@ -37,7 +37,7 @@ pub(in crate::render) fn stall_length(stall: &Stall) -> String {
 }
 
 /// A cause in words.
-pub(in crate::render) fn cause(cause: Cause) -> &'static str {
+pub fn cause(cause: Cause) -> &'static str {
     match cause {
         Cause::BlockingCall => "blocking call",
         Cause::Cpu => "CPU work in Python",

@@ -5,8 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::done::Done;
-use crate::cli::exit::Exit;
-use crate::cli::failure::{Failure, note};
+use crate::cli::failure::{Exit, Failure, note};
 use crate::cli::input::args::check::CheckArgs;
 use crate::cli::input::units::counted;
 use crate::cli::output::destination::Destination;

@@ -10,8 +10,7 @@ mod series;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::cli::exit::Exit;
-use crate::cli::failure::{Failure, hint};
+use crate::cli::failure::{Exit, Failure, hint};
 use crate::cli::input::args::check::{BudgetArgs, CheckArgs};
 use crate::cli::input::replay::Replay;
 use crate::cli::input::units::nanos;

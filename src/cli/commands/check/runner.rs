@@ -16,11 +16,10 @@ use nix::time::{ClockId, clock_gettime};
 use rustc_hash::FxHashMap;
 
 use super::environment;
-use crate::cli::exit::Exit;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Exit, Failure};
 use crate::cli::input::args::watch::WatchArgs;
 use crate::cli::input::units::nanos;
-use crate::cli::output::recording_file::{Place, Recording};
+use crate::cli::output::recording_file::{Recording, check_place};
 use crate::cli::session::child::Child;
 use crate::cli::session::signals::{Request, Signals};
 use crate::cli::session::watch_session::{self, Listeners, error_of, has_seen};
@@ -167,7 +166,7 @@ impl Runner {
         // The program uses this terminal too.
         listeners.quiet = true;
         if let Some(folder) = &self.keep {
-            let place = Place::check(&folder.join(format!("run-{}.aprof", self.made)), true)?;
+            let place = check_place(&folder.join(format!("run-{}.aprof", self.made)), true)?;
             listeners.recording = Some(Recording::create(&place, &header)?);
         }
         // After --duration `attend` ends the program, and the watch ends with it.

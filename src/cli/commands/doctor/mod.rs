@@ -8,8 +8,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::capture::session;
-use crate::cli::exit::Exit;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Exit, Failure};
 use crate::cli::input::args::dump::{DoctorArgs, DoctorFormat};
 use crate::cli::input::find_process::{self, PythonProcess};
 use crate::cli::output::destination::to_stdout;

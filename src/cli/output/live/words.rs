@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::detect::stall::{Cause, Stall};
+use crate::detect::stall::Stall;
 use crate::model::event::Header;
 use crate::model::snapshot::Frame;
 use crate::render::escape::{brief, visible};
+use crate::render::report;
 
 /// A longer name makes the line unreadable.
 const MAX_NAME: usize = 60;
@@ -41,17 +42,7 @@ fn nanoseconds(count: u64) -> SignedDuration {
 
 /// The cause: `blocking call (clock_nanosleep)`.
 pub(crate) fn cause(stall: &Stall) -> String {
-    let words = match stall.cause {
-        Cause::BlockingCall => "blocking call",
-        Cause::Cpu => "Python code",
-        Cause::GilWait => "waiting for the GIL",
-        Cause::Gc => "garbage collection",
-        Cause::Native => "native code",
-        Cause::ManyCallbacks => "many callbacks",
-        Cause::CpuStarved => "CPU-starved",
-        Cause::Suspended => "process stopped or suspended",
-        Cause::Unknown => "unknown cause",
-    };
+    let words = report::words::cause(stall.cause);
     match &stall.detail {
         Some(detail) => format!("{words} ({})", brief(detail, 2 * MAX_NAME)),
         None => words.to_owned(),
