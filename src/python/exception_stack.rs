@@ -1,5 +1,4 @@
-//! The exceptions that a thread is handling, as a witness of which generator it executes. It must not know how frames are
-//! read.
+//! The exceptions that a thread is handling, as a witness of which generator it executes.
 
 use super::frame::RawFrame;
 use super::layout::{Frames, Layout};

@@ -151,7 +151,7 @@ impl WatchedLoop {
             && self.info.thread == other.info.thread
     }
 
-    /// Takes over what was found out anew, and forgets what is known by address if a code object is not the one it was.
+    /// Takes over what was found again, and forgets what is known by address if a code object is not the one it was.
     pub(super) fn renew(&mut self, found: Self, memory: &dyn Memory, layout: &Layout) -> Result<(), ReadError> {
         // libuv's time is found by what it says, which is too old while the loop waits for long.
         if !matches!((&self.kind, &found.kind), (Kind::Uv(_), Kind::RunOnce)) {
