@@ -43,8 +43,7 @@ const SHOWN: u32 = 3;
 /// Attempts with as few pieces as possible. What moves even faster is met again only by those that read all that was met so far.
 const LEAN_ATTEMPTS: u32 = 8;
 
-/// After this number of samples in which nothing moved, only the stack that stands still is read: keeping what was met before
-/// costs more, sample by sample, than meeting it again.
+/// After this number of samples in which nothing moved, only the stack that stands still is read.
 const STILL: u32 = 4;
 
 /// LIMIT: places of the current frame that are remembered.
@@ -252,6 +251,7 @@ impl StackWatch {
                     self.jitter.pause();
                 }
                 Attempt::Torn => self.torn += 1,
+                Attempt::Unplaced => {}
                 Attempt::Unknown(addr) => {
                     if let Some(met) = self.probe(memory, layout, addr)? {
                         self.keep_from(layout, met);
@@ -321,13 +321,15 @@ impl StackWatch {
             Head::CFrame(addr) => {
                 let current =
                     self.plan.other_note(addr).and_then(|at| word(&self.plan.out, at)).and_then(Addr::aligned);
+                let is_first = self.c_frames.is_empty();
                 if !self.c_frames.contains(&addr) {
                     self.c_frames.insert(0, addr);
                     self.c_frames.truncate(C_FRAMES);
                 }
                 self.c_frame = Some(addr);
                 self.plan.stale = true;
-                return Ok(current.map_or(Attempt::Torn, |addr| self.walk_unconfirmed(layout, addr)));
+                let missing = if is_first { Attempt::Unplaced } else { Attempt::Torn };
+                return Ok(current.map_or(missing, |addr| self.walk_unconfirmed(layout, addr)));
             }
         };
         self.current = Some(head);

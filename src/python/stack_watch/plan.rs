@@ -270,7 +270,7 @@ mod tests {
         let code = addr(0x1000);
         let locals = 10_000;
         let frames = (0..5_000).map(|depth| {
-            let start = 0x1_0000_0000 - 0x10_0000 * depth as u64;
+            let start = 0x10_0000_0000 - 0x10_0000 * depth as u64;
             let frame = RawFrame {
                 code,
                 instruction: Instruction::Offset(0),

@@ -177,6 +177,15 @@ impl WatchedLoop {
         self.stack.forget();
     }
 
+    /// Makes sure that the code of these frames is what it was, and is checked from now on.
+    fn verify_code(&mut self, memory: &dyn Memory, layout: &Layout, frames: &[RawFrame]) -> Result<(), ReadError> {
+        if !self.naming.verify(memory, layout, frames.iter().copied())? {
+            self.forget_code();
+            self.naming.verify(memory, layout, frames.iter().copied())?;
+        }
+        Ok(())
+    }
+
     /// The tables were reset: their numbers mean nothing any more.
     pub(super) fn on_tables_reset(&mut self) {
         self.naming.on_tables_reset();
@@ -291,10 +300,8 @@ impl WatchedLoop {
         let named = match known {
             Some(named) => named,
             None => {
-                let frames = self.stack.frames().iter().filter_map(|frame| frame.frame);
-                if !self.naming.verify(memory, layout, frames)? {
-                    self.forget_code();
-                }
+                let frames: Vec<RawFrame> = self.stack.frames().iter().filter_map(|frame| frame.frame).collect();
+                self.verify_code(memory, layout, &frames)?;
                 let Some(named) = optional(self.name_callers(memory, layout, tables, complete))? else {
                     return Ok(None);
                 };
