@@ -279,7 +279,7 @@ fn a_quiet_target_is_watched_as_it_is_dumped(interpreter: &Interpreter, argument
     if stats.walked != walked || stats.torn + stats.dropped + stats.forgotten > 0 {
         return Err(format!("nothing has changed, but something was read again: {stats:?}").into());
     }
-    picture.watch.begin_anew();
+    picture.watch.on_tables_reset();
     picture.tables = Tables::default();
     picture.tasks.clear();
     if picture.look()?.changed.iter().any(|look| look.born) {

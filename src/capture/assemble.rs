@@ -1,5 +1,4 @@
-//! From what was read, by address, to the inert picture: numbers instead of addresses, states instead of fields. It must
-//! not read anything.
+//! From what was read, by address, to the inert picture: numbers instead of addresses, states instead of fields.
 
 use std::time::SystemTime;
 

@@ -5,6 +5,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::facts::Facts;
 use super::graph::{Graph, read_all_entered};
 use super::progress::Progress;
+use super::task_list::{keep_each_once, walk_lists};
 use super::task_walk::{Proof, Shared, TaskWalk, Verdict, Waiter, can_be_counted, is_task, read_waiter};
 use super::threads::{ThreadReading, read_thread_names, read_threads};
 use super::witness::Witness;
@@ -140,21 +141,12 @@ impl<'c> Capturing<'c> {
     fn find_interpreters(&mut self) -> Result<(), ReadError> {
         let runtime = self.runtime()?;
         let own_threads = self.facts.own_thread_ids();
-        let mut last = ReadError::Invalid("interpreter list");
-        // Threads come and go; a list that changed under us is read again.
-        for _ in 0..ATTEMPTS {
-            match read_interpreters(&mut self.view, self.layout, runtime, &own_threads) {
-                Ok(interpreters) => {
-                    self.interpreters = interpreters;
-                    return self.find_modules();
-                }
-                Err(error) if error.is_fatal() => return Err(error),
-                Err(error) => last = error,
-            }
-            self.quality.torn += 1;
-            self.view.forget();
-        }
-        Err(last)
+        let layout = self.layout;
+        let (interpreters, torn) =
+            walk_lists(&mut self.view, |view| read_interpreters(view, layout, runtime, &own_threads))?;
+        self.interpreters = interpreters;
+        self.quality.torn += torn;
+        self.find_modules()
     }
 
     fn find_modules(&mut self) -> Result<(), ReadError> {
@@ -201,11 +193,7 @@ impl<'c> Capturing<'c> {
             }
             all.append(&mut list.tasks);
         }
-        // Interpreters can share what lists their tasks: up to 3.11 asyncio's C module is one for the whole process.
-        if self.interpreters.len() > 1 {
-            let mut seen = FxHashSet::default();
-            all.retain(|task| seen.insert(*task));
-        }
+        keep_each_once(&mut all, self.interpreters.len());
         Ok(all)
     }
 

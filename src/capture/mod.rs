@@ -1,6 +1,7 @@
 //! One instant of a process: the session that is attached to it, and the snapshot it takes.
 //!
-//! INVARIANT: no files and no terminals here; what leaves is [`crate::model`].
+//! Architecture invariant: nothing here knows files or terminals, and only the model leaves: whatever comes after a capture
+//! works on data that cannot change and cannot read the target. tests/layering.rs holds the edges.
 
 pub mod assemble;
 pub mod facts;
@@ -8,6 +9,7 @@ mod graph;
 mod instant;
 pub mod progress;
 pub mod session;
+pub(crate) mod task_list;
 pub mod task_walk;
 pub mod threads;
 mod witness;

@@ -392,9 +392,11 @@ mod tests {
         assert!(renamed > 0);
         let target = GoesOn { images: [image, after], went_on: Cell::new(false) };
         let captured = captured(&target, &mut &target);
-        assert_eq!(captured.quality.torn, renamed);
+        assert!(captured.quality.torn >= renamed);
         let frames = captured.frames.into_frames();
-        for walk in captured.tasks.iter().filter(|walk| walk.attempt > 1) {
+        let again: Vec<&_> = captured.tasks.iter().filter(|walk| walk.attempt > 1).collect();
+        assert!(!again.is_empty());
+        for walk in again {
             let function = &frames[walk.frames[0] as usize].function;
             assert!(function.starts_with('#'), "{function}");
         }

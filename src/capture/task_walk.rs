@@ -288,7 +288,7 @@ const MAX_PIECES: usize = 1024;
 pub(crate) enum Proof {
     /// All were unchanged in one call: the task was read as it was at one moment.
     Held,
-    /// Only so many from the first on were.
+    /// Only this number of them, from the first on, was unchanged.
     Moved(usize),
     /// All that fit into one call were unchanged, and there are more: of the others no call can show that they belong to the
     /// same moment.
@@ -354,7 +354,7 @@ pub(crate) enum Verdict {
     Held,
     /// It moved: another attempt is due.
     Again,
-    /// Only so many of its anchors belong together.
+    /// Only this number of its anchors, from the first on, belongs together.
     Partly(usize),
     /// It did not read as a task.
     Unreadable(ReadError),

@@ -1,5 +1,5 @@
 //! Threads of a snapshot: each with its stack, its running event loop and the task whose step it runs, shown to belong
-//! together. It must not know what tasks wait for.
+//! together.
 
 use rustc_hash::FxHashMap;
 

@@ -1,5 +1,5 @@
-//! Notices that a walk along links goes in circles, long before it meets its limit: a limit that is generous for one
-//! walk is too much for ten thousand of them.
+//! Notices that a walk along links goes in circles, long before it meets its limit: a limit that is generous for one walk
+//! is too much for ten thousand of them.
 
 use crate::remote::Addr;
 

@@ -213,6 +213,6 @@ impl TaskReader for Tasks {
     }
 
     fn forget_numbers(&mut self) {
-        self.watch.begin_anew();
+        self.watch.on_tables_reset();
     }
 }

@@ -7,6 +7,8 @@ pub(super) enum Attempt {
     Whole { same: bool },
     /// Something did not fit together.
     Torn,
+    /// Where the current frame is noted was not known before the first call.
+    Unplaced,
     /// The chain leads to a frame that is in no piece.
     Unknown(Addr),
 }

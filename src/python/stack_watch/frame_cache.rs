@@ -73,7 +73,7 @@ impl FrameCache {
     }
 
     /// Forgets frames that will hardly be met again. Every frame that is read makes a call longer, and the longer it takes the
-    /// less of it holds together: so this is done whether or not samples succeed. The last stack has so many frames and,
+    /// less of it holds together: so this is done whether or not samples succeed. The last stack has `last` frames and,
     /// as far as it is known, begins at `current`. Answers whether any were forgotten.
     pub(super) fn evict(&mut self, last: usize, current: Option<Addr>) -> bool {
         let before = self.frames.len();

@@ -43,8 +43,7 @@ const SHOWN: u32 = 3;
 /// Attempts with as few pieces as possible. What moves even faster is met again only by those that read all that was met so far.
 const LEAN_ATTEMPTS: u32 = 8;
 
-/// After so many samples in which nothing moved, only the stack that stands still is read: what was met before it fell still
-/// costs more, sample by sample, than to meet it again.
+/// After this number of samples in which nothing moved, only the stack that stands still is read.
 const STILL: u32 = 4;
 
 /// LIMIT: places of the current frame that are remembered.
@@ -72,7 +71,7 @@ pub struct WatchedFrame {
 /// How a sample went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sampled {
-    /// The whole stack was one moment. `same`: it is the one of the sample before, but for the innermost instruction.
+    /// The whole stack was one moment. `same`: it is the one of the sample before, except for the innermost instruction.
     Complete {
         /// Nothing but the innermost instruction can have changed.
         same: bool,
@@ -102,13 +101,13 @@ pub struct StackWatch {
     fingerprint: u64,
     /// Paths that are possible.
     known: FxHashSet<u64>,
-    /// Frames that are read with each call.
+    /// Frames that are read with each call, because they may be in the next stack.
     cache: FrameCache,
     /// All frames that were met are read, not only those that may well be met again.
     is_wide: bool,
     /// The current frame of the last call, from which the order of the frames follows.
     current: Option<Addr>,
-    /// For the frames of this code object, so many locals are read with the header.
+    /// For the frames of this code object, this number of locals is read with the header.
     wanted_locals: Option<(Addr, u32)>,
     torn: u64,
     calls: u64,
@@ -179,7 +178,7 @@ impl StackWatch {
         self.tstate
     }
 
-    /// Reads so many locals of frames of this code object along.
+    /// Reads `count` locals of frames of this code object along.
     pub fn want_locals(&mut self, code: Addr, count: u32) {
         self.plan.stale |= self.wanted_locals != Some((code, count));
         self.wanted_locals = Some((code, count));
@@ -196,7 +195,7 @@ impl StackWatch {
         &self.frames
     }
 
-    /// Equal for two complete samples of the same functions at the same instructions, but for the innermost instruction.
+    /// Equal for two complete samples of the same functions at the same instructions, except for the innermost one.
     pub fn fingerprint(&self) -> u64 {
         self.fingerprint
     }
@@ -252,6 +251,7 @@ impl StackWatch {
                     self.jitter.pause();
                 }
                 Attempt::Torn => self.torn += 1,
+                Attempt::Unplaced => {}
                 Attempt::Unknown(addr) => {
                     if let Some(met) = self.probe(memory, layout, addr)? {
                         self.keep_from(layout, met);
@@ -321,13 +321,15 @@ impl StackWatch {
             Head::CFrame(addr) => {
                 let current =
                     self.plan.other_note(addr).and_then(|at| word(&self.plan.out, at)).and_then(Addr::aligned);
+                let is_first = self.c_frames.is_empty();
                 if !self.c_frames.contains(&addr) {
                     self.c_frames.insert(0, addr);
                     self.c_frames.truncate(C_FRAMES);
                 }
                 self.c_frame = Some(addr);
                 self.plan.stale = true;
-                return Ok(current.map_or(Attempt::Torn, |addr| self.walk_unconfirmed(layout, addr)));
+                let missing = if is_first { Attempt::Unplaced } else { Attempt::Torn };
+                return Ok(current.map_or(missing, |addr| self.walk_unconfirmed(layout, addr)));
             }
         };
         self.current = Some(head);

@@ -1,4 +1,4 @@
-//! Which stacks are the same, and which go the same way through the program. It must not know how they are read.
+//! Which stacks are the same, and which go the same way through the program.
 
 use std::hash::{Hash as _, Hasher as _};
 

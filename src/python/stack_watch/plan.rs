@@ -149,7 +149,7 @@ impl Plan {
         lives(first) && lives(second) && part(first) == part(second)
     }
 
-    /// A frame object that is not in use is kept for the next call, as it was but for its count of references.
+    /// A frame object that is not in use is kept for the next call, as it was except for its count of references.
     fn is_referenced(&self, layout: &Layout, at: usize) -> bool {
         matches!(layout.frames, Frames::Embedded(_)) || word(&self.out, at).is_some_and(|count| count != 0)
     }
@@ -209,8 +209,8 @@ pub(super) fn merge_in_order(spans: &[Span]) -> Vec<Span> {
 }
 
 /// The pieces that hold these frames, in the order in which they are read: outermost first, by their distance from the
-/// current frame; then the windows into the thread's own stack. Of frames of the code object `wanted` so many locals are
-/// read too.
+/// current frame; then the windows into the thread's own stack. `wanted`: a code object, and how many locals of
+/// its frames are read too.
 pub(super) fn pieces_of(
     layout: &Layout,
     mut frames: Vec<(usize, Link)>,
@@ -270,7 +270,7 @@ mod tests {
         let code = addr(0x1000);
         let locals = 10_000;
         let frames = (0..5_000).map(|depth| {
-            let start = 0x1_0000_0000 - 0x10_0000 * depth as u64;
+            let start = 0x10_0000_0000 - 0x10_0000 * depth as u64;
             let frame = RawFrame {
                 code,
                 instruction: Instruction::Offset(0),

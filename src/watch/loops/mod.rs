@@ -1,5 +1,4 @@
-//! Looks at the threads that run event loops, again and again: each look is a [`LoopSample`] per loop. It must not know
-//! when to look, nor what becomes of the samples.
+//! Looks at the threads that run event loops, again and again: each look is a [`LoopSample`] per loop.
 
 mod naming;
 mod running;

@@ -1,4 +1,4 @@
-//! Which task a loop's thread runs, and the proof that it is still the same one. It must not know stacks.
+//! Which task a loop's thread runs, and the proof that it is still the same one.
 
 use super::Around;
 use crate::model::snapshot::Frame;

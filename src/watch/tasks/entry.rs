@@ -1,4 +1,4 @@
-//! What is remembered of a task and of a future between looks, and what it rests on. It must not read anything.
+//! What is remembered of a task and of a future between looks, and what it rests on.
 
 use std::sync::Arc;
 
@@ -158,7 +158,7 @@ impl TaskEntry {
         before.filter(|before| Some(*before) != self.number)
     }
 
-    /// The tables begin anew: it has no number, and is not new.
+    /// The tables were reset: it has no number, and is not new.
     pub(super) fn forget_number(&mut self) {
         (self.number, self.born, self.holds, self.reported) = (None, false, false, None);
     }

@@ -1,5 +1,4 @@
-//! What was learnt about types, code objects and names, kept from look to look, and what that rests on. It must not know
-//! tasks.
+//! What was learnt about types, code objects and names, kept from look to look, and what that rests on.
 //!
 //! INVARIANT: knowledge is used as long as every word that was read for it is as it was. One that changed, and all of it is
 //! forgotten: code and classes are rarely freed, and keeping account of who knows what from where would cost every look.
@@ -55,8 +54,8 @@ impl Knowledge {
         self.shared.classes.renew_allowance();
     }
 
-    /// The tables begin anew.
-    pub(super) fn forget_numbers(&mut self) {
+    /// The tables were reset.
+    pub(super) fn on_tables_reset(&mut self) {
         self.frame_ids.clear();
     }
 

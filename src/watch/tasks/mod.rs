@@ -1,5 +1,5 @@
 //! All tasks, again and again: each look reads the memory that the last one has used, finds what has changed in it, and
-//! works out only the tasks that rest on that. It must not know when to look, nor what is done with what it says.
+//! works out only the tasks that rest on that.
 //!
 //! INVARIANT: a task is reported as it was shown to be at one moment, or as torn. One that is not read again is as it was
 //! because every byte that its last reading rests on is as it was: the same proof, one look apart. An address alone never
@@ -24,7 +24,7 @@ use crate::remote::{Addr, Memory, ReadError, View};
 use crate::runtime::Layouts;
 
 /// LIMIT: pages that are given up when the tasks that needed them are gone: from this number on, if less than a quarter
-/// is in use, everything is read anew into less memory.
+/// is in use, everything is read again into less memory.
 const SPARE_PAGES: usize = 16 << 10;
 
 /// Tasks that are watched. Not `Send`: it is made on the thread that looks.
@@ -100,14 +100,14 @@ impl TaskWatch {
         TaskWatchStats { pages_read: self.store.pages_read(), pages: self.store.len() as u64, ..self.stats }
     }
 
-    /// The tables begin anew: the next look reports every task, under a new number. It costs what a first one does.
-    pub fn begin_anew(&mut self) {
+    /// The tables were reset: the next look reports every task, under a new number. It costs what a first one does.
+    pub fn on_tables_reset(&mut self) {
         self.tasks.iter_mut().for_each(TaskEntry::forget_number);
-        self.knowledge.forget_numbers();
+        self.knowledge.on_tables_reset();
     }
 
     /// Looks at all tasks that are pending, and says what has become of them since the last look. Names go into `tables`,
-    /// which must be the same ones in each look, see [`TaskWatch::begin_anew`]. `at_ns` is the time of the look; how long it
+    /// which must be the same ones in each look, see [`TaskWatch::on_tables_reset`]. `at_ns` is the time of the look; how long it
     /// took (`took_ns`, here 0) is for the caller to say.
     ///
     /// # Errors

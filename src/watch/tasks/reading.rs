@@ -1,5 +1,4 @@
-//! The reading of what has changed in one look: the tasks, what they wait for, and the proof of each. It must not know how
-//! tasks are related.
+//! The reading of what has changed in one look: the tasks, what they wait for, and the proof of each.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 

@@ -1,18 +1,13 @@
-//! Which tasks there are, at each look: the lists are walked again only when something changed in them. It must not know
-//! what a task does.
-
-use rustc_hash::FxHashSet;
+//! Which tasks there are, at each look: the lists are walked again only when something changed in them.
 
 use super::knowledge::Knowledge;
+use crate::capture::task_list::{keep_each_once, walk_lists};
 use crate::python::interpreter::{ThreadList, list_threads};
 use crate::python::layout::Layout;
 use crate::python::reader::Reader;
 use crate::remote::store::{Lines, Store};
 use crate::remote::{Addr, ReadError, View};
 use crate::runtime::asyncio::registry::{AsyncioModules, list_tasks};
-
-/// LIMIT: how often a list that changed while being walked is walked again.
-const ATTEMPTS: usize = 5;
 
 /// Where tasks are listed, and the tasks that were listed at the last look.
 #[derive(Default)]
@@ -74,11 +69,7 @@ impl Registry {
             complete &= list.problems.is_empty();
             all.append(&mut list.tasks);
         }
-        // Interpreters can share what lists their tasks: up to 3.11 asyncio's C module is one for the whole process.
-        if places.len() > 1 {
-            let mut seen = FxHashSet::default();
-            all.retain(|task| seen.insert(*task));
-        }
+        keep_each_once(&mut all, places.len());
         let lines = knowledge.take_touched(view, store);
         store.hold(&lines);
         store.release(&std::mem::replace(&mut self.list_lines, lines));
@@ -95,22 +86,12 @@ impl Registry {
         knowledge: &mut Knowledge,
         runtime: Addr,
     ) -> Result<(), ReadError> {
-        let mut last = ReadError::Invalid("interpreter list");
-        for _ in 0..ATTEMPTS {
-            match read_places(view, layout, knowledge, runtime) {
-                Ok(places) => {
-                    let lines = knowledge.take_touched(view, store);
-                    store.hold(&lines);
-                    store.release(&std::mem::replace(&mut self.places_lines, lines));
-                    (self.places, self.listed) = (Some(places), false);
-                    return Ok(());
-                }
-                Err(error) if error.is_fatal() => return Err(error),
-                Err(error) => last = error,
-            }
-            view.forget();
-        }
-        Err(last)
+        let (places, _) = walk_lists(view, |view| read_places(view, layout, knowledge, runtime))?;
+        let lines = knowledge.take_touched(view, store);
+        store.hold(&lines);
+        store.release(&std::mem::replace(&mut self.places_lines, lines));
+        (self.places, self.listed) = (Some(places), false);
+        Ok(())
     }
 }
 

@@ -134,9 +134,7 @@ impl WatchedLoop {
         }
         let frames: Vec<RawFrame> = watch.frames().iter().rev().filter_map(|frame| frame.frame).collect();
         self.holder = Some(watch);
-        if !self.naming.verify(memory, &around.layout, frames.iter().copied())? {
-            self.forget_code();
-        }
+        self.verify_code(memory, &around.layout, &frames)?;
         let mut stack = None;
         for frame in &frames {
             match optional(self.naming.stack(memory, &around.layout, tables, stack, frame))? {

@@ -149,7 +149,7 @@ impl WatchedLoop {
             && self.info.thread == other.info.thread
     }
 
-    /// Takes over what was found out anew, and forgets what is known by address if a code object is not the one it was.
+    /// Takes over what was found again, and forgets what is known by address if a code object is not the one it was.
     pub(super) fn renew(&mut self, found: Self, memory: &dyn Memory, layout: &Layout) -> Result<(), ReadError> {
         // libuv's time is found by what it says, which is too old while the loop waits for long.
         if !matches!((&self.kind, &found.kind), (Kind::Uv(_), Kind::RunOnce)) {
@@ -173,6 +173,15 @@ impl WatchedLoop {
         self.task_again = false;
         self.tasks.clear();
         self.stack.forget();
+    }
+
+    /// Makes sure that the code of these frames is what it was, and is checked from now on.
+    fn verify_code(&mut self, memory: &dyn Memory, layout: &Layout, frames: &[RawFrame]) -> Result<(), ReadError> {
+        if !self.naming.verify(memory, layout, frames.iter().copied())? {
+            self.forget_code();
+            self.naming.verify(memory, layout, frames.iter().copied())?;
+        }
+        Ok(())
     }
 
     /// The tables were reset: their numbers mean nothing any more.
@@ -288,10 +297,8 @@ impl WatchedLoop {
         let named = match known {
             Some(named) => named,
             None => {
-                let frames = self.stack.frames().iter().filter_map(|frame| frame.frame);
-                if !self.naming.verify(memory, layout, frames)? {
-                    self.forget_code();
-                }
+                let frames: Vec<RawFrame> = self.stack.frames().iter().filter_map(|frame| frame.frame).collect();
+                self.verify_code(memory, layout, &frames)?;
                 let Some(named) = optional(self.name_callers(memory, layout, tables, complete))? else {
                     return Ok(None);
                 };
