@@ -16,7 +16,7 @@ use crate::remote::{Addr, ReadError, Span, View};
 /// LIMIT: local variables of one function.
 const MAX_LOCALS: i32 = 100_000;
 
-/// Bits of `co_localspluskinds`. CPython: Include/internal/pycore_code.h, 3.11.
+/// Bits of `co_localspluskinds`. CPython: Include/internal/pycore_code.h, v3.11.7.
 const KIND_CELL: u8 = 0x40;
 const KIND_FREE: u8 = 0x80;
 
@@ -46,7 +46,7 @@ impl CodeInfo {
 
     /// Whether it is not a program's: the interpreter enters a class's `__init__` through a piece of bytecode of its own,
     /// which has one and the same name for everything.
-    // CPython: Objects/codeobject.c, 3.12: _Py_InitCleanup.
+    // CPython: Objects/codeobject.c, v3.12.1: _Py_InitCleanup.
     pub fn is_interpreters_own(&self) -> bool {
         &*self.function == "__init__" && &*self.file == "__init__"
     }
