@@ -328,7 +328,6 @@ fn v3_13() -> Layout {
         modules: 7656,
         sysdict: 7640,
         gil: Gil::Interpreter { pointer: 16, locked: 16, last_holder: 8, enabled: None },
-        ..l.interp
     };
     l.thread =
         Thread { pthread_id: 152, native_id: Some(160), dict: 128, state: Some(40), size: Some(304), ..l.thread };
