@@ -5,13 +5,12 @@ use std::env;
 use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use asyncprof::model::event::{
     Batch, Doing, Event, Gil, Header, Health, KernelLook, LoopSample, NoteKind, Phase, Source, TaskChanges, TaskLook,
     TaskWait,
 };
-use asyncprof::model::snapshot::{Frame, TaskState, WaitKind};
+use asyncprof::model::snapshot::{Frame, TaskState, WaitDetail, WaitKind};
 use asyncprof::model::tables::{LoopInfo, LoopNo, Mark, Tables, TaskInfo, TaskNo};
 use asyncprof::profile::recording::Writer;
 
@@ -201,7 +200,7 @@ impl Hour {
             at(format!("Client{}.call_{level}", number % 23), format!("/srv/shop/clients_{}.py", number % 23), line)
         });
         let frames: Vec<Frame> = [coroutine(number % COROUTINES)].into_iter().chain(calls).collect();
-        let detail = (kind == WaitKind::Socket).then(|| Arc::from(format!("fd {}", number % 900)));
+        let detail = (kind == WaitKind::Socket).then_some(WaitDetail::Descriptor((number % 900) as i32));
         TaskLook {
             task: self.numbers[number],
             born: false,
