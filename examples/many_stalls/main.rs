@@ -5,13 +5,12 @@ use std::env;
 use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use asyncprof::model::event::{
     Batch, Doing, Event, Gil, Header, Health, KernelLook, LoopSample, NoteKind, Phase, Source, TaskChanges, TaskLook,
     TaskWait,
 };
-use asyncprof::model::snapshot::{Frame, TaskState, WaitKind};
+use asyncprof::model::snapshot::{Frame, TaskState, WaitDetail, WaitKind};
 use asyncprof::model::tables::{LoopInfo, LoopNo, Mark, Tables, TaskInfo, TaskNo};
 use asyncprof::profile::recording::Writer;
 

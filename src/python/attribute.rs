@@ -11,7 +11,7 @@ use crate::remote::{Addr, ReadError, View};
 /// LIMIT: bases searched for a slot.
 const MAX_BASES: usize = 64;
 
-/// Value of `valid` in a block of inline values that is in use. CPython: Include/internal/pycore_dict.h, 3.13.
+/// Value of `valid` in a block of inline values that is in use. CPython: Include/internal/pycore_dict.h, v3.13.0.
 const VALUES_VALID: u8 = 1;
 
 /// Where attributes were found, so that the same one of many objects is cheap: of the second object with the same keys

@@ -16,7 +16,7 @@ use crate::remote::{Addr, ReadError, Span, View};
 /// LIMIT: local variables of one function.
 const MAX_LOCALS: i32 = 100_000;
 
-/// Bits of `co_localspluskinds`. CPython: Include/internal/pycore_code.h, 3.11.
+/// Bits of `co_localspluskinds`. CPython: Include/internal/pycore_code.h, v3.11.7.
 const KIND_CELL: u8 = 0x40;
 const KIND_FREE: u8 = 0x80;
 
@@ -46,7 +46,7 @@ impl CodeInfo {
 
     /// Whether it is not a program's: the interpreter enters a class's `__init__` through a piece of bytecode of its own,
     /// which has one and the same name for everything.
-    // CPython: Objects/codeobject.c, 3.12: _Py_InitCleanup.
+    // CPython: Objects/codeobject.c, v3.12.1: _Py_InitCleanup.
     pub fn is_interpreters_own(&self) -> bool {
         &*self.function == "__init__" && &*self.file == "__init__"
     }
@@ -64,8 +64,6 @@ pub struct Local {
     pub name: Arc<str>,
     /// Whether the slot holds a cell whose content is the value.
     pub is_cell: bool,
-    /// Whether the variable is another function's, and the cell from the closure.
-    pub is_free: bool,
 }
 
 /// Code objects of one attachment.
@@ -170,12 +168,10 @@ impl CodeCache {
         let mut locals = Vec::new();
         match layout.code.body {
             CodeBody::Objects { varnames, cellvars, freevars, .. } => {
-                for (field, is_cell, is_free) in
-                    [(varnames, false, false), (cellvars, true, false), (freevars, true, true)]
-                {
+                for (field, is_cell) in [(varnames, false), (cellvars, true), (freevars, true)] {
                     let tuple = view.object(addr, field)?;
                     for name in read_tuple(view, layout, tuple)? {
-                        locals.push(Local { name: self.name(view, layout, name)?, is_cell, is_free });
+                        locals.push(Local { name: self.name(view, layout, name)?, is_cell });
                     }
                 }
             }
@@ -184,8 +180,8 @@ impl CodeCache {
                 let kinds = view.object(addr, localspluskinds)?;
                 let kinds = read_bytes_object(view, layout, kinds)?;
                 for (name, kind) in read_tuple(view, layout, names)?.into_iter().zip(kinds) {
-                    let (is_cell, is_free) = (kind & (KIND_CELL | KIND_FREE) != 0, kind & KIND_FREE != 0);
-                    locals.push(Local { name: self.name(view, layout, name)?, is_cell, is_free });
+                    let is_cell = kind & (KIND_CELL | KIND_FREE) != 0;
+                    locals.push(Local { name: self.name(view, layout, name)?, is_cell });
                 }
             }
         }
@@ -199,7 +195,18 @@ impl CodeCache {
         layout: &Layout,
         addr: Addr,
     ) -> Result<Vec<Arc<str>>, ReadError> {
-        let locals = self.locals(view, layout, addr)?;
-        Ok(locals.iter().filter(|local| local.is_free).map(|local| local.name.clone()).collect())
+        match layout.code.body {
+            CodeBody::Objects { freevars, .. } => {
+                let tuple = view.object(addr, freevars)?;
+                read_tuple(view, layout, tuple)?.into_iter().map(|name| self.name(view, layout, name)).collect()
+            }
+            CodeBody::Inline { localsplusnames, localspluskinds, .. } => {
+                let names = view.object(addr, localsplusnames)?;
+                let kinds = view.object(addr, localspluskinds)?;
+                let kinds = read_bytes_object(view, layout, kinds)?;
+                let names = read_tuple(view, layout, names)?.into_iter().zip(kinds);
+                names.filter(|(_, kind)| kind & KIND_FREE != 0).map(|(name, _)| self.name(view, layout, name)).collect()
+            }
+        }
     }
 }

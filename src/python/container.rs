@@ -76,7 +76,7 @@ impl DictKeys {
                 if !slots.is_power_of_two() || slots > 1 << (MAX_LOG2_BYTES - 2) {
                     return Err(INVALID);
                 }
-                // CPython: Objects/dictobject.c, DK_IXSIZE, 3.8.
+                // CPython: Objects/dictobject.c, DK_IXSIZE, v3.8.18.
                 let width = if slots <= 0xff {
                     1
                 } else if slots <= 0xffff {

@@ -323,7 +323,7 @@ fn await_slot(
             let Instruction::Pointer { at, .. } = frame.instruction else { return Ok(None) };
             let next = Addr::new(at.wrapping_add(2)).ok_or(ReadError::BadPointer(at))?;
             let [opcode, argument] = view.array(next)?;
-            // CPython: Python/compile.c, 3.11: RESUME's argument is 2 after `yield from`, 3 after `await`.
+            // CPython: Python/compile.c, v3.11.7: RESUME's argument is 2 after `yield from`, 3 after `await`.
             if !resumes.contains(&opcode) || argument < 2 {
                 return Ok(None);
             }

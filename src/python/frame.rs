@@ -13,7 +13,7 @@ use crate::remote::{Addr, ReadError, View};
 /// LIMIT: entries of one frame's locals and evaluation stack together.
 pub const MAX_SLOTS: u64 = 200_000;
 
-/// Owner of a frame that is embedded in a generator. CPython: Include/internal/pycore_frame.h, 3.11.
+/// Owner of a frame that is embedded in a generator. CPython: Include/internal/pycore_frame.h, v3.11.7.
 pub const OWNED_BY_GENERATOR: i8 = 1;
 
 /// A frame as it was read: addresses, not yet names.
@@ -105,7 +105,7 @@ impl RawFrame {
     }
 
     /// First instruction of a thread's own copy of the bytecode.
-    // CPython: Include/cpython/code.h, 3.14: _PyCodeArray is a size followed by that many pointers.
+    // CPython: Include/cpython/code.h, v3.14.10: _PyCodeArray is a size followed by that many pointers.
     fn thread_local_bytecode(&self, view: &mut View<'_>, layout: &Layout, copy: i32) -> Result<u64, ReadError> {
         let CodeBody::Inline { thread_local: Some(field), .. } = layout.code.body else {
             return Err(ReadError::Invalid("instruction pointer"));

@@ -92,7 +92,7 @@ impl<'a> Entries<'a> {
         Some(start)
     }
 
-    /// CPython: Objects/lnotab_notes.txt, 3.8.
+    /// CPython: Objects/lnotab_notes.txt, v3.8.18.
     fn next_lnotab(&mut self) -> Option<Entry> {
         if self.edge {
             self.edge = false;
@@ -104,7 +104,7 @@ impl<'a> Entries<'a> {
         Some(self.entry(self.offset, Some(self.line)))
     }
 
-    /// CPython: Objects/lnotab_notes.txt, 3.10.
+    /// CPython: Objects/lnotab_notes.txt, v3.10.13.
     fn next_range(&mut self) -> Option<Entry> {
         const NO_LINE: i8 = -128;
         let (length, step) = (self.take_byte()?, self.take_byte()?.cast_signed());
@@ -116,7 +116,7 @@ impl<'a> Entries<'a> {
         Some(self.entry(start, Some(self.line)))
     }
 
-    /// CPython: Objects/locations.md, 3.11 (InternalDocs/code_objects.md from 3.14).
+    /// CPython: Objects/locations.md, v3.11.7 (InternalDocs/code_objects.md from 3.14).
     fn next_location(&mut self) -> Option<Entry> {
         const UNIT: u32 = 2;
         const NO_LINE: u8 = 15;

@@ -10,7 +10,7 @@ pub(crate) mod tables;
 
 pub use error::PublishedError;
 
-/// What a table of offsets begins with. CPython: Include/internal/pycore_debug_offsets.h, 3.13.
+/// What a table of offsets begins with. CPython: Include/internal/pycore_debug_offsets.h, v3.13.0.
 pub const COOKIE: [u8; 8] = *b"xdebugpy";
 
 /// Bytes of the longest table known: what a caller reads to be sure to have all of it.

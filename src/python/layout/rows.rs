@@ -6,8 +6,8 @@
 
 use super::*;
 
-/// The tag of CPython that each row was read from and checked against, oldest minor version first. A citation that names
-/// a minor version alone (`CPython: Include/object.h, 3.12`) is about this tag.
+/// The tag of CPython that each row was read from and checked against, oldest minor version first. Citations of a version
+/// name it (`CPython: Include/object.h, v3.12.1`).
 pub const TAGS: [&str; 8] = ["v3.8.18", "v3.9.18", "v3.10.13", "v3.11.7", "v3.12.1", "v3.13.0", "v3.14.10", "v3.15.2"];
 /// Oldest minor version with a row.
 pub const OLDEST_MINOR: u8 = 8;
@@ -328,7 +328,6 @@ fn v3_13() -> Layout {
         modules: 7656,
         sysdict: 7640,
         gil: Gil::Interpreter { pointer: 16, locked: 16, last_holder: 8, enabled: None },
-        ..l.interp
     };
     l.thread =
         Thread { pthread_id: 152, native_id: Some(160), dict: 128, state: Some(40), size: Some(304), ..l.thread };

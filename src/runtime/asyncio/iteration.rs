@@ -22,7 +22,7 @@ const UV_LOOP_COUNT: u64 = 8;
 const UV_BEHIND_MS: u64 = 600_000;
 
 /// The local variables of asyncio's `_run_once` that tell where an iteration is.
-// CPython: Lib/asyncio/base_events.py, BaseEventLoop._run_once, 3.8 to 3.15.
+// CPython: Lib/asyncio/base_events.py, BaseEventLoop._run_once, v3.8.18 to v3.15.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunOnce {
     /// The code object.
@@ -60,7 +60,7 @@ impl RunOnce {
 }
 
 /// Whether a frame is of what calls `_run_once` again and again.
-// CPython: Lib/asyncio/base_events.py, BaseEventLoop.run_forever, 3.8 to 3.15.
+// CPython: Lib/asyncio/base_events.py, BaseEventLoop.run_forever, v3.8.18 to v3.15.2.
 pub fn is_run_forever(reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<bool, ReadError> {
     Ok(reader.code(frame.code)?.function.rsplit('.').next() == Some("run_forever"))
 }

@@ -4,7 +4,7 @@ use super::layout::Layout;
 use crate::python::locate::find_section;
 use crate::remote::{Addr, Memory, Process};
 
-/// The module and its section. CPython: Modules/_asynciomodule.c, 3.14.
+/// The module and its section. CPython: Modules/_asynciomodule.c, v3.14.10.
 const MODULE: &str = "_asyncio";
 const SECTION: &str = ".AsyncioDebug";
 

@@ -111,7 +111,7 @@ pub fn read_future_references(
     Ok(FutureReferences { future: future.addr, references })
 }
 
-/// CPython: Lib/asyncio/tasks.py, 3.14: callbacks of wait, shield and gather keep the waiting task as `cur_task`.
+/// CPython: Lib/asyncio/tasks.py, v3.14.10: callbacks of wait, shield and gather keep the waiting task as `cur_task`.
 fn read_function_references(
     reader: &mut Reader<'_, '_>,
     function: &Function,

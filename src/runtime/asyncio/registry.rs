@@ -54,6 +54,14 @@ impl TaskList {
         }
     }
 
+    fn add_all(&mut self, what: &'static str, tasks: Result<Vec<Addr>, ReadError>) -> Result<(), ReadError> {
+        match tasks {
+            Ok(tasks) => tasks.into_iter().for_each(|task| self.add(task)),
+            Err(error) => self.problem(what, error)?,
+        }
+        Ok(())
+    }
+
     fn problem(&mut self, what: &'static str, error: ReadError) -> Result<(), ReadError> {
         if error.is_fatal() {
             return Err(error);
@@ -82,8 +90,11 @@ pub fn list_tasks(
             add_lists(reader, interpreter, threads, &lists, &mut list)?;
             if let Some(state) = modules.accelerator.and_then(|module| module.state) {
                 let weak = reader.view.pointer(state, lists.non_asyncio_tasks);
+                let weak = weak.and_then(|set| read_weak(reader, set));
+                list.add_all("tasks of other classes", weak)?;
                 let eager = reader.view.pointer(state, lists.non_asyncio_eager_tasks);
-                add_third_party(reader, weak, eager, &mut list)?;
+                let eager = eager.and_then(|set| read_eager(reader, set));
+                list.add_all("tasks of other classes", eager)?;
             }
         }
     }
@@ -92,15 +103,8 @@ pub fn list_tasks(
 
 fn add_python_sets(reader: &mut Reader<'_, '_>, tasks: Module, list: &mut TaskList) -> Result<(), ReadError> {
     add_weak_set(reader, tasks, "_scheduled_tasks", list)?;
-    let eager = reader.global(tasks, "_eager_tasks").and_then(|set| match set {
-        Some(set) => reader.set(set),
-        None => Ok(Vec::new()),
-    });
-    match eager {
-        Ok(members) => members.into_iter().for_each(|task| list.add(task)),
-        Err(error) => list.problem("eager tasks", error)?,
-    }
-    Ok(())
+    let eager = reader.global(tasks, "_eager_tasks").and_then(|set| read_eager(reader, set));
+    list.add_all("eager tasks", eager)
 }
 
 fn add_weak_set(
@@ -112,7 +116,7 @@ fn add_weak_set(
     let mut members = Err(ReadError::Invalid("task registry"));
     for _ in 0..ATTEMPTS {
         members = reader.global(tasks, name).and_then(|set| match set {
-            Some(set) => read_weak_set(reader.view, reader.layout, &mut reader.caches.types, set),
+            Some(_) => read_weak(reader, set),
             None => Err(ReadError::Invalid("task registry")),
         });
         match members {
@@ -122,33 +126,16 @@ fn add_weak_set(
             Err(_) => reader.view.forget(),
         }
     }
-    match members {
-        Ok(found) => found.members.into_iter().for_each(|task| list.add(task)),
-        Err(error) => list.problem("task registry", error)?,
-    }
-    Ok(())
+    list.add_all("task registry", members)
 }
 
-fn add_third_party(
-    reader: &mut Reader<'_, '_>,
-    weak: Result<Option<Addr>, ReadError>,
-    eager: Result<Option<Addr>, ReadError>,
-    list: &mut TaskList,
-) -> Result<(), ReadError> {
-    let weak = weak.and_then(|set| match set {
-        Some(set) => {
-            read_weak_set(reader.view, reader.layout, &mut reader.caches.types, set).map(|found| found.members)
-        }
-        None => Ok(Vec::new()),
-    });
-    let eager = eager.and_then(|set| set.map_or(Ok(Vec::new()), |set| reader.set(set)));
-    for members in [weak, eager] {
-        match members {
-            Ok(members) => members.into_iter().for_each(|task| list.add(task)),
-            Err(error) => list.problem("tasks of other classes", error)?,
-        }
-    }
-    Ok(())
+fn read_weak(reader: &mut Reader<'_, '_>, set: Option<Addr>) -> Result<Vec<Addr>, ReadError> {
+    let Some(set) = set else { return Ok(Vec::new()) };
+    Ok(read_weak_set(reader.view, reader.layout, &mut reader.caches.types, set)?.members)
+}
+
+fn read_eager(reader: &mut Reader<'_, '_>, set: Option<Addr>) -> Result<Vec<Addr>, ReadError> {
+    set.map_or(Ok(Vec::new()), |set| reader.set(set))
 }
 
 /// 3.14+: one ring a thread, and one of the interpreter for tasks whose thread has exited.

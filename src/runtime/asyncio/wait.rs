@@ -34,6 +34,10 @@ impl Wait {
         Self { kind, detail: None, targets: Arc::default(), lock: None, completions: None }
     }
 
+    fn with(kind: WaitKind, detail: Option<WaitDetail>) -> Self {
+        Self { detail, ..Self::new(kind) }
+    }
+
     fn on(kind: WaitKind, targets: Vec<Addr>) -> Self {
         Self { targets: targets.into(), ..Self::new(kind) }
     }
@@ -90,7 +94,7 @@ pub fn describe_wait(
     match leaf.asyncio_name() {
         Some(("tasks", "sleep")) => {
             let delay = local_number(reader, leaf, "delay")?;
-            Ok(Wait { detail: delay.and_then(WaitDetail::delay), ..Wait::new(WaitKind::Sleep) })
+            Ok(Wait::with(WaitKind::Sleep, delay.and_then(WaitDetail::delay)))
         }
         Some(("tasks", "_wait")) => {
             let targets = match reader.local(&leaf.raw, "fs")? {
@@ -100,25 +104,6 @@ pub fn describe_wait(
             count_done(reader, classes, Wait::on(WaitKind::Wait, targets))
         }
         Some(("tasks", "wait_for")) => describe_wait_for(reader, classes, leaf, waiter),
-        Some(("queues", "Queue.get")) => match outer {
-            Some(outer) if outer.named.function.ends_with("_wait_for_one") => {
-                as_completed(reader, classes, leaf, outer)
-            }
-            _ => describe_queue(reader, leaf, WaitKind::QueueGet),
-        },
-        Some(("queues", "Queue.put")) => describe_queue(reader, leaf, WaitKind::QueuePut),
-        Some(("locks", "Lock.acquire")) => describe_lock(reader, leaf, WaitKind::Lock),
-        Some(("locks", "Semaphore.acquire" | "BoundedSemaphore.acquire")) => {
-            describe_lock(reader, leaf, WaitKind::Semaphore)
-        }
-        Some(("locks", "Event.wait")) => {
-            let join = outer.and_then(Place::asyncio_name) == Some(("queues", "Queue.join"));
-            Ok(Wait { detail: join.then_some(WaitDetail::QueueJoin), ..Wait::new(WaitKind::Event) })
-        }
-        Some(("locks", "Condition.wait")) => {
-            let barrier = chain.iter().rev().skip(1).take(3).any(|place| place.named.function.starts_with("Barrier."));
-            Ok(Wait { detail: barrier.then_some(WaitDetail::Barrier), ..Wait::new(WaitKind::Condition) })
-        }
         Some(("taskgroups", "TaskGroup.__aexit__" | "TaskGroup._aexit")) => {
             let targets = match local_attribute(reader, leaf, "self", "_tasks")? {
                 Some(set) => optional(reader.set(set))?.unwrap_or_default(),
@@ -128,42 +113,90 @@ pub fn describe_wait(
             let detail = Some(WaitDetail::Unfinished(targets.len()));
             Ok(Wait { detail, ..Wait::on(WaitKind::TaskGroup, targets) })
         }
-        Some(("threads", "to_thread")) => {
-            let function = reader.local(&leaf.raw, "func")?;
-            let detail = match function {
+        Some(("queues", "Queue.get")) => match outer {
+            Some(outer) if outer.named.function.ends_with("_wait_for_one") => {
+                as_completed(reader, classes, leaf, outer)
+            }
+            _ => describe_queue(reader, leaf, WaitKind::QueueGet),
+        },
+        Some(("queues", "Queue.put")) => describe_queue(reader, leaf, WaitKind::QueuePut),
+        Some(("locks", name)) => Ok(describe_lock(reader, chain, leaf, name)?.unwrap_or_else(|| waiter.clone())),
+        Some((module, name)) => Ok(describe_io(reader, leaf, module, name)?.unwrap_or_else(|| waiter.clone())),
+        None => Ok(waiter.clone()),
+    }
+}
+
+/// A task in one of the primitives of `asyncio.locks`.
+fn describe_lock(
+    reader: &mut Reader<'_, '_>,
+    chain: &[Place<'_>],
+    leaf: &Place<'_>,
+    name: &str,
+) -> Result<Option<Wait>, ReadError> {
+    let mut outer = chain.iter().rev().skip(1);
+    let kind = match name {
+        "Lock.acquire" => WaitKind::Lock,
+        "Semaphore.acquire" | "BoundedSemaphore.acquire" => WaitKind::Semaphore,
+        "Event.wait" => {
+            let join = outer.next().and_then(Place::asyncio_name) == Some(("queues", "Queue.join"));
+            return Ok(Some(Wait::with(WaitKind::Event, join.then_some(WaitDetail::QueueJoin))));
+        }
+        "Condition.wait" => {
+            let barrier = outer.take(3).any(|place| place.named.function.starts_with("Barrier."));
+            return Ok(Some(Wait::with(WaitKind::Condition, barrier.then_some(WaitDetail::Barrier))));
+        }
+        _ => return Ok(None),
+    };
+    let lock = reader.local(&leaf.raw, "self")?;
+    let waiters = match local_attribute(reader, leaf, "self", "_waiters")? {
+        Some(waiters) => optional(read_deque_len(reader.view, reader.layout, waiters))?,
+        None => None,
+    };
+    Ok(Some(Wait { lock, ..Wait::with(kind, waiters.map(WaitDetail::Waiters)) }))
+}
+
+/// A task that waits for something outside of the event loop.
+fn describe_io(
+    reader: &mut Reader<'_, '_>,
+    leaf: &Place<'_>,
+    module: &str,
+    name: &str,
+) -> Result<Option<Wait>, ReadError> {
+    Ok(Some(match (module, name) {
+        ("threads", "to_thread") => {
+            let function = match reader.local(&leaf.raw, "func")? {
                 Some(function) => optional(function_name(reader, function))?.flatten(),
                 None => None,
             };
-            Ok(Wait { detail, ..Wait::new(WaitKind::Executor) })
+            Wait::with(WaitKind::Executor, function)
         }
-        Some(("streams", "StreamReader._wait_for_data")) => {
-            let transport = local_attribute(reader, leaf, "self", "_transport")?;
-            describe_socket(reader, transport)
+        ("streams", "StreamReader._wait_for_data") => {
+            let fd = match local_attribute(reader, leaf, "self", "_transport")? {
+                Some(transport) => optional(reader.int_attribute(transport, "_sock_fd"))?.flatten(),
+                None => None,
+            };
+            Wait::with(WaitKind::Socket, fd.and_then(|fd| descriptor(fd.try_into().ok()?)))
         }
-        Some(("streams", name)) if name.ends_with("._drain_helper") => {
-            let transport = local_attribute(reader, leaf, "self", "_transport")?;
-            Ok(Wait { detail: Some(WaitDetail::WriteBufferFull), ..describe_socket(reader, transport)? })
+        ("streams", name) if name.ends_with("._drain_helper") => {
+            Wait::with(WaitKind::Socket, Some(WaitDetail::WriteBufferFull))
         }
-        Some(("selector_events", name)) if name.contains(".sock_") => {
-            let socket = reader.local(&leaf.raw, "sock")?;
-            let fd = match socket {
+        ("selector_events", name) if name.contains(".sock_") => {
+            let fd = match reader.local(&leaf.raw, "sock")? {
                 Some(socket) => optional(reader.view.i32(socket, reader.layout.object.size))?,
                 None => None,
             };
-            Ok(Wait { detail: fd.and_then(descriptor), ..Wait::new(WaitKind::Socket) })
+            Wait::with(WaitKind::Socket, fd.and_then(descriptor))
         }
-        Some(("base_subprocess", "BaseSubprocessTransport._wait")) => {
+        ("base_subprocess", "BaseSubprocessTransport._wait") => {
             let pid = match reader.local(&leaf.raw, "self")? {
                 Some(transport) => optional(reader.int_attribute(transport, "_pid"))?.flatten(),
                 None => None,
             };
-            Ok(Wait { detail: pid.map(WaitDetail::Process), ..Wait::new(WaitKind::Subprocess) })
+            Wait::with(WaitKind::Subprocess, pid.map(WaitDetail::Process))
         }
-        Some(("base_events", "Server.serve_forever")) => {
-            Ok(Wait { detail: Some(WaitDetail::ServeForever), ..Wait::new(WaitKind::Future) })
-        }
-        _ => Ok(waiter.clone()),
-    }
+        ("base_events", "Server.serve_forever") => Wait::with(WaitKind::Future, Some(WaitDetail::ServeForever)),
+        _ => return Ok(None),
+    }))
 }
 
 /// What a bare future stands for: a task, a gather, the outside of a shield, an executor's job, or just a future.
@@ -196,7 +229,7 @@ pub fn describe_future(
                     None => None,
                 };
                 let detail = state.map(|state| WaitDetail::Job(state.to_ascii_lowercase().into()));
-                return Ok(Wait { detail, ..Wait::new(WaitKind::Executor) });
+                return Ok(Wait::with(WaitKind::Executor, detail));
             }
             _ => {}
         }
@@ -216,8 +249,7 @@ fn describe_wait_for(
     leaf: &Place<'_>,
     waiter: &Wait,
 ) -> Result<Wait, ReadError> {
-    let awaited = reader.local(&leaf.raw, "fut")?;
-    let awaited = match awaited {
+    let awaited = match reader.local(&leaf.raw, "fut")? {
         Some(awaited) => optional(classes.read(reader, awaited))?.flatten(),
         None => None,
     };
@@ -251,39 +283,16 @@ fn as_completed(
 }
 
 fn describe_queue(reader: &mut Reader<'_, '_>, leaf: &Place<'_>, kind: WaitKind) -> Result<Wait, ReadError> {
-    let queue = reader.local(&leaf.raw, "self")?;
-    let Some(queue) = queue else { return Ok(Wait::new(kind)) };
-    let size = match optional(reader.attribute(queue, "_queue"))?.flatten() {
+    let Some(queue) = reader.local(&leaf.raw, "self")? else { return Ok(Wait::new(kind)) };
+    let len = match optional(reader.attribute(queue, "_queue"))?.flatten() {
         Some(items) => optional(read_deque_len(reader.view, reader.layout, items))?,
         None => None,
     };
     let max = optional(reader.int_attribute(queue, "_maxsize"))?.flatten().filter(|max| *max > 0);
-    Ok(Wait { detail: size.map(|len| WaitDetail::Items { len, max }), ..Wait::new(kind) })
+    Ok(Wait::with(kind, len.map(|len| WaitDetail::Items { len, max })))
 }
 
-fn describe_lock(reader: &mut Reader<'_, '_>, leaf: &Place<'_>, kind: WaitKind) -> Result<Wait, ReadError> {
-    let lock = reader.local(&leaf.raw, "self")?;
-    let waiters = match lock {
-        Some(lock) => optional(reader.attribute(lock, "_waiters"))?.flatten(),
-        None => None,
-    };
-    let waiting = match waiters {
-        Some(waiters) => optional(read_deque_len(reader.view, reader.layout, waiters))?,
-        None => None,
-    };
-    Ok(Wait { detail: waiting.map(WaitDetail::Waiters), lock, ..Wait::new(kind) })
-}
-
-fn describe_socket(reader: &mut Reader<'_, '_>, transport: Option<Addr>) -> Result<Wait, ReadError> {
-    let fd = match transport {
-        Some(transport) => optional(reader.int_attribute(transport, "_sock_fd"))?.flatten(),
-        None => None,
-    };
-    let fd = fd.and_then(|fd| i32::try_from(fd).ok());
-    Ok(Wait { detail: fd.and_then(descriptor), ..Wait::new(WaitKind::Socket) })
-}
-
-/// Adds "n of m done" where more than one is waited for.
+/// Adds how many are done where more than one is waited for.
 fn count_done(reader: &mut Reader<'_, '_>, classes: &mut FutureClasses, wait: Wait) -> Result<Wait, ReadError> {
     // Together, because there can be very many: one after the other would cost a round of the wave each.
     reader.view.prefetch(wait.targets.iter().map(|target| Span::new(*target, classes.layout.future.size as usize)));

@@ -22,7 +22,7 @@ pub(super) const HEAD: [Group; 3] = [
     ("interpreter_state", "size id next threads_head"),
 ];
 
-// CPython: Include/internal/pycore_debug_offsets.h, 3.13.
+// CPython: Include/internal/pycore_debug_offsets.h, v3.13.0.
 pub(super) const V3_13: [Group; 16] = [
     HEADER,
     ("runtime_state", "size finalizing interpreters_head"),
@@ -46,7 +46,7 @@ pub(super) const V3_13: [Group; 16] = [
     ("gc", "size collecting"),
 ];
 
-// CPython: Include/internal/pycore_debug_offsets.h, 3.14.
+// CPython: Include/internal/pycore_debug_offsets.h, v3.14.10.
 pub(super) const V3_14: [Group; 20] = [
     HEADER,
     ("runtime_state", "size finalizing interpreters_head"),
@@ -70,7 +70,7 @@ pub(super) const V3_14: [Group; 20] = [
     DEBUGGER,
 ];
 
-// CPython: Include/internal/pycore_debug_offsets.h, 3.15.
+// CPython: Include/internal/pycore_debug_offsets.h, v3.15.2.
 pub(super) const V3_15: [Group; 22] = [
     HEADER,
     ("runtime_state", "size finalizing interpreters_head"),
