@@ -163,7 +163,6 @@ impl Hour {
             ready: Some(stall.map_or(0, |(_, since_ms)| ((at_ms - since_ms) / 7) as u32)),
             gil: if stall.is_some() && !site.is_multiple_of(3) { Gil::Own } else { Gil::Free },
             collecting: site % 9 == 2,
-            generation: (site % 9 == 2).then_some(2),
             kernel: stall.map(|_| KernelLook {
                 doing,
                 run_ns: Some(at_ms * MS / 3),
