@@ -317,8 +317,8 @@ fn tables_that_begin_anew_change_nothing_but_numbers() {
         look.waits(goes, &["other"], WaitKind::Sleep, &[]);
     });
     watch.tables = Tables::default();
-    watch.profile.begins_anew(Source::Tasks);
-    watch.profile.begins_anew(Source::Loops);
+    watch.profile.on_tables_reset(Source::Tasks);
+    watch.profile.on_tables_reset(Source::Loops);
     let new = watch.task(0x30, "new", "other");
     let stays = watch.task(0x10, "stays", "main");
     watch.look(100 * MS, |look| {
@@ -340,7 +340,7 @@ fn a_block_of_a_recording_ends_nobody_that_it_does_not_name() {
         look.waits(moves, &["other"], WaitKind::Sleep, &[]);
     });
     watch.tables = Tables::default();
-    watch.profile.begins_anew(Source::Tasks);
+    watch.profile.on_tables_reset(Source::Tasks);
     let moves = watch.task(0x20, "moves", "other");
     watch.look_at(100 * MS, Some(2), |look| look.waits(moves, &["other"], WaitKind::Event, &[]));
     watch.profile.settle(200 * MS);
@@ -462,7 +462,7 @@ fn a_watch_without_end_does_not_fill_the_memory_with_stacks() {
         watch.runs(number * MS, None, &[&name]);
         if number % 10_000 == 0 {
             watch.tables = Tables::default();
-            watch.profile.begins_anew(Source::Loops);
+            watch.profile.on_tables_reset(Source::Loops);
         }
     }
     let weights = watch.profile.weights(By::Run);

@@ -77,7 +77,7 @@ fn a_recording_that_breaks_off_says_so() {
     let analysis = story::analysis(false);
     let text = written_with(&analysis, TEXT, false, &Options::default());
     assert!(text.contains("The recording is cut off"), "{text}");
-    assert!(text.contains("How many samples were lost is not known"), "{text}");
+    assert!(text.contains("The number of lost samples is unknown"), "{text}");
     let json: Value = serde_json::from_str(&written_with(&analysis, JSON, false, &Options::default())).unwrap();
     assert_eq!(json["complete"], false);
     assert_eq!(json["sampling"]["known"], false);
@@ -138,7 +138,7 @@ fn nothing_a_terminal_would_obey_is_ever_written() {
 #[test]
 fn stalls_at_one_place_are_one_entry() {
     let text = written(&story::analysis(true), TEXT);
-    assert!(text.contains("3 times, longest 339 ms"), "{text}");
+    assert!(text.contains("3 stalls") && text.contains(" in total, longest 339 ms"), "{text}");
     assert_eq!(text.matches("at build_report (/app/report.py:88)").count(), 1, "{text}");
 }
 
@@ -202,6 +202,6 @@ fn a_difference_shows_what_is_more_and_what_is_gone() {
     let mut out = Vec::new();
     flamegraph::write_difference(before.profile(), after.profile(), 0.5, By::Run, "app", &mut out).unwrap();
     let shown = String::from_utf8(out).unwrap();
-    assert!(shown.contains("difference") && shown.contains("red: more than before"), "no words about it");
+    assert!(shown.contains("difference") && shown.contains("red: more time than before"), "no words about it");
     assert!(shown.contains('+') && shown.contains("build_report"), "no differences");
 }

@@ -158,7 +158,7 @@ impl Analysis {
         let mut tables = Tables::default();
         tables.define(&batch.definitions)?;
         let old = std::mem::replace(self.tables.of_mut(batch.source), tables);
-        self.profile.begins_anew(batch.source);
+        self.profile.on_tables_reset(batch.source);
         if batch.source == Source::Loops {
             self.detector.on_tables_reset(&old);
         }

@@ -81,6 +81,19 @@ impl BlockingKind {
         }
     }
 
+    /// In front of the system call.
+    pub(super) fn noun(self) -> &'static str {
+        match self {
+            Self::Sleep => "sleep",
+            Self::Child => "child process",
+            Self::Lock => "thread lock",
+            Self::Queue => "thread queue",
+            Self::Dns => "host name lookup",
+            Self::Network => "network",
+            Self::File => "file or pipe",
+        }
+    }
+
     /// What to do; specific to the library that made the call where it is a well-known one.
     pub(super) fn advice(self, synchronous: &[&Frame]) -> &'static str {
         library_advice(synchronous).unwrap_or(match self {

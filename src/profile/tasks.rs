@@ -15,7 +15,7 @@ use super::live::{Doing, Live, LiveTasks};
 use super::names::{NameId, Names, fold_digits};
 use super::stacks::{KeptStack, Stacks};
 use super::waits::{WaitKey, Waits};
-use super::weights::{By, Front, Leaf, Place, Weighted, Weights};
+use super::weights::{By, Front, Leaf, TimeKey, Weighted, Weights};
 use crate::model::event::{Source, TaskChanges, TaskLook, TaskWait};
 use crate::model::snapshot::{TaskState, WaitDetail, WaitKind};
 use crate::model::tables::{Tables, TaskInfo, TaskNo};
@@ -133,7 +133,7 @@ impl Tasks {
     pub(super) fn run(&mut self, running: Running, thread: Option<NameId>, time_ns: u64, samples: u64) {
         let (stack, leaf) = (running.stack, Leaf::Run { torn: running.torn });
         let Some(task) = running.task else {
-            return self.weights.add(Place { thread, above: None, stack, leaf }, time_ns, samples);
+            return self.weights.add(TimeKey { thread, above: None, stack, leaf }, time_ns, samples);
         };
         self.coroutines.get(task.coroutine).run_ns += time_ns;
         match self.live.get_mut(task.key).filter(|live| (live.coroutine, live.label) == (task.coroutine, task.label)) {
@@ -144,14 +144,14 @@ impl Tasks {
             }
             None => {
                 let above = Some(self.chains.add(Link::Root(task.label)));
-                self.weights.add(Place { thread, above, stack, leaf }, time_ns, samples);
+                self.weights.add(TimeKey { thread, above, stack, leaf }, time_ns, samples);
             }
         }
     }
 
     /// A loop was in its selector for so long.
     pub(super) fn idle(&mut self, thread: Option<NameId>, time_ns: u64, samples: u64) {
-        self.weights.add(Place { thread, above: None, stack: None, leaf: Leaf::Idle }, time_ns, samples);
+        self.weights.add(TimeKey { thread, above: None, stack: None, leaf: Leaf::Idle }, time_ns, samples);
     }
 
     /// Counts time at a place under all that wait for the task.
@@ -160,7 +160,7 @@ impl Tasks {
         let shares = self.live.chains_above(key, time_ns, &mut self.chains);
         for (position, (chain, part_ns)) in shares.into_iter().enumerate() {
             let count = if position == 0 { count } else { 0 };
-            self.weights.add(Place { thread, above: Some(chain), stack, leaf }, part_ns, count);
+            self.weights.add(TimeKey { thread, above: Some(chain), stack, leaf }, part_ns, count);
         }
     }
 

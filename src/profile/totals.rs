@@ -82,7 +82,7 @@ impl Profile {
 
     /// The tables of a source begin anew: its numbers from before mean something else from now on. If the next look at the
     /// tasks names as many as there are, others are no more.
-    pub fn begins_anew(&mut self, source: Source) {
+    pub fn on_tables_reset(&mut self, source: Source) {
         self.tasks.stacks.forget(source);
         if source == Source::Tasks {
             self.tasks.next_look_may_list_all();

@@ -51,7 +51,7 @@ pub(super) enum Leaf {
 
 /// Where time is spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Place {
+pub(super) struct TimeKey {
     /// What the thread of the event loop is called; `None` where that is not known or not told apart.
     pub(super) thread: Option<NameId>,
     /// The task's name, or the stacks of those that wait for it; `None` outside of tasks.
@@ -69,17 +69,17 @@ struct Weight {
 /// Time by place.
 #[derive(Debug, Default)]
 pub(super) struct Weights {
-    by_place: FxHashMap<Place, Weight>,
+    by_place: FxHashMap<TimeKey, Weight>,
 }
 
 impl Weights {
     /// LIMIT: distinct stitched stacks; the rest is one for each thread and kind of leaf, so that totals stay true.
     const LIMIT: usize = 1 << 18;
 
-    pub(super) fn add(&mut self, place: Place, time_ns: u64, count: u64) {
+    pub(super) fn add(&mut self, place: TimeKey, time_ns: u64, count: u64) {
         let full = self.by_place.len() >= Self::LIMIT;
         let place = match full && !self.by_place.contains_key(&place) {
-            true => Place { above: Some(Chains::OTHER), stack: None, ..place },
+            true => TimeKey { above: Some(Chains::OTHER), stack: None, ..place },
             false => place,
         };
         let weight = self.by_place.entry(place).or_default();
@@ -101,9 +101,9 @@ impl Weights {
                 Front::Nothing => None,
                 Front::Thread(unknown) => place.thread.or(unknown),
             };
-            is_part_of(place.leaf, by).then_some(Place { thread, ..*place })
+            is_part_of(place.leaf, by).then_some(TimeKey { thread, ..*place })
         });
-        let whole = |(place, weight): (Place, Weight)| {
+        let whole = |(place, weight): (TimeKey, Weight)| {
             let mut stack = Vec::new();
             if front != Front::Nothing {
                 stack.push(Label::Thread(place.thread.map(|thread| &**names.text(thread))));
@@ -122,9 +122,9 @@ impl Weights {
     /// What was run, by stack alone, most time first.
     pub(super) fn list_runs<'p>(&self, stacks: &'p Stacks) -> Vec<Weighted<'p>> {
         let sums = self.sums(|place| {
-            matches!(place.leaf, Leaf::Run { .. }).then_some(Place { thread: None, above: None, ..*place })
+            matches!(place.leaf, Leaf::Run { .. }).then_some(TimeKey { thread: None, above: None, ..*place })
         });
-        let own = |(place, weight): (Place, Weight)| Weighted {
+        let own = |(place, weight): (TimeKey, Weight)| Weighted {
             stack: own_labels(&place, stacks),
             time_ns: weight.time_ns,
             count: weight.count,
@@ -133,15 +133,15 @@ impl Weights {
     }
 
     /// Time by what a place counts as, where it counts, most time first.
-    fn sums(&self, counts_as: impl Fn(&Place) -> Option<Place>) -> Vec<(Place, Weight)> {
-        let mut sums: FxHashMap<Place, Weight> = FxHashMap::default();
+    fn sums(&self, counts_as: impl Fn(&TimeKey) -> Option<TimeKey>) -> Vec<(TimeKey, Weight)> {
+        let mut sums: FxHashMap<TimeKey, Weight> = FxHashMap::default();
         for (place, weight) in self.by_place.iter().filter(|(_, weight)| weight.time_ns > 0 || weight.count > 0) {
             let Some(place) = counts_as(place) else { continue };
             let sum = sums.entry(place).or_default();
             sum.time_ns += weight.time_ns;
             sum.count += weight.count;
         }
-        let mut sums: Vec<(Place, Weight)> = sums.into_iter().collect();
+        let mut sums: Vec<(TimeKey, Weight)> = sums.into_iter().collect();
         sums.sort_by_key(|(place, weight)| (std::cmp::Reverse(weight.time_ns), *place));
         sums
     }
@@ -155,7 +155,7 @@ fn is_part_of(leaf: Leaf, by: By) -> bool {
     }
 }
 
-fn own_labels<'p>(place: &Place, stacks: &'p Stacks) -> Vec<Label<'p>> {
+fn own_labels<'p>(place: &TimeKey, stacks: &'p Stacks) -> Vec<Label<'p>> {
     let mut labels = stack_labels(place.stack, stacks);
     if let Leaf::Run { torn: true } | Leaf::Wait { torn: true, .. } = place.leaf {
         labels.push(Label::Torn);

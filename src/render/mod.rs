@@ -13,6 +13,7 @@ pub mod export;
 pub mod flamegraph;
 mod groups;
 pub mod json;
+mod key;
 mod label;
 mod levels;
 mod options;

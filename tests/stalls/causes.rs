@@ -28,7 +28,7 @@ fn a_sleep_is_a_blocking_call_with_its_task_stack_and_site() {
     assert_eq!(stall.site, Some(app("handle", 10)));
     assert_eq!((stall.stack.as_slice(), stall.coroutines), ([app("handle", 10)].as_slice(), 1));
     assert_eq!(stall.task.as_ref().and_then(|task| task.name.as_deref()), Some("Task-1"));
-    assert_eq!(stall.detail.as_deref(), Some("clock_nanosleep: sleeps"));
+    assert_eq!(stall.detail.as_deref(), Some("sleep: clock_nanosleep"));
     assert!(stall.advice.contains("asyncio.sleep()"), "{}", stall.advice);
     assert_eq!((stall.ready_waiting, stall.callbacks), (Some(2), Some(1)));
     assert_eq!((stall.evidence.samples, stall.evidence.in_call, stall.evidence.unclear), (150, 140, 10));
@@ -39,22 +39,22 @@ fn a_sleep_is_a_blocking_call_with_its_task_stack_and_site() {
 fn the_frames_above_a_system_call_tell_what_is_waited_for() {
     let requests = frame("get", "/v/lib/python3.12/site-packages/requests/api.py", 73);
     let stall = blocked("recvfrom", Some(7), &[app("fetch", 3), requests, lib("SSLSocket.read", "ssl.py", 1100)]);
-    assert_eq!(stall.detail.as_deref(), Some("recvfrom on fd 7: waits for the network"));
+    assert_eq!(stall.detail.as_deref(), Some("network: recvfrom on fd 7"));
     assert_eq!(stall.site, Some(app("fetch", 3)));
     assert!(stall.advice.contains("aiohttp"), "{}", stall.advice);
 
     let stall = blocked("poll", Some(9), &[app("resolve", 3), lib("getaddrinfo", "socket.py", 960)]);
-    assert_eq!(stall.detail.as_deref(), Some("poll on fd 9: looks a host name up"));
+    assert_eq!(stall.detail.as_deref(), Some("host name lookup: poll on fd 9"));
     assert!(stall.advice.contains("loop.getaddrinfo()"), "{}", stall.advice);
 
     let stall = blocked("poll", None, &[app("build", 3), lib("Popen.communicate", "subprocess.py", 1200)]);
-    assert_eq!(stall.detail.as_deref(), Some("poll: waits for a child process"));
+    assert_eq!(stall.detail.as_deref(), Some("child process: poll"));
     assert!(stall.advice.contains("create_subprocess_exec"), "{}", stall.advice);
 
     let stall = blocked("futex", None, &[app("take", 3)]);
-    assert_eq!(stall.detail.as_deref(), Some("futex: waits for a lock of another thread"));
+    assert_eq!(stall.detail.as_deref(), Some("thread lock: futex"));
     let stall = blocked("read", Some(5), &[app("load", 3)]);
-    assert_eq!(stall.detail.as_deref(), Some("read on fd 5: waits for a file or pipe"));
+    assert_eq!(stall.detail.as_deref(), Some("file or pipe: read on fd 5"));
     assert!(stall.advice.contains("asyncio.to_thread()"), "{}", stall.advice);
 }
 
@@ -80,7 +80,7 @@ fn python_code_that_runs_is_cpu_in_the_function_that_has_most_of_it() {
 #[test]
 fn code_that_does_not_move_while_it_runs_is_native() {
     for (gil, detail, advice) in
-        [(Gil::Own, "keeps the GIL", "process pool"), (Gil::Free, "without the GIL", "asyncio.to_thread()")]
+        [(Gil::Own, "holding the GIL", "process pool"), (Gil::Free, "without the GIL", "asyncio.to_thread()")]
     {
         let mut watch = Watch::new();
         watch.idle(5);
@@ -124,7 +124,7 @@ fn a_loop_that_cannot_leave_its_selector_waits_for_the_holder_of_the_gil() {
     assert_eq!(stall.cause, Cause::GilWait, "{stall:#?}");
     assert_eq!(stall.start_ns, came_ns);
     assert_eq!((stall.at_least_ns, stall.at_most_ns), (149 * MS, Some(152 * MS)));
-    assert_eq!(stall.detail.as_deref(), Some("thread 4242 keeps the GIL, in hog (/app/main.py:77)"));
+    assert_eq!(stall.detail.as_deref(), Some("thread 4242 holds the GIL, in hog (/app/main.py:77)"));
     assert_eq!(stall.site, Some(app("hog", 77)));
     assert!(stall.advice.contains("process pool"), "{}", stall.advice);
     assert_eq!(stall.evidence.waiting_for_gil, 140);
@@ -141,7 +141,7 @@ fn a_callback_that_lost_the_gil_waits_for_it() {
         }
     });
     let stall = watch.only_stall();
-    assert_eq!((stall.cause, stall.detail.as_deref()), (Cause::GilWait, Some("another thread keeps the GIL")));
+    assert_eq!((stall.cause, stall.detail.as_deref()), (Cause::GilWait, Some("another thread holds the GIL")));
     assert_eq!(stall.site, Some(app("handle", 10)));
 }
 
@@ -280,7 +280,7 @@ fn samples_that_do_not_tell_give_an_unknown_cause_with_the_reason() {
     watch.iteration(150, &[app("handle", 10)], |_, _, sample| sample.gil = Gil::Unknown);
     let stall = watch.only_stall();
     assert_eq!(stall.cause, Cause::Unknown, "{stall:#?}");
-    assert_eq!(stall.detail.as_deref(), Some("150 of 150 samples do not show what the thread does"));
+    assert_eq!(stall.detail.as_deref(), Some("150 of 150 samples do not show what the thread was doing"));
     assert_eq!(stall.site, Some(app("handle", 10)));
 }
 
@@ -303,7 +303,7 @@ fn a_sleep_that_keeps_the_gil_is_native_code() {
     });
     let stall = watch.only_stall();
     assert_eq!(stall.cause, Cause::Native, "{stall:#?}");
-    assert_eq!(stall.detail.as_deref(), Some("keeps the GIL while it sleeps in clock_nanosleep"));
+    assert_eq!(stall.detail.as_deref(), Some("holding the GIL while sleeping in clock_nanosleep"));
     assert!(stall.advice.contains("process pool"));
 }
 

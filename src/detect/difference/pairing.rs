@@ -18,7 +18,7 @@ pub(super) struct Paired<K, T> {
 /// Things by place, of one watch.
 #[derive(Debug)]
 pub(super) struct Places<'f, K, T> {
-    places: BTreeMap<(K, Option<Code<'f>>), Place<'f, T>>,
+    places: BTreeMap<(K, Option<Code<'f>>), SiteEntry<'f, T>>,
 }
 
 /// Function and file.
@@ -26,7 +26,7 @@ type Code<'f> = (&'f str, &'f str);
 
 /// What is at a place, and which line of it has the most.
 #[derive(Debug)]
-struct Place<'f, T> {
+struct SiteEntry<'f, T> {
     /// The frame with the most weight.
     frame: Option<&'f Frame>,
     weight: u64,
@@ -41,7 +41,7 @@ impl<'f, K: Ord + Copy, T: Default> Places<'f, K, T> {
     /// What is at the place of a frame, to add to it. The line with the most `weight` stands for the place.
     pub(super) fn at(&mut self, kind: K, frame: Option<&'f Frame>, weight: u64) -> &mut T {
         let key = (kind, frame.map(|frame| (&*frame.function, &*frame.file)));
-        let place = self.places.entry(key).or_insert_with(|| Place { frame, weight, what: T::default() });
+        let place = self.places.entry(key).or_insert_with(|| SiteEntry { frame, weight, what: T::default() });
         if weight > place.weight {
             (place.frame, place.weight) = (frame, weight);
         }
@@ -53,7 +53,7 @@ impl<'f, K: Ord + Copy, T: Default> Places<'f, K, T> {
 pub(super) fn pair<K: Ord + Copy, T>(base: Places<'_, K, T>, head: Places<'_, K, T>) -> Vec<Paired<K, T>> {
     /// A function and the name of its file.
     type Name = Option<(String, String)>;
-    type Sides<'f, T> = [Vec<Place<'f, T>>; 2];
+    type Sides<'f, T> = [Vec<SiteEntry<'f, T>>; 2];
     let mut groups: BTreeMap<(K, Name), Sides<'_, T>> = BTreeMap::new();
     for (side, places) in [base, head].into_iter().enumerate() {
         for ((kind, code), place) in places.places {
@@ -69,7 +69,12 @@ pub(super) fn pair<K: Ord + Copy, T>(base: Places<'_, K, T>, head: Places<'_, K,
 }
 
 /// Of several files of one name, those are paired first whose paths have the most in common at their ends.
-fn pair_group<K: Copy, T>(kind: K, base: Vec<Place<'_, T>>, head: Vec<Place<'_, T>>, pairs: &mut Vec<Paired<K, T>>) {
+fn pair_group<K: Copy, T>(
+    kind: K,
+    base: Vec<SiteEntry<'_, T>>,
+    head: Vec<SiteEntry<'_, T>>,
+    pairs: &mut Vec<Paired<K, T>>,
+) {
     /// LIMIT: files of one name that are compared with each other; of more, only those with the same path are paired.
     const FILES: usize = 100;
     let many = base.len().max(head.len()) > FILES;
@@ -85,8 +90,8 @@ fn pair_group<K: Copy, T>(kind: K, base: Vec<Place<'_, T>>, head: Vec<Place<'_, 
         }
     }
     candidates.sort_by_key(|&(common, one, other)| (std::cmp::Reverse(common), one, other));
-    let mut base: Vec<Option<Place<'_, T>>> = base.into_iter().map(Some).collect();
-    let mut head: Vec<Option<Place<'_, T>>> = head.into_iter().map(Some).collect();
+    let mut base: Vec<Option<SiteEntry<'_, T>>> = base.into_iter().map(Some).collect();
+    let mut head: Vec<Option<SiteEntry<'_, T>>> = head.into_iter().map(Some).collect();
     for (_, one, other) in candidates {
         if base[one].is_some() && head[other].is_some() {
             pairs.push(paired(kind, base[one].take(), head[other].take()));
@@ -96,13 +101,13 @@ fn pair_group<K: Copy, T>(kind: K, base: Vec<Place<'_, T>>, head: Vec<Place<'_, 
     pairs.extend(head.into_iter().flatten().map(|place| paired(kind, None, Some(place))));
 }
 
-fn paired<K, T>(kind: K, base: Option<Place<'_, T>>, head: Option<Place<'_, T>>) -> Paired<K, T> {
-    let frame = |place: &Option<Place<'_, T>>| place.as_ref().and_then(|place| place.frame).cloned();
+fn paired<K, T>(kind: K, base: Option<SiteEntry<'_, T>>, head: Option<SiteEntry<'_, T>>) -> Paired<K, T> {
+    let frame = |place: &Option<SiteEntry<'_, T>>| place.as_ref().and_then(|place| place.frame).cloned();
     let site = Site { base: frame(&base), head: frame(&head) };
     Paired { kind, site, base: base.map(|place| place.what), head: head.map(|place| place.what) }
 }
 
-fn file_of<'f, T>(place: &Place<'f, T>) -> &'f str {
+fn file_of<'f, T>(place: &SiteEntry<'f, T>) -> &'f str {
     place.frame.map_or("", |frame| &*frame.file)
 }
 

@@ -1,7 +1,7 @@
 //! An iteration that is under way: since when, what its samples say, and which callback takes the time.
 
 use super::record::Evidence;
-use super::tally::{Before, CallNames, Clocks, Place, State, Tally};
+use super::tally::{Before, CallNames, Clocks, StackPlace, State, Tally};
 use crate::model::event::{LoopSample, Phase};
 use crate::model::tables::{Tables, TaskInfo};
 
@@ -90,7 +90,7 @@ pub(super) struct Open {
     pub(super) call_names: CallNames,
     /// Told again when it has lasted so long; zero before it was told.
     pub(super) next_alert_ns: u64,
-    last: (Place, State),
+    last: (StackPlace, State),
     pub(super) before: Before,
     /// Callbacks in the ready queue at the last sample: only the loop takes them out, so that there are fewer of them when
     /// another one has begun.
@@ -100,7 +100,7 @@ pub(super) struct Open {
 impl Open {
     /// Begins with its first sample.
     pub(super) fn new(start: Start, sample: &LoopSample, state: State, suspended: bool, tables: &Tables) -> Self {
-        let place = Place::of(sample, state);
+        let place = StackPlace::of(sample, state);
         let mut open = Self {
             start,
             first_ns: sample.at_ns,
@@ -137,7 +137,7 @@ impl Open {
         if begun > 0 || CallbackKey::of(sample, tables) != self.current.key {
             self.begin_callback(sample, tables, begun.max(1));
         }
-        let place = Place::of(sample, state);
+        let place = StackPlace::of(sample, state);
         self.add(place, if suspended { State::Stopped } else { state }, between - between / 2);
         self.last = (place, state);
         self.before = Before::of(sample, state);
@@ -147,7 +147,7 @@ impl Open {
         self.note(sample, state);
     }
 
-    fn add(&mut self, place: Place, state: State, ns: u64) {
+    fn add(&mut self, place: StackPlace, state: State, ns: u64) {
         self.all.add(place, state, ns);
         self.current.tally.add(place, state, ns);
     }

@@ -225,7 +225,7 @@ impl Diagnosis<'_> {
                 None => "page fault: waiting for memory to be read in".to_owned(),
                 Some((call, fd)) => {
                     let on = fd.map(|fd| format!(" on fd {fd}")).unwrap_or_default();
-                    format!("{} in {call}{on}", BlockingKind::from_call(&call, self.synchronous()).doing())
+                    format!("{}: {call}{on}", BlockingKind::from_call(&call, self.synchronous()).noun())
                 }
             }),
             Cause::Cpu | Cause::Gc => None,

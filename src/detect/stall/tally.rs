@@ -114,7 +114,7 @@ enum StackRef {
 
 /// Where the thread was, and who kept it waiting there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Place {
+pub(super) struct StackPlace {
     stack: Option<StackRef>,
     outer: u16,
     pub(super) coroutines: u16,
@@ -124,7 +124,7 @@ pub(super) struct Place {
     holder_stack: Option<StackRef>,
 }
 
-impl Place {
+impl StackPlace {
     pub(super) fn of(sample: &LoopSample, state: State) -> Self {
         let waits = state == State::WaitingForGil;
         Self {
@@ -150,20 +150,20 @@ impl Place {
 pub(super) struct Tally {
     /// All time that samples stand for, nanoseconds.
     pub(super) ns: u64,
-    places: FxHashMap<(Place, State), u64>,
+    places: FxHashMap<(StackPlace, State), u64>,
     kept: Vec<Vec<Frame>>,
 }
 
 /// A place, what was done there, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Share {
-    pub(super) place: Place,
+    pub(super) place: StackPlace,
     pub(super) state: State,
     pub(super) ns: u64,
 }
 
 impl Tally {
-    pub(super) fn add(&mut self, place: Place, state: State, ns: u64) {
+    pub(super) fn add(&mut self, place: StackPlace, state: State, ns: u64) {
         self.ns = self.ns.saturating_add(ns);
         if self.places.len() >= PLACES && !self.places.contains_key(&(place, state)) {
             self.keep_heaviest(PLACES / 2);
@@ -187,14 +187,14 @@ impl Tally {
     }
 
     /// The thread's frames at a place, outermost first, without the loop's machinery.
-    pub(super) fn frames<'f>(&'f self, place: &Place, tables: &'f Tables) -> Vec<&'f Frame> {
+    pub(super) fn frames<'f>(&'f self, place: &StackPlace, tables: &'f Tables) -> Vec<&'f Frame> {
         let mut frames = self.resolve(place.stack, tables);
         frames.drain(..frames.len().min(usize::from(place.outer)));
         frames
     }
 
     /// The frames of the thread that kept the GIL, outermost first.
-    pub(super) fn holder_frames<'f>(&'f self, place: &Place, tables: &'f Tables) -> Vec<&'f Frame> {
+    pub(super) fn holder_frames<'f>(&'f self, place: &StackPlace, tables: &'f Tables) -> Vec<&'f Frame> {
         self.resolve(place.holder_stack, tables)
     }
 
@@ -220,7 +220,7 @@ impl Tally {
             .map(|(&(place, state), &ns)| {
                 let stack = keep(self, place.stack);
                 let holder_stack = keep(self, place.holder_stack);
-                ((Place { stack, holder_stack, ..place }, state), ns)
+                ((StackPlace { stack, holder_stack, ..place }, state), ns)
             })
             .collect();
         self.places = places;

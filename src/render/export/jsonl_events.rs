@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::model::event::{Doing, Gil, Header, Health, KernelLook, LoopSample, Phase, TaskChanges, TaskLook};
 use crate::model::tables::{StackId, Tables, TaskNo};
-use crate::render::json::Key;
+use crate::render::key::Key;
 use crate::render::shared::frame::FrameJson;
 use crate::render::shared::header::HeaderJson;
 use crate::render::shared::loop_id::LoopIdJson;

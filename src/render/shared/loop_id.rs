@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::model::tables::LoopInfo;
-use crate::render::json::Key;
+use crate::render::key::Key;
 
 #[derive(Serialize)]
 pub(in crate::render) struct LoopIdJson<'a> {

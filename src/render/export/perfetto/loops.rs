@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::runs::{Does, Runs, Stretch};
 use super::tasks;
-use super::trace::{Nothing, Place, Trace};
+use super::trace::{Nothing, Trace, TrackId};
 use crate::detect::stall::{Iteration, Stall};
 use crate::model::tables::LoopInfo;
 use crate::render::escape::visible;
@@ -197,8 +197,8 @@ impl Loops {
     }
 
     /// Where what is about all loops stands.
-    pub(super) fn place(&self) -> Place {
-        Place { pid: self.pid, tid: FIRST_TRACK - 1 }
+    pub(super) fn place(&self) -> TrackId {
+        TrackId { pid: self.pid, tid: FIRST_TRACK - 1 }
     }
 
     /// Marks a moment.
@@ -211,12 +211,12 @@ impl Loops {
 const FIRST_TRACK: u32 = 10_000_001;
 
 impl Loop {
-    fn stalls_track(&self, pid: u32) -> Place {
-        Place { pid, tid: FIRST_TRACK + 2 * self.number }
+    fn stalls_track(&self, pid: u32) -> TrackId {
+        TrackId { pid, tid: FIRST_TRACK + 2 * self.number }
     }
 
-    fn runs_track(&self, pid: u32) -> Place {
-        Place { pid, tid: FIRST_TRACK + 2 * self.number + 1 }
+    fn runs_track(&self, pid: u32) -> TrackId {
+        TrackId { pid, tid: FIRST_TRACK + 2 * self.number + 1 }
     }
 
     fn name(&self) -> String {

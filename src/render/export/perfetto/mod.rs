@@ -24,7 +24,7 @@ use self::loops::Loops;
 use self::order::InOrder;
 use self::runs::{Changes, Does};
 use self::tasks::{Look, Tasks};
-use self::trace::{Place, Trace};
+use self::trace::{Trace, TrackId};
 use super::exporter::{End, Exporter, Step};
 use crate::detect::stall::Alert;
 use crate::model::event::{Event, Header, Note, Source};
@@ -173,8 +173,8 @@ impl<'o> Perfetto<'o> {
     }
 }
 
-fn tasks_place() -> Place {
-    Place { pid: TASKS_PID, tid: TASKS_PID }
+fn tasks_place() -> TrackId {
+    TrackId { pid: TASKS_PID, tid: TASKS_PID }
 }
 
 impl Exporter for Perfetto<'_> {

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::lanes::{Lane, Lanes};
 use super::runs::Stretch;
-use super::trace::{Place, Trace};
+use super::trace::{Trace, TrackId};
 use crate::model::event::{TaskChanges, TaskLook};
 use crate::model::snapshot::TaskState;
 use crate::model::tables::{Tables, TaskInfo};
@@ -144,10 +144,10 @@ impl Tasks {
         }
     }
 
-    fn place(&self, lane: Lane) -> Place {
+    fn place(&self, lane: Lane) -> TrackId {
         /// Numbers of tracks are of their own, so that none is taken for a thread.
         const FIRST: u32 = 20_000_000;
-        Place { pid: self.pid, tid: FIRST + lane.0 }
+        TrackId { pid: self.pid, tid: FIRST + lane.0 }
     }
 
     /// A loop begins to run a task.

@@ -12,7 +12,7 @@ use crate::render::json::serializer;
 
 /// Where slices stand: a thread of a process, in the words of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct TrackId {
     pub(super) pid: u32,
     pub(super) tid: u32,
 }
@@ -96,13 +96,13 @@ impl<'o> Trace<'o> {
 
     fn event<A: Serialize>(
         &mut self,
-        place: Place,
+        place: TrackId,
         ph: &'static str,
         name: &str,
         at_ns: u64,
         args: Option<&A>,
     ) -> io::Result<()> {
-        let Place { pid, tid } = place;
+        let TrackId { pid, tid } = place;
         let s = (ph == "i").then_some("p");
         self.write(&EventJson { name, cat: None, ph, ts: self.us(at_ns), dur: None, pid, tid, s, args })
     }
@@ -110,13 +110,13 @@ impl<'o> Trace<'o> {
     /// A stretch of time with both its ends; nothing for what is shorter than the file can say.
     pub(super) fn slice<A: Serialize>(
         &mut self,
-        place: Place,
+        place: TrackId,
         cat: &'static str,
         name: &str,
         (from_ns, to_ns): (u64, u64),
         args: &A,
     ) -> io::Result<()> {
-        let Place { pid, tid } = place;
+        let TrackId { pid, tid } = place;
         let ts = self.us(from_ns);
         let dur = self.us(to_ns).saturating_sub(ts);
         if dur == 0 {
@@ -127,36 +127,36 @@ impl<'o> Trace<'o> {
     }
 
     /// The beginning of a stretch of time that others lie in.
-    pub(super) fn open<A: Serialize>(&mut self, place: Place, name: &str, at_ns: u64, args: &A) -> io::Result<()> {
+    pub(super) fn open<A: Serialize>(&mut self, place: TrackId, name: &str, at_ns: u64, args: &A) -> io::Result<()> {
         self.event(place, "B", name, at_ns, Some(args))
     }
 
     /// The end of the last one that was begun there; some readers want to hear its name and arguments again.
-    pub(super) fn close<A: Serialize>(&mut self, place: Place, name: &str, at_ns: u64, args: &A) -> io::Result<()> {
+    pub(super) fn close<A: Serialize>(&mut self, place: TrackId, name: &str, at_ns: u64, args: &A) -> io::Result<()> {
         self.event(place, "E", name, at_ns, Some(args))
     }
 
-    pub(super) fn counter(&mut self, place: Place, name: &str, at_ns: u64, value: f64) -> io::Result<()> {
+    pub(super) fn counter(&mut self, place: TrackId, name: &str, at_ns: u64, value: f64) -> io::Result<()> {
         self.event(place, "C", name, at_ns, Some(&CounterArgs { value }))
     }
 
-    pub(super) fn instant<A: Serialize>(&mut self, place: Place, name: &str, at_ns: u64, args: &A) -> io::Result<()> {
+    pub(super) fn instant<A: Serialize>(&mut self, place: TrackId, name: &str, at_ns: u64, args: &A) -> io::Result<()> {
         self.event(place, "i", name, at_ns, Some(args))
     }
 
-    fn metadata(&mut self, place: Place, name: &'static str, args: MetadataArgs<'_>) -> io::Result<()> {
-        let Place { pid, tid } = place;
+    fn metadata(&mut self, place: TrackId, name: &'static str, args: MetadataArgs<'_>) -> io::Result<()> {
+        let TrackId { pid, tid } = place;
         self.write(&Metadata { name, ph: "M", pid, tid, args })
     }
 
     /// What a process is called, and where it stands among the others.
-    pub(super) fn name_process(&mut self, place: Place, name: &str, position: u32) -> io::Result<()> {
+    pub(super) fn name_process(&mut self, place: TrackId, name: &str, position: u32) -> io::Result<()> {
         self.metadata(place, "process_name", MetadataArgs::Name(name))?;
         self.metadata(place, "process_sort_index", MetadataArgs::SortIndex(position))
     }
 
     /// What a track is called, and where it stands among the others.
-    pub(super) fn name_track(&mut self, place: Place, name: &str, position: u32) -> io::Result<()> {
+    pub(super) fn name_track(&mut self, place: TrackId, name: &str, position: u32) -> io::Result<()> {
         self.metadata(place, "thread_name", MetadataArgs::Name(name))?;
         self.metadata(place, "thread_sort_index", MetadataArgs::SortIndex(position))
     }

@@ -110,7 +110,7 @@ fn facts(report: &Report<'_>) -> Vec<(&'static str, String)> {
         ("Began", header.started_at.clone()),
         ("Watched for", words::duration(analysis.duration_ns())),
         ("Recording", if report.complete { "complete".into() } else { "cut off".into() }),
-        ("Stall threshold", format!("{}", words::duration(header.stall_threshold_ns))),
+        ("Stall threshold", words::duration(header.stall_threshold_ns)),
         ("Tasks seen", label::count(tasks)),
         ("asyncprof", header.asyncprof.clone()),
     ];
