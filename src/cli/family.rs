@@ -11,7 +11,7 @@ use super::live::{REPAINT, Screen};
 use super::watching::{self, Listeners};
 use super::{Exit, Failure, note, processes};
 use crate::model::event::{Batch, Header};
-use crate::sampler::{self, Arrival, End, MOST_WATCHES, Options, Outcome, Stop, Watch};
+use crate::sampler::{self, End, MAX_WATCHES, NewProcess, Options, Outcome, Stop, Watch};
 
 /// One that is or was watched.
 pub(super) struct Member {
@@ -102,7 +102,7 @@ struct Family<'a> {
     host: &'a mut dyn Host,
     members: Vec<Member>,
     /// Those that are still to come.
-    arrivals: Receiver<Arrival>,
+    arrivals: Receiver<NewProcess>,
     /// Why the one that was asked for is not watched.
     failure: Option<Failure>,
     screen: Screen,
@@ -113,7 +113,7 @@ enum Next {
     Take(usize, Batch),
     /// This one has said everything.
     End(usize),
-    Arrival(Arrival),
+    NewProcess(NewProcess),
     NobodyElse,
     Stop,
     Repaint,
@@ -134,7 +134,7 @@ impl Family<'_> {
                     }
                 }
                 Next::End(position) => self.end(position),
-                Next::Arrival(arrival) => self.receive(arrival)?,
+                Next::NewProcess(arrival) => self.receive(arrival)?,
                 Next::NobodyElse => {
                     may_grow = false;
                     self.arrivals = never();
@@ -167,7 +167,7 @@ impl Family<'_> {
                 Ok(batch) => Next::Take(positions[index], batch),
                 Err(_) => Next::End(positions[index]),
             },
-            index if index == arrival => ready.recv(&self.arrivals).map_or(Next::NobodyElse, Next::Arrival),
+            index if index == arrival => ready.recv(&self.arrivals).map_or(Next::NobodyElse, Next::NewProcess),
             index if index == over => {
                 let _ = ready.recv(time_is_over);
                 Next::Stop
@@ -179,11 +179,11 @@ impl Family<'_> {
         }
     }
 
-    fn receive(&mut self, arrival: Arrival) -> Result<(), Failure> {
+    fn receive(&mut self, arrival: NewProcess) -> Result<(), Failure> {
         match arrival {
-            Arrival::Main(Ok(watch)) => self.join(watch, false),
-            Arrival::Below(watch) => self.join(watch, true),
-            Arrival::Main(Err(error)) => {
+            NewProcess::Main(Ok(watch)) => self.join(watch, false),
+            NewProcess::Below(watch) => self.join(watch, true),
+            NewProcess::Main(Err(error)) => {
                 let failure = Failure::from(error);
                 let is_alone = self.members.is_empty() && processes::below(self.wanted.pid).is_empty();
                 if is_alone && !self.wanted.is_ours {
@@ -193,15 +193,15 @@ impl Family<'_> {
                 self.failure = Some(failure);
                 Ok(())
             }
-            Arrival::Refused(pid, error) => {
+            NewProcess::Refused(pid, error) => {
                 // A program of another user, most likely, that is nothing to us.
                 if processes::is_python(pid) {
                     note(&format!("the subprocess {pid} is not watched: {error}"));
                 }
                 Ok(())
             }
-            Arrival::TooMany => {
-                note(&format!("no more than {MOST_WATCHES} processes are watched at once: some subprocesses are not"));
+            NewProcess::TooMany => {
+                note(&format!("no more than {MAX_WATCHES} processes are watched at once: some subprocesses are not"));
                 Ok(())
             }
         }

@@ -208,7 +208,7 @@ impl Listeners {
 
 fn reason(end: End) -> NoteKind {
     match end {
-        End::Asked | End::Unheard => NoteKind::Ended,
+        End::Asked | End::ReceiverDropped => NoteKind::Ended,
         End::Exited => NoteKind::Exited,
         End::Unreadable | End::Failed => NoteKind::Gap,
     }
@@ -233,14 +233,14 @@ pub(super) fn verdict(outcome: &Outcome, header: &Header) -> Result<Exit, Failur
             Ok(Exit::Fine)
         }
         (End::Unreadable, false) => Err(Failure::new(Exit::Forbidden, error_of(outcome))),
-        (End::Asked | End::Unheard, _) if outcome.health.loop_samples == 0 => {
+        (End::Asked | End::ReceiverDropped, _) if outcome.health.loop_samples == 0 => {
             note(&format!("no event loop ran in process {pid} while it was watched"));
             hint(&processes::hint_of_below(pid).unwrap_or_else(|| {
                 "a server's workers are processes of their own: asyncprof doctor lists them".to_owned()
             }));
             Ok(Exit::Unsupported)
         }
-        (End::Asked | End::Unheard, _) => Ok(Exit::Fine),
+        (End::Asked | End::ReceiverDropped, _) => Ok(Exit::Fine),
     }
 }
 

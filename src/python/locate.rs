@@ -127,13 +127,6 @@ pub fn locate(process: &Process, memory: &dyn Memory) -> Result<Located, LocateE
     Err(failure.unwrap_or(LocateError::NotPython { pid, executable }))
 }
 
-/// asyncio's table of offsets, wherever the module is loaded now. It appears when the program imports asyncio.
-pub fn find_asyncio_debug(process: &Process, memory: &dyn Memory) -> Option<Addr> {
-    let maps = Maps::read(process).ok()?;
-    let executable = process.executable()?;
-    find_asyncio_section(process, memory, &maps, &executable)
-}
-
 fn find_asyncio_section(process: &Process, memory: &dyn Memory, maps: &Maps, executable: &str) -> Option<Addr> {
     let wanted = Wanted { sections: &[ASYNCIO_SECTION], symbols: &[], local_symbols: false };
     let mut modules = ordered(maps, executable);

@@ -237,10 +237,10 @@ fn how_it_was_seen(outcome: &Outcome) -> Result<Result<(), String>, Failure> {
             .hint("this is a bug in asyncprof; please report it with the message above")),
         End::Unreadable if seen => Ok(Err(format!("the watch ended early: {}", words()))),
         End::Unreadable => Err(Failure::new(Exit::Forbidden, words())),
-        End::Asked | End::Exited | End::Unheard if !seen => {
+        End::Asked | End::Exited | End::ReceiverDropped if !seen => {
             Ok(Err("no event loop ran in the program while it was watched".into()))
         }
-        End::Asked | End::Exited | End::Unheard => Ok(Ok(())),
+        End::Asked | End::Exited | End::ReceiverDropped => Ok(Ok(())),
     }
 }
 
