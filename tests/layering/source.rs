@@ -437,9 +437,8 @@ fn is_version(expr: &syn::Expr) -> bool {
         },
         syn::Expr::Struct(item) => item.path.segments.iter().any(|segment| segment.ident == "Version"),
         // Not `minor(device)`.
-        syn::Expr::Call(call) => {
-            is_version(&call.func) && !matches!(&*call.func, syn::Expr::Path(p) if p.path.is_ident("minor"))
-        }
+        syn::Expr::Call(call) if matches!(&*call.func, syn::Expr::Path(path) if path.path.is_ident("minor")) => false,
+        syn::Expr::Call(call) => is_version(&call.func) || call.args.iter().any(is_version),
         syn::Expr::MethodCall(call) => is_minor(&call.method.to_string()) || is_version(&call.receiver),
         syn::Expr::Reference(inner) => is_version(&inner.expr),
         syn::Expr::Paren(inner) => is_version(&inner.expr),
