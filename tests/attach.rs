@@ -1,7 +1,9 @@
 //! Finding CPython in real processes: every way a Python can be built, moved, deleted, caged or embedded, and everything
-//! that is not a Python. What the machine lacks is said on stderr by name.
+//! that is not a Python. What the machine lacks makes a test ignored, and is named.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of a test fails as loudly as the test")]
+
+mod support;
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -22,6 +24,34 @@ use asyncprof::runtime::asyncio;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
+use support::trials::{missing, missing_python};
+
+support::trials::trials! {
+    every_python_is_found_and_is_what_it_says_of_itself,
+    the_table_of_asyncio_is_found_as_soon_as_asyncio_is_imported,
+    a_stripped_python_is_found,
+    a_python_is_found_whatever_its_file_is_called,
+    a_python_whose_files_were_deleted_after_its_start_is_found,
+    a_python_whose_files_were_replaced_after_its_start_is_not_mistaken_for_the_new_ones,
+    a_python_in_other_mount_and_process_namespaces_is_found_and_its_threads_are_numbered,
+    a_python_in_a_chroot_is_found,
+    a_python_with_several_interpreters_is_found,
+    a_program_that_embeds_python_is_found,
+    an_interpreter_that_is_still_starting_says_so,
+    an_interpreter_that_shuts_down_says_so,
+    pythons_before_the_oldest_are_refused_by_version,
+    a_program_that_is_no_python_is_named,
+    a_thread_of_the_kernel_is_refused,
+    a_zombie_is_refused_and_is_not_the_process_it_was,
+    a_program_for_another_machine_is_refused,
+    a_process_that_exits_at_any_moment_of_the_search_is_said_to_have_exited,
+    deleted_libraries_that_only_root_could_open_are_read_from_memory,
+    a_reader_without_rights_is_told_why_it_may_not_read,
+    a_stopped_process_stands_still_and_goes_on,
+    a_process_that_job_control_has_stopped_is_read_and_stays_stopped,
+    a_process_that_is_traced_already_is_refused_and_stays_traced,
+    a_thread_that_cannot_be_interrupted_meets_the_deadline_and_the_process_is_let_go,
+}
 
 /// What a target says of itself, then it waits for its standard input to close.
 const TRUTH: &str = r#"
@@ -91,7 +121,7 @@ fn pythons() -> Vec<Python> {
     let supported = |p: &&Python| p.version.0 == 3 && (8..=15).contains(&p.version.1);
     let found: Vec<Python> = all_pythons().iter().filter(supported).cloned().collect();
     if found.is_empty() {
-        skip("no Python from 3.8 to 3.15 is installed");
+        missing_python("no Python from 3.8 to 3.15 is installed");
     }
     found
 }
@@ -224,7 +254,6 @@ impl Copy {
     }
 }
 
-#[test]
 fn every_python_is_found_and_is_what_it_says_of_itself() {
     for python in pythons() {
         let target = Target::python(&python, TRUTH);
@@ -235,7 +264,6 @@ fn every_python_is_found_and_is_what_it_says_of_itself() {
     }
 }
 
-#[test]
 fn the_table_of_asyncio_is_found_as_soon_as_asyncio_is_imported() {
     for python in pythons().into_iter().filter(|p| p.version.1 >= 14) {
         let target = Target::python(&python, &format!("import asyncio\n{TRUTH}"));
@@ -249,20 +277,18 @@ fn the_table_of_asyncio_is_found_as_soon_as_asyncio_is_imported() {
     }
 }
 
-#[test]
 fn a_stripped_python_is_found() {
     for python in one_of_each_kind() {
         let copy = Copy::of(&python, "python");
         let strip = |file| Command::new("strip").arg("--strip-all").arg(file).status();
         if !copy.files().all(|file| strip(file).is_ok_and(|status| status.success())) {
-            return skip("there is no strip");
+            missing("there is no strip");
         }
         let target = copy.start();
         target.agrees_with(&find(&target.process()).unwrap());
     }
 }
 
-#[test]
 fn a_python_is_found_whatever_its_file_is_called() {
     for python in one_of_each_kind() {
         let target = Copy::of(&python, "web server (x) 1").start();
@@ -270,21 +296,20 @@ fn a_python_is_found_whatever_its_file_is_called() {
     }
 }
 
-#[test]
 fn a_python_whose_files_were_deleted_after_its_start_is_found() {
     for python in one_of_each_kind() {
         let copy = Copy::of(&python, "python");
         let target = copy.start();
         copy.files().for_each(|file| std::fs::remove_file(file).unwrap());
         let process = target.process();
-        assert_eq!(process.executable_deleted(), Some(true));
+        let link = std::fs::read_link(format!("/proc/{}/exe", process.pid())).unwrap();
+        assert!(link.to_str().unwrap().ends_with(" (deleted)"), "{}", link.display());
         let found = find(&process).unwrap();
         target.agrees_with(&found);
         assert_eq!(Path::new(&found.executable), copy.program, "without the kernel's mark");
     }
 }
 
-#[test]
 fn a_python_whose_files_were_replaced_after_its_start_is_not_mistaken_for_the_new_ones() {
     let found = pythons();
     for (old, new) in found.iter().zip(found.iter().skip(1)) {
@@ -306,13 +331,12 @@ fn innermost(target: &Target) -> Process {
     Process::open(leaf.map_or(target.pid(), |leaf| leaf.0)).unwrap()
 }
 
-#[test]
 fn a_python_in_other_mount_and_process_namespaces_is_found_and_its_threads_are_numbered() {
     for python in one_of_each_kind() {
         let mut command = Command::new("unshare");
         command.args(["--mount", "--pid", "--fork", "--kill-child"]).arg(&python.path).args(["-c", TRUTH]);
         let Some(target) = Target::start(&mut command) else {
-            return skip("unshare --mount --pid is not allowed here");
+            missing("unshare --mount --pid is not allowed here");
         };
         let process = innermost(&target);
         assert_eq!(target.number(0), 1, "it is the first in its namespace");
@@ -324,7 +348,6 @@ fn a_python_in_other_mount_and_process_namespaces_is_found_and_its_threads_are_n
     }
 }
 
-#[test]
 fn a_python_in_a_chroot_is_found() {
     for python in one_of_each_kind() {
         let root = tempfile::tempdir().unwrap();
@@ -333,13 +356,12 @@ fn a_python_in_a_chroot_is_found() {
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", script, "sh"]).arg(root.path()).arg(&python.path).arg(TRUTH);
         let Some(target) = Target::start(&mut command) else {
-            return skip("mounting and chroot are not allowed here");
+            missing("mounting and chroot are not allowed here");
         };
         target.agrees_with(&find(&target.process()).unwrap());
     }
 }
 
-#[test]
 fn a_python_with_several_interpreters_is_found() {
     let script = "try:\n    import _interpreters as i\nexcept ImportError:\n    import _xxsubinterpreters as i\n\
                   for _ in range(3): i.create()\n";
@@ -373,38 +395,32 @@ fn embed(python: &Python, source: &str, folder: &Path) -> Option<PathBuf> {
 }
 
 /// Runs an embedding program with the first Python that can be embedded, or says what is missing.
-fn embedded(source: &str) -> Option<Target> {
+fn embedded(source: &str) -> Target {
     for python in pythons().into_iter().filter(|p| p.library.is_some()) {
         let folder = tempfile::tempdir().unwrap();
         if let Some(program) = embed(&python, source, folder.path()) {
             let mut command = Command::new(program);
             let target = Target::start(command.arg(TRUTH).env("PYTHONHOME", &python.prefix));
-            return Some(target.expect("the program runs"));
+            return target.expect("the program runs");
         }
     }
-    skip("no C compiler, or no Python to embed");
-    None
+    missing("no C compiler, or no Python to embed")
 }
 
-#[test]
 fn a_program_that_embeds_python_is_found() {
     let source = "#include <Python.h>\n\
                   int main(int argc, char **argv) { Py_Initialize(); return PyRun_SimpleString(argv[1]); }\n";
-    if let Some(target) = embedded(source) {
-        target.agrees_with(&find(&target.process()).unwrap());
-    }
+    let target = embedded(source);
+    target.agrees_with(&find(&target.process()).unwrap());
 }
 
-#[test]
 fn an_interpreter_that_is_still_starting_says_so() {
     let source = "#include <Python.h>\n\
                   int main(void) { puts(Py_GetVersion() ? \"ready\" : \"\"); fflush(stdout); return getchar(); }\n";
-    if let Some(target) = embedded(source) {
-        assert_eq!(find(&target.process()), Err(LocateError::Starting { pid: target.pid() }));
-    }
+    let target = embedded(source);
+    assert_eq!(find(&target.process()), Err(LocateError::Starting { pid: target.pid() }));
 }
 
-#[test]
 fn an_interpreter_that_shuts_down_says_so() {
     // Modules are taken apart after the runtime is marked.
     let script = "import os, sys\n\
@@ -416,12 +432,11 @@ fn an_interpreter_that_shuts_down_says_so() {
     }
 }
 
-#[test]
 fn pythons_before_the_oldest_are_refused_by_version() {
     let script = "import sys; print('ready'); sys.stdout.flush(); sys.stdin.read()";
     let old: Vec<&Python> = all_pythons().iter().filter(|p| p.version < (3, 8)).collect();
     if old.is_empty() {
-        skip("no Python before 3.8 is installed");
+        missing("no Python before 3.8 is installed");
     }
     for python in old {
         let target = Target::python(python, script);
@@ -431,7 +446,6 @@ fn pythons_before_the_oldest_are_refused_by_version() {
     }
 }
 
-#[test]
 fn a_program_that_is_no_python_is_named() {
     let target = Target::start(Command::new("sh").args(["-c", "echo ready; read line"])).unwrap();
     let process = target.process();
@@ -441,7 +455,6 @@ fn a_program_that_is_no_python_is_named() {
     assert_eq!(error, LocateError::NotPython { pid, executable });
 }
 
-#[test]
 fn a_thread_of_the_kernel_is_refused() {
     let mut threads = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
         let stat = Stat::parse(&std::fs::read(entry.path().join("stat")).ok()?)?;
@@ -451,11 +464,10 @@ fn a_thread_of_the_kernel_is_refused() {
     });
     match threads.next() {
         Some((pid, comm)) => assert_eq!(Process::open(pid), Err(AccessError::KernelThread { pid, comm })),
-        None => skip("no thread of the kernel can be seen here"),
+        None => missing("no thread of the kernel can be seen here"),
     }
 }
 
-#[test]
 fn a_zombie_is_refused_and_is_not_the_process_it_was() {
     let mut target = Target::start(Command::new("sh").args(["-c", "echo ready; read line"])).unwrap();
     let (pid, process) = (target.pid(), target.process());
@@ -488,7 +500,6 @@ fn i386_program() -> Vec<u8> {
     file
 }
 
-#[test]
 fn a_program_for_another_machine_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (bytes, program) = (folder.path().join("bytes"), folder.path().join("python"));
@@ -496,7 +507,7 @@ fn a_program_for_another_machine_is_refused() {
     std::fs::set_permissions(&bytes, PermissionsExt::from_mode(0o755)).unwrap();
     copy_file(&bytes, &program);
     let Some(target) = Target::start(&mut Command::new(program)) else {
-        return skip("this kernel does not run i386 programs");
+        missing("this kernel does not run i386 programs");
     };
     let expected = asyncprof::remote::elf::OUR_ARCHITECTURE;
     let error = AccessError::OtherArchitecture { pid: target.pid(), found: "32-bit i386".into(), expected };
@@ -523,9 +534,8 @@ impl Memory for KilledAt<'_> {
     }
 }
 
-#[test]
 fn a_process_that_exits_at_any_moment_of_the_search_is_said_to_have_exited() {
-    let Some(python) = pythons().pop() else { return };
+    let python = pythons().pop().unwrap();
     let mut reads = 0;
     loop {
         let target = Target::python(&python, TRUTH);
@@ -570,11 +580,10 @@ fn as_tracer(program: &Path) -> Command {
     command
 }
 
-#[test]
 fn deleted_libraries_that_only_root_could_open_are_read_from_memory() {
     let root = nix::unistd::geteuid().is_root();
     if !root || !as_tracer(Path::new("true")).status().is_ok_and(|status| status.success()) {
-        return skip("only root can start readers with fewer rights (setpriv)");
+        missing("only root can start readers with fewer rights (setpriv)");
     }
     for python in pythons() {
         let copy = Copy::of(&python, "python");
@@ -587,7 +596,6 @@ fn deleted_libraries_that_only_root_could_open_are_read_from_memory() {
     }
 }
 
-#[test]
 fn a_reader_without_rights_is_told_why_it_may_not_read() {
     if let Ok(pid) = std::env::var(READER) {
         // This is the reader: a copy of this test, started by the lines below.
@@ -599,7 +607,7 @@ fn a_reader_without_rights_is_told_why_it_may_not_read() {
     }
     let root = nix::unistd::geteuid().is_root();
     if !root || !as_nobody(Path::new("true")).status().is_ok_and(|status| status.success()) {
-        return skip("only root can start readers without rights (setpriv)");
+        missing("only root can start readers without rights (setpriv)");
     }
     let readable = |p: &&Python| {
         // A Python that finds another one's files is no use.
@@ -609,7 +617,7 @@ fn a_reader_without_rights_is_told_why_it_may_not_read() {
         command.status().is_ok_and(|status| status.success())
     };
     let Some(python) = pythons().iter().find(readable).cloned() else {
-        return skip("no Python can be run by a user without rights");
+        missing("no Python can be run by a user without rights");
     };
 
     let target = Target::python(&python, TRUTH);
@@ -625,7 +633,7 @@ fn a_reader_without_rights_is_told_why_it_may_not_read() {
     let copy = Copy::of(&python, "python");
     let same = copy.run_by(as_nobody(&copy.program));
     if std::fs::read("/proc/sys/kernel/yama/ptrace_scope").is_ok_and(|scope| scope != b"0\n") {
-        return skip("ptrace_scope keeps processes of one user apart here");
+        missing("ptrace_scope keeps processes of one user apart here");
     }
     let found = format!("found {} at", python.version.1);
     let answer = read_by(as_nobody, same.pid());
@@ -649,9 +657,8 @@ sys.stdin.read()
 /// Long enough for any machine; reaching it fails the test.
 const LIMIT: Duration = Duration::from_secs(20);
 
-#[test]
 fn a_stopped_process_stands_still_and_goes_on() {
-    let Some(python) = pythons().pop() else { return };
+    let python = pythons().pop().unwrap();
     let target = Target::python(&python, RESTLESS);
     let process = target.process();
     let states = || process.thread_ids().into_iter().filter_map(|tid| KernelThread::read(&process, tid).state);
@@ -669,9 +676,8 @@ fn a_stopped_process_stands_still_and_goes_on() {
     }
 }
 
-#[test]
 fn a_process_that_job_control_has_stopped_is_read_and_stays_stopped() {
-    let Some(python) = pythons().pop() else { return };
+    let python = pythons().pop().unwrap();
     let target = Target::python(&python, TRUTH);
     let (process, pid) = (target.process(), Pid::from_raw(target.pid()));
     kill(pid, Signal::SIGSTOP).unwrap();
@@ -682,9 +688,8 @@ fn a_process_that_job_control_has_stopped_is_read_and_stays_stopped() {
     assert_eq!(process.stat().map(|s| s.state), Some('T'));
 }
 
-#[test]
 fn a_process_that_is_traced_already_is_refused_and_stays_traced() {
-    let Some(python) = pythons().pop() else { return };
+    let python = pythons().pop().unwrap();
     let target = Target::python(&python, TRUTH);
     let process = target.process();
     let first = StoppedMemory::stop(&process, LIMIT).unwrap();
@@ -695,13 +700,12 @@ fn a_process_that_is_traced_already_is_refused_and_stays_traced() {
     assert_ne!(process.stat().map(|s| s.state), Some('t'));
 }
 
-#[test]
 fn a_thread_that_cannot_be_interrupted_meets_the_deadline_and_the_process_is_let_go() {
     // A parent waits for the child of a vfork where no signal but the last reaches it.
     let source = "#include <unistd.h>\n\
                   int main(void) { char c; if (!vfork()) { write(1, \"ready\\n\", 6); read(0, &c, 1); _exit(0); } }\n";
     let folder = tempfile::tempdir().unwrap();
-    let Some(program) = compile(source, folder.path(), &[]) else { return skip("there is no C compiler") };
+    let Some(program) = compile(source, folder.path(), &[]) else { missing("there is no C compiler") };
     let target = Target::start(&mut Command::new(program)).unwrap();
     let (process, limit) = (target.process(), Duration::from_millis(20));
     let error = StoppedMemory::stop(&process, limit).map(|_| ()).unwrap_err();

@@ -9,8 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
-use support::pythons::Matrix;
+use support::pythons::newest;
 use yaml_rust2::{Yaml, YamlLoader};
+
+support::trials::trials! {
+    every_step_does_one_thing,
+    the_budgets_of_the_example_are_checked_and_all_its_files_are_written,
+    the_comparison_of_the_example_runs_both_programs,
+}
 
 /// Stands for the program that somebody would check.
 const LOAD_TEST: &str = "import asyncio\nasyncio.run(asyncio.sleep(0.4))\n";
@@ -42,16 +48,12 @@ fn script(name: &str) -> String {
     script
 }
 
-/// A folder in which such a step finds what it needs; `None`, and said so, where there is no Python.
+/// A folder in which such a step finds what it needs; without a Python the test is ignored.
 struct Runner(tempfile::TempDir);
 
 impl Runner {
-    fn new() -> Option<Self> {
-        let Some(python) = Matrix::find().found.into_iter().rfind(|one| !one.which.free_threaded) else {
-            assert!(!Matrix::all_required(), "no Python was found");
-            eprintln!("NOT TESTED: no Python on this machine");
-            return None;
-        };
+    fn new() -> Self {
+        let python = newest();
         let folder = tempfile::tempdir().unwrap();
         for part in ["", "base", "head"] {
             fs::create_dir_all(folder.path().join(part)).unwrap();
@@ -63,7 +65,7 @@ impl Runner {
         }
         symlink(env!("CARGO_BIN_EXE_asyncprof"), folder.path().join("bin/asyncprof")).unwrap();
         fs::copy(examples().join("pyproject.toml"), folder.path().join("pyproject.toml")).unwrap();
-        Some(Self(folder))
+        Self(folder)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -100,7 +102,6 @@ fn assert_judged(output: &Output) {
     assert!(out.contains("PASS") || out.contains("FAIL") || out.contains("::"), "{out}\n{err}");
 }
 
-#[test]
 fn every_step_does_one_thing() {
     let mut workflows = 0;
     for entry in fs::read_dir(examples()).unwrap() {
@@ -118,9 +119,8 @@ fn every_step_does_one_thing() {
     assert_eq!(workflows, 2);
 }
 
-#[test]
 fn the_budgets_of_the_example_are_checked_and_all_its_files_are_written() {
-    let Some(runner) = Runner::new() else { return };
+    let runner = Runner::new();
     let output = runner.run(&script("asyncprof.yml"));
     assert_judged(&output);
     let result = runner.json("asyncprof.json");
@@ -142,9 +142,8 @@ fn the_budgets_of_the_example_are_checked_and_all_its_files_are_written() {
     }
 }
 
-#[test]
 fn the_comparison_of_the_example_runs_both_programs() {
-    let Some(runner) = Runner::new() else { return };
+    let runner = Runner::new();
     let output = runner.run(&script("compare.yml"));
     assert_judged(&output);
     let result = runner.json("compare.json");

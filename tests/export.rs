@@ -30,6 +30,35 @@ use recording::{Recording, asyncprof, export, exported, line_to_change};
 use serde_json::Value;
 use support::consumers::{content, find};
 
+support::trials::trials! {
+    the_totals_of_all_formats_agree,
+    all_formats_tell_the_stalls_of_the_report,
+    tasks_have_lanes_with_what_they_waited_for,
+    json_lines_hold_every_event_with_its_names,
+    pprof_has_the_task_as_a_label_and_the_line_of_each_call,
+    threads_and_idle_time_are_in_the_stacks_where_they_are_asked_for,
+    an_option_without_meaning_for_a_format_is_refused_unless_it_is_a_setting,
+    a_difference_tells_threads_apart_by_name_for_their_numbers_differ,
+    names_that_mean_harm_are_made_visible_in_every_format,
+    a_recording_that_breaks_off_says_so_in_formats_of_events,
+    the_ending_of_a_file_says_for_which_tool_it_is,
+    what_cannot_be_written_there_is_refused_with_a_hint,
+    what_is_not_text_does_not_go_to_a_terminal,
+    what_is_no_recording_is_exit_6_and_leaves_nothing_behind,
+    a_reader_that_has_seen_enough_is_no_error,
+    what_is_torn_or_not_known_is_said_in_every_format,
+    a_lane_tells_runs_between_waits_whichever_tier_is_told_later,
+    tasks_go_on_when_the_tables_begin_anew,
+    tasks_beyond_the_lanes_are_counted,
+    loops_beyond_the_limit_are_said,
+    with_gz_at_the_end_a_file_is_gzipped_whatever_it_holds,
+    a_watch_in_which_nothing_was_seen_is_a_whole_file,
+    pprof_opens_it,
+    speedscope_opens_it,
+    the_trace_is_one_to_another_reader_of_the_format_too,
+    the_firefox_profiler_opens_it,
+}
+
 const FORMATS: [&str; 6] = ["collapsed", "speedscope", "perfetto", "firefox", "pprof", "jsonl"];
 const WAYS: [&str; 3] = ["run", "await", "wall"];
 
@@ -42,9 +71,8 @@ fn stalls_of_trace(events: &[Value]) -> Vec<&Value> {
     events.iter().filter(|event| event["cat"] == "stall").collect()
 }
 
-#[test]
 fn the_totals_of_all_formats_agree() {
-    let Some(recording) = Recording::get() else { return };
+    let recording = Recording::get();
     let speedscope = formats::check_speedscope(&recording.exported_json("speedscope"));
     let pprof = Pprof::unpacked(&recording.exported(&["-f", "pprof"])).check();
     for by in WAYS {
@@ -77,9 +105,8 @@ fn the_totals_of_all_formats_agree() {
     assert!(lanes_have.contains(&in_lanes), "lanes have what the loops ran of tasks: {in_lanes} {of_tasks}");
 }
 
-#[test]
 fn all_formats_tell_the_stalls_of_the_report() {
-    let Some(recording) = Recording::get() else { return };
+    let recording = Recording::get();
     let report = recording.report();
     let stalls = report["stalls"].as_array().unwrap();
     let planted = |stall: &&Value| stall["site"]["line"] == line_to_change() && stall["cause"] == "blocking_call";
@@ -129,9 +156,8 @@ fn all_formats_tell_the_stalls_of_the_report() {
     assert_eq!(markers.count(), wanted.len());
 }
 
-#[test]
 fn tasks_have_lanes_with_what_they_waited_for() {
-    let Some(recording) = Recording::get() else { return };
+    let recording = Recording::get();
     let trace = recording.exported_json("perfetto");
     let events = formats::check_trace(&trace);
     let named = |ph: &str, name: &str| {
@@ -148,9 +174,8 @@ fn tasks_have_lanes_with_what_they_waited_for() {
     assert!(lag.map(|event| event["args"]["value"].as_f64().unwrap()).fold(0.0, f64::max) >= 140.0);
 }
 
-#[test]
 fn json_lines_hold_every_event_with_its_names() {
-    let Some(recording) = Recording::get() else { return };
+    let recording = Recording::get();
     let lines = formats::json_lines(&recording.exported_text(&["-f", "jsonl"]));
     let (first, last) = (&lines[0], lines.last().unwrap());
     assert_eq!((&first["type"], &first["schema"]), (&"header".into(), &"asyncprof.events/1".into()));
@@ -172,9 +197,8 @@ fn json_lines_hold_every_event_with_its_names() {
     assert_eq!((&sample["phase"], &sample["task"]["coroutine"]["function"]), (&"away".into(), &"planted".into()));
 }
 
-#[test]
 fn pprof_has_the_task_as_a_label_and_the_line_of_each_call() {
-    let Some(recording) = Recording::get() else { return };
+    let recording = Recording::get();
     for by in WAYS {
         let pprof = Pprof::unpacked(&recording.exported(&["-f", "pprof", "--by", by, "--full-task-names"]));
         pprof.check();
@@ -191,9 +215,8 @@ fn pprof_has_the_task_as_a_label_and_the_line_of_each_call() {
     }
 }
 
-#[test]
 fn threads_and_idle_time_are_in_the_stacks_where_they_are_asked_for() {
-    let Some(recording) = Recording::get() else { return };
+    let recording = Recording::get();
     let report = recording.report();
     let event_loop = &report["loops"][0];
     let thread = format!("{} ({})", event_loop["thread_name"].as_str().unwrap(), event_loop["thread"]);
@@ -231,9 +254,8 @@ fn threads_and_idle_time_are_in_the_stacks_where_they_are_asked_for() {
     }
 }
 
-#[test]
 fn an_option_without_meaning_for_a_format_is_refused_unless_it_is_a_setting() {
-    let Some(recording) = Recording::get() else { return };
+    let recording = Recording::get();
     let file = recording.file();
     for format in ["perfetto", "firefox", "jsonl"] {
         for option in [&["--by", "run"][..], &["--threads"], &["-i"]] {
@@ -263,9 +285,8 @@ fn an_option_without_meaning_for_a_format_is_refused_unless_it_is_a_setting() {
     );
 }
 
-#[test]
 fn a_difference_tells_threads_apart_by_name_for_their_numbers_differ() {
-    let Some(recording) = Recording::get() else { return };
+    let recording = Recording::get();
     let file = recording.file();
     let drawn = asyncprof().arg("flamegraph").arg(&file).args(["-t", "-i", "--diff"]).arg(&file).output().unwrap();
     assert!(drawn.status.success(), "{drawn:?}");
@@ -275,9 +296,8 @@ fn a_difference_tells_threads_apart_by_name_for_their_numbers_differ() {
     assert!(!shown.contains(&number), "{shown}");
 }
 
-#[test]
 fn names_that_mean_harm_are_made_visible_in_every_format() {
-    let Some(recording) = Recording::get() else { return };
+    let recording = Recording::get();
     let whole = ["</script><img src=x onerror=alert(1)>", "quotes \" ' ` and \\ and ", "Ünïcödé 名前 😀"];
     let visible = ["line\\nbreak\\r\\ttab", "\\u{1b}[31mred\\u{7} \\u{202e}backwards"];
     // Names of tasks, in formats that show them one by one.
@@ -317,9 +337,8 @@ fn strings(value: &Value) -> Vec<&str> {
     }
 }
 
-#[test]
 fn a_recording_that_breaks_off_says_so_in_formats_of_events() {
-    let Some(recording) = Recording::get() else { return };
+    let recording = Recording::get();
     let whole = fs::read(recording.file()).unwrap();
     // Without its end mark.
     let file = recording.path("cut.aprof");
@@ -337,9 +356,8 @@ fn a_recording_that_breaks_off_says_so_in_formats_of_events() {
     assert!(strings(&profile).contains(&"the recording is cut off here"));
 }
 
-#[test]
 fn the_ending_of_a_file_says_for_which_tool_it_is() {
-    let Some(recording) = Recording::get() else { return };
+    let recording = Recording::get();
     for (name, format) in [
         ("x.folded", "collapsed"),
         ("x.txt", "collapsed"),
@@ -362,9 +380,8 @@ fn the_ending_of_a_file_says_for_which_tool_it_is() {
     assert!(String::from_utf8_lossy(&unknown.stderr).contains(".speedscope.json"));
 }
 
-#[test]
 fn what_cannot_be_written_there_is_refused_with_a_hint() {
-    let Some(recording) = Recording::get() else { return };
+    let recording = Recording::get();
     let trace = recording.path("refused.trace.json");
     let (file, trace) = (recording.file(), trace.to_str().unwrap().to_owned());
     let file = file.to_str().unwrap();
@@ -382,23 +399,21 @@ fn what_cannot_be_written_there_is_refused_with_a_hint() {
     assert!(!std::path::Path::new(&trace).exists());
 }
 
-#[test]
 fn what_is_not_text_does_not_go_to_a_terminal() {
-    let Some(recording) = Recording::get() else { return };
+    let recording = Recording::get();
     let on_terminal = |format: &str| {
         let command = format!("'{}' export x.aprof -f {format}", env!("CARGO_BIN_EXE_asyncprof"));
         let mut script = Command::new("script");
         script.args(["-qec", &command, "/dev/null"]).current_dir(recording.path("")).stdin(Stdio::null()).output()
     };
     let Ok(refused) = on_terminal("pprof") else {
-        return eprintln!("NOT TESTED: no script(1) to make a terminal with");
+        support::trials::missing("no script(1) to make a terminal with");
     };
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
     assert!(String::from_utf8_lossy(&refused.stdout).contains("give -o a file.pb.gz"), "{refused:?}");
     assert!(on_terminal("collapsed").unwrap().status.success());
 }
 
-#[test]
 fn what_is_no_recording_is_exit_6_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let garbage = folder.path().join("garbage.aprof");
@@ -412,9 +427,8 @@ fn what_is_no_recording_is_exit_6_and_leaves_nothing_behind() {
     }
 }
 
-#[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
-    let Some(recording) = Recording::get() else { return };
+    let recording = Recording::get();
     for format in FORMATS {
         let mut child = asyncprof()
             .arg("export")
@@ -438,7 +452,6 @@ fn slices(trace: &Value, of_loops: bool) -> Vec<(&str, f64, f64)> {
     slices.map(|event| (event["name"].as_str().unwrap(), ms(&event["ts"]), ms(&event["dur"]))).collect()
 }
 
-#[test]
 fn what_is_torn_or_not_known_is_said_in_every_format() {
     let mut watch = MadeUp::new();
     watch.sample(1, Phase::Selecting, None, false);
@@ -483,7 +496,6 @@ fn what_is_torn_or_not_known_is_said_in_every_format() {
     assert!(pprof.string_table.iter().any(|text| text == "<torn>"));
 }
 
-#[test]
 fn a_lane_tells_runs_between_waits_whichever_tier_is_told_later() {
     let mut watch = MadeUp::new();
     watch.look(0, &[(7, "reader", TaskState::Waiting)], &[]);
@@ -502,7 +514,6 @@ fn a_lane_tells_runs_between_waits_whichever_tier_is_told_later() {
     assert_eq!(slices(&trace, false), [(wait, 0.0, 39.5), ("run", 39.5, 10.0), (wait, 50.0, 100.0)]);
 }
 
-#[test]
 fn tasks_go_on_when_the_tables_begin_anew() {
     let mut watch = MadeUp::new();
     watch.look(0, &[(7, "reader", TaskState::Waiting)], &[]);
@@ -520,7 +531,6 @@ fn tasks_go_on_when_the_tables_begin_anew() {
     assert_eq!(slices(&trace, true), [("serve", 1.0, 18.5)]);
 }
 
-#[test]
 fn tasks_beyond_the_lanes_are_counted() {
     let names: Vec<(u64, String)> = (0..1_200).map(|key| (key + 1, format!("job-{key}"))).collect();
     let waiting: Vec<(u64, &str, TaskState)> =
@@ -535,7 +545,6 @@ fn tasks_beyond_the_lanes_are_counted() {
     assert!(strings(&trace).iter().any(|text| text.starts_with("200 tasks have no lane")));
 }
 
-#[test]
 fn loops_beyond_the_limit_are_said() {
     let mut watch = MadeUp::new();
     for key in 0..=300 {
@@ -550,9 +559,8 @@ fn loops_beyond_the_limit_are_said() {
     }
 }
 
-#[test]
 fn with_gz_at_the_end_a_file_is_gzipped_whatever_it_holds() {
-    let Some(recording) = Recording::get() else { return };
+    let recording = Recording::get();
     for (format, ending) in [
         ("collapsed", ".folded"),
         ("speedscope", ".speedscope.json"),
@@ -572,7 +580,6 @@ fn with_gz_at_the_end_a_file_is_gzipped_whatever_it_holds() {
     assert_eq!(export(&recording.file(), &["-o", "x.gz"]).status.code(), Some(2), "of what kind?");
 }
 
-#[test]
 fn a_watch_in_which_nothing_was_seen_is_a_whole_file() {
     let watch = MadeUp::new();
     let trace: Value = serde_json::from_str(&watch.written(export::begin_perfetto).text).unwrap();
@@ -588,9 +595,8 @@ fn a_watch_in_which_nothing_was_seen_is_a_whole_file() {
     Pprof::unpacked(&out).check();
 }
 
-#[test]
 fn pprof_opens_it() {
-    let (Some(recording), Some(go)) = (Recording::get(), find("go")) else { return };
+    let (recording, go) = (Recording::get(), find("go"));
     let file = recording.exported_file("opened.pb.gz", &["-f", "pprof"]);
     let pprof = |arguments: &[&str]| {
         let mut command = Command::new(go);
@@ -619,15 +625,15 @@ fn leading_ms(text: &str) -> Option<f64> {
 }
 
 /// Opens a file in speedscope, in a browser, and says what a person sees.
-fn open_in_speedscope(file: &std::path::Path, screenshot: &str) -> Option<Value> {
-    let (node, chromium) = (find("node")?, find("chromium")?);
-    let (speedscope, puppeteer) = (find("speedscope")?, find("puppeteer")?);
-    let modules = puppeteer.parent()?.parent()?;
+fn open_in_speedscope(file: &std::path::Path, screenshot: &str) -> Value {
+    let (node, chromium) = (find("node"), find("chromium"));
+    let (speedscope, puppeteer) = (find("speedscope"), find("puppeteer"));
+    let modules = puppeteer.ancestors().nth(2).unwrap();
     let mut command = Command::new(node);
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/export/open_in_speedscope.mjs"));
     command.arg(modules).arg(chromium).arg(speedscope).arg(file);
     command.arg(std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(screenshot));
-    Some(serde_json::from_str(&content(command)).unwrap())
+    serde_json::from_str(&content(command)).unwrap()
 }
 
 /// It neither failed nor complained.
@@ -640,11 +646,10 @@ fn assert_opened(seen: &Value) {
     assert!(complaints.is_empty(), "{complaints:?}");
 }
 
-#[test]
 fn speedscope_opens_it() {
-    let Some(recording) = Recording::get() else { return };
+    let recording = Recording::get();
     let file = recording.exported_file("opened.speedscope.json", &["-f", "speedscope", "--by", "await"]);
-    let Some(seen) = open_in_speedscope(&file, "speedscope.png") else { return };
+    let seen = open_in_speedscope(&file, "speedscope.png");
     assert_opened(&seen);
     assert!(seen["text"].as_str().unwrap().contains("await: where the tasks waited (2/3)"), "{seen}");
     for name in ["run: what the event loops ran", "wall: what the tasks did with their time"] {
@@ -652,20 +657,18 @@ fn speedscope_opens_it() {
     }
 }
 
-#[test]
 fn the_trace_is_one_to_another_reader_of_the_format_too() {
-    let Some(recording) = Recording::get() else { return };
+    let recording = Recording::get();
     let file = recording.exported_file("opened.trace.json", &["-f", "perfetto"]);
-    let Some(seen) = open_in_speedscope(&file, "trace.png") else { return };
+    let seen = open_in_speedscope(&file, "trace.png");
     // It warns of each slice that lies across another.
     assert_opened(&seen);
 }
 
-#[test]
 fn the_firefox_profiler_opens_it() {
-    let Some(recording) = Recording::get() else { return };
+    let recording = Recording::get();
     let file = recording.exported_file("opened.firefox.json", &["-f", "firefox"]);
-    let Some(profiler) = FirefoxProfiler::open(&file) else { return };
+    let profiler = FirefoxProfiler::open(&file);
     let threads = profiler.says(&["thread", "list"]);
     let markers = profiler.says(&["thread", "markers"]);
     let functions = profiler.says(&["thread", "functions"]);

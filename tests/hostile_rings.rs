@@ -17,7 +17,7 @@ use asyncprof::python::layout::published::{MAX_TABLE, overlay};
 use asyncprof::python::layout::{DictIndex, FrameHead, Frames, GeneratorFrame, Int, Layout, Offset, rows};
 use asyncprof::python::reader::Reader;
 use asyncprof::remote::image::Image;
-use asyncprof::remote::{Addr, View};
+use asyncprof::remote::{Addr, ReadError, View};
 use asyncprof::runtime::asyncio::layout::{self as asyncio, Registry};
 use saved::watch::Watch;
 use saved::words::{PAGE, read_word, with_word};
@@ -413,6 +413,25 @@ fn rings_and_huge_things_end() {
                 }
             }
         });
+    }
+}
+
+#[test]
+fn interpreters_and_threads_in_a_circle_are_noticed_before_any_limit() {
+    for version in versions() {
+        let read = |forge: &Forge| {
+            let facts: Facts = serde_json::from_value(forge.facts_value()).unwrap();
+            let (mut view, runtime) = (View::new(&forge.image), Addr::new(facts.runtime).unwrap());
+            read_interpreters(&mut view, &forge.layout, runtime, &[]).err()
+        };
+        let mut forge = Forge::of(version);
+        assert_eq!(read(&forge), None, "{version}");
+        let (interpreter, thread) = (forge.interpreter.addr, forge.interpreter.threads[0].addr);
+        let (next_interpreter, next_thread) = (forge.layout.interp.next, forge.layout.thread.next);
+        forge.set(interpreter, next_interpreter, interpreter.raw());
+        assert_eq!(read(&forge), Some(ReadError::Invalid("interpreters")), "{version}");
+        forge.set(interpreter, next_interpreter, 0).set(thread, next_thread, thread.raw());
+        assert_eq!(read(&forge), Some(ReadError::Invalid("threads")), "{version}");
     }
 }
 

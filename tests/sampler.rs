@@ -18,10 +18,26 @@ use asyncprof::model::Snapshot;
 use asyncprof::model::event::{Batch, Event, KeptFinding, NoteKind, Phase, Source};
 use asyncprof::model::snapshot::{Finding, RuleId, Severity, TaskId};
 use asyncprof::model::tables::{Tables, TaskNo};
+use asyncprof::remote::Process;
+use asyncprof::remote::thread_watch::ThreadWatch;
 use asyncprof::sampler::{End, Judged, Options, Outcome, Stop, Watch, start};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::pythons::{Interpreter, Matrix};
+use support::pythons::{Interpreter, Matrix, newest};
+use support::trials::{missing, missing_python};
+
+support::trials::trials! {
+    the_account_of_a_thread_that_runs_grows,
+    loops_are_sampled_at_their_rate_until_the_watch_is_stopped,
+    everything_is_looked_at_early_and_at_the_end_and_judged,
+    a_loop_that_is_away_is_seen_away,
+    a_process_that_exits_ends_the_watch,
+    a_process_that_executes_another_program_is_attached_to_anew,
+    a_stop_by_a_signal_is_noted_and_so_is_its_end,
+    a_program_that_becomes_python_later_is_waited_for,
+    whoever_waits_for_python_can_be_stopped,
+    a_target_that_is_stopped_for_each_sample_goes_on,
+}
 
 /// LIMIT: a watch that says nothing for so long hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -62,11 +78,6 @@ static INTERPRETERS: LazyLock<Vec<Interpreter>> = LazyLock::new(|| {
     matrix.warn_of_missing();
     matrix.found
 });
-
-/// One is enough where the interpreter makes no difference.
-fn newest() -> Option<&'static Interpreter> {
-    INTERPRETERS.iter().rfind(|interpreter| !interpreter.which.free_threaded)
-}
 
 /// A running program. Dropping it ends it.
 struct Program {
@@ -192,8 +203,10 @@ fn watch(program: &Program, options: &Options) -> Watch {
     start(program.pid(), options).unwrap_or_else(|error| panic!("{error}"))
 }
 
-#[test]
 fn loops_are_sampled_at_their_rate_until_the_watch_is_stopped() {
+    if INTERPRETERS.is_empty() {
+        missing_python("no Python on this machine");
+    }
     for interpreter in &*INTERPRETERS {
         let program = Program::idle(interpreter);
         // Enough for an unoptimised build, so that nobody lowers the rate.
@@ -219,9 +232,8 @@ fn loops_are_sampled_at_their_rate_until_the_watch_is_stopped() {
     }
 }
 
-#[test]
 fn everything_is_looked_at_early_and_at_the_end_and_judged() {
-    let Some(interpreter) = newest() else { return };
+    let interpreter = newest();
     let program = Program::idle(interpreter);
     let judge = |snapshot: &Snapshot| {
         let tasks = (0..snapshot.tasks.len() as u32).map(TaskId).collect();
@@ -264,9 +276,8 @@ fn everything_is_looked_at_early_and_at_the_end_and_judged() {
     }
 }
 
-#[test]
 fn a_loop_that_is_away_is_seen_away() {
-    let Some(interpreter) = newest() else { return };
+    let interpreter = newest();
     let mut program = Program::idle(interpreter);
     let watch = watch(&program, &Options::default());
     let mut listener = Listener::new(&watch);
@@ -280,9 +291,8 @@ fn a_loop_that_is_away_is_seen_away() {
     listener.until("a loop that was away for long", |listener| listener.events.iter().any(|event| is_away(&event)));
 }
 
-#[test]
 fn a_process_that_exits_ends_the_watch() {
-    let Some(interpreter) = newest() else { return };
+    let interpreter = newest();
     let mut program = Program::idle(interpreter);
     let watch = watch(&program, &Options::default());
     let mut listener = Listener::new(&watch);
@@ -295,9 +305,8 @@ fn a_process_that_exits_ends_the_watch() {
     program.child.wait().unwrap();
 }
 
-#[test]
 fn a_process_that_executes_another_program_is_attached_to_anew() {
-    let Some(interpreter) = newest() else { return };
+    let interpreter = newest();
     let mut program = Program::idle(interpreter);
     let watch = watch(&program, &Options::default());
     let mut listener = Listener::new(&watch);
@@ -310,9 +319,8 @@ fn a_process_that_executes_another_program_is_attached_to_anew() {
     listener.until("samples of the new program", |listener| listener.samples() > before + 100);
 }
 
-#[test]
 fn a_stop_by_a_signal_is_noted_and_so_is_its_end() {
-    let Some(interpreter) = newest() else { return };
+    let interpreter = newest();
     let program = Program::idle(interpreter);
     let watch = watch(&program, &Options::default());
     let mut listener = Listener::new(&watch);
@@ -323,9 +331,8 @@ fn a_stop_by_a_signal_is_noted_and_so_is_its_end() {
     listener.until("its end", |listener| listener.notes() == [NoteKind::Stopped, NoteKind::Continued]);
 }
 
-#[test]
 fn a_program_that_becomes_python_later_is_waited_for() {
-    let Some(interpreter) = newest() else { return };
+    let interpreter = newest();
     let mut command = Command::new("sh");
     command.args(["-c", "echo waiting; read line; exec \"$0\" -c \"$SCRIPT\""]).arg(&interpreter.path);
     let mut program = Program::spawn(command);
@@ -339,7 +346,6 @@ fn a_program_that_becomes_python_later_is_waited_for() {
     listener.until("samples of a loop that was not there at first", |listener| listener.samples() > 100);
 }
 
-#[test]
 fn whoever_waits_for_python_can_be_stopped() {
     let mut command = Command::new("sh");
     command.args(["-c", "echo waiting; read line"]);
@@ -353,9 +359,8 @@ fn whoever_waits_for_python_can_be_stopped() {
     assert_eq!(started.join().unwrap().map_err(|error| error.kind()), Err(FailureKind::Unsupported));
 }
 
-#[test]
 fn a_target_that_is_stopped_for_each_sample_goes_on() {
-    let Some(interpreter) = newest() else { return };
+    let interpreter = newest();
     let mut program = Program::idle(interpreter);
     let watch = watch(&program, &Options { blocking: true, loop_rate_hz: 200.0, ..Options::default() });
     let mut listener = Listener::new(&watch);
@@ -366,4 +371,13 @@ fn a_target_that_is_stopped_for_each_sample_goes_on() {
     assert_eq!(watch.join().end, End::Asked);
     program.say("sleep");
     program.hear("slept");
+}
+
+fn the_account_of_a_thread_that_runs_grows() {
+    let process = Process::open(std::process::id() as i32).unwrap();
+    let watch = ThreadWatch::open(&process, nix::unistd::gettid().as_raw());
+    let Some(before) = watch.schedule() else { missing("this kernel keeps no account of threads (schedstat)") };
+    let start = Instant::now();
+    while start.elapsed().as_millis() < 5 {}
+    assert!(watch.schedule().unwrap().run_ns > before.run_ns);
 }

@@ -10,7 +10,17 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 
-use support::pythons::{Interpreter, Matrix};
+use support::pythons::{Interpreter, newest};
+
+support::trials::trials! {
+    each_worker_of_a_supervisor_without_a_loop_has_a_recording,
+    a_worker_that_starts_later_is_followed_and_the_end_of_all_ends_the_watch,
+    attach_names_the_process_of_each_stall_and_sums_each_up,
+    a_program_that_was_started_is_recorded_with_its_workers_whatever_it_is,
+    without_the_option_the_hint_names_the_workers,
+    nobody_with_a_loop_is_exit_5_and_leaves_no_file,
+    a_file_that_exists_is_an_error_for_the_process_and_a_note_for_its_workers,
+}
 
 /// Forks a worker for each line on stdin, and ends with the workers when stdin does. With `too` it has an event loop itself.
 /// Loops are blocked for 150 ms again and again.
@@ -74,16 +84,6 @@ fn text(bytes: &[u8]) -> &str {
 fn assert_exit(output: &Output, code: i32) {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(code), "stdout:\n{stdout}\nstderr:\n{stderr}");
-}
-
-/// Any Python will do for what is tested here; `None`, and said so, where there is none.
-fn python() -> Option<Interpreter> {
-    let found = Matrix::find().found.into_iter().find(|one| !one.which.free_threaded);
-    if found.is_none() {
-        assert!(!Matrix::all_required(), "no Python was found");
-        eprintln!("NOT TESTED: no Python on this machine");
-    }
-    found
 }
 
 fn write_program(folder: &Path) -> PathBuf {
@@ -187,9 +187,8 @@ fn wait_until_seen(recording: &Path) {
     }
 }
 
-#[test]
 fn each_worker_of_a_supervisor_without_a_loop_has_a_recording() {
-    let Some(python) = python() else { return };
+    let python = newest();
     let mut program = Program::start(&python, &[]);
     let workers = [program.fork(), program.fork()];
     let output = run(program.folder(), &["record", "-s", &program.pid(), "-d", "4s", "-o", "app.aprof"]);
@@ -206,9 +205,8 @@ fn each_worker_of_a_supervisor_without_a_loop_has_a_recording() {
     assert!(said.lines().last().unwrap().contains("; to read it: asyncprof report app."), "{said}");
 }
 
-#[test]
 fn a_worker_that_starts_later_is_followed_and_the_end_of_all_ends_the_watch() {
-    let Some(python) = python() else { return };
+    let python = newest();
     let mut program = Program::start(&python, &[]);
     let mut child = asyncprof(program.folder())
         .args(["record", "-s", &program.pid(), "-o", "app.aprof"])
@@ -231,9 +229,8 @@ fn a_worker_that_starts_later_is_followed_and_the_end_of_all_ends_the_watch() {
     assert_stalls_in(program.folder(), &format!("app.{worker}.aprof"), worker);
 }
 
-#[test]
 fn attach_names_the_process_of_each_stall_and_sums_each_up() {
-    let Some(python) = python() else { return };
+    let python = newest();
     let mut program = Program::start(&python, &["too"]);
     let below = [program.fork(), program.fork()];
     let pid = program.process.id();
@@ -261,9 +258,8 @@ fn attach_names_the_process_of_each_stall_and_sums_each_up() {
     }
 }
 
-#[test]
 fn a_program_that_was_started_is_recorded_with_its_workers_whatever_it_is() {
-    let Some(python) = python() else { return };
+    let python = newest();
     // A Python with a loop of its own; a program that is no Python, with one below it.
     for (script, status) in [(None, 3), (Some("\"$@\"; exit 9"), 9)] {
         let folder = tempfile::tempdir().unwrap();
@@ -304,9 +300,8 @@ fn a_program_that_was_started_is_recorded_with_its_workers_whatever_it_is() {
     }
 }
 
-#[test]
 fn without_the_option_the_hint_names_the_workers() {
-    let Some(python) = python() else { return };
+    let python = newest();
     let mut program = Program::start(&python, &[]);
     let worker = program.fork();
     let hint = format!("hint:  its subprocess {worker} is Python: -s follows it");
@@ -332,9 +327,8 @@ fn without_the_option_the_hint_names_the_workers() {
     assert!(text(&output.stderr).contains(&format!("its subprocess {below} is Python")), "{}", text(&output.stderr));
 }
 
-#[test]
 fn nobody_with_a_loop_is_exit_5_and_leaves_no_file() {
-    let Some(python) = python() else { return };
+    let python = newest();
     let program = Program::start(&python, &[]);
     let output = run(program.folder(), &["record", "-s", &program.pid(), "-d", "1s", "-o", "app.aprof"]);
     assert_exit(&output, 5);
@@ -349,9 +343,8 @@ fn nobody_with_a_loop_is_exit_5_and_leaves_no_file() {
     assert_exit(&run(program.folder(), &["record", "-s", &program.pid(), "-o", "-"]), 2);
 }
 
-#[test]
 fn a_file_that_exists_is_an_error_for_the_process_and_a_note_for_its_workers() {
-    let Some(python) = python() else { return };
+    let python = newest();
     let mut program = Program::start(&python, &[]);
     let workers = [program.fork(), program.fork()];
     let old = format!("app.{}.aprof", workers[0]);

@@ -1,6 +1,6 @@
 //! Interpreters and their threads: the lists that start at the runtime, who holds the GIL, whether the collector runs.
-//! It must not know event loops.
 
+use super::cycle::CycleDetector;
 use super::layout::{Gil, Layout};
 use super::pthread::find_native_id;
 use crate::remote::{Addr, ReadError, View};
@@ -8,7 +8,7 @@ use crate::remote::{Addr, ReadError, View};
 /// LIMIT: interpreters of one process.
 const MAX_INTERPRETERS: usize = 10_000;
 
-/// LIMIT: Python threads of one interpreter; the kernel's default for all threads is about 32,000.
+/// LIMIT: Python threads of all interpreters together; the kernel's default for a process is about 32,000.
 const MAX_THREADS: usize = 50_000;
 
 /// One interpreter of the process.
@@ -52,22 +52,20 @@ pub fn read_interpreters(
     kernel_threads: &[i32],
 ) -> Result<Vec<Interpreter>, ReadError> {
     let mut interpreters = Vec::new();
-    let mut next = view.pointer(runtime, layout.runtime.interpreters_head)?;
-    while let Some(addr) = next {
-        if interpreters.len() >= MAX_INTERPRETERS {
-            return Err(ReadError::Limit("interpreters"));
-        }
+    for ThreadList { interpreter: addr, mut threads } in list_threads(view, layout, runtime)? {
         let (has_gil, gil_holder) = read_gil(view, layout, runtime, addr)?;
         let gc_base = if layout.gc.in_runtime { runtime } else { addr };
+        // The list starts with the newest.
+        threads.reverse();
+        let threads = threads.into_iter().map(|thread| read_thread(view, layout, thread, kernel_threads));
         interpreters.push(Interpreter {
             addr,
+            threads: threads.collect::<Result<_, _>>()?,
             id: view.i64(addr, layout.interp.id)?,
-            threads: read_threads(view, layout, addr, kernel_threads)?,
             collecting: view.i32(gc_base, layout.gc.state + layout.gc.collecting)? != 0,
             gil_holder,
             has_gil,
         });
-        next = view.pointer(addr, layout.interp.next)?;
     }
     interpreters.sort_by_key(|interpreter| interpreter.id);
     Ok(interpreters)
@@ -84,28 +82,45 @@ pub struct ThreadList {
 
 /// Lists all interpreters and their threads.
 pub fn list_threads(view: &mut View<'_>, layout: &Layout, runtime: Addr) -> Result<Vec<ThreadList>, ReadError> {
-    let mut lists: Vec<ThreadList> = Vec::new();
-    let mut next = view.pointer(runtime, layout.runtime.interpreters_head)?;
-    while let Some(interpreter) = next {
-        if lists.len() >= MAX_INTERPRETERS {
-            return Err(ReadError::Limit("interpreters"));
-        }
-        let mut threads = Vec::new();
-        let mut thread = view.pointer(interpreter, layout.interp.threads_head)?;
-        while let Some(addr) = thread {
-            if threads.len() >= MAX_THREADS {
-                return Err(ReadError::Limit("threads"));
-            }
+    let first = view.pointer(runtime, layout.runtime.interpreters_head)?;
+    let next = |view: &mut View<'_>, addr| view.pointer(addr, layout.interp.next);
+    let interpreters = follow(view, first, MAX_INTERPRETERS, "interpreters", next)?;
+    let mut room = MAX_THREADS;
+    let mut lists = Vec::with_capacity(interpreters.len());
+    for interpreter in interpreters {
+        let first = view.pointer(interpreter, layout.interp.threads_head)?;
+        let threads = follow(view, first, room, "threads", |view, addr| {
             if view.u64(addr, layout.thread.interp)? != interpreter.raw() {
                 return Err(ReadError::Invalid("thread state"));
             }
-            threads.push(addr);
-            thread = view.pointer(addr, layout.thread.next)?;
-        }
+            view.pointer(addr, layout.thread.next)
+        })?;
+        room -= threads.len();
         lists.push(ThreadList { interpreter, threads });
-        next = view.pointer(interpreter, layout.interp.next)?;
     }
     Ok(lists)
+}
+
+/// Follows a linked list to its end; a list that leads back to itself is invalid.
+fn follow(
+    view: &mut View<'_>,
+    first: Option<Addr>,
+    limit: usize,
+    what: &'static str,
+    next: impl Fn(&mut View<'_>, Addr) -> Result<Option<Addr>, ReadError>,
+) -> Result<Vec<Addr>, ReadError> {
+    let (mut list, mut cycle, mut here) = (Vec::new(), CycleDetector::default(), first);
+    while let Some(addr) = here {
+        if cycle.is_repeat(addr) {
+            return Err(ReadError::Invalid(what));
+        }
+        if list.len() >= limit {
+            return Err(ReadError::Limit(what));
+        }
+        list.push(addr);
+        here = next(view, addr)?;
+    }
+    Ok(list)
 }
 
 fn read_gil(
@@ -131,33 +146,19 @@ fn read_gil(
     Ok((true, holder))
 }
 
-fn read_threads(
+fn read_thread(
     view: &mut View<'_>,
     layout: &Layout,
-    interpreter: Addr,
+    addr: Addr,
     kernel_threads: &[i32],
-) -> Result<Vec<PythonThread>, ReadError> {
+) -> Result<PythonThread, ReadError> {
     let fields = &layout.thread;
-    let mut threads = Vec::new();
-    let mut next = view.pointer(interpreter, layout.interp.threads_head)?;
-    while let Some(addr) = next {
-        if threads.len() >= MAX_THREADS {
-            return Err(ReadError::Limit("threads"));
-        }
-        if view.u64(addr, fields.interp)? != interpreter.raw() {
-            return Err(ReadError::Invalid("thread state"));
-        }
-        let pthread_id = view.u64(addr, fields.pthread_id)?;
-        let native_id = match fields.native_id {
-            Some(at) => i32::try_from(view.u64(addr, at)?).ok().filter(|id| *id > 0),
-            None => find_native_id(view, pthread_id, kernel_threads)?,
-        };
-        let attached = fields.state.map(|at| view.i32(addr, at)).transpose()?.map(|state| state == 1);
-        let wants_gil = fields.gil_requested.map(|at| view.i32(addr, at)).transpose()?.map(|wants| wants != 0);
-        threads.push(PythonThread { addr, pthread_id, native_id, attached, wants_gil });
-        next = view.pointer(addr, fields.next)?;
-    }
-    // The list starts with the newest.
-    threads.reverse();
-    Ok(threads)
+    let pthread_id = view.u64(addr, fields.pthread_id)?;
+    let native_id = match fields.native_id {
+        Some(at) => i32::try_from(view.u64(addr, at)?).ok().filter(|id| *id > 0),
+        None => find_native_id(view, pthread_id, kernel_threads)?,
+    };
+    let attached = fields.state.map(|at| view.i32(addr, at)).transpose()?.map(|state| state == 1);
+    let wants_gil = fields.gil_requested.map(|at| view.i32(addr, at)).transpose()?.map(|wants| wants != 0);
+    Ok(PythonThread { addr, pthread_id, native_id, attached, wants_gil })
 }

@@ -1,10 +1,11 @@
-//! Why a process cannot be read, and the smallest thing that would change it. It must not know what is read there.
+//! Why a process cannot be read, and the smallest thing that would change it.
 
-use super::permission::{decisive, diagnose};
-use super::process::{IoFailure, classify};
+use std::io;
+
+use nix::errno::Errno;
 
 /// What helps in most cases.
-const GENERAL_FIX: &str = "run asyncprof as the user the target runs as, or with sudo";
+pub(super) const GENERAL_FIX: &str = "run asyncprof as the user the target runs as, or with sudo";
 
 /// Why a process is out of reach.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -95,22 +96,28 @@ impl AccessError {
 
     /// What a failed access to a file below `/proc/PID` says about the process; the reason for a refusal is not looked
     /// for.
-    pub(super) fn from_proc(pid: i32, path: &str, error: &std::io::Error) -> Self {
+    pub(super) fn from_proc(pid: i32, path: &str, error: &io::Error) -> Self {
         match classify(error) {
             IoFailure::Gone => Self::Exited { pid },
             IoFailure::Forbidden => Self::Forbidden { pid, why: String::new(), fix: GENERAL_FIX.into() },
             IoFailure::Other => Self::Proc { path: path.into(), error: error.to_string() },
         }
     }
+}
 
-    /// The kernel refused to show process `pid`; finds out why.
-    pub fn forbidden(pid: i32) -> Self {
-        let checks = diagnose(pid);
-        let (why, fix) = decisive(&checks).map_or_else(
-            || (String::new(), GENERAL_FIX.to_owned()),
-            |(check, fix)| (check.detail.clone(), fix.text.clone()),
-        );
-        Self::Forbidden { pid, why, fix }
+/// What a failed access to a file of `/proc/PID` means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IoFailure {
+    Gone,
+    Forbidden,
+    Other,
+}
+
+pub(super) fn classify(error: &io::Error) -> IoFailure {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ENOENT | Errno::ESRCH) => IoFailure::Gone,
+        Some(Errno::EACCES | Errno::EPERM) => IoFailure::Forbidden,
+        _ => IoFailure::Other,
     }
 }
 

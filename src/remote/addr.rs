@@ -1,10 +1,11 @@
 //! Addresses in the target. An address is not a number: it cannot be null, its arithmetic is checked, and it prints
-//! as hex. It must not know what it points to.
+//! as hex.
 
 use std::fmt;
 use std::num::NonZeroU64;
 
-/// Everything at or above this is kernel space on x86_64 and aarch64 with 47/48-bit user addresses.
+/// The end of user space on x86_64, whose programs get 47-bit addresses unless they ask for more. Programs on aarch64 are
+/// given 48 bits: an asyncprof for it needs another number here.
 const USER_SPACE_END: u64 = 1 << 47;
 
 /// The first page is never mapped in a sane process; small numbers read as pointers are a sign of a torn read.

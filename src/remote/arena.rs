@@ -1,6 +1,6 @@
-//! Memory for what is read: grows in ever larger pieces, never moves, is given back all at once. Large pieces ask for huge
-//! pages, because a fault for every 4 KiB costs more than copying them; and who looks again and again uses the same pieces
-//! again, because new ones have to be cleared by the system each time. It must not know what is kept in it.
+//! Memory for what is read: it grows in ever larger pieces, never moves, and is freed all at once. Large pieces use huge
+//! pages, because a page fault for every 4 KiB costs more than the copy; a thread that reads repeatedly reuses its pieces,
+//! because the kernel has to clear new ones.
 
 use std::cell::RefCell;
 

@@ -1,5 +1,4 @@
-//! The processes below one, as they come: its children, theirs, and so on, also those that lose their parent after they were
-//! seen. It must not know what they run.
+//! The descendants of a process, including those that appear later and those that are orphaned after they were seen.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,5 +1,5 @@
-//! The program and library files that a process has mapped: opened as the process sees them, and searched for sections
-//! and symbols. A file is as hostile as memory. It must not know what the names mean.
+//! The program and library files that a process has mapped: opened as the process sees them, and searched for
+//! sections and symbols. A file is as hostile as memory.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::ffi::OsStrExt;
@@ -106,7 +106,7 @@ impl Elf {
         let fixed = header.e_type(LittleEndian) == elf::ET_EXEC;
         let mut found = Self { fixed, segments: load_segments(header, file)?, ..Self::default() };
         let bias = found.load_bias(module).ok_or(ElfError::Malformed("segment table"))?;
-        let (symbols, strings) = dynamic_symbols(file, header, bias)?;
+        let (symbols, strings) = dynamic_symbols(file, header, bias).ok_or(ElfError::Malformed("dynamic section"))?;
         found.search_symbols(symbols, strings, wanted.symbols)?;
         Ok(found)
     }

@@ -1,13 +1,12 @@
-//! A program or library file put together again from its mapped pieces, for files that cannot be opened any more: a
-//! library deleted by an upgrade is out of reach for all but root. What the loader needs is always mapped: program
-//! headers, dynamic section, exported symbols. It must not know what the names mean.
+//! Reassembles a program or library file from its mapped pieces when the file itself cannot be opened: a library deleted
+//! by an upgrade can be opened by root only. What the loader needs is always mapped: program headers, dynamic section,
+//! exported symbols.
 
 use object::LittleEndian;
 use object::elf::{self, FileHeader64};
 use object::read::elf::{FileHeader, ProgramHeader};
 
 use super::addr::{Addr, Span};
-use super::elf::ElfError;
 use super::maps::Module;
 use super::memory::Memory;
 
@@ -46,14 +45,14 @@ fn read_pages(addr: Addr, place: &mut [u8], memory: &dyn Memory) {
     }
 }
 
-/// Exported symbols and their names in a file put together by [`read_mapped`], found as the loader finds them.
+/// Exported symbols and their names in a file put together by [`read_mapped`], found as the loader finds them; `None` when its
+/// dynamic section is malformed.
 pub(super) fn dynamic_symbols<'f>(
     file: &'f [u8],
     header: &FileHeader64<LittleEndian>,
     bias: u64,
-) -> Result<(&'f [u8], &'f [u8]), ElfError> {
-    let malformed = ElfError::Malformed("dynamic section");
-    let segments = header.program_headers(LittleEndian, file).map_err(|_| malformed.clone())?;
+) -> Option<(&'f [u8], &'f [u8])> {
+    let segments = header.program_headers(LittleEndian, file).ok()?;
     let in_file = |address: u64| {
         segments.iter().filter(|s| s.p_type(LittleEndian) == elf::PT_LOAD).find_map(|s| {
             let within = address.checked_sub(s.p_vaddr(LittleEndian))?;
@@ -63,8 +62,8 @@ pub(super) fn dynamic_symbols<'f>(
             usize::try_from(s.p_offset(LittleEndian).checked_add(within)?).ok()
         })
     };
-    let dynamic = segments.iter().find(|s| s.p_type(LittleEndian) == elf::PT_DYNAMIC).ok_or(malformed.clone())?;
-    let start = in_file(dynamic.p_vaddr(LittleEndian)).ok_or(malformed.clone())?;
+    let dynamic = segments.iter().find(|s| s.p_type(LittleEndian) == elf::PT_DYNAMIC)?;
+    let start = in_file(dynamic.p_vaddr(LittleEndian))?;
     let entries = file.get(start..).unwrap_or_default().chunks_exact(16).take(MAX_DYNAMIC);
     let entries = entries.map(|entry| (word(entry, 0), word(entry, 8))).take_while(|&(tag, _)| tag != 0);
     // Some loaders (glibc's) turn addresses of the file into addresses of the process in place, others do not.
@@ -78,12 +77,12 @@ pub(super) fn dynamic_symbols<'f>(
             _ => {}
         }
     }
-    let (symbols, strings) = symbols.zip(strings).ok_or(malformed.clone())?;
-    let names = file.get(strings..strings.saturating_add(strings_len)).ok_or(malformed.clone())?;
+    let (symbols, strings) = symbols.zip(strings)?;
+    let names = file.get(strings..strings.saturating_add(strings_len))?;
     // The number of symbols is written nowhere; linkers put the names right behind them.
-    let table = file.get(symbols..strings).ok_or(malformed)?;
+    let table = file.get(symbols..strings)?;
     let whole = table.len() - table.len() % size_of::<elf::Sym64<LittleEndian>>();
-    Ok((&table[..whole], names))
+    Some((&table[..whole], names))
 }
 
 fn word(bytes: &[u8], at: usize) -> u64 {

@@ -1,5 +1,5 @@
 //! Saved memory of a process: what a reader read, page by page, with a few facts beside it. Tests, bug reports and
-//! fuzzing read it as they would the process. It must not know what the bytes or the facts mean.
+//! fuzzing read it as they would the process.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -516,5 +516,18 @@ mod tests {
             bytes.extend(zstd::encode_all(&content[..], 1).unwrap());
             let _ = Image::load(&bytes[..]);
         }
+    }
+
+    #[test]
+    fn a_view_that_forgets_has_room_again() {
+        let image = image();
+        let mut view = View::new(&image);
+        let read = |view: &mut View<'_>| view.u64(addr(0x1000), 0).is_ok();
+        assert!(read(&mut view));
+        let once = view.bytes_read();
+        view.fill_up();
+        view.forget();
+        assert!(read(&mut view), "the limit is on what is held, not on what was read over all attempts");
+        assert_eq!(view.bytes_read(), 2 * once);
     }
 }

@@ -1,5 +1,4 @@
-//! What the kernel says of one thread: is it running, waiting, and in which system call. It must not know what the
-//! thread runs.
+//! What the kernel reports about one thread: whether it runs or waits, and in which system call.
 
 use std::fs;
 

@@ -1,5 +1,4 @@
 //! The memory of a running process, read with `process_vm_readv`: no stop, no write, nothing the target can notice.
-//! It must not know what it reads.
 
 use std::cell::Cell;
 use std::io::IoSliceMut;
@@ -41,6 +40,15 @@ impl LiveMemory {
     }
 }
 
+/// What an error of a whole call says. Only a refusal ends a watch with advice about permissions.
+fn failure(error: Errno) -> ReadError {
+    match error {
+        Errno::ESRCH => ReadError::Gone,
+        Errno::EPERM | Errno::EACCES => ReadError::Forbidden,
+        other => ReadError::Kernel(other),
+    }
+}
+
 impl Memory for LiveMemory {
     fn read_batch(&self, spans: &[Span], out: &mut [u8], results: &mut Vec<Result<(), ReadError>>) {
         results.clear();
@@ -54,10 +62,9 @@ impl Memory for LiveMemory {
                 // piece too, never the whole batch.
                 Err(Errno::EFAULT | Errno::EINTR | Errno::ENOMEM) => 0,
                 Err(error) => {
-                    // The whole process is out of reach: every remaining piece has the same answer. A zombie has no
-                    // memory any more and answers as one that is gone.
-                    let error = if error == Errno::ESRCH { ReadError::Gone } else { ReadError::Forbidden };
-                    results.resize(spans.len(), Err(error));
+                    // Every remaining piece has the same answer. A zombie has no memory any more and answers as one that
+                    // is gone.
+                    results.resize(spans.len(), Err(failure(error)));
                     return;
                 }
             };
@@ -129,6 +136,17 @@ mod tests {
         let memory = ourselves();
         assert_eq!(batch(&memory, &[]).1, []);
         assert_eq!(batch(&memory, &[Span::new(Addr::new(4096).unwrap(), 0)]).1, [Ok(())]);
+    }
+
+    #[test]
+    fn only_a_refusal_of_the_kernel_is_a_lack_of_permission() {
+        for refusal in [Errno::EPERM, Errno::EACCES] {
+            assert_eq!(failure(refusal), ReadError::Forbidden);
+        }
+        for other in [Errno::EINVAL, Errno::EAGAIN, Errno::ENOSYS] {
+            let error = failure(other);
+            assert!(error.to_string().contains(&format!("{other:?}")) && !error.is_fatal(), "{error}");
+        }
     }
 
     #[test]

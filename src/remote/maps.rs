@@ -1,4 +1,4 @@
-//! The mappings of a process: `/proc/PID/maps` and the files in it. It must not know what the files hold.
+//! The mappings of a process: `/proc/PID/maps` and the files in it.
 
 use std::ffi::OsStr;
 use std::fs;

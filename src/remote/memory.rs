@@ -1,5 +1,7 @@
 //! The one primitive of reading: a batch of pieces. Three memories implement it (the live process, a stopped live
-//! process, a saved image). It must not know what the bytes mean.
+//! process, a saved image).
+
+use nix::errno::Errno;
 
 use super::addr::{Addr, Span};
 
@@ -21,6 +23,9 @@ pub enum ReadError {
     /// The kernel refuses to let us read this process.
     #[error("permission denied")]
     Forbidden,
+    /// The kernel failed in a way that says nothing about the target.
+    #[error("the kernel cannot read the memory: {0}")]
+    Kernel(Errno),
     /// The process has exited.
     #[error("the process has exited")]
     Gone,

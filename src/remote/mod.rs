@@ -1,7 +1,8 @@
-//! Layer 1: the target process as the kernel shows it — memory, mapped files, threads, permissions.
+//! Layer 1: the target process as the kernel shows it: memory, mapped files, threads, permissions.
 //!
-//! Nothing here knows Python. Every byte that comes from the target is hostile input: it may be torn, freed, or
-//! written to mislead us.
+//! Architecture invariant: nothing here knows Python. Bytes are only copied, located and compared here; what they mean is
+//! decided in the layers above, so that every memory (live, stopped, saved image, test) is read by the same code.
+//! (`tests/layering`) Every byte of the target is hostile input: it may be torn, freed, or written to mislead us.
 
 pub mod access;
 pub mod addr;

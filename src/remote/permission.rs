@@ -1,8 +1,9 @@
 //! Whether the kernel will let us read a process: the facts that decide it, and a pure judgement of them with the
-//! smallest fix for each obstacle. It must not know what is read.
+//! smallest fix for each obstacle.
 //!
 //! Linux: kernel/ptrace.c `__ptrace_may_access`, security/yama/yama_lsm.c, security/commoncap.c.
 
+use super::access::{AccessError, GENERAL_FIX};
 use super::elf;
 use super::process::Process;
 
@@ -284,6 +285,18 @@ fn unknown(name: &'static str, detail: String) -> Check {
 
 fn problem(name: &'static str, detail: String, effort: Effort, text: String) -> Check {
     Check { name, status: Status::Problem, detail, fix: Some(Fix { effort, text }) }
+}
+
+impl AccessError {
+    /// The kernel refused to show process `pid`; finds out why.
+    pub fn forbidden(pid: i32) -> Self {
+        let checks = diagnose(pid);
+        let (why, fix) = decisive(&checks).map_or_else(
+            || (String::new(), GENERAL_FIX.to_owned()),
+            |(check, fix)| (check.detail.clone(), fix.text.clone()),
+        );
+        Self::Forbidden { pid, why, fix }
+    }
 }
 
 #[cfg(test)]

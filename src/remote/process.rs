@@ -1,12 +1,8 @@
-//! One process as the kernel names it: which one it is, what it runs, its threads. It must not know what its memory
-//! means.
+//! One process as the kernel names it: which one it is, what it runs, its threads.
 
 use std::fs;
-use std::io;
 
-use nix::errno::Errno;
-
-use super::access::AccessError;
+use super::access::{AccessError, IoFailure, classify};
 
 /// LIMIT: threads listed of one process; far above what a program can use, below what would hurt us.
 const MAX_THREADS: usize = 65_536;
@@ -77,11 +73,6 @@ impl Process {
     pub fn executable(&self) -> Option<String> {
         let link = self.remote().ok()?.exe().ok()?;
         Some(strip_deleted(&link).to_owned())
-    }
-
-    /// Whether the file it was started from is no longer at its path; `None` without permission.
-    pub fn executable_deleted(&self) -> Option<bool> {
-        Some(self.remote().ok()?.exe().ok()?.ends_with(DELETED))
     }
 
     /// Its command line; empty when the kernel shows none. Bytes that are not UTF-8 are replaced.
@@ -214,22 +205,6 @@ pub(super) fn status_number(pid: i32, key: &str) -> Option<i32> {
     let status = fs::read(format!("/proc/{pid}/status")).ok()?;
     let line = status.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(key.as_bytes()))?;
     std::str::from_utf8(line).ok()?.trim().parse().ok()
-}
-
-/// What a failed access to a file of `/proc/PID` means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum IoFailure {
-    Gone,
-    Forbidden,
-    Other,
-}
-
-pub(super) fn classify(error: &io::Error) -> IoFailure {
-    match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::ENOENT | Errno::ESRCH) => IoFailure::Gone,
-        Some(Errno::EACCES | Errno::EPERM) => IoFailure::Forbidden,
-        _ => IoFailure::Other,
-    }
 }
 
 #[cfg(test)]

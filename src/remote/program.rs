@@ -1,5 +1,5 @@
-//! Which program a process executes: told apart from the one before an `exec`, also where that was the same file at the
-//! same addresses. It must not know what the program is.
+//! Which program a process executes: distinguished from the one before an `exec`, even if that was the same file at the same
+//! addresses.
 
 use std::fs;
 

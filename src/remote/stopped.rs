@@ -1,5 +1,5 @@
-//! The memory of a process that stands still while it is read. The stop belongs to a guard: the process goes on when
-//! the guard is dropped, and when we are killed. It must not know what is read.
+//! The memory of a process that is stopped while it is read. A guard owns the stop: the process continues when the guard is
+//! dropped, and when asyncprof is killed.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,7 +1,6 @@
-//! A page cache over a [`Memory`] that lives for one walk: every page is read at most once, so all that is decoded from
-//! a page comes from one moment, and a walk over N objects costs as many system calls as it has levels. Whether the
-//! pages fit together is not known here; that is proved afterwards by reading the anchors again.
-//! It must not know what the bytes mean.
+//! A page cache over a [`Memory`] that lives for one walk: every page is read at most once, so all that is decoded
+//! from a page comes from one moment, and a walk over N objects costs as many system calls as it has levels. Whether
+//! the pages fit together is not known here; that is proved afterwards by reading the anchors again.
 //!
 //! [`View::wave`] is how many objects are walked at once: it runs a step for every item, notes the pages that steps
 //! found missing, reads all of them in one batch, and runs the steps that were cut short again.
@@ -47,6 +46,8 @@ pub struct View<'m> {
     /// Page number to where its copy is, or why there is none.
     pages: FxHashMap<u64, Result<Part, ReadError>>,
     arena: Arena,
+    /// Bytes held now, and bytes read in all.
+    held: u64,
     bytes: u64,
     batches: u64,
     pieces: u64,
@@ -99,6 +100,7 @@ impl<'m> View<'m> {
             memory,
             pages: FxHashMap::default(),
             arena: Arena::default(),
+            held: 0,
             bytes: 0,
             batches: 0,
             pieces: 0,
@@ -161,7 +163,14 @@ impl<'m> View<'m> {
         self.pages_from.renew();
         self.pages.clear();
         self.arena.clear();
+        self.held = 0;
         self.recent.fill((NO_PAGE, Part::default()));
+    }
+
+    /// Makes the view hold as much as it may.
+    #[cfg(test)]
+    pub(super) fn fill_up(&mut self) {
+        self.held = MAX_BYTES;
     }
 
     /// The memory behind the view, for reads that must not come from the cache.
@@ -315,14 +324,14 @@ impl<'m> View<'m> {
             .iter()
             .filter_map(|&(page, pages)| Some(Span::new(page_addr(page)?, (pages * PAGE) as usize)))
             .collect();
-        let fits = self.bytes + pages.len() as u64 * PAGE <= MAX_BYTES;
+        let fits = self.held + pages.len() as u64 * PAGE <= MAX_BYTES;
         // A window of one page is kept also when it fails: then the failure is what is known of it.
         fits && spans.len() == runs.len() && self.fetch_spans(&spans).is_empty()
     }
 
     fn fetch(&mut self, missing: &[u64]) {
         let wanted = missing.len() as u64 * PAGE;
-        if self.bytes + wanted > MAX_BYTES {
+        if self.held + wanted > MAX_BYTES {
             for &page in missing {
                 self.pages.insert(page, Err(ReadError::Limit("memory of one view")));
             }
@@ -357,6 +366,7 @@ impl<'m> View<'m> {
         self.pages_from.read_batch(spans, buffer, &mut results);
         self.batches += 1;
         self.pieces += spans.len() as u64;
+        self.held += total as u64;
         self.bytes += total as u64;
         let (mut offset, mut failed) = (0, Vec::new());
         for (span, result) in spans.iter().zip(&results) {

@@ -1,35 +1,10 @@
-//! Whose CPU time it was. The budget is of asyncprof as a whole: watches that share it have an equal part each, and each is
-//! charged with its own two threads and an equal part of everything else (whoever takes the events, whoever looks for more
-//! processes). It must not know what follows from it.
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+//! How much CPU time each watch is charged. The budget is for asyncprof as a whole: watches that share it have equal parts,
+//! and each is charged with its own two threads and an equal part of everything else (the receiver of the events,
+//! subprocess discovery).
 
 use super::clock::Clock;
 use super::shared::Shared;
-
-/// Watches that share a CPU budget: those that are started with clones of one value.
-#[derive(Clone, Debug, Default)]
-pub struct Sharing(Arc<Counts>);
-
-#[derive(Debug, Default)]
-struct Counts {
-    watches: AtomicU32,
-    /// CPU time of the threads of all tiers, as far as it was told.
-    tiers_ns: AtomicU64,
-}
-
-impl Sharing {
-    /// How many watches there are now.
-    pub fn watches(&self) -> u32 {
-        self.0.watches.load(Relaxed)
-    }
-
-    /// The part of one watch: all of it when there is no other.
-    pub(super) fn part(&self) -> f64 {
-        1.0 / f64::from(self.watches().max(1))
-    }
-}
+use super::sharing::Sharing;
 
 /// The account of one watch; while it exists, the watch has a share.
 #[derive(Debug)]
@@ -47,9 +22,9 @@ pub(super) struct Account {
 impl Account {
     /// An account of a watch whose threads have not run yet; what the process used before is not charged.
     pub(super) fn open(sharing: &Sharing, process_ns: u64) -> Self {
-        sharing.0.watches.fetch_add(1, Relaxed);
+        sharing.join();
         Self {
-            common_ns: process_ns.saturating_sub(sharing.0.tiers_ns.load(Relaxed)),
+            common_ns: process_ns.saturating_sub(sharing.tiers_ns()),
             sharing: sharing.clone(),
             loops_ns: 0,
             tasks_ns: 0,
@@ -65,7 +40,7 @@ impl Account {
         let task_thread = shared.task_thread().and_then(|tid| clock.cpu_of_thread_ns(tid));
         let tasks_ns = task_thread.unwrap_or(self.tasks_ns);
         let (loops, tasks) = (loops_ns.saturating_sub(self.loops_ns), tasks_ns.saturating_sub(self.tasks_ns));
-        let tiers_ns = self.sharing.0.tiers_ns.fetch_add(loops + tasks, Relaxed) + loops + tasks;
+        let tiers_ns = self.sharing.charge(loops + tasks);
         // What other tiers have not told yet looks common until they do; so only what is more than ever before counts.
         let common_ns = clock.process_cpu_ns().saturating_sub(tiers_ns);
         let common = common_ns.saturating_sub(self.common_ns);
@@ -95,7 +70,7 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        self.sharing.0.watches.fetch_sub(1, Relaxed);
+        self.sharing.leave();
     }
 }
 
@@ -103,7 +78,7 @@ impl Drop for Account {
 mod tests {
     use std::sync::Mutex;
 
-    use super::super::SECOND;
+    use super::super::clock::SECOND;
     use super::super::governor::{Governor, Rates, Spent};
     use super::*;
 

@@ -1,9 +1,11 @@
-//! The clocks of a watch, as a trait, so that everything that decides about time can be tested without waiting. It must not
-//! know what is done with the time.
+//! The clocks of a watch, behind a trait, so that every decision about time can be tested without waiting.
 
 use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
+
+/// Nanoseconds.
+pub(super) const SECOND: u64 = 1_000_000_000;
 
 /// A wait for less than this is spent turning: the kernel takes about as long to put a thread to sleep and wake it up.
 const TURN_NS: u64 = 60_000;

@@ -1,5 +1,5 @@
-//! What becomes of events that do not fit into the channel: samples are lost, changes of tasks are merged into one, of what
-//! replaces itself the latest is kept. It must not know the channel.
+//! What happens to events that do not fit into the channel: samples are lost, task changes are merged, and of events that
+//! supersede each other the latest is kept.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -7,7 +7,7 @@ use crate::model::event::{Event, Health, TaskChanges, TaskLook};
 use crate::model::tables::TaskNo;
 
 /// LIMIT: notes that wait for room in the channel. More of them than a person could read.
-const MOST_NOTES: usize = 1_000;
+const MAX_NOTES: usize = 1_000;
 
 /// How many tasks are named in changes.
 pub(super) fn size(changes: &TaskChanges) -> usize {
@@ -35,7 +35,7 @@ pub(super) fn condense(events: Vec<Event>) -> (Vec<Event>, u64) {
                 let gap = health.map_or(0, |earlier| earlier.longest_gap_ns);
                 health = Some(Health { longest_gap_ns: later.longest_gap_ns.max(gap), ..later });
             }
-            Event::Note(_) if notes.len() >= MOST_NOTES => {}
+            Event::Note(_) if notes.len() >= MAX_NOTES => {}
             Event::Note(_) => notes.push(event),
         }
     }

@@ -1,11 +1,10 @@
-//! Keeps the watch within its CPU budget by lowering rates, and restores them when there is room: the task tier gives way
-//! first, because a stall that is missed is worse than a task that is seen late. It must not know the clock, nor how CPU
-//! time is measured; it is told what was spent and answers with rates.
+//! Keeps the watch within its CPU budget by lowering rates, and restores them when there is room. The task rate is lowered
+//! first, because a missed stall is worse than a task that is seen late.
 
 /// The loop tier is never slowed below this, whatever it costs: 20 ms still show every stall that a person would notice.
-pub(super) const LEAST_LOOP_HZ: f64 = 50.0;
+pub(super) const MIN_LOOP_HZ: f64 = 50.0;
 /// The task tier is never slowed below this.
-pub(super) const LEAST_TASK_HZ: f64 = 0.1;
+pub(super) const MIN_TASK_HZ: f64 = 0.1;
 
 /// Over the budget by this factor, rates are lowered; a little noise is nothing to act on.
 const TOO_MUCH: f64 = 1.05;
@@ -160,7 +159,7 @@ impl Governor {
     }
 
     fn least(&self) -> Rates {
-        Rates { loop_hz: self.asked.loop_hz.min(LEAST_LOOP_HZ), task_hz: self.asked.task_hz.min(LEAST_TASK_HZ) }
+        Rates { loop_hz: self.asked.loop_hz.min(MIN_LOOP_HZ), task_hz: self.asked.task_hz.min(MIN_TASK_HZ) }
     }
 }
 
@@ -232,7 +231,7 @@ mod tests {
         assert!(governor.bound_tasks(100_000_000));
         assert!((governor.rates().task_hz - 0.3).abs() < 1e-9);
         assert!(governor.bound_tasks(u64::MAX) && !governor.bound_tasks(u64::MAX));
-        assert_eq!(governor.rates().task_hz, LEAST_TASK_HZ);
+        assert_eq!(governor.rates().task_hz, MIN_TASK_HZ);
     }
 
     #[test]
@@ -241,7 +240,7 @@ mod tests {
         assert_eq!(governor.rates(), Rates { loop_hz: 250.0, task_hz: 2.5 });
         live(&mut governor, World { sample: 2_000, look: 100_000, fixed: 0.0 }, 60, &mut || 1.0);
         assert_eq!(governor.rates(), ASKED);
-        assert_eq!(Governor::new(ASKED, 0.05).beginning_with(0.001).rates().loop_hz, LEAST_LOOP_HZ);
+        assert_eq!(Governor::new(ASKED, 0.05).beginning_with(0.001).rates().loop_hz, MIN_LOOP_HZ);
     }
 
     #[test]
@@ -278,7 +277,7 @@ mod tests {
             live(&mut governor, world, 80, &mut || noise.next().unwrap_or(1.0));
             live(&mut governor, world, 40, &mut || 1.0);
             let rates = governor.rates();
-            let floor = Rates { loop_hz: LEAST_LOOP_HZ, task_hz: LEAST_TASK_HZ };
+            let floor = Rates { loop_hz: MIN_LOOP_HZ, task_hz: MIN_TASK_HZ };
             prop_assert!(world.share(rates) <= budget * 1.06 || rates == floor, "{rates:?}");
             prop_assert!(rates.loop_hz <= ASKED.loop_hz && rates.loop_hz >= floor.loop_hz);
             prop_assert!(rates.task_hz <= ASKED.task_hz && rates.task_hz >= floor.task_hz);

@@ -1,5 +1,4 @@
-//! What is said once at the beginning of a watch: which target, how it is watched, on what machine. It must not know what
-//! is seen then.
+//! What is known at the start of a watch: the target, the options, the machine.
 
 use std::fs;
 
@@ -8,7 +7,7 @@ use nix::sys::utsname::uname;
 use crate::capture::session::Attachment;
 use crate::model::event::Header;
 
-use super::Options;
+use super::options::Options;
 
 /// Describes a watch that begins at `now_ns`.
 pub(super) fn describe(attachment: &Attachment, options: &Options, now_ns: u64) -> Header {

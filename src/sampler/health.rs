@@ -1,4 +1,4 @@
-//! Counts of how the watch goes, of both tiers. It must not know how anything is counted, nor what is thought of it.
+//! Counters of both tiers: samples, losses, failures, costs.
 
 use crate::model::event::Health;
 

@@ -1,25 +1,20 @@
-//! The loop tier: samples the event loops at its deadlines, and between them does what a watch needs done besides. It must not
-//! know how a loop is read.
-
-use std::sync::Arc;
-use std::time::Instant;
+//! The loop tier: samples the event loops at its deadlines, and does the maintenance of the watch in between.
 
 use crossbeam_channel::Receiver;
 
 use crate::model::event::{Event, LoopSample, Note, NoteKind, Phase};
 use crate::remote::ReadError;
 
-use super::account::Account;
-use super::chores::Chores;
-use super::clock::Clock;
-use super::governor::{Governor, LEAST_LOOP_HZ};
+use super::clock::SECOND;
+use super::governor::MIN_LOOP_HZ;
 use super::health::{LoopTotals, combine};
-use super::outbox::{Outbox, Unheard};
-use super::readers::{Effort, LookError, LoopReader, Target};
+use super::maintenance::Maintenance;
+use super::outbox::ReceiverDropped;
+use super::parts::LoopParts;
+use super::readers::{Effort, LookError, LoopReader};
 use super::schedule::Schedule;
-use super::shared::{End, Shared};
+use super::shared::End;
 use super::target_state::{Change, Stopper, TargetState};
-use super::{FAREWELL, SECOND};
 
 /// A batch goes out when so many samples wait, however little time has passed.
 const BATCH: usize = 1_024;
@@ -30,29 +25,14 @@ const LOST: u64 = 30 * SECOND;
 /// Attaching is tried again after so many times the time that it took, and after at least this long: it must not become
 /// what asyncprof is busy with.
 const PATIENCE: u64 = 20;
-const LEAST_PATIENCE: u64 = SECOND / 50;
-
-/// What a loop tier is made of.
-pub(super) struct Parts {
-    pub(super) shared: Arc<Shared>,
-    pub(super) target: Arc<dyn Target>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) outbox: Outbox,
-    pub(super) governor: Governor,
-    /// Share of a core, of all that share it together.
-    pub(super) cpu_budget: f64,
-    /// A Python that is not there (yet, or any more) is waited for as long as the process lives.
-    pub(super) wait_for_python: bool,
-    /// CPU time that the watch is charged with.
-    pub(super) account: Account,
-}
+const MIN_PATIENCE: u64 = SECOND / 50;
 
 /// The loop tier of one watch.
 pub(super) struct LoopTier {
-    pub(super) parts: Parts,
+    pub(super) parts: LoopParts,
     reader: Option<Box<dyn LoopReader>>,
     schedule: Schedule,
-    chores: Chores,
+    maintenance: Maintenance,
     state: TargetState,
     pub(super) totals: LoopTotals,
     samples: Vec<LoopSample>,
@@ -66,17 +46,17 @@ pub(super) struct LoopTier {
     /// Why the last attempt failed.
     error: Option<String>,
     /// It was said that the loops cannot be read, and they could not since.
-    told_gap: bool,
+    reported_gap: bool,
 }
 
 impl LoopTier {
     /// Begins with a target that was attached to.
-    pub(super) fn new(parts: Parts) -> Self {
+    pub(super) fn new(parts: LoopParts) -> Self {
         let now = parts.clock.now_ns();
         Self {
             reader: None,
             schedule: Schedule::new(now, parts.governor.rates().loop_hz),
-            chores: Chores::new(now),
+            maintenance: Maintenance::new(now),
             state: TargetState::new(parts.clock.suspended_ns()),
             totals: LoopTotals::default(),
             samples: Vec::new(),
@@ -85,7 +65,7 @@ impl LoopTier {
             lost_since: None,
             attach_at: now,
             error: None,
-            told_gap: false,
+            reported_gap: false,
             parts,
         }
     }
@@ -102,16 +82,16 @@ impl LoopTier {
     /// Waits for the next thing to do, and does it.
     pub(super) fn step(&mut self) {
         let sample_at = if self.has_loops { self.schedule.next_ns() } else { u64::MAX };
-        self.parts.clock.sleep_until(sample_at.min(self.chores.next_ns()));
+        self.parts.clock.sleep_until(sample_at.min(self.maintenance.next_ns()));
         let now = self.parts.clock.now_ns();
         let done = if self.has_loops && self.schedule.is_due(now) { self.sample(now) } else { Ok(()) };
-        let done = done.and_then(|()| if self.chores.are_due(now) { self.do_chores(now) } else { Ok(()) });
-        if done == Err(Unheard) {
-            self.parts.shared.end(End::Unheard, None);
+        let done = done.and_then(|()| if self.maintenance.are_due(now) { self.maintain(now) } else { Ok(()) });
+        if done == Err(ReceiverDropped) {
+            self.parts.shared.end(End::ReceiverDropped, None);
         }
     }
 
-    fn sample(&mut self, now: u64) -> Result<(), Unheard> {
+    fn sample(&mut self, now: u64) -> Result<(), ReceiverDropped> {
         let Some(reader) = &mut self.reader else { return Ok(()) };
         self.totals.late += self.schedule.keep(now);
         match reader.sample(self.parts.outbox.tables(), now, &mut self.samples) {
@@ -123,7 +103,7 @@ impl LoopTier {
 
     fn accept(&mut self, effort: Effort) {
         self.failing_since = None;
-        self.told_gap = false;
+        self.reported_gap = false;
         self.has_loops = !self.samples.is_empty() || effort.dropped > 0;
         self.totals.count(self.samples.len(), effort);
         if effort.dropped == 0 {
@@ -132,7 +112,7 @@ impl LoopTier {
         }
         // It ended, or another loop took its place.
         if effort.dropped > 0 || self.samples.iter().any(|sample| sample.phase == Phase::NotRunning) {
-            self.chores.rediscover_soon();
+            self.maintenance.rediscover_soon();
         }
         for sample in self.samples.drain(..) {
             self.parts.outbox.push(Event::Loop(sample));
@@ -149,7 +129,7 @@ impl LoopTier {
             if !self.parts.shared.is_over() && self.lost_since.is_none() {
                 // The memory of a process that exits is gone before the process is: nothing to say of that yet.
                 let is_ending = matches!(error, LookError::Read(ReadError::Gone));
-                if !is_ending && !std::mem::replace(&mut self.told_gap, true) {
+                if !is_ending && !std::mem::replace(&mut self.reported_gap, true) {
                     self.note(now, NoteKind::Gap, format!("the event loops cannot be read: {error}"));
                 }
                 self.error = Some(error.to_string());
@@ -185,20 +165,20 @@ impl LoopTier {
     }
 
     /// Attaches again, when it is time to.
-    fn attach(&mut self, now: u64) -> Result<(), Unheard> {
+    fn attach(&mut self, now: u64) -> Result<(), ReceiverDropped> {
         if now < self.attach_at {
             return Ok(());
         }
         let attached = self.parts.target.attach();
         let took = self.parts.clock.now_ns().saturating_sub(now);
-        self.attach_at = now + took + (took * PATIENCE).max(LEAST_PATIENCE);
+        self.attach_at = now + took + (took * PATIENCE).max(MIN_PATIENCE);
         match attached {
             Ok(_) => {
                 self.state.attached();
-                self.parts.outbox.begin_anew()?;
+                self.parts.outbox.reset()?;
                 self.open();
                 self.parts.governor.restart();
-                self.chores.restart_accounts();
+                self.maintenance.restart_accounts();
             }
             Err(error) => self.error = Some(error.to_string()),
         }
@@ -209,8 +189,8 @@ impl LoopTier {
     }
 
     /// What is done some times a second.
-    fn do_chores(&mut self, now: u64) -> Result<(), Unheard> {
-        self.chores.did(now);
+    fn maintain(&mut self, now: u64) -> Result<(), ReceiverDropped> {
+        self.maintenance.did(now);
         self.watch_target(now);
         if self.parts.shared.is_over() {
             return Ok(());
@@ -220,16 +200,16 @@ impl LoopTier {
         } else {
             self.discover(now)?;
         }
-        if let Some((kind, text)) = self.chores.govern(&mut self.parts, now) {
+        if let Some((kind, text)) = self.maintenance.govern(&mut self.parts, now) {
             self.note(now, kind, text);
         }
         self.schedule.set_rate(self.rate());
-        if self.chores.is_health_due(now) {
-            self.tell_health();
+        if self.maintenance.is_health_due(now) {
+            self.send_health();
         }
         self.parts.outbox.flush()?;
         if self.parts.outbox.is_overfull() {
-            self.parts.outbox.begin_anew()?;
+            self.parts.outbox.reset()?;
             if let Some(reader) = &mut self.reader {
                 reader.forget_numbers();
             }
@@ -242,13 +222,13 @@ impl LoopTier {
     fn rate(&self) -> f64 {
         let rate_hz = self.parts.governor.rates().loop_hz;
         let is_idle = !self.has_loops && self.parts.account.part() < 1.0;
-        if is_idle { rate_hz.min(LEAST_LOOP_HZ) } else { rate_hz }
+        if is_idle { rate_hz.min(MIN_LOOP_HZ) } else { rate_hz }
     }
 
     /// Which loops there are. As long as there is none, asyncio may not be loaded yet, and what was found of it when we
     /// attached may be too little: then that is tried again as well.
-    fn discover(&mut self, now: u64) -> Result<(), Unheard> {
-        if let Some(reader) = self.reader.as_mut().filter(|_| self.chores.is_discovery_due(now)) {
+    fn discover(&mut self, now: u64) -> Result<(), ReceiverDropped> {
+        if let Some(reader) = self.reader.as_mut().filter(|_| self.maintenance.is_discovery_due(now)) {
             let before = self.parts.clock.thread_cpu_ns();
             match reader.rediscover(now) {
                 Ok(has_loops) => {
@@ -261,15 +241,15 @@ impl LoopTier {
                 Err(error) => self.fail(&error, now),
             }
             let cost = self.parts.clock.thread_cpu_ns().saturating_sub(before);
-            self.chores.discovered(now, cost, self.has_loops);
+            self.maintenance.discovered(now, cost, self.has_loops);
         }
-        if !self.has_loops && self.reader.is_some() && self.chores.is_reattaching_due(now) {
+        if !self.has_loops && self.reader.is_some() && self.maintenance.is_reattaching_due(now) {
             let before = self.parts.clock.thread_cpu_ns();
             let attached = self.parts.target.attach();
             let cost = self.parts.clock.thread_cpu_ns().saturating_sub(before);
-            self.chores.reattached(self.parts.clock.now_ns(), cost);
+            self.maintenance.reattached(self.parts.clock.now_ns(), cost);
             if let Ok(true) = attached {
-                self.parts.outbox.begin_anew()?;
+                self.parts.outbox.reset()?;
                 self.open();
             }
         }
@@ -308,7 +288,7 @@ impl LoopTier {
         self.parts.outbox.push(Event::Note(Note { at_ns, kind, text }));
     }
 
-    fn tell_health(&mut self) {
+    fn send_health(&mut self) {
         self.parts.account.update(&*self.parts.clock, &self.parts.shared);
         let (clock, governor) = (&self.parts.clock, &self.parts.governor);
         self.totals.lost = self.parts.outbox.lost();
@@ -334,8 +314,8 @@ impl LoopTier {
         // Nothing is ever sent: it ends when the task tier does, in whatever way.
         let _ = tasks_done.recv();
         // What is sent first is in the gaps that the last health tells.
-        let _ = self.parts.outbox.flush_until(Instant::now() + FAREWELL);
-        self.tell_health();
-        let _ = self.parts.outbox.flush_until(Instant::now() + FAREWELL);
+        let _ = self.parts.outbox.flush_at_end();
+        self.send_health();
+        let _ = self.parts.outbox.flush_at_end();
     }
 }

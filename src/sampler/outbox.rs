@@ -1,15 +1,16 @@
-//! The way from a tier to whoever takes its events: batches over a bounded channel that never makes the tier wait. When the
-//! channel is full, samples are lost and counted; names are not, nor is what would make later events wrong. It must not
-//! know how events are made, nor who takes them.
+//! Sends a tier's events as batches over a bounded channel, without ever making the tier wait. When the channel is full,
+//! samples are lost and counted; names are not, nor is anything that later events depend on.
 //!
-//! What becomes of an event that does not fit into the channel:
+//! What happens to an event that does not fit into the channel:
 //! - a loop sample is lost, and counted;
-//! - changes of tasks are merged into one: who comes late sees fewer moments, never a wrong state. Each merge is counted;
-//! - of findings and of health the latest counts anyway;
+//! - task changes are merged into one: a slow receiver sees fewer moments, never a wrong state. Each merge is counted;
+//! - of findings and of health, only the latest matters;
 //! - notes are kept.
 //!
-//! INVARIANT: whoever adds the definitions of each batch to their tables before they look at its events can resolve every
-//! number in them.
+//! INVARIANT: a receiver that adds the definitions of each batch to its tables before it handles the events can resolve
+//! every number in them.
+
+use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError};
 use rustc_hash::FxHashMap;
@@ -21,13 +22,16 @@ use super::condense::{condense, size};
 
 /// LIMIT: names in the tables of one source; about 100 MB here, and as much at whoever takes them. Then the tables begin
 /// anew, unless what is there at one moment is more than a fourth of it.
-const MOST_NAMES: usize = 400_000;
+const MAX_NAMES: usize = 400_000;
 /// LIMIT: tasks in changes that wait for room in the channel; then everything is said anew.
-const MOST_MERGED: usize = 1_000_000;
+const MAX_MERGED: usize = 1_000_000;
+
+/// LIMIT: how long the last batch waits for room in the channel.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The receiver is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unheard;
+pub(super) struct ReceiverDropped;
 
 /// The events of one source, its tables, and what was sent of them.
 #[derive(Debug)]
@@ -63,7 +67,7 @@ impl Outbox {
             events: Vec::new(),
             names: 0,
             names_at_first: None,
-            most_names: MOST_NAMES,
+            most_names: MAX_NAMES,
             lost: 0,
             gaps: Gaps::default(),
         }
@@ -100,7 +104,7 @@ impl Outbox {
     }
 
     /// Sends what there is, if the channel has room.
-    pub(super) fn flush(&mut self) -> Result<(), Unheard> {
+    pub(super) fn flush(&mut self) -> Result<(), ReceiverDropped> {
         let Some(batch) = self.take_batch() else { return Ok(()) };
         match self.sender.try_send(batch) {
             Ok(()) => {
@@ -111,14 +115,18 @@ impl Outbox {
                 self.take_back(batch);
                 Ok(())
             }
-            Err(TrySendError::Disconnected(_)) => Err(Unheard),
+            Err(TrySendError::Disconnected(_)) => Err(ReceiverDropped),
         }
     }
 
-    /// Sends what there is, and waits for room until `deadline`: for the end, when nobody has to be on time any more.
-    pub(super) fn flush_until(&mut self, deadline: std::time::Instant) -> Result<(), Unheard> {
+    /// Sends what there is, and waits for room: at the end, when nothing has to be on time any more.
+    pub(super) fn flush_at_end(&mut self) -> Result<(), ReceiverDropped> {
+        self.flush_within(SHUTDOWN_TIMEOUT)
+    }
+
+    fn flush_within(&mut self, timeout: Duration) -> Result<(), ReceiverDropped> {
         let Some(batch) = self.take_batch() else { return Ok(()) };
-        match self.sender.send_deadline(batch, deadline) {
+        match self.sender.send_timeout(batch, timeout) {
             Ok(()) => {
                 self.begins_anew = false;
                 Ok(())
@@ -127,19 +135,19 @@ impl Outbox {
                 self.take_back(error.into_inner());
                 Ok(())
             }
-            Err(_) => Err(Unheard),
+            Err(_) => Err(ReceiverDropped),
         }
     }
 
     /// Whether the tables are so large that they should begin anew.
     pub(super) fn is_overfull(&self) -> bool {
         self.names > self.most_names.max(self.names_at_first.unwrap_or(0).saturating_mul(4))
-            || self.events.iter().any(|event| matches!(event, Event::Tasks(changes) if size(changes) > MOST_MERGED))
+            || self.events.iter().any(|event| matches!(event, Event::Tasks(changes) if size(changes) > MAX_MERGED))
     }
 
     /// The tables begin anew: no number from before means anything, and whoever keeps numbers must be made anew too. What
     /// waits is sent; what does not fit any more is lost as far as it has numbers.
-    pub(super) fn begin_anew(&mut self) -> Result<(), Unheard> {
+    pub(super) fn reset(&mut self) -> Result<(), ReceiverDropped> {
         self.flush()?;
         let waiting = std::mem::take(&mut self.events);
         for event in waiting {
@@ -378,7 +386,7 @@ mod tests {
                     Step::Flush => outbox.flush().unwrap(),
                     Step::Take(most) => consumer.take(&receiver, most),
                     Step::Anew => {
-                        outbox.begin_anew().unwrap();
+                        outbox.reset().unwrap();
                         is_anew = true;
                     }
                 }
@@ -440,7 +448,7 @@ mod tests {
         };
         assert!(!add(&mut outbox, 0..200), "all of these are there at once");
         assert!(!add(&mut outbox, 200..790) && add(&mut outbox, 790..801));
-        outbox.begin_anew().unwrap();
+        outbox.reset().unwrap();
         assert!(!add(&mut outbox, 0..10) && !add(&mut outbox, 10..100) && add(&mut outbox, 100..102));
     }
 
@@ -451,7 +459,7 @@ mod tests {
         drop(receiver);
         assert_eq!(outbox.flush(), Ok(()), "nothing to say");
         outbox.push(note(1));
-        assert_eq!(outbox.flush(), Err(Unheard));
+        assert_eq!(outbox.flush(), Err(ReceiverDropped));
     }
 
     #[test]
@@ -460,10 +468,10 @@ mod tests {
         let mut outbox = Outbox::new(Source::Loops, sender);
         for at in 0..2 {
             outbox.push(note(at));
-            outbox.flush_until(std::time::Instant::now()).unwrap();
+            outbox.flush_within(Duration::ZERO).unwrap();
         }
         assert_eq!((receiver.recv().unwrap().events.len(), outbox.len()), (1, 1));
-        outbox.flush_until(std::time::Instant::now()).unwrap();
+        outbox.flush_within(Duration::ZERO).unwrap();
         assert_eq!((receiver.recv().unwrap().events.len(), outbox.len()), (1, 0));
     }
 }

@@ -1,5 +1,4 @@
-//! What a tier needs of the target, as traits: the readers of the layers below in a live watch, made-up ones in tests. It
-//! must not know when anything is read.
+//! What a tier needs from the target, as traits: implemented by the live process and by fakes in tests.
 
 use crate::capture::session::AttachError;
 use crate::model::Snapshot;

@@ -1,6 +1,5 @@
-//! Deadlines at a steady rate. One that was missed is counted and skipped: whoever comes late goes on at the next, and never
-//! makes up for lost time in a burst, which would hit the target just when the machine is short of time. It must not know
-//! the clock, nor what happens at a deadline.
+//! Deadlines at a steady rate. A missed deadline is counted and skipped: a late sampler continues with the next one and
+//! never catches up in a burst, which would hit the target just when the machine is short of time.
 
 /// Deadlines, `period` apart. Times are nanoseconds of one clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

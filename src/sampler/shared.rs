@@ -1,34 +1,33 @@
-//! What the two tiers and the owner of a watch have in common: the wish to stop, why it ended, and counts. It must not know
-//! what a tier does.
+//! State that both tiers and the owner of a watch share: the stop request, why the watch ended, and counters.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::event::Health;
 
-use super::account::Sharing;
 use super::health::TaskTotals;
+use super::sharing::Sharing;
 
-/// A wish to stop, shared by whoever can have it: a signal handler, a time limit, the owner of a watch.
+/// A stop request, shared by everything that can make one: a signal handler, a time limit, the owner of a watch.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
     asked: Arc<AtomicBool>,
-    /// A wish for this one and others.
+    /// A request to stop this watch and others.
     above: Option<Arc<AtomicBool>>,
 }
 
 impl Stop {
-    /// Asks to stop. The watch ends within some 50 ms and a last look.
+    /// Requests a stop. The watch ends within about 50 ms plus one last sample.
     pub fn ask(&self) {
         self.asked.store(true, Relaxed);
     }
 
-    /// Whether somebody asked.
+    /// Whether a stop was requested.
     pub fn is_asked(&self) -> bool {
         self.asked.load(Relaxed) || self.above.as_ref().is_some_and(|above| above.load(Relaxed))
     }
 
-    /// For one watch of several: to ask this one stops nobody else, and to ask `self`, which is the wish for all, stops it too.
+    /// For one watch of several: a request to it stops no other watch, and a request to `self` stops it too.
     pub fn for_one_of_several(&self) -> Self {
         Self { asked: Arc::default(), above: Some(self.asked.clone()) }
     }
@@ -43,9 +42,9 @@ pub enum End {
     Exited,
     /// The target lives, but nothing could be read of it any more; the error says why.
     Unreadable,
-    /// Nobody takes the events any more.
-    Unheard,
-    /// A fault of our own; the error says which.
+    /// The receiver of the events is gone.
+    ReceiverDropped,
+    /// An internal error; the error says which.
     Failed,
 }
 

@@ -1,11 +1,11 @@
-//! What becomes of the target as a process: it exits, executes another program, is stopped and goes on, or the whole machine
-//! is suspended. Told what is seen, it says what changed. It must not know memory, nor what follows from a change.
+//! What happens to the target process: it exits, executes another program, is stopped and continues, or the machine is
+//! suspended. Given what is observed, it returns what has changed.
 
 use crate::remote::kernel_thread::ThreadState;
 use crate::remote::{Process, Program};
 
 /// A machine that was suspended for less was not; the two clocks are not read at the same instant.
-const LEAST_SUSPENSION_NS: u64 = 10_000_000;
+const MIN_SUSPENSION_NS: u64 = 10_000_000;
 
 /// The process at one moment, as far as anything can be seen of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl TargetState {
     /// Takes in what is seen now. Each change is told once.
     pub(super) fn update(&mut self, sight: &Sight, suspended_ns: u64) -> Vec<Change> {
         let mut changes = Vec::new();
-        if suspended_ns.saturating_sub(self.suspended_ns) >= LEAST_SUSPENSION_NS {
+        if suspended_ns.saturating_sub(self.suspended_ns) >= MIN_SUSPENSION_NS {
             changes.push(Change::Suspended(suspended_ns - self.suspended_ns));
         }
         self.suspended_ns = suspended_ns;

@@ -1,52 +1,36 @@
-//! The task tier: looks at all tasks at its deadlines, and now and then at everything, to have it judged. It must not know how
-//! tasks are read, nor what is wrong with what was seen.
-
-use std::sync::Arc;
-use std::time::Instant;
+//! The task tier: reads all tasks at its deadlines, and takes a full snapshot now and then to have it judged.
 
 use rustc_hash::FxHashMap;
 
+use crate::capture::session::{AttachError, FailureKind};
 use crate::model::Snapshot;
-use crate::model::event::{Event, KeptFinding, TaskChanges};
+use crate::model::event::{Event, KeptFinding, Note, NoteKind, TaskChanges};
 use crate::model::snapshot::{Frame, Task};
 use crate::model::tables::{Tables, TaskInfo, TaskNo};
 
-use super::clock::Clock;
+use super::clock::SECOND;
 use super::health::TaskTotals;
-use super::outbox::{Outbox, Unheard};
-use super::readers::{Effort, LookError, Target, TaskReader};
+use super::options::Judged;
+use super::outbox::ReceiverDropped;
+use super::parts::TaskParts;
+use super::readers::{Effort, LookError, TaskReader};
 use super::schedule::Schedule;
-use super::shared::{End, Shared};
-use super::{FAREWELL, Judge, Judged, SECOND};
+use super::shared::End;
 
-/// How often a sleeper looks whether the watch is over, and whether its rate is another.
+/// How often a sleeping tier checks whether the watch is over or its rate has changed.
 const HEED_EVERY: u64 = SECOND / 20;
-/// A reader that failed so often in a row is made anew.
+/// After this many failures in a row the reader is replaced.
 const FAILURES: u32 = 5;
-/// When another reader is tried for.
+/// How long to wait before another reader is tried.
 const OPEN_EVERY: u64 = SECOND / 10;
-/// The part of the CPU budget that looks at everything may use.
+/// The part of the CPU budget that full snapshots may use.
 const DEEP_SHARE: f64 = 0.2;
-/// At the end everything is looked at once more, unless that was done just now.
+/// At the end a full snapshot is taken, unless the last one is more recent than this.
 const FRESH: u64 = SECOND;
-
-/// What a task tier is made of.
-pub(super) struct Parts {
-    pub(super) shared: Arc<Shared>,
-    pub(super) target: Arc<dyn Target>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) outbox: Outbox,
-    /// Share of a core, of all that share it together.
-    pub(super) cpu_budget: f64,
-    /// Without one, nobody looks at everything.
-    pub(super) judge: Option<Judge>,
-    /// How far apart looks at everything are at least.
-    pub(super) findings_every_ns: u64,
-}
 
 /// The task tier of one watch.
 pub(super) struct TaskTier {
-    pub(super) parts: Parts,
+    pub(super) parts: TaskParts,
     reader: Option<Box<dyn TaskReader>>,
     /// Of what was attached to when the reader was made.
     generation: u64,
@@ -64,11 +48,14 @@ pub(super) struct TaskTier {
     /// When everything was looked at last, and when it is to be next.
     deep_at: Option<u64>,
     next_deep: u64,
+    /// When the latest findings were made, and whether it was reported that there are no newer ones.
+    judged_at: Option<u64>,
+    reported_failure: bool,
 }
 
 impl TaskTier {
     /// Begins with a target that was attached to.
-    pub(super) fn new(parts: Parts) -> Self {
+    pub(super) fn new(parts: TaskParts) -> Self {
         let (now, rate_hz) = (parts.clock.now_ns(), parts.shared.task_hz());
         Self {
             reader: None,
@@ -83,6 +70,8 @@ impl TaskTier {
             totals: TaskTotals::default(),
             deep_at: None,
             next_deep: now,
+            judged_at: None,
+            reported_failure: false,
             parts,
         }
     }
@@ -120,13 +109,13 @@ impl TaskTier {
         };
         self.totals.lost = self.parts.outbox.lost();
         self.parts.shared.set_tasks(self.totals);
-        if done == Err(Unheard) {
-            self.parts.shared.end(End::Unheard, None);
+        if done == Err(ReceiverDropped) {
+            self.parts.shared.end(End::ReceiverDropped, None);
         }
     }
 
     /// Whether there is a reader for what the target is now; makes one if need be.
-    fn open(&mut self, now: u64) -> Result<bool, Unheard> {
+    fn open(&mut self, now: u64) -> Result<bool, ReceiverDropped> {
         let generation = self.parts.target.generation();
         if self.generation != generation {
             self.reader = None;
@@ -143,7 +132,7 @@ impl TaskTier {
             Ok(reader) => {
                 // A new reader says everything anew; what it does not name any more must be forgotten.
                 if std::mem::replace(&mut self.opened, true) {
-                    self.parts.outbox.begin_anew()?;
+                    self.parts.outbox.reset()?;
                 }
                 self.reader = Some(reader);
                 (self.failures, self.is_cold) = (0, true);
@@ -153,7 +142,7 @@ impl TaskTier {
         Ok(self.reader.is_some())
     }
 
-    fn look(&mut self, now: u64) -> Result<(), Unheard> {
+    fn look(&mut self, now: u64) -> Result<(), ReceiverDropped> {
         let Some(reader) = &mut self.reader else { return Ok(()) };
         let (clock, outbox) = (&self.parts.clock, &mut self.parts.outbox);
         let before = clock.thread_cpu_ns();
@@ -166,7 +155,7 @@ impl TaskTier {
         }
         self.parts.outbox.flush()?;
         if self.parts.outbox.is_overfull() {
-            self.parts.outbox.begin_anew()?;
+            self.parts.outbox.reset()?;
             if let Some(reader) = &mut self.reader {
                 reader.forget_numbers();
                 self.is_cold = true;
@@ -194,21 +183,24 @@ impl TaskTier {
         }
     }
 
-    /// Looks at everything, when it is time to, and has it judged.
-    fn look_deeper(&mut self, now: u64) -> Result<(), Unheard> {
+    /// Takes a full snapshot, when it is due, and has it judged.
+    fn look_deeper(&mut self, now: u64) -> Result<(), ReceiverDropped> {
         // Numbers of the tasks come from a look. A program that is just starting has nothing to judge yet.
         if now < self.next_deep || (self.deep_at.is_none() && self.tasks == 0) {
             return Ok(());
         }
         let Some(judge) = self.parts.judge.clone() else { return Ok(()) };
         let (before, at_ns) = (self.parts.clock.thread_cpu_ns(), self.parts.clock.now_ns());
-        let snapshot = self.parts.target.snapshot();
-        if let Ok(snapshot) =
-            snapshot.inspect_err(|error| log::info!("no findings this time, the full snapshot failed: {error}"))
-        {
-            let judged = judge(&snapshot);
-            let findings = keep(&snapshot, judged, self.parts.outbox.tables());
-            self.parts.outbox.push(Event::Findings { at_ns, findings });
+        match self.parts.target.snapshot() {
+            Ok(snapshot) => {
+                let judged = judge(&snapshot);
+                let findings = keep(&snapshot, judged, self.parts.outbox.tables());
+                self.parts.outbox.push(Event::Findings { at_ns, findings });
+                (self.judged_at, self.reported_failure) = (Some(at_ns), false);
+            }
+            // The loop tier reports the end of the process.
+            Err(error) if error.kind() == FailureKind::Gone => {}
+            Err(error) => self.fail_deep(at_ns, &error),
         }
         let cost = self.parts.clock.thread_cpu_ns().saturating_sub(before);
         // The first look costs many times what those after it do: from it nothing follows, neither when the next one is due nor
@@ -228,20 +220,34 @@ impl TaskTier {
         self.parts.outbox.flush()
     }
 
+    /// Counts a full snapshot that failed. The first failure in a row is reported, with how old the findings are by then.
+    fn fail_deep(&mut self, at_ns: u64, error: &AttachError) {
+        self.totals.dropped += 1;
+        if std::mem::replace(&mut self.reported_failure, true) {
+            return;
+        }
+        let findings = match self.judged_at {
+            Some(judged_at) => format!("the findings are {:.0} s old", at_ns.saturating_sub(judged_at) as f64 / 1e9),
+            None => "there are no findings yet".to_owned(),
+        };
+        let text = format!("a full snapshot failed, {findings}: {error}");
+        self.parts.outbox.push(Event::Note(Note { at_ns, kind: NoteKind::Gap, text }));
+    }
+
     /// A last look, when there is still something to look at.
     fn finish(&mut self) {
         let now = self.parts.clock.now_ns();
         if matches!(self.parts.shared.ended(), Some((End::Asked, _))) && self.reader.is_some() {
             let mut done = self.look(now);
-            if self.deep_at.is_none_or(|at| now.saturating_sub(at) > FRESH) {
+            if self.judged_at.is_none_or(|at| now.saturating_sub(at) > FRESH) {
                 self.next_deep = now;
                 done = done.and_then(|()| self.look_deeper(now));
             }
-            if done == Err(Unheard) {
-                self.parts.shared.end(End::Unheard, None);
+            if done == Err(ReceiverDropped) {
+                self.parts.shared.end(End::ReceiverDropped, None);
             }
         }
-        let _ = self.parts.outbox.flush_until(Instant::now() + FAREWELL);
+        let _ = self.parts.outbox.flush_at_end();
         self.totals.lost = self.parts.outbox.lost();
         self.parts.shared.set_tasks(self.totals);
     }

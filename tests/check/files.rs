@@ -12,8 +12,7 @@ fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
-#[test]
-fn what_keeps_its_budgets_passes_and_what_does_not_fails_with_file_and_line() {
+pub(crate) fn what_keeps_its_budgets_passes_and_what_does_not_fails_with_file_and_line() {
     let folder = folder();
     recording(folder.path());
     let output =
@@ -29,8 +28,7 @@ fn what_keeps_its_budgets_passes_and_what_does_not_fails_with_file_and_line() {
     assert!(stderr(&output).is_empty(), "{}", stderr(&output));
 }
 
-#[test]
-fn each_budget_is_judged() {
+pub(crate) fn each_budget_is_judged() {
     let folder = folder();
     recording(folder.path());
     for (option, kept, exceeded) in [
@@ -55,8 +53,7 @@ fn each_budget_is_judged() {
     assert_exit(&check(folder.path(), &["app.aprof", "--max-unretrieved", "0"]), 0);
 }
 
-#[test]
-fn stalls_that_are_the_machines_doing_are_told_and_not_judged() {
+pub(crate) fn stalls_that_are_the_machines_doing_are_told_and_not_judged() {
     let folder = folder();
     starved_recording(folder.path());
     let output = check(folder.path(), &["starved.aprof", "--max-stall", "100ms", "--max-stalls", "0", "-f", "json"]);
@@ -73,8 +70,7 @@ fn stalls_that_are_the_machines_doing_are_told_and_not_judged() {
     );
 }
 
-#[test]
-fn a_budget_over_something_without_data_is_exit_7() {
+pub(crate) fn a_budget_over_something_without_data_is_exit_7() {
     let folder = folder();
     empty_recording(folder.path());
     for budget in [
@@ -92,8 +88,7 @@ fn a_budget_over_something_without_data_is_exit_7() {
     }
 }
 
-#[test]
-fn what_a_cut_off_recording_shows_fails_it_and_else_it_does_not_pass() {
+pub(crate) fn what_a_cut_off_recording_shows_fails_it_and_else_it_does_not_pass() {
     let folder = folder();
     let file = fs::read(recording(folder.path())).unwrap();
     fs::write(folder.path().join("cut.aprof"), &file[..file.len() - 60]).unwrap();
@@ -104,8 +99,7 @@ fn what_a_cut_off_recording_shows_fails_it_and_else_it_does_not_pass() {
     assert!(stdout(&output).contains("cut off or damaged"), "{}", stdout(&output));
 }
 
-#[test]
-fn a_command_line_that_makes_no_sense_is_exit_2() {
+pub(crate) fn a_command_line_that_makes_no_sense_is_exit_2() {
     let folder = folder();
     recording(folder.path());
     for arguments in [
@@ -127,8 +121,7 @@ fn a_command_line_that_makes_no_sense_is_exit_2() {
     assert!(stderr(&output).contains("nothing to check against"), "{}", stderr(&output));
 }
 
-#[test]
-fn a_baseline_is_kept_and_compared_with() {
+pub(crate) fn a_baseline_is_kept_and_compared_with() {
     let folder = folder();
     recording(folder.path());
     let output = check(folder.path(), &["app.aprof", "--update"]);
@@ -152,8 +145,7 @@ fn a_baseline_is_kept_and_compared_with() {
     assert_exit(&check(folder.path(), &["app.aprof"]), 0);
 }
 
-#[test]
-fn lines_that_moved_and_another_folder_are_nothing_new() {
+pub(crate) fn lines_that_moved_and_another_folder_are_nothing_new() {
     let folder = folder();
     recording(folder.path());
     assert_exit(&check(folder.path(), &["app.aprof", "--update", "--baseline", "b.json"]), 0);
@@ -167,8 +159,7 @@ fn lines_that_moved_and_another_folder_are_nothing_new() {
     assert_exit(&check(folder.path(), &["app.aprof"]), 0);
 }
 
-#[test]
-fn on_another_machine_times_are_not_judged_and_the_output_says_so() {
+pub(crate) fn on_another_machine_times_are_not_judged_and_the_output_says_so() {
     let folder = folder();
     recording(folder.path());
     assert_exit(&check(folder.path(), &["app.aprof", "--update"]), 0);
@@ -192,8 +183,7 @@ fn on_another_machine_times_are_not_judged_and_the_output_says_so() {
     assert_eq!(result["differences"][0]["name"], "cores");
 }
 
-#[test]
-fn what_is_no_baseline_is_exit_6() {
+pub(crate) fn what_is_no_baseline_is_exit_6() {
     let folder = folder();
     recording(folder.path());
     assert_exit(&check(folder.path(), &["app.aprof", "--update"]), 0);
@@ -227,8 +217,7 @@ fn what_is_no_baseline_is_exit_6() {
     }
 }
 
-#[test]
-fn only_a_baseline_is_replaced_by_a_baseline() {
+pub(crate) fn only_a_baseline_is_replaced_by_a_baseline() {
     let folder = folder();
     recording(folder.path());
     fs::write(folder.path().join("precious.json"), "{\"mine\": 1}").unwrap();
@@ -242,8 +231,7 @@ fn only_a_baseline_is_replaced_by_a_baseline() {
     assert!(!folder.path().join("new.json").exists(), "a run in which nothing was seen is no baseline");
 }
 
-#[test]
-fn budgets_come_from_files_and_variables_too() {
+pub(crate) fn budgets_come_from_files_and_variables_too() {
     let folder = folder();
     recording(folder.path());
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
@@ -262,8 +250,7 @@ fn budgets_come_from_files_and_variables_too() {
     assert!(stderr(&output).contains("did you mean max-stall?"), "{}", stderr(&output));
 }
 
-#[test]
-fn the_summary_of_a_job_is_added_to() {
+pub(crate) fn the_summary_of_a_job_is_added_to() {
     let folder = folder();
     recording(folder.path());
     let summary = folder.path().join("summary.md");
@@ -282,8 +269,7 @@ fn the_summary_of_a_job_is_added_to() {
     assert!(stderr(&output).contains("cannot write the job's summary"), "{}", stderr(&output));
 }
 
-#[test]
-fn several_files_are_written_at_once_by_their_endings() {
+pub(crate) fn several_files_are_written_at_once_by_their_endings() {
     let folder = folder();
     recording(folder.path());
     let files = ["a.xml", "a.sarif", "b.sarif.json", "a.md", "a.json", "a.txt"];

@@ -97,8 +97,7 @@ pub(crate) fn all() -> [(&'static str, Made); 5] {
     [("trouble", trouble()), ("fine", fine()), ("broken", broken()), ("elsewhere", elsewhere()), ("itself", itself())]
 }
 
-#[test]
-fn every_format_is_as_it_was() {
+pub(crate) fn every_format_is_as_it_was() {
     for (name, made) in all() {
         for (format, ending) in FORMATS {
             // What they look like when all is well, or for programs, is said by the others.
@@ -119,8 +118,7 @@ fn every_format_is_as_it_was() {
     }
 }
 
-#[test]
-fn nothing_a_terminal_would_obey_is_ever_written() {
+pub(crate) fn nothing_a_terminal_would_obey_is_ever_written() {
     for (name, made) in all() {
         for (format, ending) in FORMATS {
             let shown = written(&made, format);
@@ -130,8 +128,7 @@ fn nothing_a_terminal_would_obey_is_ever_written() {
     }
 }
 
-#[test]
-fn json_keeps_to_the_schema() {
+pub(crate) fn json_keeps_to_the_schema() {
     let schema: Value = serde_json::from_str(include_str!("../check.schema.json")).unwrap();
     for (name, made) in all() {
         let result: Value = serde_json::from_str(&written(&made, JSON)).unwrap();
@@ -168,8 +165,7 @@ fn elements(xml: &str) -> Vec<(String, Vec<(String, String)>)> {
     found
 }
 
-#[test]
-fn junit_is_xml_whose_numbers_are_those_of_its_cases() {
+pub(crate) fn junit_is_xml_whose_numbers_are_those_of_its_cases() {
     for (name, made) in all() {
         let xml = written(&made, JUNIT);
         let elements = elements(&xml);
@@ -192,8 +188,7 @@ fn junit_is_xml_whose_numbers_are_those_of_its_cases() {
     assert!(place.is_some(), "{xml}");
 }
 
-#[test]
-fn sarif_has_what_its_readers_need() {
+pub(crate) fn sarif_has_what_its_readers_need() {
     for (name, made) in all() {
         let log: Value = serde_json::from_str(&written(&made, SARIF)).unwrap();
         assert_eq!(log["version"], "2.1.0");
@@ -224,8 +219,7 @@ fn sarif_has_what_its_readers_need() {
     assert_eq!(physical["region"]["startLine"], 32);
 }
 
-#[test]
-fn no_name_becomes_a_command_of_github() {
+pub(crate) fn no_name_becomes_a_command_of_github() {
     let shown = written(&trouble(), GITHUB);
     let commands: Vec<&str> = shown.lines().filter(|line| line.starts_with("::")).collect();
     assert!(commands.iter().all(|line| line.starts_with("::error ") || line.starts_with("::warning ")), "{shown}");
@@ -233,8 +227,7 @@ fn no_name_becomes_a_command_of_github() {
     assert_eq!(shown.lines().count(), commands.len() + 1, "{shown}");
 }
 
-#[test]
-fn a_baseline_that_was_written_is_the_one_that_is_read() {
+pub(crate) fn a_baseline_that_was_written_is_the_one_that_is_read() {
     let facts = [("cpu", "a \"quoted\" one\n"), ("cores", "2")];
     let fingerprint = Fingerprint(facts.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     let runs = vec![run(1000.0, &[hostile(), stall("f", "a.py", 1, 30)]), run(1001.5, &[]), failed("x")];
@@ -245,8 +238,7 @@ fn a_baseline_that_was_written_is_the_one_that_is_read() {
 }
 
 proptest! {
-    #[test]
-    fn no_text_makes_a_baseline_panic(cut in 0usize..4000, noise in "\\PC{0,6}") {
+    pub(crate) fn no_text_makes_a_baseline_panic(cut in 0usize..4000, noise in "\\PC{0,6}") {
         let mut text = Vec::new();
         let runs = vec![run(1000.0, &[hostile()]), run(1.0, &[])];
         write_baseline(&Baseline { runs, ..Baseline::default() }, &mut text).unwrap();

@@ -1,11 +1,13 @@
-//! A headless Chromium over its DevTools pipe: it reads commands on descriptor 3 and answers on 4, as JSON with a zero byte
-//! behind each. It must not know what is in a page.
+//! A headless Chromium over its DevTools pipe: it reads commands on descriptor 3 and answers on 4, as JSON with a
+//! zero byte behind each.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
+
+use crate::support::trials::missing;
 
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"];
 
@@ -20,12 +22,9 @@ pub(crate) struct Browser {
     _profile: tempfile::TempDir,
 }
 
-/// `None`, and said so, where there is no Chromium.
-pub(crate) fn start() -> Option<Browser> {
-    let Some(path) = find() else {
-        eprintln!("NOT TESTED: no Chromium on this machine; ASYNCPROF_CHROMIUM can name one");
-        return None;
-    };
+/// Where there is no Chromium, the test is ignored.
+pub(crate) fn start() -> Browser {
+    let Some(path) = find() else { missing("no Chromium on this machine; ASYNCPROF_CHROMIUM can name one") };
     let profile = tempfile::tempdir().unwrap();
     // Pipes of the shell become descriptors 3 and 4 of the browser.
     let launch = r#"exec "$@" 3<&0 4>&1 0</dev/null 1>/dev/null"#;
@@ -48,7 +47,7 @@ pub(crate) fn start() -> Option<Browser> {
     for domain in ["Page", "Runtime", "Log"] {
         browser.call(&format!("{domain}.enable"), json!({}));
     }
-    Some(browser)
+    browser
 }
 
 fn find() -> Option<PathBuf> {

@@ -25,9 +25,8 @@ fn open_everything(browser: &mut Browser) {
     browser.evaluate("document.querySelectorAll('[aria-expanded=false]').forEach((one) => one.click())");
 }
 
-#[test]
-fn no_line_ends_between_a_number_and_its_unit() {
-    let Some(mut browser) = browser::start() else { return };
+pub(crate) fn no_line_ends_between_a_number_and_its_unit() {
+    let mut browser = browser::start();
     let (_folder, path) = written("report.html", &page(&story::analysis(true)));
     browser.open(&path);
     open_everything(&mut browser);
@@ -36,9 +35,8 @@ fn no_line_ends_between_a_number_and_its_unit() {
     assert!(tiles.as_str().unwrap().contains("\u{a0}ms"), "{tiles}");
 }
 
-#[test]
-fn what_is_printed_at_night_is_dark_on_white_and_keeps_its_colours() {
-    let Some(mut browser) = browser::start() else { return };
+pub(crate) fn what_is_printed_at_night_is_dark_on_white_and_keeps_its_colours() {
+    let mut browser = browser::start();
     let (_folder, path) = written("report.html", &page(&story::analysis(true)));
     browser.open(&path);
     browser.evaluate("document.documentElement.dataset.theme = 'dark'");
@@ -62,9 +60,8 @@ fn what_is_printed_at_night_is_dark_on_white_and_keeps_its_colours() {
     }
 }
 
-#[test]
-fn the_keyboard_reaches_every_control_and_one_sees_where_it_is() {
-    let Some(mut browser) = browser::start() else { return };
+pub(crate) fn the_keyboard_reaches_every_control_and_one_sees_where_it_is() {
+    let mut browser = browser::start();
     let (_folder, path) = written("report.html", &page(&story::analysis(true)));
     browser.open(&path);
     // A tab list is one stop, arrow keys go on from there.

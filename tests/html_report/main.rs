@@ -4,6 +4,8 @@
 
 mod browser;
 mod looks;
+#[path = "../support/mod.rs"]
+mod support;
 #[path = "../watches/mod.rs"]
 mod watches;
 
@@ -19,6 +21,23 @@ use scraper::{Html, Selector};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use watches::{header, story};
+
+support::trials::trials! {
+    the_page_is_one_file_that_fetches_nothing,
+    the_policy_allows_this_script_and_this_style_and_nothing_else,
+    names_that_are_markup_stay_names,
+    all_that_the_report_says_is_in_the_page,
+    the_course_of_time_shows_each_stall,
+    source_lines_stand_beside_the_frames_they_belong_to,
+    nothing_is_called_good_that_nobody_has_seen,
+    a_browser_draws_it_and_obeys_the_keyboard,
+    a_browser_shows_it_readably_by_day_and_by_night,
+    a_browser_runs_nothing_that_a_name_says,
+    a_browser_draws_a_page_of_nothing,
+    looks::no_line_ends_between_a_number_and_its_unit,
+    looks::what_is_printed_at_night_is_dark_on_white_and_keeps_its_colours,
+    looks::the_keyboard_reaches_every_control_and_one_sees_where_it_is,
+}
 
 /// Names as somebody might choose them who means harm.
 const HOSTILE: [&str; 4] = [
@@ -112,7 +131,6 @@ fn hostile_sources(analysis: &Analysis) -> Sources {
     sources
 }
 
-#[test]
 fn the_page_is_one_file_that_fetches_nothing() {
     let written = page(&story::analysis(true));
     assert!(!written.contains("http://") && !written.contains("https://"));
@@ -124,7 +142,6 @@ fn the_page_is_one_file_that_fetches_nothing() {
     assert!(parsed.select(&links).all(|link| link.attr("href").unwrap().starts_with('#')));
 }
 
-#[test]
 fn the_policy_allows_this_script_and_this_style_and_nothing_else() {
     let parsed = Html::parse_document(&page(&hostile()));
     let meta = Selector::parse("meta[http-equiv='Content-Security-Policy']").unwrap();
@@ -138,7 +155,6 @@ fn the_policy_allows_this_script_and_this_style_and_nothing_else() {
     assert_eq!(rules, ["default-src 'none'", &script, &style, "base-uri 'none'", "form-action 'none'"]);
 }
 
-#[test]
 fn names_that_are_markup_stay_names() {
     let analysis = hostile();
     let (written, plain) = (page_with(&analysis, &hostile_sources(&analysis)), page(&story::analysis(true)));
@@ -153,7 +169,6 @@ fn names_that_are_markup_stay_names() {
     assert!(!data.contains('\u{202e}'), "and cannot deceive");
 }
 
-#[test]
 fn all_that_the_report_says_is_in_the_page() {
     let analysis = story::analysis(true);
     let (data, report) = (data_of(&page(&analysis)), json_report(&analysis));
@@ -230,7 +245,6 @@ fn all_that_the_report_says_is_in_the_page() {
     }
 }
 
-#[test]
 fn the_course_of_time_shows_each_stall() {
     let data = data_of(&page(&story::analysis(true)));
     let bins = &data["timeline"]["loops"][0];
@@ -249,7 +263,6 @@ fn the_course_of_time_shows_each_stall() {
     assert_eq!(data["timeline"]["born"].as_array().unwrap().iter().filter_map(Value::as_u64).sum::<u64>(), 20);
 }
 
-#[test]
 fn source_lines_stand_beside_the_frames_they_belong_to() {
     let analysis = story::analysis(true);
     let wanted = html::wanted(&Report { analysis: &analysis, complete: true });
@@ -267,7 +280,6 @@ fn source_lines_stand_beside_the_frames_they_belong_to() {
     assert!(excerpt["lines"][1].as_str().unwrap().chars().count() < 200);
 }
 
-#[test]
 fn nothing_is_called_good_that_nobody_has_seen() {
     let data = data_of(&page(&story::nothing()));
     assert_eq!(data["verdict"]["level"], "unknown");
@@ -282,9 +294,8 @@ fn written(name: &str, page: &str) -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
-#[test]
 fn a_browser_draws_it_and_obeys_the_keyboard() {
-    let Some(mut browser) = browser::start() else { return };
+    let mut browser = browser::start();
     let (_folder, path) = written("report.html", &page(&story::analysis(true)));
     browser.open(&path);
     assert_eq!(browser.evaluate("document.querySelectorAll('#stall-groups > details').length"), 3);
@@ -362,9 +373,8 @@ const UNREADABLE: &str = r#"(() => {
   return [...found];
 })()"#;
 
-#[test]
 fn a_browser_shows_it_readably_by_day_and_by_night() {
-    let Some(mut browser) = browser::start() else { return };
+    let mut browser = browser::start();
     let analysis = story::analysis(true);
     let mut sources = Sources::default();
     for wanted in html::wanted(&Report { analysis: &analysis, complete: true }) {
@@ -392,9 +402,8 @@ fn a_browser_shows_it_readably_by_day_and_by_night() {
     }
 }
 
-#[test]
 fn a_browser_runs_nothing_that_a_name_says() {
-    let Some(mut browser) = browser::start() else { return };
+    let mut browser = browser::start();
     let analysis = hostile();
     let (_folder, path) = written("hostile.html", &page_with(&analysis, &hostile_sources(&analysis)));
     browser.open(&path);
@@ -412,9 +421,8 @@ fn a_browser_runs_nothing_that_a_name_says() {
     assert!(browser.evaluate("document.documentElement.scrollWidth").as_u64().unwrap() <= 360);
 }
 
-#[test]
 fn a_browser_draws_a_page_of_nothing() {
-    let Some(mut browser) = browser::start() else { return };
+    let mut browser = browser::start();
     let (_folder, path) = written("nothing.html", &page(&story::nothing()));
     browser.open(&path);
     assert!(browser.evaluate("document.body.textContent.includes('No event loop was seen')").as_bool().unwrap());

@@ -1,5 +1,4 @@
 //! Judges dumps of a target that creates and finishes tasks all the time: what must be there, and what is impossible.
-//! It must not know how the target makes its tasks; the target's own document says what is legal.
 
 use std::collections::BTreeSet;
 

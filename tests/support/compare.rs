@@ -1,5 +1,5 @@
 //! Compares a dump with what the interpreter said of itself, and says how they differ so that a person sees it at
-//! once. It must not know where either came from.
+//! once.
 //!
 //! In the truth, `"any"` matches everything, a kind may be a list of kinds that are right, and a thread's frame may
 //! have a null line, which matches every line.

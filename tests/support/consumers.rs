@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-/// Where a program or package is; `None`, and said so, where it is not.
-pub fn find(name: &str) -> Option<&'static Path> {
+use super::trials::missing;
+
+/// Where a program or package is; where it is not, the test is ignored.
+pub fn find(name: &str) -> &'static Path {
     static FOUND: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
     let found = FOUND.get_or_init(|| {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/install-consumers");
@@ -15,11 +17,8 @@ pub fn find(name: &str) -> Option<&'static Path> {
         let pairs = lines.lines().filter_map(|line| line.split_once('\t'));
         pairs.map(|(name, path)| (name.to_owned(), path.into())).collect()
     });
-    let path = found.get(name);
-    if path.is_none() {
-        eprintln!("NOT TESTED: no {name} here; scripts/install-consumers installs it");
-    }
-    path.map(PathBuf::as_path)
+    let Some(path) = found.get(name) else { missing(&format!("no {name}: scripts/install-consumers installs it")) };
+    path
 }
 
 /// What a program says; it must be content.

@@ -1,4 +1,4 @@
-//! A core that a test shares with its target. It must not know what is done there.
+//! A core that a test shares with its target.
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;

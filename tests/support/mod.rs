@@ -1,5 +1,5 @@
 //! What the tests that start real interpreters share. It knows interpreters, target processes, and how a dump is
-//! compared with the truth; it must not know asyncprof's internals: it only sees the program's output.
+//! compared with the truth.
 
 #![allow(unreachable_pub, dead_code, reason = "each test binary that includes this folder uses a part of it")]
 
@@ -11,3 +11,4 @@ pub mod legal;
 pub mod pythons;
 pub mod schema;
 pub mod target;
+pub mod trials;

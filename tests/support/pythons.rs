@@ -1,10 +1,13 @@
 //! Finds the interpreters to test with: those of the wanted matrix that this machine has, and the names of those it
-//! has not. It must not know what is done with them.
+//! has not.
 
 use std::collections::BTreeMap;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use super::trials::missing_python;
 
 /// CPython 3.x minor versions of the matrix, with the GIL.
 const WANTED_MINORS: std::ops::RangeInclusive<u32> = 8..=15;
@@ -62,6 +65,13 @@ pub struct Matrix {
     pub found: Vec<Interpreter>,
     /// Wanted, and nowhere to be found.
     pub missing: Vec<Which>,
+}
+
+/// The newest interpreter with the GIL, for what is the same on every one; without any, the test is ignored.
+pub fn newest() -> &'static Interpreter {
+    static NEWEST: OnceLock<Option<Interpreter>> = OnceLock::new();
+    let newest = NEWEST.get_or_init(|| Matrix::find().found.into_iter().rfind(|one| !one.which.free_threaded));
+    newest.as_ref().unwrap_or_else(|| missing_python("no Python on this machine"))
 }
 
 impl Matrix {

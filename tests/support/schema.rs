@@ -1,6 +1,5 @@
 //! Checks JSON against the part of JSON Schema that the dump's schema uses: type, required, properties, items, enum,
-//! const and local references. It must not know what a dump is; a keyword it does not know is an error, so that the
-//! schema cannot outgrow it in silence.
+//! const and local references.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! A running test program, and the `asyncprof` program run on it. It must not know what either says.
+//! A running test program, and the `asyncprof` program run on it.
 //!
 //! Nothing sleeps here: a target prints `ready`, and then the kernel is asked until all its threads stand still.
 

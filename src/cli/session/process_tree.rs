@@ -13,7 +13,7 @@ use crate::cli::input::find_process;
 use crate::cli::output::live::Screen;
 use crate::cli::terminal::REPAINT;
 use crate::model::event::{Batch, Header};
-use crate::sampler::{self, Arrival, End, MOST_WATCHES, Options, Outcome, Stop, Watch};
+use crate::sampler::{self, End, MAX_WATCHES, NewProcess, Options, Outcome, Stop, Watch};
 
 /// A process that is or was watched.
 pub(crate) struct Member {
@@ -123,7 +123,7 @@ struct ProcessTree<'a> {
     on_attach: OnAttach<'a>,
     members: Vec<Member>,
     /// Processes yet to come.
-    arrivals: Receiver<Arrival>,
+    arrivals: Receiver<NewProcess>,
     /// Why the selected process is not watched.
     failure: Option<Failure>,
     screen: Screen,
@@ -134,7 +134,7 @@ enum Next {
     Take(usize, Batch),
     /// This member's watch is over.
     End(usize),
-    Arrival(Arrival),
+    NewProcess(NewProcess),
     NoMoreArrivals,
     Stop,
     Repaint,
@@ -155,7 +155,7 @@ impl ProcessTree<'_> {
                     }
                 }
                 Next::End(position) => self.end(position),
-                Next::Arrival(arrival) => self.receive(arrival)?,
+                Next::NewProcess(arrival) => self.receive(arrival)?,
                 Next::NoMoreArrivals => {
                     may_grow = false;
                     self.arrivals = never();
@@ -188,7 +188,7 @@ impl ProcessTree<'_> {
                 Ok(batch) => Next::Take(positions[index], batch),
                 Err(_) => Next::End(positions[index]),
             },
-            index if index == arrival => ready.recv(&self.arrivals).map_or(Next::NoMoreArrivals, Next::Arrival),
+            index if index == arrival => ready.recv(&self.arrivals).map_or(Next::NoMoreArrivals, Next::NewProcess),
             index if index == over => {
                 let _ = ready.recv(time_is_over);
                 Next::Stop
@@ -200,11 +200,11 @@ impl ProcessTree<'_> {
         }
     }
 
-    fn receive(&mut self, arrival: Arrival) -> Result<(), Failure> {
+    fn receive(&mut self, arrival: NewProcess) -> Result<(), Failure> {
         match arrival {
-            Arrival::Main(Ok(watch)) => self.add(watch, false)?,
-            Arrival::Below(watch) => self.add(watch, true)?,
-            Arrival::Main(Err(error)) => {
+            NewProcess::Main(Ok(watch)) => self.add(watch, false)?,
+            NewProcess::Below(watch) => self.add(watch, true)?,
+            NewProcess::Main(Err(error)) => {
                 let failure = Failure::from(error);
                 let is_alone = self.members.is_empty() && find_process::below(self.wanted.pid).is_empty();
                 if is_alone && !self.wanted.is_ours {
@@ -214,12 +214,12 @@ impl ProcessTree<'_> {
                 self.failure = Some(failure);
             }
             // A subprocess that is no Python, mostly of another user, is irrelevant.
-            Arrival::Refused(pid, error) if find_process::is_python(pid) => {
+            NewProcess::Refused(pid, error) if find_process::is_python(pid) => {
                 note(&format!("the subprocess {pid} is not watched: {error}"));
             }
-            Arrival::Refused(..) => {}
-            Arrival::TooMany => {
-                note(&format!("at most {MOST_WATCHES} processes are watched at once: some subprocesses are left out"));
+            NewProcess::Refused(..) => {}
+            NewProcess::TooMany => {
+                note(&format!("at most {MAX_WATCHES} processes are watched at once: some subprocesses are left out"));
             }
         }
         Ok(())

@@ -171,7 +171,7 @@ impl Listeners {
 
 fn reason(end: End) -> NoteKind {
     match end {
-        End::Asked | End::Unheard => NoteKind::Ended,
+        End::Asked | End::ReceiverDropped => NoteKind::Ended,
         End::Exited => NoteKind::Exited,
         End::Unreadable | End::Failed => NoteKind::Gap,
     }
@@ -194,14 +194,14 @@ pub(crate) fn verdict(outcome: &Outcome, header: &Header) -> Result<Exit, Failur
             Ok(Exit::Fine)
         }
         (End::Unreadable, false) => Err(Failure::new(Exit::Forbidden, error_of(outcome))),
-        (End::Asked | End::Unheard, _) if outcome.health.loop_samples == 0 => {
+        (End::Asked | End::ReceiverDropped, _) if outcome.health.loop_samples == 0 => {
             note(&format!("no event loop ran in process {pid} while it was watched"));
             hint(&find_process::hint_of_below(pid).unwrap_or_else(|| {
                 "a server's workers are separate processes: asyncprof doctor lists them".to_owned()
             }));
             Ok(Exit::Unsupported)
         }
-        (End::Asked | End::Unheard, _) => Ok(Exit::Fine),
+        (End::Asked | End::ReceiverDropped, _) => Ok(Exit::Fine),
     }
 }
 

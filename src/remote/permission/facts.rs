@@ -1,14 +1,15 @@
-//! The facts that decide whether we may read a process, as far as they can be found out. It must not judge them.
+//! The facts that decide whether we may read a process, as far as they can be determined.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
+use crate::remote::access::{IoFailure, classify};
 use crate::remote::addr::Addr;
 use crate::remote::elf::{self, ElfError};
 use crate::remote::live::LiveMemory;
 use crate::remote::maps::Maps;
 use crate::remote::memory::{Memory, ReadError};
-use crate::remote::process::{IoFailure, Process, classify};
+use crate::remote::process::Process;
 
 /// LIMIT: generations of parents followed to see whether the target descends from us.
 const MAX_ANCESTORS: usize = 128;

@@ -1,6 +1,5 @@
-//! Pages that stay from one look at a process to the next. Each look reads all of them again and learns which of the bytes
-//! that somebody's answer rests on have changed; what rests on none of those need not be worked out again. It must not know
-//! what the bytes mean.
+//! Pages that stay from one look at a process to the next. Each look reads all of them again and learns which of the
+//! bytes that somebody's answer rests on have changed; what rests on none of those need not be worked out again.
 //!
 //! A `View` over a store takes its pages from here, and what a step of a walk has looked at ([`Touched`]) is turned into
 //! [`Lines`]: the pages and their lines of 64 bytes. As long as the lines are held, the pages are kept and read again.
@@ -8,48 +7,19 @@
 //! INVARIANT: a change is never forgotten before whoever holds the line was asked. Every reading of a page compares it with
 //! what was there before; the marks stay until [`Store::forget_changes`], which is called when everybody was asked.
 
+mod lines;
 mod pages;
 #[cfg(test)]
 mod tests;
 
 use std::cell::RefCell;
 
-use rustc_hash::FxHashMap;
-
-use self::pages::{CALL_PAGES, Pages, WordMask};
+use self::lines::{LINE, PAGE_BYTES, WordMask};
+pub use self::lines::{Lines, Words};
+use self::pages::{CALL_PAGES, Pages};
 use super::addr::{Addr, Span};
 use super::memory::{Memory, ReadError};
 use super::view::{PAGE, Touched};
-
-const PAGE_BYTES: usize = PAGE as usize;
-
-/// Bytes of a line: one bit of a page's mask each.
-const LINE: u64 = 64;
-
-/// The lines that an answer rests on.
-#[derive(Clone, Debug, Default)]
-pub struct Lines(Vec<(u32, u64)>);
-
-impl Lines {
-    fn add(&mut self, slot: u32, mask: u64) {
-        /// How far back a page is looked for. What is looked at next is mostly near; a page that comes twice costs little,
-        /// but looking through all pages of a list of 100,000 tasks for each of them takes a second.
-        const NEAR: usize = 16;
-        match self.0.iter_mut().rev().take(NEAR).find(|(known, _)| *known == slot) {
-            Some((_, lines)) => *lines |= mask,
-            None => self.0.push((slot, mask)),
-        }
-    }
-
-    /// Adds all lines of `other`.
-    pub fn merge(&mut self, other: &Self) {
-        other.0.iter().for_each(|(slot, mask)| self.add(*slot, *mask));
-    }
-}
-
-/// The words that an answer rests on: exact, for what everything rests on.
-#[derive(Clone, Debug, Default)]
-pub struct Words(FxHashMap<u32, WordMask>);
 
 /// Pages of one process, kept.
 pub struct Store {

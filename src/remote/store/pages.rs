@@ -1,16 +1,12 @@
-//! The pages of a store: where their copies are, which words of them are watched and which of these have changed. It must
-//! not know who watches.
+//! The pages of a store: where their copies are, which of their words are watched, and which of these have changed.
 
 use memmap2::{Advice, MmapMut};
 use rustc_hash::FxHashMap;
 
-use super::{LINE, Lines, PAGE_BYTES};
+use super::lines::{LINE, Lines, PAGE_BYTES, WordMask};
 use crate::remote::addr::Span;
 use crate::remote::memory::{Memory, ReadError};
 use crate::remote::view::{PAGE, page_addr, runs};
-
-/// Words of 8 bytes in a page, as a mask.
-pub(super) type WordMask = [u64; PAGE_BYTES / 8 / 64];
 
 /// LIMIT: bytes of all pages; 100,000 tasks, each 8 coroutines deep, need 210 MB.
 const MAX_BYTES: usize = 4 << 30;

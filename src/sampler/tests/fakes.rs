@@ -62,6 +62,7 @@ pub(in crate::sampler) struct World {
     /// What every read answers.
     pub(in crate::sampler) failure: Option<ReadError>,
     pub(in crate::sampler) attachable: bool,
+    pub(in crate::sampler) snapshot_fails: bool,
     pub(in crate::sampler) generation: u64,
     pub(in crate::sampler) panics: bool,
     /// How often each was asked for.
@@ -86,6 +87,7 @@ impl FakeTarget {
             deep_cost: 1_000_000,
             failure: None,
             attachable: true,
+            snapshot_fails: false,
             generation: 0,
             panics: false,
             attached: 0,
@@ -143,6 +145,10 @@ impl Target for FakeTarget {
     fn snapshot(&self) -> Result<Snapshot, AttachError> {
         let world = self.change(|world| world.snapshots += 1);
         self.clock.work(world.deep_cost);
+        if world.snapshot_fails {
+            let (pid, why) = (1, String::new());
+            return Err(AccessError::Forbidden { pid, why, fix: String::new() }.into());
+        }
         Ok(snapshot(world.tasks + 1))
     }
 }

@@ -5,20 +5,24 @@ pub(super) mod fakes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use fakes::{FakeTarget, World, task_info};
 
-use super::account::{Account, Sharing};
+use super::account::Account;
 use super::clock::fake::FakeClock;
+use super::clock::{Clock, SystemClock};
 use super::governor::{Governor, Rates};
-use super::loop_tier::{self, LoopTier};
+use super::loop_tier::LoopTier;
 use super::outbox::Outbox;
+use super::parts::{LoopParts, TaskParts};
 use super::shared::Shared;
 use super::target_state::Stopper;
-use super::task_tier::{self, TaskTier};
+use super::task_tier::TaskTier;
+use super::watch::begin;
 use super::*;
-use crate::model::event::{Event, NoteKind};
-use crate::model::snapshot::{RuleId, Severity, TaskId};
+use crate::model::Snapshot;
+use crate::model::event::{Batch, Event, Header, Health, NoteKind, Source};
+use crate::model::snapshot::{Finding, RuleId, Severity, TaskId};
 use crate::model::tables::TaskNo;
 use crate::remote::ReadError;
 
@@ -56,7 +60,7 @@ impl Stage {
     }
 
     fn loop_tier(&self) -> LoopTier {
-        LoopTier::new(loop_tier::Parts {
+        LoopTier::new(LoopParts {
             shared: self.shared.clone(),
             target: self.target.clone(),
             clock: self.clock.clone(),
@@ -69,7 +73,7 @@ impl Stage {
     }
 
     fn task_tier(&self) -> TaskTier {
-        TaskTier::new(task_tier::Parts {
+        TaskTier::new(TaskParts {
             shared: self.shared.clone(),
             target: self.target.clone(),
             clock: self.clock.clone(),
@@ -296,6 +300,28 @@ fn the_task_tier_looks_at_its_rate_and_has_everything_judged_now_and_then() {
 }
 
 #[test]
+fn a_full_snapshot_that_fails_is_counted_and_reported_once_with_the_age_of_the_findings() {
+    let stage = Stage::new(1_000);
+    let mut tier = stage.task_tier();
+    let reported = |events: Vec<Event>| -> Vec<String> {
+        let notes =
+            events.into_iter().filter_map(|event| if let Event::Note(note) = event { Some(note) } else { None });
+        notes.inspect(|note| assert_eq!(note.kind, NoteKind::Gap)).map(|note| note.text).collect()
+    };
+    assert_eq!(reported(stage.watch_tasks(&mut tier, 5.0)), [""; 0]);
+    stage.target.change(|world| world.snapshot_fails = true);
+    let notes = reported(stage.watch_tasks(&mut tier, 20.0));
+    let [note] = &notes[..] else { panic!("{notes:?}") };
+    assert!(note.starts_with("a full snapshot failed, the findings are 10 s old: "), "{note}");
+    assert_eq!(tier.totals.dropped, 2);
+    // After one that succeeds, the next failure is news again.
+    stage.target.change(|world| world.snapshot_fails = false);
+    assert_eq!(reported(stage.watch_tasks(&mut tier, 10.0)), [""; 0]);
+    stage.target.change(|world| world.snapshot_fails = true);
+    assert_eq!(reported(stage.watch_tasks(&mut tier, 10.0)).len(), 1);
+}
+
+#[test]
 fn a_look_at_everything_that_costs_much_is_taken_less_often() {
     let stage = Stage::new(1_000);
     stage.target.change(|world| world.deep_cost = SECOND);
@@ -396,6 +422,6 @@ fn a_panic_in_either_tier_becomes_an_error_and_ends_both() {
 #[test]
 fn a_watch_that_nobody_listens_to_ends() {
     let (watch, _target) = threads(|_| {});
-    assert_eq!(watch.join().end, End::Unheard);
+    assert_eq!(watch.join().end, End::ReceiverDropped);
     drop(threads(|_| {}));
 }

@@ -242,10 +242,10 @@ fn how_it_was_seen(outcome: &Outcome) -> Result<Result<(), String>, Failure> {
         End::Failed => Err(Failure::bug(error_of(outcome))),
         End::Unreadable if seen => Ok(Err(format!("the watch ended early: {}", error_of(outcome)))),
         End::Unreadable => Err(Failure::new(Exit::Forbidden, error_of(outcome))),
-        End::Asked | End::Exited | End::Unheard if !seen => {
+        End::Asked | End::Exited | End::ReceiverDropped if !seen => {
             Ok(Err("no event loop ran in the program while it was watched".into()))
         }
-        End::Asked | End::Exited | End::Unheard => Ok(Ok(())),
+        End::Asked | End::Exited | End::ReceiverDropped => Ok(Ok(())),
     }
 }
 

@@ -1,33 +1,34 @@
-//! When the things are due that the loop tier does besides sampling, and what the governor is told. It must not know how they
-//! are done.
+//! When the loop tier's other work is due (batches, health, discovery of loops, CPU budget), and what the governor is told.
 
 use crate::model::event::NoteKind;
 
+use super::clock::SECOND;
 use super::governor::{Rates, Spent};
-use super::loop_tier::Parts;
-use super::{BATCHES_EVERY, SECOND};
+use super::parts::LoopParts;
 
+/// How often batches are sent, and the things done that a watch needs besides samples.
+const BATCHES_EVERY: u64 = SECOND / 20;
 /// How often the governor is told what was spent.
 const GOVERN_EVERY: u64 = SECOND / 2;
 /// How often a health event is sent.
 const HEALTH_EVERY: u64 = SECOND;
-/// How often it is looked which loops there are: when there are some, and when there is none.
+/// How often loops are looked for: when there are some, and when there are none.
 const DISCOVER_EVERY: u64 = SECOND / 2;
 const SEEK_EVERY: u64 = SECOND / 20;
 /// How often a process without a loop is attached to again.
 const REATTACH_EVERY: u64 = SECOND / 4;
-/// What takes long is done less often: it must not take more than this part of the time.
+/// Expensive work is done less often: it may take one part in this many of the time.
 const SHARE: u64 = 50;
-/// But a loop, or a program, that starts must not be missed.
+/// But a loop or program that starts must not be missed.
 const SEEK_AT_LATEST: u64 = SECOND / 4;
 const REATTACH_AT_LATEST: u64 = SECOND;
 /// The governor waits until it is known what a task snapshot costs, since the first one costs more than any other, but not
 /// longer than this.
 const BEGINNING: u64 = 5 * SECOND;
 
-/// When what is due, on the clock of the watch.
+/// When each kind of work is due, on the clock of the watch.
 #[derive(Clone, Debug)]
-pub(super) struct Chores {
+pub(super) struct Maintenance {
     next: u64,
     health_at: u64,
     discover_at: u64,
@@ -43,7 +44,7 @@ pub(super) struct Chores {
     noted: Option<Rates>,
 }
 
-impl Chores {
+impl Maintenance {
     pub(super) fn new(now: u64) -> Self {
         Self {
             next: now + BATCHES_EVERY,
@@ -111,7 +112,7 @@ impl Chores {
     }
 
     /// Lets the governor set the rates of the task tier and of `parts`. Answers what there is to say about it.
-    pub(super) fn govern(&mut self, parts: &mut Parts, now: u64) -> Option<(NoteKind, String)> {
+    pub(super) fn govern(&mut self, parts: &mut LoopParts, now: u64) -> Option<(NoteKind, String)> {
         let tasks = parts.shared.tasks();
         if tasks.look_ns != self.look_ns {
             self.look_ns = tasks.look_ns;
@@ -133,9 +134,9 @@ impl Chores {
         self.note_of(parts)
     }
 
-    /// A note when rates become lower than asked for, when they are as asked for again, and in between when one has doubled
-    /// or halved: who reads should not be told of every step.
-    fn note_of(&mut self, parts: &Parts) -> Option<(NoteKind, String)> {
+    /// A note when rates fall below those asked for, when they are restored, and in between when one has doubled or halved:
+    /// not for every step.
+    fn note_of(&mut self, parts: &LoopParts) -> Option<(NoteKind, String)> {
         let (rates, is_lowered) = (parts.governor.rates(), parts.governor.is_lowered());
         let differs = match self.noted {
             None => is_lowered,

@@ -1,6 +1,5 @@
-//! Finds the processes below one that run event loops, as they come, and begins a watch of each. Most processes that a program
-//! starts are no Python or have no event loop: those cost a glance now and then, and never become a watch. It must not know
-//! what becomes of the watches.
+//! Finds the subprocesses that run an event loop, as they start, and starts a watch of each. Most subprocesses are no Python
+//! or have no event loop: they are checked now and then, at little cost, and never watched.
 
 use std::io;
 use std::thread::Builder;
@@ -13,72 +12,73 @@ use crate::remote::descendants::Descendants;
 use crate::remote::live::LiveMemory;
 use crate::watch::loops::LoopWatch;
 
-use super::clock::{Clock as _, SystemClock};
-use super::{Options, SECOND, Watch, start};
+use super::clock::{Clock as _, SECOND, SystemClock};
+use super::options::Options;
+use super::watch::{Watch, start};
 
-/// LIMIT: watches at once. With more, each would have less than a thousandth of a core.
-pub const MOST_WATCHES: u32 = 64;
-/// LIMIT: watches of one scout, those that are over included: what they saw is kept to the end.
-const MOST_IN_ALL: usize = 1_000;
-/// LIMIT: arrivals that nobody has taken yet; the scout waits then.
-const ARRIVALS: usize = 8;
-/// How often it is looked for new processes, and at one that is known, at most.
+/// LIMIT: concurrent watches. With more, each would have less than a thousandth of a core.
+pub const MAX_WATCHES: u32 = 64;
+/// LIMIT: watches in total, including those that have ended: their events are kept to the end.
+const MAX_TOTAL: usize = 1_000;
+/// LIMIT: reports that the receiver has not taken yet; discovery waits when there are more.
+const CHANNEL: usize = 8;
+/// How often new processes are looked for, and at most how often a known one is checked.
 const LOOK_EVERY: u64 = SECOND / 7;
 const GLANCE_EVERY: u64 = SECOND / 10;
 /// The part of the CPU budget that each of these may use: looking for processes, attaching to them, looking for loops in them.
 const SHARE: f64 = 0.1;
-/// How often a process is attached to anew: asyncio may have been loaded since, or another program be executed.
+/// How often a process is attached to again: it may have loaded asyncio since, or executed another program.
 const ATTACH_EVERY: u64 = SECOND;
-/// So long after it was first seen a process is young: it probably starts, which must not be missed. Each of a few young ones
-/// is looked at and attached to so often, whatever it costs.
+/// For this long after it was first seen, a process counts as young: it is probably starting, which must not be missed. A few
+/// young processes are checked this often whatever it costs.
 const YOUNG: u64 = 10 * SECOND;
 const YOUNG_EVERY: u64 = SECOND / 4;
 const FEW: usize = 4;
-/// LIMIT: however much it costs, and however many there are.
-const LONGEST_PAUSE: u64 = 10 * SECOND;
-/// How long one that is no Python is left alone at most.
-const LONGEST_LEAVE: u64 = 2 * SECOND;
-/// LIMIT: how long a permission that is missing is waited for: a program that is just being executed can look so.
+/// LIMIT: the longest pause, whatever the cost and the number of processes.
+const MAX_PAUSE: u64 = 10 * SECOND;
+/// The longest pause for a process that is no Python.
+const MAX_LEAVE: u64 = 2 * SECOND;
+/// LIMIT: how long to wait for permission: a process in the middle of `exec` can look forbidden.
 const FORBIDDEN: u64 = 2 * SECOND;
 
-/// What a scout has to say.
+/// What subprocess discovery reports.
 #[derive(Debug)]
-pub enum Arrival {
-    /// Of the process itself: its watch, or why there is none.
+pub enum NewProcess {
+    /// The process itself: its watch, or why there is none.
     Main(Result<Watch, AttachError>),
     /// A process below it runs an event loop.
     Below(Watch),
     /// A process below it may not be read; whether it is a Python is not known.
     Refused(i32, AttachError),
-    /// There are more than can be watched; said once.
+    /// There are more than can be watched; reported once.
     TooMany,
 }
 
 /// Watches a process, and those below it as soon as they run an event loop, until all have exited or [`Options::stop`] is
-/// asked for. The channel is closed when nobody can arrive any more.
+/// asked for. The channel closes when no process can be added any more.
 ///
 /// # Errors
 /// When the kernel has no room for a thread.
-pub fn follow(pid: i32, options: &Options) -> io::Result<Receiver<Arrival>> {
-    let (sender, arrivals) = bounded(ARRIVALS);
+pub fn follow(pid: i32, options: &Options) -> io::Result<Receiver<NewProcess>> {
+    let (sender, new_processes) = bounded(CHANNEL);
     let descendants = Descendants::of(pid);
     let below = Options { wait_for_python: false, ..options.clone() };
     let main = Options { stop: options.stop.for_one_of_several(), ..options.clone() };
     let from_main = sender.clone();
     // This can wait for a Python that never comes, while there are some below.
     Builder::new().name("asyncprof-main".into()).spawn(move || {
-        // Nobody may listen any more.
-        let _ = from_main.send(Arrival::Main(start(pid, &main)));
+        // The receiver may be gone.
+        let _ = from_main.send(NewProcess::Main(start(pid, &main)));
     })?;
-    Builder::new().name("asyncprof-scout".into()).spawn(move || {
+    Builder::new().name("asyncprof-discovery".into()).spawn(move || {
         let options = below;
-        Scout { descendants, prospects: Vec::new(), options, sender, begun: 0, told_limit: false }.run();
+        Discovery { descendants, candidates: Vec::new(), options, sender, begun: 0, reported_limit: false }.run();
     })?;
-    Ok(arrivals)
+    Ok(new_processes)
 }
 
 /// A process that is not watched (yet).
-struct Prospect {
+struct Candidate {
     process: Process,
     since: u64,
     /// Finds its loops, as it was attached to.
@@ -89,7 +89,7 @@ struct Prospect {
     leave: u64,
 }
 
-impl Prospect {
+impl Candidate {
     fn new(process: Process, now: u64) -> Self {
         Self { process, since: now, reader: None, attach_at: now, glance_at: now, leave: GLANCE_EVERY }
     }
@@ -119,7 +119,7 @@ impl Prospect {
             }
             Err(error) => {
                 self.reader = None;
-                self.leave = (self.leave * 2).min(LONGEST_LEAVE);
+                self.leave = (self.leave * 2).min(MAX_LEAVE);
                 (self.leave, Err(error))
             }
         };
@@ -148,28 +148,28 @@ impl Prospect {
 fn pause(cost_ns: u64, count: usize, cpu_budget: f64) -> u64 {
     // A budget of zero makes this infinite, which is the largest number when it becomes one.
     let pause = cost_ns as f64 * count as f64 / (SHARE * cpu_budget);
-    (pause as u64).min(LONGEST_PAUSE)
+    (pause as u64).min(MAX_PAUSE)
 }
 
-/// What becomes of a prospect after a glance.
-enum Glance {
+/// What to do with a candidate after it was checked.
+enum Decision {
     Keep,
     Drop,
 }
 
-/// Nobody takes arrivals any more.
-struct Unheard;
+/// The receiver is gone.
+struct ReceiverDropped;
 
-struct Scout {
+struct Discovery {
     descendants: Descendants,
-    prospects: Vec<Prospect>,
+    candidates: Vec<Candidate>,
     options: Options,
-    sender: Sender<Arrival>,
+    sender: Sender<NewProcess>,
     begun: usize,
-    told_limit: bool,
+    reported_limit: bool,
 }
 
-impl Scout {
+impl Discovery {
     fn run(&mut self) {
         let clock = SystemClock;
         let mut look_at = clock.now_ns();
@@ -181,75 +181,75 @@ impl Scout {
                 if !self.descendants.anybody_lives() {
                     break;
                 }
-                self.prospects.retain(|prospect| self.descendants.has(&prospect.process));
-                self.prospects.extend(found.into_iter().map(|process| Prospect::new(process, now)));
+                self.candidates.retain(|candidate| self.descendants.has(&candidate.process));
+                self.candidates.extend(found.into_iter().map(|process| Candidate::new(process, now)));
                 let cost = clock.thread_cpu_ns().saturating_sub(before);
                 look_at = now + pause(cost, 1, self.options.cpu_budget).max(LOOK_EVERY);
             }
-            if self.glance_at_prospects(&clock).is_err() {
+            if self.check_candidates(&clock).is_err() {
                 break;
             }
-            let next = self.prospects.iter().map(Prospect::due).min().unwrap_or(u64::MAX);
+            let next = self.candidates.iter().map(Candidate::due).min().unwrap_or(u64::MAX);
             clock.sleep_until(next.min(look_at).min(now + LOOK_EVERY));
         }
     }
 
-    fn glance_at_prospects(&mut self, clock: &SystemClock) -> Result<(), Unheard> {
+    fn check_candidates(&mut self, clock: &SystemClock) -> Result<(), ReceiverDropped> {
         let mut position = 0;
-        while position < self.prospects.len() && !self.options.stop.is_asked() {
-            if clock.now_ns() < self.prospects[position].due() {
+        while position < self.candidates.len() && !self.options.stop.is_asked() {
+            if clock.now_ns() < self.candidates[position].due() {
                 position += 1;
                 continue;
             }
             match self.glance(position, clock)? {
-                Glance::Drop => drop(self.prospects.swap_remove(position)),
-                Glance::Keep => position += 1,
+                Decision::Drop => drop(self.candidates.swap_remove(position)),
+                Decision::Keep => position += 1,
             }
         }
         Ok(())
     }
 
-    fn glance(&mut self, position: usize, clock: &SystemClock) -> Result<Glance, Unheard> {
-        let (now, count, budget) = (clock.now_ns(), self.prospects.len(), self.options.cpu_budget);
-        let prospect = &mut self.prospects[position];
-        let longest = if prospect.is_young(now) { YOUNG_EVERY * count.div_ceil(FEW) as u64 } else { u64::MAX };
+    fn glance(&mut self, position: usize, clock: &SystemClock) -> Result<Decision, ReceiverDropped> {
+        let (now, count, budget) = (clock.now_ns(), self.candidates.len(), self.options.cpu_budget);
+        let candidate = &mut self.candidates[position];
+        let longest = if candidate.is_young(now) { YOUNG_EVERY * count.div_ceil(FEW) as u64 } else { u64::MAX };
         let pause = |cost_ns| pause(cost_ns, count, budget).min(longest);
-        if let Err(error) = prospect.attach(clock, pause) {
-            let is_refused = now.saturating_sub(prospect.since) > FORBIDDEN;
+        if let Err(error) = candidate.attach(clock, pause) {
+            let is_refused = now.saturating_sub(candidate.since) > FORBIDDEN;
             return match error.kind() {
-                FailureKind::Gone => Ok(Glance::Drop),
+                FailureKind::Gone => Ok(Decision::Drop),
                 FailureKind::Forbidden if is_refused => {
-                    let pid = prospect.process.pid();
-                    self.tell(Arrival::Refused(pid, error)).map(|()| Glance::Drop)
+                    let pid = candidate.process.pid();
+                    self.report(NewProcess::Refused(pid, error)).map(|()| Decision::Drop)
                 }
-                _ => Ok(Glance::Keep),
+                _ => Ok(Decision::Keep),
             };
         }
-        if prospect.has_loop(clock, pause) { self.begin(position) } else { Ok(Glance::Keep) }
+        if candidate.has_loop(clock, pause) { self.begin(position) } else { Ok(Decision::Keep) }
     }
 
-    fn begin(&mut self, position: usize) -> Result<Glance, Unheard> {
-        if self.options.sharing.watches() >= MOST_WATCHES || self.begun >= MOST_IN_ALL {
-            if !std::mem::replace(&mut self.told_limit, true) {
-                self.tell(Arrival::TooMany)?;
+    fn begin(&mut self, position: usize) -> Result<Decision, ReceiverDropped> {
+        if self.options.sharing.watches() >= MAX_WATCHES || self.begun >= MAX_TOTAL {
+            if !std::mem::replace(&mut self.reported_limit, true) {
+                self.report(NewProcess::TooMany)?;
             }
-            return Ok(Glance::Keep);
+            return Ok(Decision::Keep);
         }
-        let process = &self.prospects[position].process;
+        let process = &self.candidates[position].process;
         let options = Options { stop: self.options.stop.for_one_of_several(), ..self.options.clone() };
         match start(process.pid(), &options) {
             // The id can have become another process's before it was attached to, but not after.
             Ok(watch) if process.is_same() => {
                 self.begun += 1;
-                self.tell(Arrival::Below(watch))?;
-                Ok(Glance::Drop)
+                self.report(NewProcess::Below(watch))?;
+                Ok(Decision::Drop)
             }
             // If it is gone, that is seen soon.
-            _ => Ok(Glance::Keep),
+            _ => Ok(Decision::Keep),
         }
     }
 
-    fn tell(&self, arrival: Arrival) -> Result<(), Unheard> {
-        self.sender.send(arrival).map_err(|_| Unheard)
+    fn report(&self, arrival: NewProcess) -> Result<(), ReceiverDropped> {
+        self.sender.send(arrival).map_err(|_| ReceiverDropped)
     }
 }

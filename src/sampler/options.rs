@@ -1,0 +1,64 @@
+//! The options of a watch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::Snapshot;
+use crate::model::snapshot::{Finding, Frame};
+
+use super::shared::Stop;
+use super::sharing::Sharing;
+
+/// Judges a full snapshot.
+pub type Judge = Arc<dyn Fn(&Snapshot) -> Vec<Judged> + Send + Sync>;
+
+/// A finding and its location.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judged {
+    /// The finding.
+    pub finding: Finding,
+    /// The frame nearest to the cause in the program's own code.
+    pub site: Option<Frame>,
+}
+
+/// How to watch. Rates and shares are positive: the caller has checked them.
+#[derive(Clone)]
+pub struct Options {
+    /// Samples of each loop a second.
+    pub loop_rate_hz: f64,
+    /// Task snapshots a second.
+    pub task_rate_hz: f64,
+    /// From how long on a blocked loop counts as stalled. For the header only.
+    pub stall_threshold: Duration,
+    /// Share of one core that this whole process may use.
+    pub cpu_budget: f64,
+    /// The watches that share the budget in equal parts: all that are started with clones of this.
+    pub sharing: Sharing,
+    /// Stop the target while it is read.
+    pub blocking: bool,
+    /// Minimum time between full snapshots. The first is taken early, the last at the end.
+    pub findings_every: Duration,
+    /// Wait for a Python that is not there yet, or no longer, for as long as the process lives.
+    pub wait_for_python: bool,
+    /// Judges full snapshots; without it none are taken.
+    pub judge: Option<Judge>,
+    /// Ends the watch, and the wait for a Python before it.
+    pub stop: Stop,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            loop_rate_hz: 1000.0,
+            task_rate_hz: 10.0,
+            stall_threshold: Duration::from_millis(100),
+            cpu_budget: 0.05,
+            sharing: Sharing::default(),
+            blocking: false,
+            findings_every: Duration::from_secs(10),
+            wait_for_python: false,
+            judge: None,
+            stop: Stop::default(),
+        }
+    }
+}
