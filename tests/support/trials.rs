@@ -34,6 +34,7 @@ pub fn trial(name: &str, test: fn()) -> Trial {
 }
 
 /// The `main` of a file of tests, from their names. A test that is not listed is dead code, which the compiler reports.
+#[allow(unused_macros, reason = "each test binary that includes this folder uses a part of it")]
 macro_rules! trials {
     ($($test:path),* $(,)?) => {
         fn main() -> std::process::ExitCode {
@@ -42,4 +43,5 @@ macro_rules! trials {
         }
     };
 }
+#[allow(unused_imports, reason = "as above")]
 pub(crate) use trials;
