@@ -120,7 +120,7 @@ fn what_is_no_recording_is_exit_6_for_every_command_that_reads_one() {
         ("cut-in-the-magic.aprof", good[..5].to_vec(), "is empty"),
         ("cut-in-the-head.aprof", good[..START + 20].to_vec(), "is empty"),
         ("cut-in-the-header.aprof", good[..header_end - 1].to_vec(), "is empty"),
-        ("flipped-header.aprof", flipped_header, "damaged: its header does not hold"),
+        ("flipped-header.aprof", flipped_header, "damaged: its header is corrupt"),
         ("newer.aprof", version(2), "by a newer asyncprof (format 2)"),
         ("older.aprof", version(0), "by an older asyncprof (format 0)"),
         ("garbage.aprof", vec![7; 5_000], "not a recording"),

@@ -310,7 +310,7 @@ fn content(unpack: &mut Decompressor<'_>, head: Head, packed: &[u8]) -> Option<V
 }
 
 fn read_header(input: &mut Input<impl Read>, unpack: &mut Decompressor<'_>) -> Result<Header, RecordingError> {
-    let damaged = || RecordingError::Damaged("its header is damaged");
+    let damaged = || RecordingError::Damaged("its header is corrupt");
     let start = input.peek(HEAD).map_err(RecordingError::Unreadable)?;
     if start.len() < HEAD {
         return Err(RecordingError::Empty);
