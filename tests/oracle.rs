@@ -16,17 +16,8 @@ use support::target::{Program, Target, dump};
 use support::{churn, compare, schema};
 
 /// Programs that are no picture of one shape: the oracle itself and those other tests start.
-const NOT_SHAPES: [&str; 9] = [
-    "oracle",
-    "churn",
-    "deep_stalls",
-    "executes_itself",
-    "heartbeat",
-    "legal_stacks",
-    "many",
-    "random_graph",
-    "told",
-];
+const NOT_SHAPES: [&str; 9] =
+    ["oracle", "churn", "deep_stalls", "executes_itself", "heartbeat", "legal_stacks", "many", "random_graph", "told"];
 /// Seeds of random graphs, each a test for each interpreter.
 const SEEDS: std::ops::Range<u64> = 1..9;
 /// Dumps of the churning target for each interpreter; a debug build reads too slowly for more.

@@ -109,7 +109,7 @@ fn pytest(environment: &Environment, sample: &str, arguments: &[&str], binary: O
         // The summary is not cut at the width of a terminal.
         .env("CI", "1")
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("PYTHONPATH", root().join("src").join("pytest_plugin"));
+        .env("PYTHONPATH", root().join("pytest-plugin"));
     if let Some(binary) = binary {
         command.env("ASYNCPROF", binary);
     }

@@ -17,7 +17,6 @@ pub(crate) struct Mention {
     /// The module it stands in.
     pub(crate) module: Names,
     pub(crate) names: Names,
-    pub(crate) is_import: bool,
 }
 
 /// A public function, constant or type.
@@ -172,9 +171,9 @@ struct Visitor {
 }
 
 impl Visitor {
-    fn mention(&mut self, span: Span, names: Names, is_import: bool) {
+    fn mention(&mut self, span: Span, names: Names) {
         let module = self.module.clone();
-        self.source.mentions.push(Mention { line: span.start().line, module, names, is_import });
+        self.source.mentions.push(Mention { line: span.start().line, module, names });
     }
 
     fn define(&mut self, vis: &syn::Visibility, name: &syn::Ident, whole: Span) {
@@ -189,7 +188,7 @@ impl Visitor {
         match tree {
             syn::UseTree::Path(path) => self.expand(&path.tree, &with(&path.ident), path.ident.span()),
             syn::UseTree::Group(group) => group.items.iter().for_each(|tree| self.expand(tree, before, span)),
-            syn::UseTree::Glob(glob) => self.mention(glob.span(), before.to_vec(), false),
+            syn::UseTree::Glob(glob) => self.mention(glob.span(), before.to_vec()),
             syn::UseTree::Name(name) => self.import(&name.ident, &name.ident, before),
             syn::UseTree::Rename(rename) => self.import(&rename.ident, &rename.rename, before),
         }
@@ -202,7 +201,7 @@ impl Visitor {
             self.renamed.extend(names.last().cloned());
         }
         self.source.imports.insert(here, (self.module.clone(), names.clone()));
-        self.mention(name.span(), names, true);
+        self.mention(name.span(), names);
     }
 
     /// Paths and comparisons in tokens that nobody has parsed.
@@ -223,7 +222,7 @@ impl Visitor {
                     if is(at + 1, '!') && !is(at + 2, '=') {
                         names.last_mut().expect("has one").push('!');
                     }
-                    self.mention(first.span(), names, false);
+                    self.mention(first.span(), names);
                 }
                 _ => {}
             }
@@ -283,7 +282,7 @@ impl<'a> Visit<'a> for Visitor {
 
     fn visit_path(&mut self, path: &'a syn::Path) {
         let names = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
-        self.mention(path.span(), names, false);
+        self.mention(path.span(), names);
         visit::visit_path(self, path);
     }
 
@@ -299,7 +298,7 @@ impl<'a> Visit<'a> for Visitor {
     fn visit_macro(&mut self, call: &'a syn::Macro) {
         let mut names: Names = call.path.segments.iter().map(|segment| segment.ident.to_string()).collect();
         names.last_mut().expect("a macro has a name").push('!');
-        self.mention(call.span(), names, false);
+        self.mention(call.span(), names);
         self.scan(&call.tokens);
         let arguments = Punctuated::<syn::Expr, syn::Token![,]>::parse_terminated;
         if call.path.is_ident("matches") {

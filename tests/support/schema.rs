@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 /// Keywords that say nothing a check could use.
-const ANNOTATIONS: [&str; 5] = ["$schema", "$defs", "title", "description", "$comment"];
+const ANNOTATIONS: [&str; 6] = ["$schema", "$defs", "title", "description", "$comment", "examples"];
 
 /// Everything in which `value` departs from `schema`, as sentences with the place in front.
 pub fn violations(schema: &Value, value: &Value) -> Vec<String> {

@@ -2,7 +2,7 @@
 //! is preferred to the rows, because some offsets move between micro releases, and it is bytes of the target: every
 //! number is checked before it is used.
 
-use super::*;
+use super::fields::*;
 use tables::{Group, HEAD, Table, V3_13, V3_14, V3_15, WORD, word_count};
 
 mod error;

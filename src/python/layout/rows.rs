@@ -4,7 +4,7 @@
 //! free-threaded row of 3.13; 3.14t and 3.15t come from the headers only and are marked untested.
 //! What a target of 3.13+ publishes replaces the values of `runtime`, `interp`, `thread`, `frames` and `code`.
 
-use super::*;
+use super::fields::*;
 
 /// The tag of CPython that each row was read from and checked against, oldest minor version first. Citations of a version
 /// name it (`CPython: Include/object.h, v3.12.1`).

@@ -24,13 +24,14 @@ mod plan;
 
 use super::cycle::CycleDetector;
 use super::exception_stack::links_are_consistent;
-use super::frame::{FRAME_OBJECT_HEADER, RawFrame};
+use super::frame::FRAME_OBJECT_HEADER;
 use super::layout::{FrameHead, Frames, Layout, Offset};
 use crate::remote::{Addr, Memory, ReadError, Span, View};
 use attempt::{Attempt, Head};
 use frame_cache::FrameCache;
 use jitter::Jitter;
 use path::fingerprints;
+pub use plan::WatchedFrame;
 use plan::{Link, Plan, decode, header_len, notes_of, pieces_of, word};
 
 /// LIMIT: calls of one sample that read the whole stack. Fewer where they mostly lead to nothing do not pay: of a saturated
@@ -58,15 +59,6 @@ const MAX_FRAMES: usize = 50_000;
 
 /// LIMIT: paths that are known to be possible; then they are shown again to be.
 const MAX_KNOWN: usize = 16_384;
-
-/// A frame of a sampled stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WatchedFrame {
-    /// Where it is.
-    pub addr: Addr,
-    /// What it runs; `None` for a shim of the interpreter.
-    pub frame: Option<RawFrame>,
-}
 
 /// How a sample went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

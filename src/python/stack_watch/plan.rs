@@ -1,6 +1,5 @@
 //! The pieces of one call that reads a whole stack, where they end up, and what they say of a frame.
 
-use super::WatchedFrame;
 use crate::python::block::Block;
 use crate::python::frame::{
     EMBEDDED_HEADER, FRAME_OBJECT_HEADER, OWNED_BY_GENERATOR, RawFrame, decode_embedded, decode_frame_object,
@@ -20,6 +19,15 @@ const PAGE: u64 = 4096;
 /// LIMIT: bytes of locals that are read with the headers of wanted frames, of the innermost first. A loop's iteration is on a
 /// stack once, or a few times where loops are nested; a target that recurses in such code must not make us read gigabytes.
 const MAX_LOCALS: usize = 1 << 20;
+
+/// A frame of a sampled stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WatchedFrame {
+    /// Where it is.
+    pub addr: Addr,
+    /// What it runs; `None` for a shim of the interpreter.
+    pub frame: Option<RawFrame>,
+}
 
 /// A frame of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Looks at the threads that run event loops, again and again: each look is a [`LoopSample`] per loop.
 
+mod around;
 mod naming;
 mod running;
 mod watched;
@@ -11,14 +12,13 @@ use rustc_hash::FxHashMap;
 use crate::capture::session::Attachment;
 use crate::capture::threads::read_thread_names;
 use crate::model::event::LoopSample;
-use crate::model::tables::{LoopInfo, Tables};
+use crate::model::tables::Tables;
 use crate::python::caches::Caches;
-use crate::python::interpreter::{Interpreter, PythonThread, read_interpreters};
-use crate::python::layout::Layout;
+use crate::python::interpreter::read_interpreters;
 use crate::python::reader::{Reader, optional};
-use crate::remote::{Addr, Memory, Process, ReadError, View};
-use crate::runtime::asyncio;
+use crate::remote::{Addr, Memory, ReadError, View};
 use crate::runtime::asyncio::registry::AsyncioModules;
+use around::{Around, Place};
 use watched::WatchedLoop;
 
 /// What looking has cost and lost since the beginning.
@@ -47,17 +47,6 @@ pub const STOPS: usize = 8;
 
 /// How long it goes on before it is stopped again for the same sample: less, and it may not have run at all.
 pub const MOMENT: Duration = Duration::from_micros(100);
-
-/// What is known of the process, shared by all loops.
-struct Around {
-    process: Process,
-    layout: Layout,
-    asyncio: asyncio::layout::Layout,
-    runtime: Addr,
-    own_pid: Option<i32>,
-    /// Kernel ids in our PID namespace, by thread state.
-    threads: FxHashMap<Addr, i32>,
-}
 
 /// Watches the event loops of one process.
 pub struct LoopWatch {
@@ -193,27 +182,5 @@ impl LoopWatch {
             }
         }
         Ok(found)
-    }
-}
-
-/// Where a loop runs.
-struct Place<'p> {
-    interpreter: &'p Interpreter,
-    thread: &'p PythonThread,
-    modules: AsyncioModules,
-    event_loop: Addr,
-    thread_name: Option<std::sync::Arc<str>>,
-}
-
-impl Place<'_> {
-    fn info(&self, around: &Around, class: &str) -> LoopInfo {
-        let thread = around.threads.get(&self.thread.addr).copied();
-        let name = self.thread_name.clone();
-        LoopInfo {
-            key: self.event_loop.raw(),
-            class: class.into(),
-            thread,
-            thread_name: name.or_else(|| around.process.thread_name(thread?).map(Into::into)),
-        }
     }
 }

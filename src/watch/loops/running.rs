@@ -1,6 +1,6 @@
 //! Which task a loop's thread runs, and the proof that it is still the same one.
 
-use super::Around;
+use super::around::Around;
 use crate::model::snapshot::Frame;
 use crate::model::tables::TaskInfo;
 use crate::python::caches::Caches;

@@ -2,9 +2,9 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::TaskWatch;
 use super::entry::{FutureEntry, TaskEntry};
 use super::reading::{insert, read_futures};
+use super::state::TaskWatch;
 use crate::model::tables::TaskNo;
 use crate::remote::{Addr, ReadError, View};
 use crate::runtime::wait_graph::{Frontier, Futures, Node, relate};

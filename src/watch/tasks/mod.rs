@@ -10,15 +10,16 @@ mod entry;
 mod knowledge;
 mod reading;
 mod registry;
+mod state;
 
 use rustc_hash::FxHashMap;
 
-use self::entry::{FutureEntry, TaskEntry};
+use self::entry::TaskEntry;
 use self::knowledge::Knowledge;
 use self::registry::Registry;
+pub use self::state::{TaskWatch, TaskWatchStats};
 use crate::model::event::TaskChanges;
 use crate::model::tables::{Tables, TaskNo};
-use crate::python::layout::Layout;
 use crate::remote::store::Store;
 use crate::remote::{Addr, Memory, ReadError, View};
 use crate::runtime::Layouts;
@@ -26,49 +27,6 @@ use crate::runtime::Layouts;
 /// LIMIT: pages that are given up when the tasks that needed them are gone: from this number on, if less than a quarter
 /// is in use, everything is read again into less memory.
 const SPARE_PAGES: usize = 16 << 10;
-
-/// Tasks that are watched. Not `Send`: it is made on the thread that looks.
-pub struct TaskWatch {
-    store: Store,
-    runtime: Addr,
-    layout: Layout,
-    knowledge: Knowledge,
-    registry: Registry,
-    /// In no particular order.
-    tasks: Vec<TaskEntry>,
-    /// Position in `tasks` by address.
-    index: FxHashMap<Addr, usize>,
-    futures: FxHashMap<Addr, FutureEntry>,
-    looks: u32,
-    /// The look in which tasks were listed last.
-    listing: u32,
-    /// Tasks are there that nobody was told of as born.
-    is_first: bool,
-    /// What was learnt has changed during the last look: at the next one nothing that rests on it holds.
-    forget_next: bool,
-    /// Tasks that could not be read in this look.
-    unreadable: u32,
-    stats: TaskWatchStats,
-}
-
-/// How the looks went, in total.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TaskWatchStats {
-    /// Looks that were finished.
-    pub looks: u64,
-    /// Tasks that moved while they were read, and were read again.
-    pub torn: u64,
-    /// Tasks that moved in every attempt: reported as torn, or not at all.
-    pub dropped: u64,
-    /// Tasks that were walked because something had changed, or for the first time.
-    pub walked: u64,
-    /// Pages read from the target.
-    pub pages_read: u64,
-    /// Pages kept now.
-    pub pages: u64,
-    /// How often what was learnt about code and classes had to be forgotten.
-    pub forgotten: u64,
-}
 
 impl TaskWatch {
     /// A watch over the tasks of the process that `memory` is of: `runtime` is where its `_PyRuntime` is (`Facts::runtime`).

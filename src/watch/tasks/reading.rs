@@ -2,9 +2,9 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::TaskWatch;
 use super::entry::FutureEntry;
 use super::knowledge::Knowledge;
+use super::state::TaskWatch;
 use crate::capture::task_walk::{Proof, TaskWalk, Verdict, is_task, read_waiter};
 use crate::model::tables::{Tables, TaskNo};
 use crate::python::coroutine::read_function;

@@ -1,6 +1,6 @@
 //! Why a published table cannot be used.
 
-use crate::python::layout::Version;
+use crate::python::layout::fields::Version;
 
 /// Why a published table cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

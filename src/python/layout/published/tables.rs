@@ -1,7 +1,7 @@
 //! What the words of the published tables are called, in order, and their checked reading.
 
 use super::error::PublishedError;
-use crate::python::layout::Offset;
+use crate::python::layout::fields::Offset;
 
 /// LIMIT: bytes of any structure. The largest, the runtime with its interpreter, has 340 kB.
 pub(super) const MAX_STRUCTURE: u64 = 16 << 20;

@@ -1,10 +1,10 @@
 //! The table of offsets that asyncio's C module publishes about itself, 3.14+.
 // CPython: Modules/_asynciomodule.c, Py_AsyncioModuleDebugOffsets.
 
-use super::*;
-use crate::python::layout::Layout as Python;
+use super::fields::*;
 use crate::python::layout::published::PublishedError;
 use crate::python::layout::published::tables::{Group, Table, WORD, word_count};
+use crate::python::layout::{Flag, Layout as Python};
 
 /// The structures and their words, in the table's order.
 const GROUPS: [Group; 3] = [

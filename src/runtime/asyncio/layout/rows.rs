@@ -1,8 +1,8 @@
 //! asyncio's rows of the layout table, oldest first: each says only what changed against the one before. They were read
 //! and checked on the interpreters that [`python::layout::rows::TAGS`](crate::python::layout::rows::TAGS) names.
 
-use super::*;
-use crate::python::layout::Layout as Python;
+use super::fields::*;
+use crate::python::layout::{Flag, Layout as Python};
 
 /// Bytes of the largest future of any version (3.10).
 pub const FUTURE_BLOCK: usize = 152;

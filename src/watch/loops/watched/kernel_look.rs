@@ -1,6 +1,6 @@
 //! The GIL, the collector, and what the kernel says of a loop's thread while the loop is blocked.
 
-use super::WatchedLoop;
+use super::state::WatchedLoop;
 use crate::model::event::{Doing, Gil, KernelLook, LoopSample, Phase};
 use crate::model::tables::{StackId, Tables};
 use crate::python::frame::RawFrame;
@@ -10,7 +10,7 @@ use crate::python::reader::{Reader, optional};
 use crate::python::stack_watch::{Sampled, StackWatch};
 use crate::remote::kernel_thread::{SystemCall, ThreadState};
 use crate::remote::{Addr, Memory, ReadError, Span};
-use crate::watch::loops::Around;
+use crate::watch::loops::around::Around;
 
 /// How long a loop is away from its selector before the kernel is asked what its thread does, nanoseconds: what takes
 /// less is no trouble. It is not asked more often than that either.

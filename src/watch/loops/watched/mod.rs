@@ -2,16 +2,19 @@
 
 mod kernel_look;
 mod position;
+mod state;
 
 use rustc_hash::FxHashMap;
 
 use self::kernel_look::gil_span;
 use self::position::Observed;
+pub(super) use self::state::WatchedLoop;
+use self::state::{Kind, Named};
+use super::around::{Around, Place};
 use super::naming::Naming;
 use super::running::{RunningTask, Traces, find_running_task};
-use super::{Around, Place};
 use crate::model::event::LoopSample;
-use crate::model::tables::{LoopInfo, StackId, Tables};
+use crate::model::tables::{StackId, Tables};
 use crate::python::frame::{RawFrame, untag};
 use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};
@@ -20,7 +23,6 @@ use crate::remote::thread_watch::ThreadWatch;
 use crate::remote::{Addr, Memory, ReadError, Span};
 use crate::runtime::asyncio::event_loop::{find_ready_length, read_loop_class};
 use crate::runtime::asyncio::iteration::{RunOnce, UvLoop, is_machinery, is_run_forever};
-use crate::runtime::asyncio::registry::AsyncioModules;
 
 /// Float objects in which the time of an iteration was found lately; the next iteration mostly uses one of them again.
 const FLOATS: usize = 3;
@@ -30,63 +32,6 @@ const MAX_TASKS: usize = 4_096;
 
 /// LIMIT: stacks whose names are kept.
 const MAX_NAMED: usize = 16_384;
-
-/// How a loop says where it is in its iteration.
-enum Kind {
-    /// asyncio's own: by the frame of `_run_once`.
-    RunOnce,
-    /// libuv's.
-    Uv(UvLoop),
-}
-
-/// A stack that was named.
-#[derive(Clone, Copy)]
-struct Named {
-    /// The stack without its innermost frame.
-    caller: Option<StackId>,
-    outer: u16,
-    coroutines: u16,
-    /// Position of the iteration's frame, innermost first.
-    run_once: Option<usize>,
-    /// The whole stack was named, and no frame of it runs a loop.
-    without_loop: bool,
-}
-
-/// One loop and its thread.
-pub(super) struct WatchedLoop {
-    pub(super) stack: StackWatch,
-    pub(super) info: LoopInfo,
-    event_loop: Addr,
-    modules: AsyncioModules,
-    kind: Kind,
-    kernel: Option<ThreadWatch>,
-    /// The stack of the thread that was last seen to hold the GIL while this one waited for it.
-    holder: Option<StackWatch>,
-    gil: Option<Span>,
-    locked_within: usize,
-    holder_within: usize,
-    collecting: Option<Span>,
-    ready: Option<Span>,
-    run_once: Option<RunOnce>,
-    run_once_is_new: bool,
-    floats: Vec<Addr>,
-    task: Option<RunningTask>,
-    /// The task was the same in two samples: from then on its identity is read along with the stack.
-    task_again: bool,
-    /// Tasks that were seen running, by their coroutine.
-    tasks: FxHashMap<Addr, RunningTask>,
-    naming: Naming,
-    named: FxHashMap<u64, Named>,
-    /// Frames on the stack of an idle loop whose iteration is written in C.
-    idle_frames: Option<usize>,
-    last_innermost: Option<(Addr, RawFrame)>,
-    /// libuv: the iteration and when it began.
-    iteration: Option<(u64, u64)>,
-    looked_ns: u64,
-    looked_slowly_ns: u64,
-    beside: Vec<Span>,
-    amid: Vec<Span>,
-}
 
 impl WatchedLoop {
     /// Finds out what there is to know of a loop before it is looked at.

@@ -5,7 +5,7 @@ use std::hash::{Hash as _, Hasher as _};
 
 use rustc_hash::FxHasher;
 
-use super::{Kind, Named, WatchedLoop};
+use super::state::{Kind, Named, WatchedLoop};
 use crate::model::event::{Gil, Phase};
 use crate::python::frame::untag;
 use crate::python::layout::Layout;

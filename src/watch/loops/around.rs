@@ -1,0 +1,43 @@
+//! What all loops of a process share, and where each of them runs.
+
+use rustc_hash::FxHashMap;
+
+use crate::model::tables::LoopInfo;
+use crate::python::interpreter::{Interpreter, PythonThread};
+use crate::python::layout::Layout;
+use crate::remote::{Addr, Process};
+use crate::runtime::asyncio;
+use crate::runtime::asyncio::registry::AsyncioModules;
+
+/// What is known of the process, shared by all loops.
+pub(super) struct Around {
+    pub(super) process: Process,
+    pub(super) layout: Layout,
+    pub(super) asyncio: asyncio::layout::Layout,
+    pub(super) runtime: Addr,
+    pub(super) own_pid: Option<i32>,
+    /// Kernel ids in our PID namespace, by thread state.
+    pub(super) threads: FxHashMap<Addr, i32>,
+}
+
+/// Where a loop runs.
+pub(super) struct Place<'p> {
+    pub(super) interpreter: &'p Interpreter,
+    pub(super) thread: &'p PythonThread,
+    pub(super) modules: AsyncioModules,
+    pub(super) event_loop: Addr,
+    pub(super) thread_name: Option<std::sync::Arc<str>>,
+}
+
+impl Place<'_> {
+    pub(super) fn info(&self, around: &Around, class: &str) -> LoopInfo {
+        let thread = around.threads.get(&self.thread.addr).copied();
+        let name = self.thread_name.clone();
+        LoopInfo {
+            key: self.event_loop.raw(),
+            class: class.into(),
+            thread,
+            thread_name: name.or_else(|| around.process.thread_name(thread?).map(Into::into)),
+        }
+    }
+}

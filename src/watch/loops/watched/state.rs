@@ -1,0 +1,70 @@
+//! What is kept of an event loop from one sample to the next.
+
+use rustc_hash::FxHashMap;
+
+use crate::model::tables::{LoopInfo, StackId};
+use crate::python::frame::RawFrame;
+use crate::python::stack_watch::StackWatch;
+use crate::remote::thread_watch::ThreadWatch;
+use crate::remote::{Addr, Span};
+use crate::runtime::asyncio::iteration::{RunOnce, UvLoop};
+use crate::runtime::asyncio::registry::AsyncioModules;
+use crate::watch::loops::naming::Naming;
+use crate::watch::loops::running::RunningTask;
+
+/// How a loop says where it is in its iteration.
+pub(super) enum Kind {
+    /// asyncio's own: by the frame of `_run_once`.
+    RunOnce,
+    /// libuv's.
+    Uv(UvLoop),
+}
+
+/// A stack that was named.
+#[derive(Clone, Copy)]
+pub(super) struct Named {
+    /// The stack without its innermost frame.
+    pub(super) caller: Option<StackId>,
+    pub(super) outer: u16,
+    pub(super) coroutines: u16,
+    /// Position of the iteration's frame, innermost first.
+    pub(super) run_once: Option<usize>,
+    /// The whole stack was named, and no frame of it runs a loop.
+    pub(super) without_loop: bool,
+}
+
+/// One loop and its thread.
+pub(in crate::watch::loops) struct WatchedLoop {
+    pub(in crate::watch::loops) stack: StackWatch,
+    pub(in crate::watch::loops) info: LoopInfo,
+    pub(super) event_loop: Addr,
+    pub(super) modules: AsyncioModules,
+    pub(super) kind: Kind,
+    pub(super) kernel: Option<ThreadWatch>,
+    /// The stack of the thread that was last seen to hold the GIL while this one waited for it.
+    pub(super) holder: Option<StackWatch>,
+    pub(super) gil: Option<Span>,
+    pub(super) locked_within: usize,
+    pub(super) holder_within: usize,
+    pub(super) collecting: Option<Span>,
+    pub(super) ready: Option<Span>,
+    pub(super) run_once: Option<RunOnce>,
+    pub(super) run_once_is_new: bool,
+    pub(super) floats: Vec<Addr>,
+    pub(super) task: Option<RunningTask>,
+    /// The task was the same in two samples: from then on its identity is read along with the stack.
+    pub(super) task_again: bool,
+    /// Tasks that were seen running, by their coroutine.
+    pub(super) tasks: FxHashMap<Addr, RunningTask>,
+    pub(super) naming: Naming,
+    pub(super) named: FxHashMap<u64, Named>,
+    /// Frames on the stack of an idle loop whose iteration is written in C.
+    pub(super) idle_frames: Option<usize>,
+    pub(super) last_innermost: Option<(Addr, RawFrame)>,
+    /// libuv: the iteration and when it began.
+    pub(super) iteration: Option<(u64, u64)>,
+    pub(super) looked_ns: u64,
+    pub(super) looked_slowly_ns: u64,
+    pub(super) beside: Vec<Span>,
+    pub(super) amid: Vec<Span>,
+}
