@@ -1,7 +1,5 @@
 //! What a task waits for: the kind of thing, and what more is known of it. Data only; its words are `render`'s.
 
-use serde::{Deserialize, Serialize};
-
 /// The kind of thing a task waits for; the contract's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "each is asyncio's own word")]
@@ -51,8 +49,7 @@ impl WaitKind {
 }
 
 /// What more is known of a wait.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WaitDetail {
     /// A sleep of so many nanoseconds in all.
     Delay(u64),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::before::{Before, LastSample};
 use super::codes::{self, Coded};
+use super::wait_detail;
 use super::wire::{Cursor, Malformed, inside};
 use crate::model::event::{
     Batch, Doing, Event, Gil, Header, Health, KeptFinding, KernelLook, LoopSample, Note, NoteKind, Phase, Source,
@@ -324,11 +325,10 @@ impl<'b> Told<'b> {
         Ok(TaskLook { task: TaskNo(0), born: false, state, stack, torn, wait })
     }
 
-    /// Recordings of earlier versions have it in words.
     fn detail(&self, from: &mut Cursor<'_>) -> Result<Option<WaitDetail>> {
         let Some(text) = optional_text(from, self.texts)? else { return Ok(None) };
         from.charge(text.len() / 64)?;
-        Ok(Some(serde_json::from_str(&text).unwrap_or_else(|_| WaitDetail::Words((&*text).into()))))
+        Ok(Some(wait_detail::decode(&text)))
     }
 
     fn finding(&self, from: &mut Cursor<'_>) -> Result<KeptFinding> {

@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 use super::before::{Before, LastSample};
 use super::codes::{self, Coded};
 use super::names::{Translation, Translator};
+use super::wait_detail;
 use super::wire::{MAX_TEXT, put_difference, put_f64, put_signed, put_text, put_varint, shortened};
 use crate::model::event::{
     Doing, Event, Gil, Header, Health, KeptFinding, KernelLook, LoopSample, Note, Source, TaskChanges, TaskLook,
@@ -162,9 +163,8 @@ fn pose(texts: &mut Texts, look: &TaskLook) -> Vec<u8> {
     out.push(look.wait.is_some().into());
     if let Some(wait) = &look.wait {
         out.push(wait.kind.code());
-        // Half of a detail is none.
-        let detail = wait.detail.as_ref().and_then(|detail| serde_json::to_string(detail).ok());
-        let detail = detail.filter(|detail| shortened(detail) == detail);
+        // A text that had to be shortened could not be decoded.
+        let detail = wait.detail.as_ref().map(wait_detail::encode).filter(|detail| shortened(detail) == detail);
         put_varint(&mut out, one_more(detail.map(|detail| texts.number(&detail))));
         put_tasks(&mut out, &wait.tasks);
         put_tasks(&mut out, &wait.held_by);

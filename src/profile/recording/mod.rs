@@ -71,7 +71,8 @@
 //!    - **changes of tasks** (1): took (number), total (number), complete (flag), a list of looks, a list of ended tasks
 //!      (differences). A look is the task (difference) and a number: its lowest bit is `born`, the rest is 0 if a new pose
 //!      follows, else one more than the number of a pose that this source has used in this block. A pose is state (code), torn
-//!      (flag), stack (optional), and a flag whether it waits: kind (code), optional detail (text: JSON of a `WaitDetail`; what is none is the detail in words), the tasks it waits for, the
+//!      (flag), stack (optional), and a flag whether it waits: kind (code), optional detail (text: JSON as `wait_detail`
+//!      defines it; other text is the detail in words), the tasks it waits for, the
 //!      holders (lists of differences).
 //!    - **findings** (2): a list of rule (text), severity (code), message, advice (texts), evidence (a list of name and JSON,
 //!      both texts), tasks (a list of differences), optional site (number in `frames`).
@@ -93,6 +94,7 @@ mod living;
 mod names;
 mod reader;
 mod version;
+mod wait_detail;
 mod wire;
 mod writer;
 

@@ -212,6 +212,7 @@ fn overlay_objects(l: &mut Layout, table: &Table<'_>) -> Result<(), PublishedErr
 mod tests {
     use super::tables::MAX_STRUCTURE;
     use super::*;
+    use crate::python::layout::rows;
 
     fn table(groups: &[Group], values: &[((&str, &str), u64)]) -> Vec<u8> {
         let names = groups.iter().flat_map(|(name, fields)| fields.split(' ').map(move |field| (*name, field)));

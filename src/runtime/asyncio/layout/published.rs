@@ -59,6 +59,7 @@ pub fn overlay(layout: Layout, python: &Python, table: &[u8]) -> Result<Layout, 
 mod tests {
     use super::*;
     use crate::python::layout::rows as python;
+    use crate::runtime::asyncio::layout::rows;
 
     #[test]
     fn the_table_has_the_size_that_interpreters_publish_and_needs_a_version_that_publishes_it() {
