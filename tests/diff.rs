@@ -438,7 +438,7 @@ fn a_program_that_got_slower_is_told_from_one_that_is_the_same() {
     let folder = tempfile::tempdir().unwrap();
     record(folder.path(), &python, "before", "WORK, BLOCK = 0.02, 0\n");
     record(folder.path(), &python, "again", "# the same\nWORK, BLOCK = 0.02, 0\n");
-    record(folder.path(), &python, "after", "\n\n# slower\nWORK, BLOCK = 0.06, 0.15\n");
+    record(folder.path(), &python, "after", "\n\n# slower\nWORK, BLOCK = 0.2, 0.15\n");
     let same = diff_json(folder.path(), "before.aprof", "again.aprof");
     for list in ["stalls", "coroutines", "waits"] {
         let certain = same[list].as_array().unwrap().iter().find(|entry| entry["confidence"] == "certain");

@@ -189,7 +189,7 @@ fn wait_until_seen(recording: &Path) {
 
 fn each_worker_of_a_supervisor_without_a_loop_has_a_recording() {
     let python = newest();
-    let mut program = Program::start(&python, &[]);
+    let mut program = Program::start(python, &[]);
     let workers = [program.fork(), program.fork()];
     let output = run(program.folder(), &["record", "-s", &program.pid(), "-d", "4s", "-o", "app.aprof"]);
     assert_exit(&output, 0);
@@ -207,7 +207,7 @@ fn each_worker_of_a_supervisor_without_a_loop_has_a_recording() {
 
 fn a_worker_that_starts_later_is_followed_and_the_end_of_all_ends_the_watch() {
     let python = newest();
-    let mut program = Program::start(&python, &[]);
+    let mut program = Program::start(python, &[]);
     let mut child = asyncprof(program.folder())
         .args(["record", "-s", &program.pid(), "-o", "app.aprof"])
         .stdout(Stdio::null())
@@ -231,7 +231,7 @@ fn a_worker_that_starts_later_is_followed_and_the_end_of_all_ends_the_watch() {
 
 fn attach_names_the_process_of_each_stall_and_sums_each_up() {
     let python = newest();
-    let mut program = Program::start(&python, &["too"]);
+    let mut program = Program::start(python, &["too"]);
     let below = [program.fork(), program.fork()];
     let pid = program.process.id();
     let arguments =
@@ -302,7 +302,7 @@ fn a_program_that_was_started_is_recorded_with_its_workers_whatever_it_is() {
 
 fn without_the_option_the_hint_names_the_workers() {
     let python = newest();
-    let mut program = Program::start(&python, &[]);
+    let mut program = Program::start(python, &[]);
     let worker = program.fork();
     let hint = format!("hint:  its subprocess {worker} is Python: -s follows it");
     for arguments in [&["attach", &program.pid(), "-d", "1s"][..], &["dump", &program.pid()]] {
@@ -329,7 +329,7 @@ fn without_the_option_the_hint_names_the_workers() {
 
 fn nobody_with_a_loop_is_exit_5_and_leaves_no_file() {
     let python = newest();
-    let program = Program::start(&python, &[]);
+    let program = Program::start(python, &[]);
     let output = run(program.folder(), &["record", "-s", &program.pid(), "-d", "1s", "-o", "app.aprof"]);
     assert_exit(&output, 5);
     assert_eq!(ids(program.folder(), "app", ".aprof"), [].into());
@@ -345,7 +345,7 @@ fn nobody_with_a_loop_is_exit_5_and_leaves_no_file() {
 
 fn a_file_that_exists_is_an_error_for_the_process_and_a_note_for_its_workers() {
     let python = newest();
-    let mut program = Program::start(&python, &[]);
+    let mut program = Program::start(python, &[]);
     let workers = [program.fork(), program.fork()];
     let old = format!("app.{}.aprof", workers[0]);
     fs::write(program.folder().join(&old), "precious").unwrap();

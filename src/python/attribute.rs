@@ -93,7 +93,7 @@ impl AttributeCache {
     /// The byte offset of the slot `name` in instances of the type at `ty`, `None` when there is no such slot.
     ///
     /// # Errors
-    /// Those of [`read_slot`].
+    /// Those of [`Self::read_slot`].
     pub fn member_offset(
         &mut self,
         view: &mut View<'_>,

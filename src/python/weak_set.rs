@@ -18,7 +18,7 @@ pub struct WeakMembers {
 /// The live members of the `weakref.WeakSet` at `addr`. A bad entry costs that entry only.
 ///
 /// # Errors
-/// `Invalid("weak set")` when there is no attribute `data`, and those of [`read_set`].
+/// `Invalid("weak set")` when there is no attribute `data`, and those of [`super::container::read_set`].
 pub fn read_weak_set(
     view: &mut View<'_>,
     layout: &Layout,

@@ -150,13 +150,17 @@ impl Maintenance {
         self.noted = is_lowered.then_some(rates);
         let text = if is_lowered {
             format!(
-                "to stay within {} % of a core, loops are sampled {} times a second and tasks {} times",
+                "sampling slowed to keep to the {} % CPU budget (--cpu-budget): loops {}, tasks {}",
                 short(parts.cpu_budget * 100.0),
-                short(rates.loop_hz),
-                short(rates.task_hz)
+                rate(rates.loop_hz),
+                rate(rates.task_hz)
             )
         } else {
-            "loops and tasks are sampled as often as asked for again".to_owned()
+            format!(
+                "sampling back at the requested rates: loops {}, tasks {}",
+                rate(rates.loop_hz),
+                rate(rates.task_hz)
+            )
         };
         Some((NoteKind::Adjusted, text))
     }
@@ -164,6 +168,11 @@ impl Maintenance {
 
 fn doubled(one: f64, other: f64) -> bool {
     one.max(other) >= 2.0 * one.min(other)
+}
+
+/// `679/s`, or `every 10 s` below one a second.
+fn rate(hz: f64) -> String {
+    if hz >= 1.0 { format!("{}/s", short(hz)) } else { format!("every {} s", short(1.0 / hz)) }
 }
 
 /// Two significant digits, or all before the point.

@@ -1,5 +1,5 @@
 //! `asyncprof check`: its verdicts as exit codes, every kind of file that it cannot use, and every format of its result.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 #[path = "../support/mod.rs"]
 mod support;

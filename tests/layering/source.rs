@@ -85,7 +85,7 @@ fn without_tests(tokens: TokenStream, test_modules: &mut Vec<String>) -> TokenSt
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let (mut kept, mut at) = (Vec::new(), 0);
     while at < tokens.len() {
-        if attribute(&tokens, at).is_some_and(|group| is_cfg_test(group)) {
+        if attribute(&tokens, at).is_some_and(is_cfg_test) {
             let end = end_of_item(&tokens, at);
             let names: Vec<String> = tokens[at..end].iter().map(ToString::to_string).collect();
             if let [.., keyword, name, semicolon] = &names[..]
@@ -183,11 +183,11 @@ impl Visitor {
         }
     }
 
-    fn expand(&mut self, tree: &syn::UseTree, before: &[String], span: Span) {
+    fn expand(&mut self, tree: &syn::UseTree, before: &[String]) {
         let with = |name: &syn::Ident| [before, &[name.to_string()]].concat();
         match tree {
-            syn::UseTree::Path(path) => self.expand(&path.tree, &with(&path.ident), path.ident.span()),
-            syn::UseTree::Group(group) => group.items.iter().for_each(|tree| self.expand(tree, before, span)),
+            syn::UseTree::Path(path) => self.expand(&path.tree, &with(&path.ident)),
+            syn::UseTree::Group(group) => group.items.iter().for_each(|tree| self.expand(tree, before)),
             syn::UseTree::Glob(glob) => self.mention(glob.span(), before.to_vec()),
             syn::UseTree::Name(name) => self.import(&name.ident, &name.ident, before),
             syn::UseTree::Rename(rename) => self.import(&rename.ident, &rename.rename, before),
@@ -271,7 +271,7 @@ fn collect_names(tokens: TokenStream, names: &mut Vec<(String, (usize, usize))>)
 impl<'a> Visit<'a> for Visitor {
     fn visit_item_use(&mut self, item: &'a syn::ItemUse) {
         self.imports.push(range_of(item.span()));
-        self.expand(&item.tree, &[], item.span());
+        self.expand(&item.tree, &[]);
     }
 
     fn visit_item_mod(&mut self, item: &'a syn::ItemMod) {
@@ -303,7 +303,7 @@ impl<'a> Visit<'a> for Visitor {
         let arguments = Punctuated::<syn::Expr, syn::Token![,]>::parse_terminated;
         if call.path.is_ident("matches") {
             if let Some((subject, _)) = call.tokens.to_string().split_once(',')
-                && subject.parse::<TokenStream>().is_ok_and(|subject| names_version(subject))
+                && subject.parse::<TokenStream>().is_ok_and(names_version)
             {
                 self.compare(call.span(), "matches! on a version");
             }

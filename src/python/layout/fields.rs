@@ -8,7 +8,7 @@ pub type Offset = u64;
 pub struct Version {
     /// 3 for every supported target.
     pub major: u8,
-    /// From [`rows::OLDEST_MINOR`] to [`rows::NEWEST_MINOR`] for every supported target.
+    /// From `rows::OLDEST_MINOR` to `rows::NEWEST_MINOR` for every supported target.
     pub minor: u8,
     /// Patch release; layouts can move between these, see the published tables.
     pub micro: u8,

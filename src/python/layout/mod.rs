@@ -2,7 +2,7 @@
 //! target publishes its own table (3.13+), overlaid by what it says.
 //!
 //! INVARIANT: versions are compared in this folder only. A layout says *where* (byte offsets from the start of the
-//! structure, in a GIL build's LP64 layout) and *how* (enums such as [`Frames`] or [`Registry`]).
+//! structure, in a GIL build's LP64 layout) and *how* (enums such as [`Frames`]).
 
 mod fields;
 pub mod published;

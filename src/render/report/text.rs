@@ -351,7 +351,7 @@ impl Page<'_, '_> {
         if notes.is_empty() {
             return Ok(());
         }
-        self.section("Meanwhile")?;
+        self.section("Events")?;
         let started_ns = analysis.header().started_ns;
         for note in notes.iter().take(self.shown) {
             let at = words::duration(note.at_ns.saturating_sub(started_ns));

@@ -22,7 +22,7 @@ function drawTop() {
   document.getElementById("tiles").append(...figures.map(([name, value, more, bad]) =>
     el("div", null, el("dt", null, bound(name)), el("dd", { class: bad ? "bad" : null }, value, more && el("small", null, more)))));
   const sections = [["time", "Over time"], ["stalls", "Stalls", data.stalls.count], ["findings", "Findings", data.findings.length + data.more_findings], ["flames", "Flame graphs"],
-    ["tasks", "Tasks"], ["awaits", "Awaits"], ["notes", "Meanwhile", data.notes.length + data.more_notes], ["trust", "Trust"]];
+    ["tasks", "Tasks"], ["awaits", "Awaits"], ["notes", "Events", data.notes.length + data.more_notes], ["trust", "Trust"]];
   document.getElementById("toc").append(...sections.filter(([id, , number]) => id !== "notes" || number).map(([id, name, number]) =>
     el("li", null, el("a", { href: "#" + id }, name, number !== undefined && el("span", { class: "n" }, " " + count(number))))));
 }
