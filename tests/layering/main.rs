@@ -1,17 +1,15 @@
-//! The folder tree is the architecture: which layer may use which, which files may print or compare versions, that no file uses
-//! another in circles, that nothing public is dead, and how long a file may be. The table below is the picture; when it changes,
-//! so does `src/lib.rs`.
+//! The folder tree is the architecture: which layer may use which, which files may print or compare versions, that the files of
+//! a layer do not import each other in cycles, that no public item is dead, and how long a file may be. When the table below
+//! changes, so do `src/lib.rs` and `ARCHITECTURE.md`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
-mod circles;
 mod source;
 mod tree;
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use circles::CIRCLES;
-use tree::{Target, Tree, circular};
+use tree::{Target, Tree, cyclic_uses};
 
 /// Each layer, and the layers it may use.
 const LAYERS: &[(&str, &[&str])] = &[
@@ -95,20 +93,13 @@ fn unused_edges(tree: &Tree) -> Vec<String> {
         .collect()
 }
 
-/// Uses on circles that are not among the known ones, and known ones that are on no circle any more.
-fn circles(tree: &Tree, known: &[(&str, &str)]) -> Vec<String> {
+/// Uses on import cycles between files of one layer. A file that uses the module it is part of lies on one by itself.
+fn cycles(tree: &Tree) -> Vec<String> {
     let uses = tree.uses_within_layers();
     let (up, sideways): (BTreeSet<_>, BTreeSet<_>) = uses.into_iter().partition(|(from, to)| tree.contains(to, from));
-    let known: BTreeSet<_> = known.iter().copied().collect();
-    let new_up =
-        up.difference(&known).map(|(from, to)| format!("(\"{from}\", \"{to}\"), uses the module it is a part of"));
-    let on_circles = circular(&sideways);
-    let rest: BTreeSet<_> = sideways.difference(&known).copied().collect();
-    let new_circles = circular(&rest);
-    let new_circles = new_circles.iter().map(|(from, to)| format!("(\"{from}\", \"{to}\"), lies on a circle"));
-    let stale = known.iter().filter(|pair| !up.contains(*pair) && !on_circles.contains(*pair));
-    let stale = stale.map(|(from, to)| format!("(\"{from}\", \"{to}\"), is on no circle any more: delete the row"));
-    new_up.chain(new_circles).chain(stale).collect()
+    let up = up.iter().map(|(from, to)| format!("{from} uses {to}, the module it is part of"));
+    let cyclic = cyclic_uses(&sideways);
+    up.chain(cyclic.iter().map(|(from, to)| format!("{from} uses {to}, from which a path leads back"))).collect()
 }
 
 const PRINTING: [&str; 5] = ["print!", "println!", "eprint!", "eprintln!", "dbg!"];
@@ -164,8 +155,8 @@ fn every_edge_that_is_allowed_is_used() {
 }
 
 #[test]
-fn no_file_uses_another_in_circles() {
-    expect_none("circles (known ones are in tests/layering/circles.rs)", &circles(&CRATE, CIRCLES));
+fn files_of_a_layer_do_not_import_each_other_in_cycles() {
+    expect_none("import cycles", &cycles(&CRATE));
 }
 
 #[test]
@@ -265,20 +256,17 @@ fn forbidden_unknown_and_unused_edges_are_told() {
 }
 
 #[test]
-fn circles_are_told_and_rows_that_are_no_longer_needed() {
+fn import_cycles_are_found() {
     let texts = [
         ("a/mod.rs", "mod b; mod c; mod d; pub use b::B; pub struct Own;"),
         ("a/b.rs", "use super::c::C; pub struct B;"),
         ("a/c.rs", "use super::B; pub struct C;"),
         ("a/d.rs", "use super::B; fn f(x: super::Own) {}"),
     ];
-    let tree = Tree::of(texts);
-    let up = "(\"a/d.rs\", \"a/mod.rs\"), uses the module it is a part of";
-    let (one, other) = ("(\"a/b.rs\", \"a/c.rs\"), lies on a circle", "(\"a/c.rs\", \"a/b.rs\"), lies on a circle");
-    assert_eq!(circles(&tree, &[]), [up, one, other]);
-    assert_eq!(circles(&tree, &[("a/d.rs", "a/mod.rs"), ("a/c.rs", "a/b.rs")]), Vec::<String>::new());
-    let stale = circles(&tree, &[("a/d.rs", "a/mod.rs"), ("a/c.rs", "a/b.rs"), ("a/d.rs", "a/b.rs")]);
-    assert_eq!(stale, ["(\"a/d.rs\", \"a/b.rs\"), is on no circle any more: delete the row"]);
+    let up = "a/d.rs uses a/mod.rs, the module it is part of";
+    let back = "from which a path leads back";
+    let cycle = [format!("a/b.rs uses a/c.rs, {back}"), format!("a/c.rs uses a/b.rs, {back}")];
+    assert_eq!(cycles(&Tree::of(texts)), [up.to_owned(), cycle[0].clone(), cycle[1].clone()]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! All files together: what a path in one of them refers to, which file uses which, and where that goes in circles.
+//! All files together: what a path in one of them refers to, which file uses which, and where that is a cycle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -139,7 +139,7 @@ impl Tree {
 }
 
 /// The uses that lie on a circle: from their end there is a way back to their beginning.
-pub(crate) fn circular<'p>(uses: &BTreeSet<(&'p str, &'p str)>) -> BTreeSet<(&'p str, &'p str)> {
+pub(crate) fn cyclic_uses<'p>(uses: &BTreeSet<(&'p str, &'p str)>) -> BTreeSet<(&'p str, &'p str)> {
     let mut next: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (from, to) in uses {
         next.entry(from).or_default().push(to);
