@@ -1,8 +1,8 @@
-//! The recording: a file of what a watch saw, written while it watches.
+//! The recording: a file of what a watch saw, written during the watch.
 //!
 //! # The format
 //!
-//! A file is 12 bytes and then blocks, one behind the other. All numbers of fixed size are little-endian.
+//! A file is 12 bytes and then blocks, one after the other. All numbers of fixed size are little-endian.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -11,21 +11,21 @@
 //!
 //! ## Blocks
 //!
-//! A block is a head and its content, which is packed as one zstd frame. Blocks do not need each other to be read: who lost one
-//! goes on with the next.
+//! A block is a head and its content, which is packed as one zstd frame. Blocks can be read independently: a reader
+//! that lost one continues with the next.
 //!
 //! | at | bytes | what |
 //! |---|---|---|
 //! | 0 | 4 | the mark: `a9 41 50 fe` |
 //! | 4 | 1 | kind: 0 header, 1 events, 2 state, 3 end |
 //! | 5 | 3 | zero |
-//! | 8 | 4 | number: 0 for the header, one more for each block; what is missing was lost |
-//! | 12 | 4 | bytes of the content as it is in the file, at most 65 MiB |
-//! | 16 | 4 | bytes of the content, unpacked, at most 64 MiB |
-//! | 20 | 4 | CRC-32 (IEEE) of the content as it is in the file |
+//! | 8 | 4 | number: 0 for the header, one more for each block; a gap means that blocks were lost |
+//! | 12 | 4 | length of the content as stored in the file, at most 65 MiB |
+//! | 16 | 4 | length of the content, unpacked, at most 64 MiB |
+//! | 20 | 4 | CRC-32 (IEEE) of the content as stored in the file |
 //! | 24 | 8 | time of the earliest event |
-//! | 32 | 8 | time of the latest |
-//! | 40 | 4 | CRC-32 of the 40 bytes before |
+//! | 32 | 8 | time of the latest event |
+//! | 40 | 4 | CRC-32 of the 40 bytes before it |
 //!
 //! - The **header** comes first and says what is known when the watch begins.
 //! - A block of **events** holds up to two seconds, and is written at once as a whole. A writer that is killed leaves a part of
