@@ -86,7 +86,7 @@ impl Stacks {
         id
     }
 
-    /// Call this when the numbers of this source's tables have changed their meaning.
+    /// Forgets a source's numbers: they mean something else from now on.
     pub(super) fn forget(&mut self, source: Source) {
         self.known[source as usize].clear();
     }

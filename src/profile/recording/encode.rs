@@ -69,7 +69,7 @@ impl Payload {
         self.events.len() + self.texts.bytes.len() + BYTES_A_NAME * names
     }
 
-    /// Call this when the numbers of `source` have changed their meaning.
+    /// Forgets a source's numbers: they mean something else from now on.
     pub(super) fn forget_numbers(&mut self, source: Source) {
         self.told[usize::from(source.code())].known = Translation::default();
     }

@@ -17,9 +17,9 @@ use super::version::{MAGIC, OLDEST_VERSION, VERSION};
 use crate::model::event::{Batch, Event, Header, Note, NoteKind, Source, TaskChanges};
 use crate::model::tables::{Definitions, TaskInfo, TaskNo};
 
-/// LIMIT: blocks of which the head holds and the content does not, and behind whose head the next block is looked for. A block
-/// that was written in part is followed by the next one before its own end; but a file of nothing but heads could make us
-/// read it many thousand times. Above the limit the length in the head is believed.
+/// LIMIT: blocks with a valid head and a damaged content, inside which the next block is searched for. A partly written
+/// block is followed by the next one before its own end; but a file of nothing but heads could make us read it many
+/// thousand times. Above the limit the length in the head is trusted.
 const MAX_LOOKED_INTO: u32 = 128;
 
 /// How a recording ends, and what could not be read. Known once all batches were read.
