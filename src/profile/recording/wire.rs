@@ -1,7 +1,7 @@
 //! Numbers and texts as bytes: the smallest pieces of a recording.
 //!
-//! Numbers are LEB128 varints: seven bits a byte, the lowest first, the top bit set on all bytes but the last. Signed numbers
-//! are zigzag-coded first (0, -1, 1, -2, ... become 0, 1, 2, 3, ...).
+//! Numbers are LEB128 varints: seven bits a byte, the lowest first, the top bit set on all bytes but the last. Signed
+//! numbers are zigzag-coded first (0, -1, 1, -2, ... become 0, 1, 2, 3, ...).
 
 /// LIMIT: bytes of one text. Longer texts are cut when they are written.
 pub(super) const MAX_TEXT: usize = 1 << 20;
