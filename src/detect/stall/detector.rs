@@ -190,7 +190,7 @@ fn next(followed: &FollowedLoop, sample: &LoopSample, period_ns: Option<u64>, ta
         (Phase::Selecting | Phase::NotRunning, _) => Next::Idle,
         (Phase::LeavingSelector, _) => match &followed.open {
             Some(open)
-                // The counter is that of GIL switches: no other thread than the current holder had it in between.
+                // The number counts GIL switches: no other thread than the current holder had it in between.
                 if open.only_leaving
                     && !sample.moved
                     && open.current.number() == sample.callback
@@ -222,7 +222,7 @@ fn next(followed: &FollowedLoop, sample: &LoopSample, period_ns: Option<u64>, ta
                 _ => Next::Other(Start { since_ns: Some(since), ..seen }),
             }
         }
-        // A loop that normally reports its start: only a counter shows that it is still the same iteration.
+        // A loop that normally reports its start: only the callback number shows that it is still the same iteration.
         (Phase::Away, None) if followed.open.as_ref().is_some_and(|open| open.start.since_ns.is_some()) => {
             match &followed.open {
                 Some(open) if sample.callback.is_some() && sample.callback == open.current.number() => {

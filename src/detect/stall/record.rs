@@ -128,7 +128,7 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// The non-zero entries by name, `samples` first, as printed. Names end in their unit; counts have none.
+    /// The entries that are present, by name, `samples` first, as printed. Names end in their unit; counts have none.
     pub fn entries(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let counts = [
             ("stopped", self.stopped),
