@@ -12,8 +12,8 @@
 //! | `header` | the first line | `schema`, `asyncprof`, `pid`, `python`, `command`, `machine`, `started_at`, `started_ns`, `loop_rate_hz`, `task_rate_hz`, `stall_threshold_ns`, `cpu_budget`, `blocking` |
 //! | `loop` | a loop's thread at one moment | `at_ns`, `loop` (`id`, `type`, `thread`, `thread_name`), `phase` (`selecting`, `away`, `leaving_selector`, `not_running`, `unknown`), `away_since_ns`, `callback`, `task`, `stack`, `outer` (how many of its outermost frames are the loop's own), `coroutines` (how many after those are coroutines), `torn` (after `stack` there is a gap), `moved`, `ready`, `gil`, `gil_thread`, `collecting`, `kernel`, `holder_stack` |
 //! | `tasks` | a task sample | `at_ns`, `took_ns`, `total`, `complete`, `changed` (a list of `task`, `born`, `state`, `stack`, `torn`, `wait`), `ended` (a list of tasks) |
-//! | `health` | the quality of the watch, totals since it began | `at_ns`, `loop_samples`, `task_snapshots`, `dropped`, `lost`, `torn`, `partial`, `late`, `cpu_ns`, `loop_rate_hz`, `task_rate_hz`, `lowered_rate`, `longest_gap_ns` | `asyncprof.report/1` |
-//! | `health` | how well the watch goes, totals since it began | `at_ns`, `loop_samples`, `task_snapshots`, `dropped`, `lost`, `torn`, `partial`, `late`, `cpu_ns`, `loop_rate_hz`, `task_rate_hz`, `lowered_rate`, `longest_gap_ns` |
+//! | `findings` | the findings of a snapshot; they replace those of the previous one | `at_ns`, `findings` as in `asyncprof.report/1` |
+//! | `health` | quality of the watch, totals since it began | `at_ns`, `loop_samples`, `task_snapshots`, `dropped`, `lost`, `torn`, `partial`, `late`, `cpu_ns`, `loop_rate_hz`, `task_rate_hz`, `lowered_rate`, `longest_gap_ns` |
 //! | `note` | something happened to the target or the watch | `at_ns`, `kind`, `text` |
 //! | `stall` | a stall, after the events in which it ended; one whose end was not seen, before the last line | as in `asyncprof.report/1` |
 //! | `end` | the last line; a file without it is incomplete | `at_ns` of the last event, `complete` (false where the recording breaks off), `stalls` (how many there were) |
