@@ -109,7 +109,7 @@ impl Profile {
         self.tasks.coroutines.list(self.tasks.looked_for_ns())
     }
 
-    /// Waits by await stack, kind and detail, most time first.
+    /// Waits by await stack, kind and detail, longest time first.
     pub fn waits(&self) -> Vec<WaitProfile<'_>> {
         self.tasks.waits.list(&self.tasks.coroutines, &self.tasks.stacks, &self.tasks.names)
     }

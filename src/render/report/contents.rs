@@ -103,7 +103,7 @@ impl<'a> Report<'a> {
         })
     }
 
-    /// By what loops executed of them, most time first.
+    /// By what loops executed of them, longest time first.
     pub(super) fn hottest(&self) -> Vec<CoroutineProfile> {
         let mut coroutines = self.profile().coroutines();
         coroutines.sort_by_key(|coroutine| std::cmp::Reverse(coroutine.run_ns));
@@ -122,7 +122,7 @@ pub(super) fn code(frame: &Frame) -> Code<'_> {
     (&frame.function, &frame.file)
 }
 
-/// What was run, by the outermost function of its stack, most time first.
+/// What was run, by the outermost function of its stack, longest time first.
 pub(super) fn runs_by_coroutine<'r>(runs: &'r [Weighted<'r>]) -> HashMap<Code<'r>, Vec<&'r Weighted<'r>>> {
     let mut by_code: HashMap<Code<'r>, Vec<&'r Weighted<'r>>> = HashMap::new();
     for run in runs {
