@@ -1,5 +1,5 @@
-//! What a watch over time amounts to: takes the batches of a live watch or of a recording, and keeps what is to be told
-//! of them.
+//! The analysis of a watch over time: takes the batches of a live watch or of a recording, and keeps what will be
+//! reported.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -10,16 +10,16 @@ use crate::model::event::{Batch, Event, Header, Health, KeptFinding, Note, Sourc
 use crate::model::tables::{LoopInfo, Tables, TaskNo, UndefinedError};
 use crate::profile::{self, Folding, Profile};
 
-/// LIMIT: notes that are kept; the first ones tell how it began, and of more of them only the number.
+/// LIMIT: notes that are kept: the first ones show how it began; the rest are only counted.
 const NOTES: usize = 1_000;
 
-/// A watch over time, judged so far.
+/// A watch over time, as analysed so far.
 #[derive(Debug)]
 pub struct Analysis {
     header: Header,
     tables: SourceTables,
     detector: StallDetector,
-    /// Those that the last batch showed the end of.
+    /// The iterations whose end the last batch showed.
     iterations: Vec<(LoopInfo, Iteration)>,
     profile: Profile,
     stalls: Stalls,
@@ -42,9 +42,9 @@ struct SourceTables {
 /// A finding with the names of its tasks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
-    /// As it was kept.
+    /// The finding as it was kept.
     pub finding: KeptFinding,
-    /// The tasks concerned: names, or `task 0x…` for one without.
+    /// The tasks concerned, by name, or as `task 0x…` if unnamed.
     pub tasks: Vec<String>,
 }
 
@@ -65,12 +65,12 @@ impl SourceTables {
 }
 
 impl Analysis {
-    /// Nothing seen yet. Counters in names of tasks are folded in the profile.
+    /// An empty analysis. Counters in task names are folded in the profile.
     pub fn new(header: Header) -> Self {
         Self::with_folding(header, Folding::default())
     }
 
-    /// Nothing seen yet.
+    /// An empty analysis.
     pub fn with_folding(header: Header, folding: Folding) -> Self {
         let mut detector = StallDetector::new(header.stall_threshold_ns);
         detector.set_rate(header.loop_rate_hz);
@@ -91,11 +91,11 @@ impl Analysis {
         }
     }
 
-    /// Takes the next batch. Answers with what is to be told at once.
+    /// Processes the next batch. Returns what is to be reported at once.
     ///
     /// # Errors
-    /// When its definitions do not fit to those before; then nothing of it was taken. An event that uses a name which
-    /// nobody defined is taken without the name, or passed over.
+    /// When its definitions do not fit the earlier ones; nothing of it was taken in that case. An event that uses an
+    /// undefined name is taken without the name, or skipped.
     pub fn absorb(&mut self, batch: &Batch) -> Result<Vec<Alert>, UndefinedError> {
         self.define(batch)?;
         let mut alerts = Vec::new();
@@ -136,7 +136,7 @@ impl Analysis {
         Ok(alerts)
     }
 
-    /// No more batches will come: stalls that last are kept as ongoing. Answers with them.
+    /// No more batches will come: stalls still in progress are kept as ongoing. Returns them.
     pub fn finish(&mut self) -> Vec<Stall> {
         let ongoing = self.detector.finish(&self.tables.loops);
         for stall in &ongoing {
@@ -179,12 +179,12 @@ impl Analysis {
         self.health = Some(*health);
     }
 
-    /// The names that the events of the last batch of a source use.
+    /// The names used by the events of the last batch of a source.
     pub fn tables(&self, source: Source) -> &Tables {
         self.tables.of(source)
     }
 
-    /// Iterations of loops that the last batch showed the end of, in the order in which they ended.
+    /// Iterations of loops whose end the last batch showed, in the order in which they ended.
     pub fn iterations(&self) -> &[(LoopInfo, Iteration)] {
         &self.iterations
     }
@@ -194,7 +194,7 @@ impl Analysis {
         &self.header
     }
 
-    /// What it adds up to. What lasts is counted up to the last [`finish`](Self::finish).
+    /// The aggregated profile. What is still going on is counted up to the last [`finish`](Self::finish).
     pub fn profile(&self) -> &Profile {
         &self.profile
     }
@@ -204,27 +204,27 @@ impl Analysis {
         &self.stalls
     }
 
-    /// What the last look at everything showed, with the names of the tasks.
+    /// The findings of the last full snapshot, with the names of the tasks.
     pub fn findings(&self) -> &[Found] {
         &self.findings
     }
 
-    /// What all looks at everything showed.
+    /// The findings of all full snapshots.
     pub fn seen(&self) -> &SeenFindings {
         &self.seen
     }
 
-    /// Totals since the beginning, and the rates of last; `None` before the first word about it.
+    /// Totals since the beginning, and the current rates; `None` before the first health event.
     pub fn health(&self) -> Option<&Health> {
         self.health.as_ref()
     }
 
-    /// What happened to the target and to the watch, the first thousand.
+    /// What happened to the target and to the watch: the first thousand notes.
     pub fn notes(&self) -> &[Note] {
         &self.notes
     }
 
-    /// How many notes there were beyond those.
+    /// The number of further notes.
     pub fn notes_left_out(&self) -> u64 {
         self.notes_left_out
     }
@@ -234,25 +234,25 @@ impl Analysis {
         self.last_ns.map_or(0, |last| last.saturating_sub(self.header.started_ns))
     }
 
-    /// From this length on a stall was sure to be reported, nanoseconds: [`shortest_sure_stall_ns`] of the longest time
-    /// between two samples so far. `None` before the first word about the watch's health.
+    /// Stalls of at least this length were sure to be reported, nanoseconds: [`shortest_sure_stall_ns`] of the longest
+    /// time between two samples so far. `None` before the first health event.
     pub fn shortest_sure_stall_ns(&self) -> Option<u64> {
         let health = self.health?;
         Some(shortest_sure_stall_ns(self.header.stall_threshold_ns, self.longest_gap_ns, health.loop_rate_hz))
     }
 }
 
-/// The shortest stall that is sure to be reported, nanoseconds. A stall is reported when a sample falls into it after the
-/// threshold, so one that is longer than the threshold by the longest time between two samples cannot escape. That time is
-/// at least the period of the rate.
+/// The shortest stall that is sure to be reported, nanoseconds. A stall is reported when a sample falls into it after
+/// the threshold, so a stall that exceeds the threshold by the longest time between two samples cannot be missed. That
+/// time is at least the sampling period.
 pub fn shortest_sure_stall_ns(threshold_ns: u64, longest_gap_ns: u64, loop_rate_hz: f64) -> u64 {
-    // A rate of zero gives infinity, and that the largest number: nothing is sure.
+    // A rate of zero gives infinity, which becomes the largest number: nothing is sure.
     let period_ns = (1e9 / loop_rate_hz.max(0.0)).ceil() as u64;
     threshold_ns.saturating_add(longest_gap_ns.max(period_ns))
 }
 
 impl Found {
-    /// A finding of a look, with the names of its source.
+    /// A finding of a snapshot, with the names of its source.
     pub fn new(finding: &KeptFinding, tables: &Tables) -> Self {
         let name = |number: &TaskNo| {
             let task = tables.task(*number)?;
@@ -262,24 +262,24 @@ impl Found {
     }
 }
 
-/// All stalls: the longest ones whole, of the rest what they add up to.
+/// All stalls: the longest ones in full, the rest as totals.
 #[derive(Clone, Debug, Default)]
 pub struct Stalls {
     kept: Vec<Stall>,
     totals: BTreeMap<Cause, Total>,
 }
 
-/// Stalls added up.
+/// Totals of several stalls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Total {
-    /// How many.
+    /// Number of stalls.
     pub count: u64,
-    /// What they lasted together, at least, nanoseconds.
+    /// Lower bound of their total length, nanoseconds.
     pub at_least_ns: u64,
 }
 
 impl Stalls {
-    /// LIMIT: nobody reads more stalls of a program that stalls all the time.
+    /// LIMIT: stalls kept in full; a longer list of a program that stalls all the time would go unread.
     pub const KEPT: usize = 10_000;
 
     fn add(&mut self, stall: Stall) {
@@ -287,7 +287,7 @@ impl Stalls {
         total.count += 1;
         total.at_least_ns = total.at_least_ns.saturating_add(stall.at_least_ns);
         self.kept.push(stall);
-        // Twice as many, so that the shorter half is sought once in so many.
+        // Twice the limit, so that the shorter half is selected only once per `KEPT` stalls.
         if self.kept.len() >= 2 * Self::KEPT {
             self.kept.select_nth_unstable_by_key(Self::KEPT, rank);
             self.kept.truncate(Self::KEPT);
@@ -302,7 +302,7 @@ impl Stalls {
         stalls
     }
 
-    /// All of them added up, those that were not kept too.
+    /// Totals of all stalls, including those that were not kept.
     pub fn total(&self) -> Total {
         self.totals.values().fold(Total::default(), |sum, total| Total {
             count: sum.count + total.count,
@@ -310,7 +310,7 @@ impl Stalls {
         })
     }
 
-    /// The same by cause; causes that did not occur are not in it.
+    /// The same by cause; causes that did not occur are left out.
     pub fn totals(&self) -> &BTreeMap<Cause, Total> {
         &self.totals
     }

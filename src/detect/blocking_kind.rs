@@ -1,10 +1,10 @@
-//! What a sleeping thread waits for, by its system call and the Python frames above it, and the remedy. Shared by the rule
-//! `blocking-call`, which sees one instant, and the judge of stalls.
+//! What a sleeping thread waits for, according to its system call and the Python frames above it, and the remedy.
+//! Shared by the rule `blocking-call`, which sees one instant, and by the stall detector.
 
 use super::origin::{self, Origin};
 use crate::model::snapshot::{Frame, Severity};
 
-/// What a thread that sleeps in the kernel waits for.
+/// What a thread sleeping in the kernel waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BlockingKind {
     Sleep,
@@ -16,8 +16,8 @@ pub(super) enum BlockingKind {
     File,
 }
 
-/// Calls of the standard library that show what is waited for better than their system calls do: the end of the file's
-/// path, the functions (empty for all), and what for.
+/// Calls of the standard library that reveal the reason for waiting better than their system calls do: the end of the
+/// file's path, the functions (empty for all), and the kind.
 const CALLS: &[(&str, &[&str], BlockingKind)] = &[
     ("/socket.py", &["getaddrinfo", "getfqdn"], BlockingKind::Dns),
     ("/subprocess.py", &[], BlockingKind::Child),
@@ -31,8 +31,8 @@ const CALLS: &[(&str, &[&str], BlockingKind)] = &[
 impl BlockingKind {
     /// `synchronous`: the frames called by the innermost coroutine, outermost first. Other frames do no harm.
     pub(super) fn from_call(call: &str, synchronous: &[&Frame]) -> Self {
-        // Host names are resolved deep inside other calls, so the innermost frame decides there; queues are made of locks,
-        // so otherwise the outermost decides.
+        // Host names are resolved deep inside other calls, so for those the innermost frame decides; queues are built
+        // on locks, so otherwise the outermost decides.
         let is = |row: &&(&str, &[&str], Self), frame: &Frame| {
             origin::origin_of(&frame.file) == Origin::Python
                 && frame.file.ends_with(row.0)
@@ -49,7 +49,7 @@ impl BlockingKind {
             "nanosleep" | "clock_nanosleep" | "pause" => Self::Sleep,
             "wait4" | "waitid" | "waitpid" => Self::Child,
             call if call.starts_with("futex") => Self::Lock,
-            // Before 3.11 `time.sleep` is a select without descriptors.
+            // Before 3.11, `time.sleep` is a select without descriptors.
             "select" | "pselect6" if !synchronous.last().is_some_and(|frame| is_about_descriptors(frame)) => {
                 Self::Sleep
             }
@@ -60,7 +60,8 @@ impl BlockingKind {
         }
     }
 
-    /// One instant does not show how long the call takes; but to sleep or to wait for a child is never right in an event loop.
+    /// One instant does not show how long the call takes; but sleeping, or waiting for a child, is never right in an
+    /// event loop.
     pub(super) fn severity(self) -> Severity {
         match self {
             Self::Sleep | Self::Child => Severity::Error,
@@ -68,7 +69,7 @@ impl BlockingKind {
         }
     }
 
-    /// After `the thread is`.
+    /// The words after `the thread is`.
     pub(super) fn doing(self) -> &'static str {
         match self {
             Self::Sleep => "sleeping",
@@ -81,7 +82,7 @@ impl BlockingKind {
         }
     }
 
-    /// In front of the system call.
+    /// The words before the system call.
     pub(super) fn noun(self) -> &'static str {
         match self {
             Self::Sleep => "sleep",
@@ -94,7 +95,7 @@ impl BlockingKind {
         }
     }
 
-    /// What to do; specific to the library that made the call where it is a well-known one.
+    /// What to do; specific to the library that made the call if it is a well-known one.
     pub(super) fn advice(self, synchronous: &[&Frame]) -> &'static str {
         library_advice(synchronous).unwrap_or(match self {
             Self::Sleep => "Use await asyncio.sleep() instead of time.sleep().",
@@ -133,12 +134,12 @@ fn last_name(function: &str) -> &str {
 
 const IMPORT: &str = "Import the module at startup, before the event loop runs.";
 
-/// The remedy for a module that is being imported.
+/// The remedy for a module being imported.
 pub(super) fn import_advice(synchronous: &[&Frame]) -> Option<&'static str> {
     library_advice(synchronous).filter(|advice| *advice == IMPORT)
 }
 
-/// Parts of the paths of a library's files, and what its users should do.
+/// Parts of a library's file paths, and what its users should do.
 const LIBRARIES: &[(&[&str], &str)] = &[
     (
         &["-packages/boto3/", "-packages/botocore/"],
@@ -175,7 +176,7 @@ const LIBRARIES: &[(&[&str], &str)] = &[
     (&["<frozen importlib._bootstrap>"], IMPORT),
 ];
 
-/// The remedy for the well-known library that was called: the outermost, where one calls another.
+/// The remedy for the well-known library that was called: the outermost if one calls another.
 fn library_advice(synchronous: &[&Frame]) -> Option<&'static str> {
     synchronous.iter().find_map(|frame| {
         let is_theirs = |part: &&str| match part.strip_prefix("-packages") {

@@ -1,8 +1,8 @@
-//! What is wrong: in one snapshot ([`rules`]), in the samples of event loops ([`stall`]), in a whole watch or recording
-//! ([`analysis`]), between two of these ([`difference`]), and whether it is good enough ([`check`]).
+//! Judges what is wrong: in one snapshot ([`rules`]), in the samples of event loops ([`stall`]), in a whole watch or
+//! recording ([`analysis`]), between two of these ([`difference`]), and whether a program is good enough ([`check`]).
 //!
-//! Architecture invariant: everything here is a pure function of the model. There is no I/O, no clock and no terminal, so
-//! every judgement can be tested without sleeping and gives the same answer on a recording as it did live.
+//! Architecture invariant: everything here is a pure function of the model. There is no I/O, no clock and no terminal,
+//! so every judgement can be tested without sleeping and is the same on a recording as it was live.
 //! (`tests/layering.rs`: only `model` and `profile` may be used, and only `cli` prints.)
 //!
 //! Messages carry names from the target unchanged; `render` makes control characters visible.

@@ -1,20 +1,20 @@
-//! Whose code a frame is: the program's own, an installed package's, or Python's, judged by its file path alone.
+//! Whose code a frame belongs to: the program, an installed package, or Python itself, judged by its file path alone.
 
 use crate::model::Snapshot;
 use crate::model::snapshot::{Frame, FrameId};
 
-/// Whose code.
+/// The owner of a piece of code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
-    /// The standard library and what is frozen into the interpreter.
+    /// The standard library and modules frozen into the interpreter.
     Python,
     /// An installed package.
     Package,
-    /// The program's own.
+    /// The program itself.
     Program,
 }
 
-/// Judges a code object's file name.
+/// Classifies a code object by its file name.
 pub fn origin_of(file: &str) -> Origin {
     if file.starts_with("<frozen ") {
         return Origin::Python;
@@ -41,18 +41,19 @@ fn is_under_library_folder(file: &str) -> bool {
     })
 }
 
-/// The frame to show to the program's author: the innermost of their own code, else of a package, else the innermost.
+/// The frame to show to the program's author: the innermost of their own code, otherwise of a package, otherwise the
+/// innermost.
 pub fn find_culprit<'s>(snapshot: &'s Snapshot, stack: &[FrameId]) -> Option<&'s Frame> {
     culprit_of(stack.iter().map(|&id| snapshot.frame(id)))
 }
 
-/// The same of frames, outermost first.
+/// The same for frames, outermost first.
 pub fn culprit_of<'f>(frames: impl IntoIterator<Item = &'f Frame>) -> Option<&'f Frame> {
-    // `max_by_key` keeps the last of equals, which is the innermost.
+    // `max_by_key` keeps the last of equal elements, which is the innermost frame.
     frames.into_iter().max_by_key(|frame| origin_of(&frame.file))
 }
 
-/// `function (file:line)`, or without the line where it cannot be known.
+/// `function (file:line)`, or without the line if it is not known.
 pub fn describe(frame: &Frame) -> String {
     match frame.line {
         Some(line) => format!("{} ({}:{line})", frame.function, frame.file),

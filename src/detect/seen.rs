@@ -1,4 +1,5 @@
-//! The findings of all full snapshots of a watch, not only of the last one: an orphan that came and went was there.
+//! The findings of all full snapshots of a watch, not only of the last one: an orphan that came and went is still
+//! reported.
 
 use std::sync::Arc;
 
@@ -12,13 +13,13 @@ use crate::model::tables::Tables;
 /// A finding of at least one snapshot, and when it was seen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeenFinding {
-    /// As in the snapshot in which it concerned the most tasks.
+    /// From the snapshot in which it concerned the most tasks.
     pub finding: KeptFinding,
-    /// The outermost coroutine of its tasks; the line is its first line, where that is known.
+    /// The outermost coroutine of its tasks; the line is its first line, if known.
     pub coroutine: Option<Frame>,
-    /// The most tasks that it concerned in one snapshot.
+    /// The most tasks concerned in one snapshot.
     pub most: u64,
-    /// How many snapshots showed it.
+    /// Number of snapshots that showed it.
     pub looks: u64,
     /// When the first of them was taken, on the clock of the events.
     pub first_ns: u64,
@@ -26,7 +27,7 @@ pub struct SeenFinding {
     pub last_ns: u64,
 }
 
-/// What makes two findings the same: the rule, the coroutine of the tasks, and the kind of exception.
+/// What identifies a finding across snapshots: the rule, the coroutine of the tasks, and the type of exception.
 type Key = (RuleId, Option<(Arc<str>, Arc<str>)>, Option<String>);
 
 /// The findings of all snapshots.
@@ -41,10 +42,10 @@ pub struct SeenFindings {
 }
 
 impl SeenFindings {
-    /// LIMIT: distinct findings; of more only the number is kept.
+    /// LIMIT: distinct findings; any more are only counted.
     const LIMIT: usize = 1_000;
 
-    /// Takes the findings of one snapshot.
+    /// Adds the findings of one snapshot.
     pub(super) fn absorb(&mut self, at_ns: u64, findings: &[KeptFinding], tables: &Tables) {
         self.looks += 1;
         self.last_look_ns = self.last_look_ns.max(at_ns);
@@ -101,7 +102,7 @@ impl SeenFindings {
         &self.list
     }
 
-    /// How many full snapshots there were; with none, nothing is known of what was wrong.
+    /// Number of full snapshots; if there were none, nothing is known about findings.
     pub fn looks(&self) -> u64 {
         self.looks
     }
@@ -111,23 +112,23 @@ impl SeenFindings {
         (self.looks > 0).then_some(self.last_look_ns)
     }
 
-    /// The most tasks that findings of a rule concerned in one snapshot.
+    /// The most tasks that the findings of a rule concerned in one snapshot.
     pub fn most(&self, rule: &RuleId) -> u64 {
         self.most.get(rule).copied().unwrap_or(0)
     }
 
-    /// How often a finding was seen beyond the limit of distinct ones.
+    /// How often a finding beyond the limit of distinct ones was seen.
     pub fn left_out(&self) -> u64 {
         self.left_out
     }
 }
 
-/// `ValueError` of `ValueError: card 4711 was declined`: the text differs from one to the next.
+/// Turns `ValueError: card 4711 was declined` into `ValueError`: the text differs from one occurrence to the next.
 fn kind_of_exception(exception: &str) -> String {
     exception.split(':').next().unwrap_or(exception).trim().to_owned()
 }
 
-/// The coroutine that the finding names, else that of its first task.
+/// The coroutine that the finding names, otherwise that of its first task.
 fn coroutine_of(finding: &KeptFinding, subject: &Subject, tables: &Tables) -> Option<Frame> {
     let of_task = finding.tasks.iter().find_map(|task| tables.task(*task)?.coroutine.clone());
     let (Some(function), Some(file)) = (&subject.coroutine, &subject.file) else { return of_task };

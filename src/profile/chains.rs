@@ -1,5 +1,5 @@
-//! What stands above a task in a stitched stack: the name of the outermost task, and the await stacks of those that
-//! wait for it, each kept once.
+//! What stands above a task in a stitched stack: the name of the outermost task, and the await stacks of the tasks that
+//! wait for it. Each chain is kept once.
 
 use rustc_hash::FxHashMap;
 
@@ -14,9 +14,9 @@ pub(super) struct ChainId(u32);
 /// The innermost part of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Link {
-    /// A task that nobody waits for.
+    /// A task that no other task waits for.
     Root(Option<NameId>),
-    /// The await stack of a task that stands under a chain.
+    /// The await stack of the awaiter of whatever stands below this chain.
     Under(ChainId, Option<KeptStack>),
 }
 

@@ -1,4 +1,4 @@
-//! What became of tasks, by the coroutine that they were made of.
+//! What tasks did, grouped by the coroutine they were created from.
 
 use std::sync::Arc;
 
@@ -10,51 +10,53 @@ use crate::model::snapshot::Frame;
 /// All tasks of one coroutine.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CoroutineProfile {
-    /// The coroutine; `None` for tasks of which it is not known, and for what is beyond the limit of distinct ones.
+    /// The coroutine; `None` for tasks whose coroutine is not known, and for those beyond the limit of distinct
+    /// coroutines.
     pub coroutine: Option<Frame>,
-    /// Tasks that were seen.
+    /// Tasks seen.
     pub seen: u64,
-    /// Of these, those that were not there at the first look.
+    /// How many of them were not yet there in the first task sample.
     pub born: u64,
-    /// Of these, those that are no more.
+    /// How many of them have ended.
     pub ended: u64,
-    /// Of these, those that were there at the last look.
+    /// How many of them were there in the last task sample.
     pub alive: u64,
-    /// Most that were there at one look.
+    /// The most that were there in one task sample.
     pub most_alive: u64,
-    /// By how many there are more at the last look than at the first, for each minute between them; `None` where the time
-    /// between is too short to say.
+    /// Growth per minute from the first task sample to the last; `None` where the time between them is too short to
+    /// say.
     pub growth_per_minute: Option<f64>,
-    /// Time in which a loop executed them, nanoseconds.
+    /// Time in which an event loop executed them, nanoseconds.
     pub run_ns: u64,
-    /// Samples in which a loop executed one.
+    /// Samples in which an event loop executed one of them.
     pub run_samples: u64,
     /// How these samples are spread over the watch.
     pub run_slices: Slices,
     /// Time in which they waited, nanoseconds.
     pub wait_ns: u64,
-    /// Time in which they could run and waited for their turn, nanoseconds.
+    /// Time in which they were ready to run and waited for their turn, nanoseconds.
     pub ready_ns: u64,
-    /// The rest of the time that they were seen to live, nanoseconds.
+    /// The rest of the time for which they were seen alive, nanoseconds.
     pub unknown_ns: u64,
-    /// The longest that one was seen to wait in one place, nanoseconds: at least, as it may have begun earlier.
+    /// The longest time for which one was seen waiting in one place, nanoseconds: a minimum, as the wait may have begun
+    /// earlier.
     pub longest_wait_ns: u64,
-    /// Name of the task that did.
+    /// Name of the task with the longest wait.
     pub longest_wait_task: Option<Arc<str>>,
-    /// The longest that one was seen to live, nanoseconds: at least.
+    /// The longest time for which one was seen alive, nanoseconds: a minimum.
     pub oldest_ns: u64,
-    /// How many there were at the first look.
+    /// How many there were in the first task sample.
     pub(super) alive_at_first: u64,
 }
 
 impl CoroutineProfile {
-    /// A sample showed one that ran, so long after the beginning of the watch.
+    /// A sample showed one running, this long after the watch began.
     pub(super) fn ran(&mut self, since_ns: u64) {
         self.run_samples += 1;
         self.run_slices.add(since_ns);
     }
 
-    /// Time that they were seen to live, nanoseconds.
+    /// Time for which they were seen alive, nanoseconds.
     pub fn lifetime_ns(&self) -> u64 {
         self.run_ns + self.wait_ns + self.ready_ns + self.unknown_ns
     }
@@ -72,7 +74,7 @@ pub(super) struct Coroutines {
 }
 
 impl Coroutines {
-    /// LIMIT: distinct coroutines; the rest counts as not known.
+    /// LIMIT: distinct coroutines; the rest count as not known.
     const LIMIT: usize = 1 << 14;
 
     pub(super) fn add(&mut self, coroutine: &Option<Frame>) -> CoroutineId {
@@ -96,16 +98,16 @@ impl Coroutines {
         self.list[id.0 as usize].coroutine.as_ref()
     }
 
-    /// What was added since the first look counts as growth.
+    /// Tasks added since the first task sample count as growth.
     pub(super) fn first_look_is_over(&mut self) {
         for coroutine in &mut self.list {
             coroutine.alive_at_first = coroutine.alive;
         }
     }
 
-    /// In the order in which they were met. `between_ns` is the time from the first look to the last.
+    /// In the order in which they were first seen. `between_ns` is the time from the first task sample to the last.
     pub(super) fn list(&self, between_ns: u64) -> Vec<CoroutineProfile> {
-        /// Less says little about a minute.
+        /// A shorter time says little about a minute.
         const ENOUGH_NS: u64 = 5_000_000_000;
         let minutes = (between_ns >= ENOUGH_NS).then_some(between_ns as f64 / 60e9);
         let with_growth = |coroutine: &CoroutineProfile| CoroutineProfile {

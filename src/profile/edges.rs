@@ -1,20 +1,21 @@
-//! Who waits for whom, by coroutine: the await graph of a stretch of time.
+//! Which tasks wait for which, by coroutine: the await graph of a period of time.
 
 use rustc_hash::FxHashMap;
 
 use super::coroutines::{CoroutineId, Coroutines};
 use crate::model::snapshot::Frame;
 
-/// Tasks of one coroutine that wait for tasks of another, or of the same.
+/// Tasks of one coroutine that wait for tasks of another, or of the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AwaitEdge<'p> {
-    /// What the tasks that wait are made of; `None` where it is not known.
+    /// The coroutine of the awaiters; `None` where it is not known.
     pub waiter: Option<&'p Frame>,
-    /// What those are made of that they wait for; `None` where it is not known.
+    /// The coroutine of the awaited tasks; `None` where it is not known.
     pub awaited: Option<&'p Frame>,
-    /// Time of all waiting tasks together, nanoseconds. A task that waits for many of the same coroutine at once counts once.
+    /// Waiting time summed over all awaiters, nanoseconds. A task that waits for many tasks of one coroutine at once
+    /// counts once.
     pub wait_ns: u64,
-    /// How many waits.
+    /// Number of waits.
     pub waits: u64,
 }
 
@@ -31,7 +32,7 @@ pub(super) struct Edges {
 }
 
 impl Edges {
-    /// LIMIT: distinct edges; more than a picture can hold. What is beyond it is left out.
+    /// LIMIT: distinct edges; more than a picture can hold. Edges beyond it are left out.
     const LIMIT: usize = 1 << 14;
 
     pub(super) fn add(&mut self, waiter: CoroutineId, awaited: CoroutineId, wait_ns: u64, waits: u64) {
@@ -43,7 +44,7 @@ impl Edges {
         total.waits += waits;
     }
 
-    /// Most time first.
+    /// Longest time first.
     pub(super) fn list<'p>(&self, coroutines: &'p Coroutines) -> Vec<AwaitEdge<'p>> {
         let mut totals: Vec<_> = self.totals.iter().collect();
         totals.sort_by_key(|(ends, total)| (std::cmp::Reverse(total.wait_ns), **ends));

@@ -1,45 +1,45 @@
-//! What is told apart in stitched stacks and what is one.
+//! Which stitched stacks are kept apart and which are merged.
 
 use crate::model::tables::LoopInfo;
 
 use super::names::fold_digits;
 
-/// How stacks are told apart. By default two that ran in different threads, or in tasks whose names differ by a counter, are
-/// one; and time in which a loop waited in its selector is in none.
+/// How stacks are kept apart. By default, stacks that differ only in the thread, or in a counter in the task name, are
+/// merged, and the time that an event loop spends waiting in its selector is left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Folding {
-    /// Of tasks.
+    /// How task names are treated.
     pub naming: Naming,
-    /// Of event loops.
+    /// How threads of event loops are treated.
     pub threads: Threads,
-    /// Time of loops in their selectors counts too, as [`Label::Idle`](super::Label::Idle).
+    /// Whether time that loops spend in their selectors is counted too, as [`Label::Idle`](super::Label::Idle).
     pub idle: bool,
 }
 
-/// What becomes of the counters in names of tasks.
+/// What happens to counters in task names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Naming {
-    /// `Task-17` and `Task-18` are `Task-*`, because where time goes does not depend on a counter.
+    /// `Task-17` and `Task-18` become `Task-*`, because where time goes does not depend on a counter.
     #[default]
     Folded,
-    /// Names as they are; a program that names each task otherwise soon reaches the limit of distinct stacks.
+    /// Names are kept unchanged; a program that gives each task its own name soon reaches the limit of distinct stacks.
     Full,
 }
 
 /// Whether stacks begin with the thread of their event loop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Threads {
-    /// No: the same stack in two threads is one.
+    /// No: the same stack in two threads is merged.
     #[default]
     Merged,
-    /// With its name, of which counters are folded: in another process the same thread has another number.
+    /// With the thread's name, its counters folded: the same thread has a different number in another process.
     Named,
-    /// With its name and its number: each thread is one of its own.
+    /// With the thread's name and number: every thread is kept apart.
     Each,
 }
 
 impl Threads {
-    /// What the thread of a loop is called; `None` where nothing is known of it, or threads are merged.
+    /// The label of an event loop's thread; `None` where nothing is known of it, or threads are merged.
     pub(super) fn name_of(self, info: &LoopInfo) -> Option<String> {
         let name = info.thread_name.as_deref().filter(|name| !name.is_empty());
         match (self, name, info.thread) {

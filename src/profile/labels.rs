@@ -6,26 +6,26 @@ use crate::model::snapshot::{Frame, WaitKind};
 /// One level of a stitched stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Label<'p> {
-    /// The thread of the event loop, by name; `None` where it is not known. Only where [threads](super::Threads) are told
-    /// apart.
+    /// The thread of the event loop, by name; `None` where it is not known. Only where [threads](super::Threads) are
+    /// kept apart.
     Thread(Option<&'p str>),
-    /// The outermost task, by name; `None` where it has none.
+    /// The outermost task, by name; `None` where it has no name.
     Task(Option<&'p str>),
-    /// The loop runs what is no task's step.
+    /// The loop runs something that is not a step of a task.
     Callback,
     /// A frame.
     Frame(&'p Frame),
-    /// The inner part could not be read as one moment.
+    /// The inner part could not be read as a consistent snapshot.
     Torn,
     /// What the task waits for.
     Await(WaitKind),
-    /// The task could run, and waits for its turn.
+    /// The task is ready to run and waits for its turn.
     Ready,
-    /// The loop has nothing to do, and waits in its selector. Only where [asked for](super::Folding::idle).
+    /// The loop has nothing to do and waits in its selector. Only where [asked for](super::Folding::idle).
     Idle,
     /// What the task does is not known.
     Unknown,
-    /// All that is beyond the limit of distinct stacks.
+    /// Everything beyond the limit of distinct stacks.
     Other,
 }
 

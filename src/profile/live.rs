@@ -1,7 +1,7 @@
-//! The tasks that are there, and who waits for whom.
+//! The live tasks, and which of them wait for which.
 //!
-//! A task is known by its identity in the target, which no two have at one moment, so that it is the same task whichever
-//! tier names it.
+//! A task is known by its identity in the target, which is unique at any moment, so both tiers refer to the same task
+//! by it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,48 +16,48 @@ use super::waits::WaitKey;
 use crate::model::snapshot::Frame;
 use crate::model::tables::TaskInfo;
 
-/// What a task was seen to do.
+/// What a task was seen doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Doing {
-    /// It stays at one place.
+    /// It stays in one place.
     Waiting(WaitKey),
-    /// It could run.
+    /// It is ready to run.
     Ready,
-    /// It runs, or nobody knows.
+    /// It is running, or its state is unknown.
     Unknown,
 }
 
-/// A task that is there.
+/// A live task.
 #[derive(Clone, Debug)]
 pub(super) struct Live {
     pub(super) name: Option<Arc<str>>,
     pub(super) coroutine_frame: Option<Frame>,
     pub(super) coroutine: CoroutineId,
-    /// As it is called in stitched stacks.
+    /// Its name as shown in stitched stacks.
     pub(super) label: Option<NameId>,
-    /// What the thread of its loop is called, once that was seen to run it.
+    /// The name of its loop's thread, once the loop was seen running the task.
     pub(super) thread: Option<NameId>,
     pub(super) doing: Doing,
     pub(super) stack: Option<KeptStack>,
     pub(super) torn: bool,
-    /// Tasks that it waits for.
+    /// Tasks it waits for.
     pub(super) awaits: Vec<u64>,
-    /// The look at which it was first seen; `None` as long as only samples of loops have seen it.
+    /// The task sample in which it was first seen; `None` while only loop samples have shown it.
     pub(super) first_look_ns: Option<u64>,
-    /// The look at which it was first seen to do this, since it was last seen to run.
+    /// The task sample that first showed it doing this, since it was last seen running.
     pub(super) since_ns: u64,
-    /// Its time is counted up to here.
+    /// Its time has been counted up to here.
     pub(super) counted_ns: u64,
-    /// This stay has been counted as one.
+    /// Whether this stay has already been counted as a wait.
     pub(super) stay_counted: bool,
-    /// Time that it was seen to run, not yet taken off from what it did else.
+    /// Time for which it was seen running, not yet subtracted from its other states.
     pub(super) owed_ns: u64,
-    /// When a loop was last seen to run it.
+    /// When a loop was last seen running it.
     pub(super) last_run_ns: u64,
 }
 
 impl Live {
-    /// Whether this can be the task that somebody calls so.
+    /// Whether this can be the task with that name.
     pub(super) fn is(&self, info: &TaskInfo) -> bool {
         fn agree<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
             one.is_none() || other.is_none() || one == other
@@ -70,11 +70,11 @@ impl Live {
     }
 }
 
-/// All tasks that are there.
+/// All live tasks.
 #[derive(Debug, Default)]
 pub(super) struct LiveTasks {
     tasks: FxHashMap<u64, Live>,
-    /// By each task that is awaited, those that await it. Sorted, so that the same events always give the same result.
+    /// For each awaited task, its awaiters. Sorted, so that the same events always give the same result.
     awaiters: FxHashMap<u64, BTreeSet<u64>>,
 }
 
@@ -91,7 +91,7 @@ impl LiveTasks {
         self.tasks.insert(key, task);
     }
 
-    /// In the order of their identities.
+    /// Ordered by identity.
     pub(super) fn keys(&self) -> Vec<u64> {
         let mut keys: Vec<u64> = self.tasks.keys().copied().collect();
         keys.sort_unstable();
@@ -103,7 +103,7 @@ impl LiveTasks {
         self.tasks.remove(&key)
     }
 
-    /// Says what a task waits for now.
+    /// Sets what a task waits for now.
     pub(super) fn set_awaits(&mut self, key: u64, awaits: Vec<u64>) {
         let Some(task) = self.tasks.get_mut(&key) else { return };
         let before = std::mem::replace(&mut task.awaits, awaits);
@@ -120,10 +120,10 @@ impl LiveTasks {
         }
     }
 
-    /// What stands above a task, and its share of `time_ns`; the shares add up to it. Each of several awaiters gets the
-    /// same; a circle is cut where it would close.
+    /// The chains above a task and the share of `time_ns` that each gets; the shares add up to it. Several awaiters
+    /// share equally; a cycle is cut where it would close.
     pub(super) fn chains_above(&self, key: u64, time_ns: u64, chains: &mut Chains) -> Vec<(ChainId, u64)> {
-        /// LIMIT: ways up that one task's time is split into: fan-in upon fan-in has exponentially many.
+        /// LIMIT: paths upwards that one task's time is split into: nested fan-in has exponentially many.
         const WAYS: usize = 64;
         let mut shares = Vec::new();
         self.climb(key, time_ns, WAYS, &mut Vec::new(), chains, &mut shares);
@@ -139,7 +139,7 @@ impl LiveTasks {
         chains: &mut Chains,
         shares: &mut Vec<(ChainId, u64)>,
     ) {
-        /// LIMIT: awaiters above each other. Deeper, a stack says nothing more; this also bounds the recursion.
+        /// LIMIT: nested awaiters. Beyond this depth a stack says nothing more; it also bounds the recursion.
         const DEPTH: usize = 100;
         below.push(key);
         let present = |awaiter: &&u64| !below.contains(awaiter) && self.tasks.contains_key(awaiter);

@@ -5,61 +5,62 @@ use hdrhistogram::Histogram;
 use crate::model::event::Phase;
 use crate::model::tables::LoopInfo;
 
-/// One iteration of a loop: from leaving its selector to reaching it again.
+/// The busy part of one iteration of a loop: from leaving its selector until it is back in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Iteration {
     /// When it began, on the clock of the events.
     pub start_ns: u64,
-    /// It lasted at least so long, nanoseconds.
+    /// Lower bound of its length, nanoseconds.
     pub at_least_ns: u64,
-    /// And at most so long; `None` while it lasts and where its end was not seen.
+    /// Upper bound of its length; `None` while it lasts and where its end was not seen.
     pub at_most_ns: Option<u64>,
 }
 
 /// Lengths of iterations, nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lag {
-    /// Half are shorter.
+    /// Half of the iterations are shorter.
     pub p50_ns: u64,
-    /// Nine of ten are shorter.
+    /// 90 % are shorter.
     pub p90_ns: u64,
-    /// 99 of 100 are shorter.
+    /// 99 % are shorter.
     pub p99_ns: u64,
-    /// The longest lasted at least so long.
+    /// Lower bound of the longest.
     pub max_ns: u64,
 }
 
-/// What became of an event loop's time.
+/// How an event loop spent its time.
 #[derive(Clone, Debug)]
 pub struct LoopProfile {
-    /// Which.
+    /// The loop.
     pub info: LoopInfo,
-    /// Samples of it.
+    /// Samples taken of it.
     pub samples: u64,
-    /// Time away from its selector, nanoseconds.
+    /// Time in which it was busy, nanoseconds.
     pub busy_ns: u64,
     /// Time in its selector, nanoseconds.
     pub selecting_ns: u64,
-    /// Time in which events had come but the thread waited for the GIL to leave its selector, nanoseconds.
+    /// Time in which events had arrived but the thread waited for the GIL before it could leave its selector,
+    /// nanoseconds.
     pub leaving_ns: u64,
-    /// Time in which no loop ran in the thread, or nobody knows, nanoseconds.
+    /// Time in which no loop ran in the thread, or its state was unknown, nanoseconds.
     pub unknown_ns: u64,
-    /// Time without samples, nanoseconds; in none of the others.
+    /// Time without samples, nanoseconds; not included in any of the others.
     pub gap_ns: u64,
-    /// The longest time between two samples, nanoseconds.
+    /// The longest time between two consecutive samples, nanoseconds.
     pub longest_between_ns: u64,
-    /// Iterations that were seen. Those that fall between two samples are not.
+    /// Iterations seen. Those that fall between two samples are missed.
     pub iterations: u64,
-    /// The longest of them lasted at least so long, nanoseconds.
+    /// Lower bound of the longest of them, nanoseconds.
     pub longest_ns: u64,
-    /// Most callbacks that were seen in its ready queue.
+    /// The most callbacks seen in its ready queue.
     pub most_ready: Option<u32>,
-    /// Lengths of iterations, nanoseconds, each weighted by how many of its length there must have been.
+    /// Lengths of iterations, nanoseconds, each weighted by the estimated number of iterations of that length.
     lengths: Histogram<u64>,
 }
 
 impl LoopProfile {
-    /// Longer iterations count as this long in the percentiles: an hour.
+    /// Longer iterations count as this long in the percentiles: one hour.
     const LONGEST_NS: u64 = 3_600_000_000_000;
 
     pub(super) fn new(info: LoopInfo) -> Self {
@@ -80,7 +81,7 @@ impl LoopProfile {
         }
     }
 
-    /// Share of the known time outside the selector; `None` where there is none.
+    /// Share of the known time in which the loop was busy; `None` where no time is known.
     pub fn busy_share(&self) -> Option<f64> {
         let busy = self.busy_ns + self.leaving_ns;
         let known = busy + self.selecting_ns;
@@ -92,7 +93,7 @@ impl LoopProfile {
         self.busy_ns + self.selecting_ns + self.leaving_ns + self.unknown_ns + self.gap_ns
     }
 
-    /// How long its iterations took; `None` where none was seen.
+    /// How long its iterations took; `None` where none were seen.
     pub fn lag(&self) -> Option<Lag> {
         let at = |share| self.lengths.value_at_quantile(share).min(self.longest_ns);
         (self.iterations > 0).then(|| Lag {
@@ -112,10 +113,11 @@ impl LoopProfile {
         }
     }
 
-    /// `period_ns` is the time between two samples. An iteration shorter than that is seen only by luck: for each that is,
-    /// there were as many as fit into the period. Without this, percentiles would be those of the long ones.
+    /// `period_ns` is the time between two samples. An iteration shorter than that is seen only by chance: each one
+    /// seen stands for as many as fit into the period. Without this, the percentiles would describe the long iterations
+    /// only.
     pub(super) fn count(&mut self, iteration: Iteration, period_ns: u64) {
-        /// One lucky look at a very short iteration is no proof of a million.
+        /// One chance sample of a very short iteration does not prove a million of them.
         const MOST: u64 = 1_000;
         let most = iteration.at_most_ns.unwrap_or(iteration.at_least_ns).max(iteration.at_least_ns);
         let length = (iteration.at_least_ns + (most - iteration.at_least_ns) / 2).max(1);

@@ -1,7 +1,8 @@
-//! What a stretch of time adds up to, and the recording that keeps it.
+//! Aggregates the events of a period of time, and the recording that keeps the events.
 //!
-//! Architecture invariant: nothing here judges or shows anything, and nothing here can read the target; it counts events of
-//! the model. So a recording gives the same profile as the live watch did. (`tests/layering.rs`: only `model` may be used.)
+//! Architecture invariant: nothing here judges, shows or reads the target; this module only aggregates events of the
+//! model. A recording therefore gives the same profile as the live watch did. (`tests/layering.rs`: only `model` may be
+//! used.)
 
 mod chains;
 mod coroutines;

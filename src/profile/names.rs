@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-/// Number of a name that is kept.
+/// Number of an interned name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct NameId(u32);
 
-/// Names that are kept.
+/// Interned names.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     texts: Vec<Arc<str>>,
@@ -16,10 +16,11 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// LIMIT: distinct names. A program that names each of its tasks otherwise, without digits, would fill the memory.
+    /// LIMIT: distinct names. A program that gives each task a different name, without digits, would otherwise fill the
+    /// memory.
     const LIMIT: usize = 1 << 16;
 
-    /// What all names beyond the limit are.
+    /// Stands for every name beyond the limit.
     const OTHER: &str = "<other>";
 
     pub(super) fn add(&mut self, name: &str) -> NameId {
@@ -40,7 +41,7 @@ impl Names {
     }
 }
 
-/// `Task-17` and `Task-18` as `Task-*`: where a program spends its time does not depend on a counter.
+/// Turns `Task-17` and `Task-18` into `Task-*`: where a program spends its time does not depend on a counter.
 pub fn fold_digits(name: &str) -> String {
     let mut folded = String::with_capacity(name.len());
     for character in name.chars() {

@@ -1,7 +1,7 @@
-//! How evenly something was spread over a watch: how often it was seen in each of a few equal slices of the time. What
-//! comes in bursts says less than its number promises, and only its spread shows that.
+//! How evenly something was spread over a watch: how often it was seen in each of a few equal slices of the time. A
+//! number that comes in bursts is less reliable than it seems, and only its spread shows that.
 
-/// Counts by slice of time. Its memory does not grow with the watch: beyond the last slice, neighbours become one.
+/// Counts by time slice. Its memory does not grow with the watch: beyond the last slice, neighbours are merged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Slices {
     /// How often the width was doubled.
@@ -10,15 +10,15 @@ pub struct Slices {
 }
 
 impl Slices {
-    /// LIMIT: slices of a watch: enough to see how much they differ, and each long enough to hold whole bursts.
+    /// LIMIT: slices of a watch: enough to show how much they differ, and each long enough to hold whole bursts.
     pub const MOST: usize = 32;
-    /// Width at the beginning, nanoseconds.
+    /// Initial width, nanoseconds.
     const FINEST_NS: u64 = 100_000_000;
 
-    /// It was seen, so long after the beginning of the watch.
+    /// Counts one occurrence, this long after the watch began.
     pub fn add(&mut self, since_ns: u64) {
         self.widen(since_ns);
-        // CAST: less than the limit.
+        // CAST: below the limit.
         let position = (since_ns / self.width_ns()) as usize;
         if self.counts.len() <= position {
             self.counts.resize(position + 1, 0);
@@ -26,7 +26,7 @@ impl Slices {
         self.counts[position] += 1;
     }
 
-    /// The counts of all whole slices of a watch that lasted so long, those without any too.
+    /// The counts of all whole slices of a watch of this length, including empty ones.
     pub fn counts(&self, lasted_ns: u64) -> Vec<u64> {
         let mut whole = self.clone();
         whole.widen(lasted_ns);

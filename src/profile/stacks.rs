@@ -1,4 +1,4 @@
-//! Stacks kept once, up to a limit, whatever becomes of the tables in which they came.
+//! Stacks interned up to a limit, independent of the tables they came from.
 
 use rustc_hash::FxHashMap;
 
@@ -6,7 +6,7 @@ use crate::model::event::Source;
 use crate::model::snapshot::Frame;
 use crate::model::tables::{StackId, Tables};
 
-/// Number of a stack that is kept.
+/// Number of an interned stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct KeptStack(u32);
 
@@ -17,26 +17,26 @@ struct Node {
     frame: u32,
 }
 
-/// Stacks that are kept.
+/// Interned stacks.
 #[derive(Debug, Default)]
 pub(super) struct Stacks {
     frames: Vec<Frame>,
     frame_ids: FxHashMap<Frame, u32>,
     nodes: Vec<Node>,
     ids: FxHashMap<Node, KeptStack>,
-    /// What numbers of each source's tables, without so many outermost frames, are here.
+    /// Maps the numbers of each source's tables, without this many outermost frames, to the numbers here.
     known: [FxHashMap<(StackId, u16), Option<KeptStack>>; 2],
     scratch: Vec<u32>,
 }
 
 impl Stacks {
-    /// LIMIT: distinct levels of stacks. Far more than a program has; a hostile one may make up as many as it likes.
+    /// LIMIT: distinct levels of stacks. Far more than a program has; a hostile one may invent as many as it likes.
     const LIMIT: usize = 1 << 18;
 
-    /// All stacks beyond the limit. No real one has this number.
+    /// Stands for every stack beyond the limit. No real stack has this number.
     pub(super) const OTHER: KeptStack = KeptStack(u32::MAX);
 
-    /// Keeps a stack of a source's tables, without its `skipped` outermost frames, unless it has no others.
+    /// Interns a stack of a source's tables without its `skipped` outermost frames, unless it has no others.
     pub(super) fn keep(&mut self, source: Source, stack: StackId, skipped: u16, tables: &Tables) -> Option<KeptStack> {
         if let Some(kept) = self.known[source as usize].get(&(stack, skipped)) {
             return *kept;
@@ -86,12 +86,12 @@ impl Stacks {
         id
     }
 
-    /// Numbers of this source's tables mean something else from now on.
+    /// Forgets a source's numbers: they mean something else from now on.
     pub(super) fn forget(&mut self, source: Source) {
         self.known[source as usize].clear();
     }
 
-    /// Outermost first; none for what is beyond the limit.
+    /// Outermost first; empty for stacks beyond the limit.
     pub(super) fn frames(&self, stack: KeptStack) -> Vec<&Frame> {
         let mut frames = Vec::new();
         let mut next = Some(stack);

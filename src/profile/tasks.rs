@@ -1,7 +1,8 @@
-//! From looks at tasks, and samples of what loops run, to time by place and by coroutine.
+//! Turns task samples, and samples of what loops run, into time by place and by coroutine.
 //!
-//! A look says how a task is at that moment. Between two looks that differ, a task is taken to have changed in the middle,
-//! which is right on average; the least that something lasted is from the first look to the last that showed it.
+//! A task sample shows a task at one moment. If two samples differ, the task is taken to have changed halfway between
+//! them, which is right on average; the minimum that something lasted is from the first sample that showed it to the
+//! last.
 
 use std::collections::BTreeSet;
 
@@ -20,16 +21,16 @@ use crate::model::event::{Source, TaskChanges, TaskLook, TaskWait};
 use crate::model::snapshot::{TaskState, WaitDetail, WaitKind};
 use crate::model::tables::{Tables, TaskInfo, TaskNo};
 
-/// What a loop runs, at one sample.
+/// What a loop runs in one sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Running {
-    /// `None` for what is no task's step.
+    /// `None` if it is not a step of a task.
     pub(super) task: Option<Stepping>,
     pub(super) stack: Option<KeptStack>,
     pub(super) torn: bool,
 }
 
-/// A task whose step runs. It may be gone by the time that is counted.
+/// A task whose step is running. It may be gone by the time this is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stepping {
     key: u64,
@@ -37,15 +38,15 @@ pub(super) struct Stepping {
     label: Option<NameId>,
 }
 
-/// A task that is no more.
+/// A task that has ended.
 #[derive(Debug)]
 struct Gone {
     live: Live,
-    /// The look that no longer showed it.
+    /// The first task sample that no longer showed it.
     missed_ns: u64,
 }
 
-/// All tasks, and what their time is spent with.
+/// All tasks, and how they spend their time.
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
     naming: Naming,
@@ -59,16 +60,17 @@ pub(super) struct Tasks {
     pub(super) waits: Waits,
     pub(super) edges: Edges,
     live: LiveTasks,
-    /// Tasks that were seen to run since the last look.
+    /// Tasks seen running since the last task sample.
     ran: BTreeSet<u64>,
-    /// Tasks that only samples of loops have seen so far.
+    /// Tasks that only loop samples have shown so far.
     unlooked: BTreeSet<u64>,
-    /// Tasks that the last two looks no longer showed: of the loops, one may be told later what they did before.
+    /// Tasks missing from the last two task samples: news from the loop tier about what they did before may arrive
+    /// later.
     gone: [FxHashMap<u64, Gone>; 2],
     first_look_ns: Option<u64>,
     last_look_ns: Option<u64>,
     look_before_ns: Option<u64>,
-    /// The next look may name all tasks anew; then those that it does not name are no more.
+    /// The next task sample may list all tasks anew; those missing from it have ended.
     may_list_all: bool,
 }
 
@@ -81,7 +83,7 @@ impl Tasks {
         self.may_list_all = true;
     }
 
-    /// From the first look at all tasks to the last.
+    /// From the first task sample to the last.
     pub(super) fn looked_for_ns(&self) -> u64 {
         match (self.first_look_ns, self.last_look_ns) {
             (Some(first), Some(last)) => last.saturating_sub(first),
@@ -89,7 +91,7 @@ impl Tasks {
         }
     }
 
-    /// A loop was seen to run this task.
+    /// A loop was seen running this task.
     pub(super) fn ran(&mut self, task: TaskNo, at_ns: u64, tables: &Tables) -> Option<Stepping> {
         let info = tables.task(task)?;
         let key = info.key;
@@ -113,7 +115,7 @@ impl Tasks {
         Some(stepping(live))
     }
 
-    /// A task that ran did not stay where looks before and after that show it: the stay begins anew with the next look.
+    /// A task that ran did not stay where samples before and after show it: the stay is reset at the next task sample.
     fn stay_ends(&mut self, key: u64, at_ns: u64) {
         let looks = [self.last_look_ns, self.look_before_ns];
         let Some(live) = self.live.get(key).filter(|live| live.first_look_ns.is_some()) else { return };
@@ -123,13 +125,13 @@ impl Tasks {
         if let Some(seen_ns) = looks.into_iter().flatten().find(|look_ns| *look_ns <= at_ns) {
             self.note_longest(key, seen_ns);
         }
-        // Of the loops, one may be told later than the look that came after.
+        // Loop samples may arrive after a later task sample.
         if let (Some(live), Some(look_ns)) = (self.live.get_mut(key), self.last_look_ns) {
             live.since_ns = live.since_ns.max(look_ns);
         }
     }
 
-    /// A loop ran this for so long, in a thread that is called so.
+    /// A loop ran this for `time_ns`, in a thread of this name.
     pub(super) fn run(&mut self, running: Running, thread: Option<NameId>, time_ns: u64, samples: u64) {
         let (stack, leaf) = (running.stack, Leaf::Run { torn: running.torn });
         let Some(task) = running.task else {
@@ -149,12 +151,12 @@ impl Tasks {
         }
     }
 
-    /// A loop was in its selector for so long.
+    /// A loop spent this time in its selector.
     pub(super) fn idle(&mut self, thread: Option<NameId>, time_ns: u64, samples: u64) {
         self.weights.add(TimeKey { thread, above: None, stack: None, leaf: Leaf::Idle }, time_ns, samples);
     }
 
-    /// Counts time at a place under all that wait for the task.
+    /// Counts time at a place under all awaiters of the task.
     fn spread(&mut self, key: u64, stack: Option<KeptStack>, leaf: Leaf, time_ns: u64, count: u64) {
         let thread = self.live.get(key).and_then(|live| live.thread);
         let shares = self.live.chains_above(key, time_ns, &mut self.chains);
@@ -164,14 +166,14 @@ impl Tasks {
         }
     }
 
-    /// What a look at all tasks showed.
+    /// Processes a task sample.
     pub(super) fn look(&mut self, changes: &TaskChanges, tables: &Tables) {
         let at_ns = changes.at_ns;
         let before_ns = self.last_look_ns.unwrap_or(at_ns);
         let middle_ns = before_ns + at_ns.saturating_sub(before_ns) / 2;
         self.gone.swap(0, 1);
         self.gone[0].clear();
-        // All that is over is counted under those that waited for it while it lasted, so before anything changes.
+        // Everything that is over is counted under the awaiters it had at the time, so before anything changes.
         let ended: Vec<u64> = (changes.ended.iter())
             .filter_map(|&task| tables.task(task))
             .filter(|info| self.live.get(info.key).is_some_and(|live| live.is(info)))
@@ -204,8 +206,8 @@ impl Tasks {
         }
     }
 
-    /// Tasks that are no more, at a look that names all there are. The tables of a recording begin anew with each block, and
-    /// its looks go on to tell what changed.
+    /// Removes tasks that have ended, at a task sample that lists all tasks. The tables of a recording are reset with
+    /// each block, while its samples continue to list changes only.
     fn unlisted(&mut self, looks: &[(&TaskInfo, &TaskLook)], changes: &TaskChanges) -> Vec<u64> {
         let names_all = changes.complete && changes.changed.len() >= changes.total as usize;
         if !std::mem::take(&mut self.may_list_all) || !names_all {
@@ -259,7 +261,7 @@ impl Tasks {
         at_ns: u64,
         tables: &Tables,
     ) -> WaitKey {
-        // How long a sleep is differs from call to call; its place does not.
+        // The length of a sleep differs from call to call; its place does not.
         let detail = wait.filter(|wait| wait.kind != WaitKind::Sleep).and_then(|wait| wait.detail.as_ref());
         let detail = match detail.and_then(WaitDetail::of_the_place) {
             Some(WaitDetail::Words(words)) => Some(fold_digits(&words).as_str().into()),
@@ -279,7 +281,7 @@ impl Tasks {
         key
     }
 
-    /// A task that was not there.
+    /// Adds a new task.
     fn meet(&mut self, info: &TaskInfo, began_ns: u64) {
         let coroutine = self.coroutines.add(&info.coroutine);
         self.coroutines.get(coroutine).seen += 1;
@@ -305,7 +307,7 @@ impl Tasks {
         self.live.insert(info.key, live);
     }
 
-    /// A task is no more: since `at_ns`; a look at `seen_ns` still showed it, and at `missed_ns` it did not.
+    /// A task has ended at `at_ns`; a sample at `seen_ns` still showed it, and the one at `missed_ns` did not.
     fn end(&mut self, key: u64, at_ns: u64, seen_ns: u64, missed_ns: u64) {
         self.count_up_to(key, at_ns);
         self.note_longest(key, seen_ns);
@@ -316,9 +318,9 @@ impl Tasks {
         self.gone[0].insert(key, Gone { live, missed_ns });
     }
 
-    /// Tasks that came and went between two looks.
+    /// Tasks that came and went between two task samples.
     fn forget_unlooked(&mut self, before_ns: u64, complete: bool) {
-        /// A task whose end was not seen, because looks are incomplete, is kept so long.
+        /// How long a task is kept if its end was not seen because samples were incomplete.
         const PATIENCE_NS: u64 = 10_000_000_000;
         let patience = if complete { 0 } else { PATIENCE_NS };
         for key in std::mem::take(&mut self.unlooked) {
@@ -339,11 +341,11 @@ impl Tasks {
     /// What a task did up to a moment.
     fn count_up_to(&mut self, key: u64, at_ns: u64) {
         let Some(live) = self.live.get_mut(key) else { return };
-        // Only a look says what a task does when it does not run.
+        // Only a task sample shows what a task does while it is not running.
         let looked = live.first_look_ns.is_some();
         let passed_ns = if looked { at_ns.saturating_sub(live.counted_ns) } else { 0 };
         let rest_ns = passed_ns.saturating_sub(live.owed_ns);
-        // A run that is longer than what has passed is known more exactly than when the task changed.
+        // A run longer than the elapsed time is known more precisely than the moment at which the task changed.
         live.counted_ns += passed_ns.max(live.owed_ns);
         live.owed_ns = 0;
         if rest_ns == 0 {
@@ -374,9 +376,9 @@ impl Tasks {
         }
     }
 
-    /// A task waited for so long for those that it awaits.
+    /// A task waited this long for the tasks it awaits.
     fn count_edges(&mut self, key: u64, time_ns: u64, stays: u64) {
-        /// LIMIT: awaited tasks that are asked what they are made of; those of one gather are mostly of one coroutine.
+        /// LIMIT: awaited tasks whose coroutine is looked up; the tasks of one gather mostly share a coroutine.
         const AWAITED: usize = 1_000;
         let Some(live) = self.live.get(key) else { return };
         let awaited = live.awaits.iter().take(AWAITED).filter_map(|key| Some(self.live.get(*key)?.coroutine));
@@ -388,7 +390,7 @@ impl Tasks {
         }
     }
 
-    /// How long a task was seen to stay as it was: up to a look at `seen_ns`.
+    /// How long a task was seen unchanged, up to a task sample at `seen_ns`.
     fn note_longest(&mut self, key: u64, seen_ns: u64) {
         let Some(live) = self.live.get(key) else { return };
         let Some(first_look_ns) = live.first_look_ns else { return };
@@ -409,7 +411,7 @@ impl Tasks {
         self.weights.list(by, front, &self.chains, &self.stacks, &self.names)
     }
 
-    /// Counts what lasts.
+    /// Counts what is still going on.
     pub(super) fn settle(&mut self, at_ns: u64) {
         let seen_ns = self.last_look_ns.unwrap_or(at_ns);
         for key in self.live.keys() {

@@ -1,24 +1,24 @@
-//! How loops and tasks fared over the time of a watch, in bins of equal width. Its memory does not grow with the watch:
-//! when time goes on beyond the last bin, neighbours become one and all bins are twice as wide.
+//! What loops and tasks did over the time of a watch, in bins of equal width. Its memory does not grow with the watch:
+//! when time passes the last bin, neighbours are merged and all bins become twice as wide.
 
 use crate::model::event::Phase;
 
 /// A loop in one bin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoopBin {
-    /// The longest iteration that was seen to be under way in it lasted at least so long as a whole, nanoseconds; `None`
+    /// Lower bound of the full length of the longest iteration seen in progress during the bin, nanoseconds; `None`
     /// where none was seen.
     pub lag_ns: Option<u64>,
-    /// Time away from the selector or on the way out of it, nanoseconds.
+    /// Time in which the loop was busy or on the way out of its selector, nanoseconds.
     pub busy_ns: u64,
-    /// Time of which is known whether the loop was busy, nanoseconds.
+    /// Time for which it is known whether the loop was busy, nanoseconds.
     pub known_ns: u64,
-    /// Most callbacks that were seen in its ready queue.
+    /// The most callbacks seen in its ready queue.
     pub most_ready: Option<u32>,
 }
 
 impl LoopBin {
-    /// This and the bin after it, as one.
+    /// Merges this bin with the one after it.
     pub fn merged(self, next: Self) -> Self {
         Self {
             lag_ns: self.lag_ns.max(next.lag_ns),
@@ -32,16 +32,16 @@ impl LoopBin {
 /// All tasks in one bin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TaskBin {
-    /// Most that were there at one look; `None` where there was no look.
+    /// The most tasks in one task sample; `None` where there was none.
     pub most: Option<u32>,
-    /// How many began.
+    /// How many were created.
     pub born: u64,
     /// How many ended.
     pub ended: u64,
 }
 
 impl TaskBin {
-    /// This and the bin after it, as one.
+    /// Merges this bin with the one after it.
     pub fn merged(self, next: Self) -> Self {
         Self { most: self.most.max(next.most), born: self.born + next.born, ended: self.ended + next.ended }
     }
@@ -58,11 +58,11 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// LIMIT: bins of each loop, more than a wide screen has columns.
+    /// LIMIT: bins of each loop; more than a wide screen has columns.
     pub const BINS: usize = 2_000;
-    /// LIMIT: loops with bins. Nobody looks at more curves, and each loop costs a hundred kilobytes.
+    /// LIMIT: loops with bins. A chart of more curves is unreadable, and each loop costs a hundred kilobytes.
     const LOOPS: usize = 64;
-    /// Width at the beginning, nanoseconds: ten samples at the usual rate.
+    /// Initial width, nanoseconds: ten samples at the usual rate.
     const FINEST_NS: u64 = 10_000_000;
 
     pub(super) fn new(start_ns: u64) -> Self {
@@ -74,18 +74,18 @@ impl Timeline {
         self.start_ns
     }
 
-    /// Nanoseconds from the beginning of a bin to that of the next.
+    /// Width of a bin, nanoseconds.
     pub fn width_ns(&self) -> u64 {
         self.width_ns
     }
 
-    /// The bins of a loop, by its position in [`Profile::loops`](super::Profile::loops), up to the last in which something
-    /// was seen; none for a loop beyond the limit.
+    /// The bins of a loop, by its position in [`Profile::loops`](super::Profile::loops), up to the last in which
+    /// something was seen; empty for a loop beyond the limit.
     pub fn of_loop(&self, number: usize) -> &[LoopBin] {
         self.loops.get(number).map_or(&[], Vec::as_slice)
     }
 
-    /// The bins of the tasks, up to the last in which they were looked at.
+    /// The bins of the tasks, up to the last with a task sample.
     pub fn of_tasks(&self) -> &[TaskBin] {
         &self.tasks
     }
@@ -103,18 +103,18 @@ impl Timeline {
         });
     }
 
-    /// A loop had so many callbacks in its ready queue.
+    /// A loop had `ready` callbacks in its ready queue.
     pub(super) fn ready(&mut self, number: usize, at_ns: u64, ready: Option<u32>) {
         self.each_bin(number, at_ns, at_ns, |bin, _| bin.most_ready = bin.most_ready.max(ready));
     }
 
-    /// An iteration of a loop was seen to last so long.
+    /// An iteration of a loop was seen to last this long.
     pub(super) fn iteration(&mut self, number: usize, start_ns: u64, lasted_ns: u64) {
         let end_ns = start_ns.saturating_add(lasted_ns);
         self.each_bin(number, start_ns, end_ns, |bin, _| bin.lag_ns = bin.lag_ns.max(Some(lasted_ns)));
     }
 
-    /// A look at all tasks showed so many, of which some are new; others are no more.
+    /// A task sample showed the number of tasks, how many of them are new, and how many have ended.
     pub(super) fn look(&mut self, at_ns: u64, total: u32, born: u64, ended: u64) {
         let position = self.position(at_ns);
         if self.tasks.len() <= position {
@@ -124,7 +124,7 @@ impl Timeline {
         self.tasks[position] = self.tasks[position].merged(seen);
     }
 
-    /// Every bin of a loop that the time from one moment to another touches, with the part of that time in it.
+    /// Every bin of a loop that the time between two moments touches, with the part of that time in it.
     fn each_bin(&mut self, number: usize, from_ns: u64, to_ns: u64, mut tell: impl FnMut(&mut LoopBin, u64)) {
         if number >= Self::LOOPS {
             return;
@@ -148,7 +148,7 @@ impl Timeline {
         }
     }
 
-    /// The bin of a moment. What is before the beginning is in the first one.
+    /// The bin of a moment. Moments before the beginning fall into the first bin.
     fn position(&mut self, at_ns: u64) -> usize {
         let since_ns = at_ns.saturating_sub(self.start_ns);
         while since_ns / self.width_ns >= Self::BINS as u64 {
@@ -156,7 +156,7 @@ impl Timeline {
             self.loops.iter_mut().for_each(|bins| halve(bins, LoopBin::merged));
             halve(&mut self.tasks, TaskBin::merged);
         }
-        // CAST: less than the limit.
+        // CAST: below the limit.
         (since_ns / self.width_ns) as usize
     }
 }

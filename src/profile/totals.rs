@@ -1,9 +1,9 @@
-//! What a stretch of time adds up to: loops, what they ran, what tasks waited for. It takes events in the order of
-//! time, live or from a recording, and can be asked at any moment.
+//! Aggregates a period of time: loops, what they ran, what tasks waited for. It takes events in order of time, live or
+//! from a recording, and can be queried at any moment.
 //!
-//! INVARIANT: it keeps no number of the tables that it is given, except such as it forgets when told that they begin anew.
-//! Its memory grows with the number of distinct stacks and of tasks alive, not with the length of the watch; and for distinct
-//! stacks, names and coroutines there are limits, beyond which all others are one, `<other>`.
+//! INVARIANT: it keeps no number of the tables it is given, except those it forgets when told that the tables were
+//! reset. Its memory grows with the number of distinct stacks and of live tasks, not with the length of the watch;
+//! distinct stacks, names and coroutines are limited, and everything beyond a limit is merged into `<other>`.
 
 use rustc_hash::FxHashMap;
 
@@ -24,14 +24,14 @@ use crate::model::tables::{LoopInfo, Tables};
 pub struct Profile {
     folding: Folding,
     loops: Vec<LoopProfile>,
-    /// What the thread of each is called, by position in `loops`; `None` where that is not known or not told apart.
+    /// The label of each loop's thread, by position in `loops`; `None` where it is not known or threads are merged.
     threads: Vec<Option<NameId>>,
     loop_numbers: FxHashMap<LoopInfo, usize>,
-    /// What each loop's last sample said, by position in `loops`.
+    /// The last sample of each loop, by position in `loops`.
     last: Vec<Option<Last>>,
     tasks: Tasks,
     timeline: Timeline,
-    /// Time between two samples of a loop, as far as the watch says.
+    /// Time between two samples of a loop, as far as the watch reports it.
     period_ns: u64,
 }
 
@@ -40,7 +40,7 @@ pub struct Profile {
 struct Last {
     at_ns: u64,
     phase: Phase,
-    /// What it ran, while it was away.
+    /// What it was running, if it was busy.
     running: Option<Running>,
 }
 
@@ -59,7 +59,7 @@ impl Profile {
         }
     }
 
-    /// Adds an event. The events of a source come in the order of time; `tables` are those its numbers belong to.
+    /// Adds an event. The events of a source come in order of time; their numbers refer to `tables`.
     pub fn absorb(&mut self, source: Source, event: &Event, tables: &Tables) {
         match event {
             Event::Loop(sample) => self.absorb_sample(source, sample, tables),
@@ -73,15 +73,15 @@ impl Profile {
         }
     }
 
-    /// Adds one iteration of a loop that was seen. Whoever follows the iterations says each once.
+    /// Adds one observed iteration of a loop. The caller that follows the iterations reports each of them once.
     pub fn iteration(&mut self, event_loop: &LoopInfo, iteration: Iteration) {
         let (number, period_ns) = (self.loop_number(event_loop), self.period_ns);
         self.loops[number].count(iteration, period_ns);
         self.timeline.iteration(number, iteration.start_ns, iteration.at_least_ns);
     }
 
-    /// The tables of a source begin anew: its numbers from before mean something else from now on. If the next look at the
-    /// tasks names as many as there are, others are no more.
+    /// The tables of a source were reset: its earlier numbers now mean something else. If the next task sample lists
+    /// every task, tasks missing from it have ended.
     pub fn on_tables_reset(&mut self, source: Source) {
         self.tasks.stacks.forget(source);
         if source == Source::Tasks {
@@ -89,32 +89,32 @@ impl Profile {
         }
     }
 
-    /// Counts what still lasts up to this moment. Call it before asking; the watch may go on afterwards.
+    /// Counts what is still going on up to this moment. Call it before querying; the watch may continue afterwards.
     pub fn settle(&mut self, at_ns: u64) {
         self.tasks.settle(at_ns);
     }
 
-    /// Event loops, in the order in which they were met.
+    /// Event loops, in the order in which they were first seen.
     pub fn loops(&self) -> &[LoopProfile] {
         &self.loops
     }
 
-    /// How loops and tasks fared over time.
+    /// What loops and tasks did over time.
     pub fn timeline(&self) -> &Timeline {
         &self.timeline
     }
 
-    /// Tasks by their coroutine, in the order in which they were met.
+    /// Tasks by coroutine, in the order in which they were first seen.
     pub fn coroutines(&self) -> Vec<CoroutineProfile> {
         self.tasks.coroutines.list(self.tasks.looked_for_ns())
     }
 
-    /// Waits by await stack, kind and detail, most time first.
+    /// Waits by await stack, kind and detail, longest time first.
     pub fn waits(&self) -> Vec<WaitProfile<'_>> {
         self.tasks.waits.list(&self.tasks.coroutines, &self.tasks.stacks, &self.tasks.names)
     }
 
-    /// Who waits for whom, by coroutine, most time first.
+    /// Awaiters and awaited, by coroutine, longest time first.
     pub fn await_edges(&self) -> Vec<AwaitEdge<'_>> {
         self.tasks.edges.list(&self.tasks.coroutines)
     }
@@ -128,19 +128,20 @@ impl Profile {
         self.tasks.list_weights(by, front)
     }
 
-    /// What loops executed, by stack alone, without the task or what waits for it, most time first.
+    /// What loops executed, by stack alone, without the task or its awaiters, longest time first.
     pub fn runs(&self) -> Vec<Weighted<'_>> {
         self.tasks.weights.list_runs(&self.tasks.stacks)
     }
 
-    /// The thread of all loops, if that is one: then also of tasks that none of them was seen to run.
+    /// The label of the thread of all loops, if they share one: it then also applies to tasks that no loop was seen
+    /// running.
     fn only_thread(&self) -> Option<NameId> {
         let first = *self.threads.first()?;
         first.filter(|_| self.threads.iter().all(|thread| *thread == first))
     }
 
     fn loop_number(&mut self, info: &LoopInfo) -> usize {
-        /// LIMIT: distinct loops; a program that makes ever new ones is told of these only, and of all others as one.
+        /// LIMIT: distinct loops; if a program keeps creating new ones, those beyond the limit are merged.
         const LOOPS: usize = 1 << 10;
         if let Some(number) = self.loop_numbers.get(info) {
             return *number;
@@ -163,7 +164,7 @@ impl Profile {
     fn absorb_sample(&mut self, source: Source, sample: &LoopSample, tables: &Tables) {
         let Some(info) = tables.event_loop(sample.event_loop) else { return };
         let number = self.loop_number(info);
-        // A process that is stopped is neither busy nor idle.
+        // A stopped process is neither busy nor idle.
         let stopped = sample.kernel.as_ref().is_some_and(|look| look.doing == Doing::Stopped);
         let phase = if stopped { Phase::Unknown } else { sample.phase };
         let running = (phase == Phase::Away).then(|| Running {
@@ -183,7 +184,7 @@ impl Profile {
             event_loop.gap_ns += passed_ns;
             return self.spend(number, now, 0, 1);
         }
-        // Each sample stands for half of the time to its neighbours.
+        // Each sample stands for half of the time to each of its neighbours.
         if let Some(before) = before {
             let middle_ns = before.at_ns + passed_ns / 2;
             self.timeline.spend(number, before.phase, before.at_ns, middle_ns);
@@ -205,14 +206,14 @@ impl Profile {
     }
 }
 
-/// Nanoseconds between two samples at a rate; `None` where it says nothing.
+/// Nanoseconds between two samples at a rate; `None` if the rate is meaningless.
 pub fn period_ns(rate_hz: f64) -> Option<u64> {
     (rate_hz.is_finite() && rate_hz > 0.0).then(|| (1e9 / rate_hz) as u64)
 }
 
-/// After a longer time without a sample, nanoseconds, nobody knows what happened meanwhile.
+/// After a longer time without a sample, nanoseconds, it is unknown what happened in between.
 pub fn longest_period_ns(period_ns: u64) -> u64 {
-    /// Samplers are late by some milliseconds on a busy machine.
+    /// On a busy machine, samplers are late by some milliseconds.
     const PATIENCE_NS: u64 = 50_000_000;
     period_ns.saturating_mul(20).max(PATIENCE_NS)
 }

@@ -13,29 +13,29 @@ use crate::model::snapshot::{Frame, WaitDetail, WaitKind};
 /// All waits of one kind in one await stack.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WaitProfile<'p> {
-    /// What the tasks that waited are made of; `None` where it is not known.
+    /// The coroutine of the tasks that waited; `None` where it is not known.
     pub coroutine: Option<&'p Frame>,
-    /// Outermost first; empty where it is not known, and for what is beyond the limit of distinct stacks.
+    /// Outermost first; empty where it is not known, and for stacks beyond the limit.
     pub stack: Vec<&'p Frame>,
     /// What was waited for; `None` where it is not known.
     pub kind: Option<WaitKind>,
-    /// What more is known, apart from numbers that differ from wait to wait.
+    /// Further details, apart from numbers that differ from wait to wait.
     pub detail: Option<&'p WaitDetail>,
-    /// Time of all tasks together, nanoseconds.
+    /// Time summed over all tasks, nanoseconds.
     pub wait_ns: u64,
-    /// How many waits: one is a task that stays at one place.
+    /// Number of waits: a wait is one stay of a task in one place.
     pub waits: u64,
-    /// How their beginnings are spread over the watch.
+    /// How the starts of the waits are spread over the watch.
     pub slices: Slices,
-    /// The longest, nanoseconds: at least.
+    /// Lower bound of the longest wait, nanoseconds.
     pub longest_ns: u64,
-    /// The task of the longest.
+    /// The task with the longest wait.
     pub longest_task: Option<&'p str>,
-    /// Who held what was waited for, by name of the task, and at how many waits; most first.
+    /// Tasks that held what was waited for, by name, with the number of waits; most first.
     pub holders: Vec<(&'p str, u64)>,
 }
 
-/// What a wait is told from others by.
+/// What identifies a group of waits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct WaitKey {
     pub(super) coroutine: CoroutineId,
@@ -44,7 +44,7 @@ pub(super) struct WaitKey {
     pub(super) detail: Option<WaitDetail>,
 }
 
-/// What waits add up to.
+/// The totals of a group of waits.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WaitTotal {
     pub(super) wait_ns: u64,
@@ -57,7 +57,7 @@ pub(super) struct WaitTotal {
 
 impl WaitTotal {
     pub(super) fn held_by(&mut self, holder: NameId) {
-        /// LIMIT: distinct holders of what is waited for at one place.
+        /// LIMIT: distinct holders of what is waited for in one place.
         const HOLDERS: usize = 16;
         match self.holders.iter().position(|(name, _)| *name == holder) {
             Some(position) => self.holders[position].1 += 1,
@@ -74,7 +74,7 @@ pub(super) struct Waits {
 }
 
 impl Waits {
-    /// LIMIT: distinct places of waiting; the rest is one for each kind.
+    /// LIMIT: distinct places of waiting; the rest are merged by kind.
     const LIMIT: usize = 1 << 16;
 
     pub(super) fn get(&mut self, key: WaitKey) -> &mut WaitTotal {
@@ -86,7 +86,7 @@ impl Waits {
         self.totals.entry(key).or_default()
     }
 
-    /// Most time first.
+    /// Longest time first.
     pub(super) fn list<'p>(
         &'p self,
         coroutines: &'p Coroutines,

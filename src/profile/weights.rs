@@ -1,4 +1,4 @@
-//! Time by stitched stack: what every flame graph is drawn from.
+//! Time by stitched stack: the data of every flame graph.
 
 use rustc_hash::FxHashMap;
 
@@ -11,35 +11,35 @@ use crate::model::snapshot::WaitKind;
 /// What a flame graph is weighted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
-    /// What event loops execute: time away from the selector, callbacks included.
+    /// What event loops execute: the time in which they are busy, including callbacks.
     Run,
     /// Where tasks wait.
     Await,
-    /// What tasks do with their time (run, wait, be ready), and callbacks.
+    /// What tasks do with their time (running, waiting, ready), and callbacks.
     Wall,
 }
 
-/// Time that was spent in one stack.
+/// Time spent in one stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Weighted<'p> {
     /// Outermost first.
     pub stack: Vec<Label<'p>>,
     /// Nanoseconds.
     pub time_ns: u64,
-    /// Samples for what was run, stays in one place for what was waited. Where fan-in splits the time, these count with its
+    /// Samples for code that ran, stays in one place for waits. Where fan-in splits the time, they are counted with the
     /// first part.
     pub count: u64,
 }
 
-/// What stands in front of each stack.
+/// The outermost level of each stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Front {
     Nothing,
-    /// The thread of the loop; this one where that is not known.
+    /// The thread of the loop; this variant where it is not known.
     Thread(Option<NameId>),
 }
 
-/// What time is spent with, at the innermost end of a stack.
+/// What the time is spent on, at the innermost end of a stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Leaf {
     Run { torn: bool },
@@ -52,9 +52,9 @@ pub(super) enum Leaf {
 /// Where time is spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct TimeKey {
-    /// What the thread of the event loop is called; `None` where that is not known or not told apart.
+    /// The label of the event loop's thread; `None` where it is not known or threads are merged.
     pub(super) thread: Option<NameId>,
-    /// The task's name, or the stacks of those that wait for it; `None` outside of tasks.
+    /// The task's name, or the stacks of its awaiters; `None` outside of tasks.
     pub(super) above: Option<ChainId>,
     pub(super) stack: Option<KeptStack>,
     pub(super) leaf: Leaf,
@@ -73,7 +73,7 @@ pub(super) struct Weights {
 }
 
 impl Weights {
-    /// LIMIT: distinct stitched stacks; the rest is one for each thread and kind of leaf, so that totals stay true.
+    /// LIMIT: distinct stitched stacks; the rest are merged by thread and kind of leaf, so that totals stay correct.
     const LIMIT: usize = 1 << 18;
 
     pub(super) fn add(&mut self, place: TimeKey, time_ns: u64, count: u64) {
@@ -119,7 +119,7 @@ impl Weights {
         sums.into_iter().map(whole).collect()
     }
 
-    /// What was run, by stack alone, most time first.
+    /// What was run, by stack alone, longest time first.
     pub(super) fn list_runs<'p>(&self, stacks: &'p Stacks) -> Vec<Weighted<'p>> {
         let sums = self.sums(|place| {
             matches!(place.leaf, Leaf::Run { .. }).then_some(TimeKey { thread: None, above: None, ..*place })
@@ -132,7 +132,7 @@ impl Weights {
         sums.into_iter().map(own).collect()
     }
 
-    /// Time by what a place counts as, where it counts, most time first.
+    /// Time by what a place counts as, in the places where it counts, longest time first.
     fn sums(&self, counts_as: impl Fn(&TimeKey) -> Option<TimeKey>) -> Vec<(TimeKey, Weight)> {
         let mut sums: FxHashMap<TimeKey, Weight> = FxHashMap::default();
         for (place, weight) in self.by_place.iter().filter(|(_, weight)| weight.time_ns > 0 || weight.count > 0) {

@@ -1,4 +1,4 @@
-//! Folded stacks: `task:NAME;outer (file:line);inner (file:line) count`, one line for each distinct stack, for every
+//! Folded stacks: `task:NAME;outer (file:line);inner (file:line) count`, one line for each distinct stack, for any
 //! flame graph tool.
 
 use std::borrow::Cow;
@@ -47,7 +47,7 @@ pub(super) fn lines(snapshot: &Snapshot, options: &Options) -> Vec<String> {
 
 fn task_frame(task: &Task, full: bool) -> String {
     match task.name.as_deref() {
-        // An id would make every task a stack of its own.
+        // An id would make every task a separate stack.
         None | Some("") => "?".into(),
         Some(name) if full => without_separator(&label::name(name)).into_owned(),
         Some(name) => without_separator(&label::name(&fold_digits(name))).into_owned(),

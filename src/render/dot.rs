@@ -1,4 +1,4 @@
-//! The await graph for Graphviz: a box for each task, an arrow to what it waits for; many leaves alike are one box.
+//! The await graph for Graphviz: a box for each task, an arrow to what it waits for; many similar leaves share one box.
 
 use std::io::{self, Write};
 
@@ -10,7 +10,7 @@ use crate::detect::origin;
 use crate::model::Snapshot;
 use crate::model::snapshot::{Finding, FrameId, Task, TaskId};
 
-/// More leaves alike than this are one box: nobody can read a graph of ten thousand.
+/// More similar leaves than this share one box: a graph of ten thousand boxes is unreadable.
 const ALIKE: usize = 5;
 
 /// Writes a directed graph.
@@ -50,7 +50,7 @@ enum Why {
     HeldBy,
 }
 
-/// Leaves with the same stack, state, wait and awaiters are alike.
+/// Leaves with the same stack, state, wait and awaiters are similar.
 #[derive(PartialEq, Eq, Hash)]
 struct Likeness<'s> {
     stack: &'s [FrameId],
@@ -116,7 +116,7 @@ fn likeness(task: &Task, alone: bool) -> Option<Likeness<'_>> {
     })
 }
 
-/// Name, what it does, and where in the program.
+/// Name, state, and place in the program.
 fn label_of(snapshot: &Snapshot, members: &[TaskId]) -> Vec<String> {
     let Some(&first) = members.first() else { return Vec::new() };
     let task = snapshot.task(first);
@@ -147,7 +147,7 @@ fn color_of(task: &Task, in_cycle: bool) -> &'static str {
     }
 }
 
-/// A quoted string of left-aligned lines. Graphviz reads `\` and `"` in it, and nothing else.
+/// A quoted string of left-aligned lines. Graphviz interprets only `\` and `"` in it.
 fn quoted(lines: &[String]) -> String {
     let mut text = String::from("\"");
     for line in lines {

@@ -1,5 +1,4 @@
-//! Makes what the target calls its things safe to look at: a task's name is somebody's input, and a terminal obeys
-//! escape sequences.
+//! Makes names from the target safe to display: a task's name may be user input, and a terminal obeys escape sequences.
 
 use std::borrow::Cow;
 
@@ -30,7 +29,7 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// [`visible`], and cut in the middle to at most so many characters.
+/// Like [`visible`], and cut in the middle to at most `most` characters.
 pub fn brief(text: &str, most: usize) -> Cow<'_, str> {
     let length = text.chars().count();
     if length <= most {

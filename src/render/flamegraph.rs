@@ -1,5 +1,5 @@
 //! Flame graphs of a watch over time, and the folded stacks they are drawn from: `task:NAME;outer (file:line);inner
-//! (file:line) count`, where the count is microseconds. inferno draws them.
+//! (file:line) count`, where the count is in microseconds. Drawn by inferno.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -13,7 +13,7 @@ use crate::profile::{By, Label, Profile};
 /// Writes one line for each distinct stack, sorted; its weight is its time in microseconds.
 ///
 /// # Errors
-/// What `out` says.
+/// Any error of `out`.
 pub fn write_collapsed(profile: &Profile, by: By, out: &mut dyn Write) -> io::Result<()> {
     let mut out = io::BufWriter::new(out);
     for (stack, time_us) in folded(profile, by) {
@@ -25,18 +25,18 @@ pub fn write_collapsed(profile: &Profile, by: By, out: &mut dyn Write) -> io::Re
 /// Draws a self-contained SVG. `whose` names the program in its title.
 ///
 /// # Errors
-/// What `out` says.
+/// Any error of `out`.
 pub fn write(profile: &Profile, by: By, whose: &str, out: &mut dyn Write) -> io::Result<()> {
     let lines: Vec<String> =
         folded(profile, by).into_iter().map(|(stack, time_us)| format!("{stack} {time_us}")).collect();
     draw(&lines, by, &format!("{}: {}", title(by), escape::brief(whose, 80)), None, out)
 }
 
-/// Draws what has become more (red) or less (blue) against `base`, whose times are scaled by `scale`: the duration of this
-/// watch by that of the other one.
+/// Draws a differential flame graph: red = more time, blue = less time than in `base`, whose times are scaled by
+/// `scale`: the duration of this watch divided by that of the other.
 ///
 /// # Errors
-/// What `out` says.
+/// Any error of `out`.
 pub fn write_difference(
     base: &Profile,
     profile: &Profile,
@@ -52,7 +52,7 @@ pub fn write_difference(
     for (stack, time_us) in folded(profile, by) {
         both.entry(stack).or_default().1 = time_us;
     }
-    // As wide as it is now: there is nothing to draw what is gone on.
+    // Widths are the current times: stacks that are gone cannot be drawn.
     if both.values().all(|(_, after)| *after == 0) {
         both.clear();
     }
@@ -62,7 +62,7 @@ pub fn write_difference(
     draw(&lines, by, &title, Some("red: more time than before, blue: less; widths show the time now"), out)
 }
 
-/// Microseconds by stack, as it is written.
+/// Microseconds by stack, as written.
 fn folded(profile: &Profile, by: By) -> BTreeMap<String, u64> {
     let mut times: BTreeMap<String, u64> = BTreeMap::new();
     for weighted in profile.weights(by) {
@@ -73,7 +73,7 @@ fn folded(profile: &Profile, by: By) -> BTreeMap<String, u64> {
     times.into_iter().map(microseconds).filter(|(_, time_us)| *time_us > 0).collect()
 }
 
-/// One level of a stack, as every flame graph tool can read it.
+/// One level of a stack, in a form that every flame graph tool can read.
 fn frame(level: &Label<'_>) -> String {
     let text = match level {
         Label::Frame(frame) => format!("{} ({})", escape::visible(&frame.function), label::place(frame)).into(),
@@ -106,12 +106,12 @@ fn draw(lines: &[String], by: By, title: &str, subtitle: Option<&str>, out: &mut
     });
     drawing.hash = true;
     drawing.deterministic = true;
-    // They come sorted.
+    // They are already sorted.
     drawing.no_sort = true;
     flamegraph::from_lines(&mut drawing, lines.iter().map(String::as_str), out)
 }
 
-/// inferno refuses to draw nothing.
+/// inferno refuses to draw an empty graph.
 const NOTHING: &str = concat!(
     r#"<svg xmlns="http://www.w3.org/2000/svg" width="400" height="60">"#,
     r#"<text x="20" y="35" font-family="sans-serif">Nothing of this kind was seen</text></svg>"#,

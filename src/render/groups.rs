@@ -1,4 +1,4 @@
-//! Tasks that stand at the same place for the same reason, as one: ten thousand workers are one line of thought.
+//! Groups tasks in the same place for the same reason, so that ten thousand workers take one line.
 
 use rustc_hash::FxHashMap;
 
@@ -6,7 +6,7 @@ use crate::detect::rules;
 use crate::model::Snapshot;
 use crate::model::snapshot::{Finding, FrameId, StackEnd, Task, TaskId, TaskState, WaitKind};
 
-/// Why a group is shown where it is; the order is the order on the page.
+/// Why a group is shown in its position; the order is the order on the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Standing {
     Orphaned,
@@ -61,7 +61,7 @@ pub(super) fn of(snapshot: &Snapshot, findings: &[Finding]) -> Vec<Group> {
     groups
 }
 
-/// Which tasks are part of an await cycle.
+/// The tasks that are part of an await cycle.
 pub(super) fn in_cycles(snapshot: &Snapshot, findings: &[Finding]) -> Vec<bool> {
     let mut in_cycle = vec![false; snapshot.tasks.len()];
     for finding in findings.iter().filter(|finding| finding.rule == rules::AWAIT_CYCLE.id) {
@@ -75,7 +75,7 @@ pub(super) fn in_cycles(snapshot: &Snapshot, findings: &[Finding]) -> Vec<bool> 
 fn end_key(end: &StackEnd) -> &str {
     match end {
         StackEnd::Opaque(class) => class,
-        // No class is called like this.
+        // No class has this name.
         StackEnd::Torn => "\0torn",
         StackEnd::Limit => "\0limit",
     }

@@ -1,7 +1,7 @@
-//! `asyncprof.dump/1`: everything in a snapshot, for programs. Its types are the file format's own; the model can
-//! change without it.
+//! `asyncprof.dump/1`: everything in a snapshot, in machine-readable form. Its types belong to the format; the model
+//! can change without it.
 //!
-//! Each distinct stack is written once and then copied, because ten thousand tasks share a handful of stacks.
+//! Each distinct stack is serialized once and then copied, because ten thousand tasks share a handful of stacks.
 
 use std::collections::hash_map::Entry;
 use std::io::{self, Write};
@@ -22,17 +22,17 @@ use crate::model::snapshot::{
 };
 use crate::render::wait_words;
 
-/// The format's name and version; fields may be added under it, never changed.
+/// The format's name and version; fields may be added in this version, but never changed.
 pub const SCHEMA: &str = "asyncprof.dump/1";
 
 /// Writes the snapshot as one line of JSON.
 pub fn write(snapshot: &Snapshot, findings: &[Finding], _options: &Options, out: &mut dyn Write) -> io::Result<()> {
-    /// Large enough that the writer underneath hardly counts.
+    /// Large enough that the cost of the underlying writer hardly matters.
     const BUFFER: usize = 1 << 17;
     let stacks = written_stacks(snapshot)?;
     let context = Context { snapshot, stacks: &stacks };
     let mut out = io::BufWriter::with_capacity(BUFFER, out);
-    // Tasks are nearly all of a large dump, and are written field by field; see `write_task`.
+    // Tasks make up nearly all of a large dump, and are written field by field; see `write_task`.
     let mut head = Vec::new();
     Dump::of(context, findings).serialize(&mut serializer(&mut head))?;
     out.write_all(head.strip_suffix(b"}").expect("an object ends with a brace"))?;
@@ -54,12 +54,13 @@ pub(super) fn serializer<W: Write>(out: W) -> serde_json::Serializer<W, Harmless
     serde_json::Serializer::with_formatter(out, Harmless)
 }
 
-/// Compact JSON that is safe to print: what a terminal would obey is escaped also where JSON would not demand it.
+/// Compact JSON that is safe to print: characters that a terminal would obey are escaped even where JSON does not
+/// require it.
 pub(super) struct Harmless;
 
 impl serde_json::ser::Formatter for Harmless {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
-        // Escaped controls below U+0020 never come here; the other ASCII control is U+007F.
+        // Escaped controls below U+0020 never get here; the other ASCII control is U+007F.
         if fragment.bytes().all(|byte| byte < 0x7f) {
             return out.write_all(fragment.as_bytes());
         }
@@ -76,7 +77,7 @@ impl serde_json::ser::Formatter for Harmless {
     }
 }
 
-/// Stacks as they are written.
+/// Serialized stacks.
 type Stacks<'a> = FxHashMap<&'a [FrameId], Box<RawValue>>;
 
 fn written_stacks(snapshot: &Snapshot) -> io::Result<Stacks<'_>> {
@@ -94,7 +95,7 @@ fn written_stacks(snapshot: &Snapshot) -> io::Result<Stacks<'_>> {
     Ok(stacks)
 }
 
-/// What the parts look up.
+/// Lookups shared by the parts.
 #[derive(Clone, Copy)]
 struct Context<'a> {
     snapshot: &'a Snapshot,
@@ -126,7 +127,7 @@ impl Serialize for TaskKeys<'_> {
     }
 }
 
-/// A list whose elements are made as they are written, so that no copy of the whole is held.
+/// A list whose elements are created as they are written, so that no copy of the whole list is held.
 struct Each<'a, T, J>(Context<'a>, &'a [T], fn(Context<'a>, &'a T) -> J);
 
 impl<T, J: Serialize> Serialize for Each<'_, T, J> {
@@ -272,7 +273,7 @@ impl<'a> LoopJson<'a> {
     }
 }
 
-/// One task. Written by hand, because going through a serializer costs several times as much for every key.
+/// One task. Written by hand, because a serializer costs several times as much for every key.
 fn write_task(out: &mut Vec<u8>, context: Context<'_>, task: &Task) -> io::Result<()> {
     out.extend_from_slice(b"{\"id\":");
     write_key(out, task.key);
@@ -331,7 +332,7 @@ fn write_awaiting(out: &mut Vec<u8>, context: Context<'_>, awaiting: Option<&Awa
     Ok(())
 }
 
-/// One of our own words, which need no escaping.
+/// A text of our own, which needs no escaping.
 fn write_word(out: &mut Vec<u8>, word: &str) {
     out.push(b'"');
     out.extend_from_slice(word.as_bytes());
@@ -341,7 +342,7 @@ fn write_word(out: &mut Vec<u8>, word: &str) {
 /// A text from the target, or null.
 fn write_text(out: &mut Vec<u8>, text: Option<&str>) -> io::Result<()> {
     match text {
-        // Nearly all names are of the plainest characters.
+        // Nearly all names consist of plain characters.
         Some(text) if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') => {
             write_word(out, text);
             Ok(())
@@ -350,7 +351,7 @@ fn write_text(out: &mut Vec<u8>, text: Option<&str>) -> io::Result<()> {
     }
 }
 
-/// A number or truth value, or null.
+/// A number or boolean, or null.
 fn write_value<T: Serialize>(out: &mut Vec<u8>, value: Option<T>) -> io::Result<()> {
     Ok(value.serialize(&mut serializer(out))?)
 }

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-/// A number as hex. Formatting machinery would be a tenth of the whole time here.
+/// A number as hex. The formatting machinery would take a tenth of the total time here.
 pub(super) struct HexText {
     text: [u8; 18],
     len: usize,

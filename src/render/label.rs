@@ -1,4 +1,4 @@
-//! Words for tasks, waits and counts, shared by every human-readable format.
+//! Wording for tasks, waits and counts, shared by every human-readable format.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -8,10 +8,10 @@ use super::escape::{brief, visible};
 use crate::model::Snapshot;
 use crate::model::snapshot::{Frame, StackEnd, Task, TaskId, TaskState, ThreadState, WaitKind};
 
-/// A longer task name is cut in the middle, or it would hide everything else.
+/// A longer task name is cut in the middle, as it would hide everything else.
 const NAME_LENGTH: usize = 80;
 
-/// A task's name, safe to print; its id where it has none.
+/// A task's name, safe to print; its id if it has no name.
 pub(super) fn task(task: &Task) -> Cow<'_, str> {
     match &task.name {
         Some(name) if !name.is_empty() => self::name(name),
@@ -48,7 +48,7 @@ pub(super) fn state_word(state: TaskState) -> &'static str {
     }
 }
 
-/// What a task does, as a verb: "waits", then perhaps " for ..." and what it waits for.
+/// What a task does, as a verb: "waits", perhaps followed by " for ..." and what it waits for.
 pub(super) fn state(task: &Task) -> Cow<'static, str> {
     match (task.state, task.cancel_requests) {
         (TaskState::Waiting, _) => "waits".into(),
@@ -58,7 +58,7 @@ pub(super) fn state(task: &Task) -> Cow<'static, str> {
     }
 }
 
-/// What a wait is called in a sentence: "waits for ...".
+/// A wait as named in a sentence: "waits for ...".
 pub(super) fn wait(kind: WaitKind) -> &'static str {
     match kind {
         WaitKind::Sleep => "asyncio.sleep",
@@ -112,7 +112,7 @@ pub(super) fn place(frame: &Frame) -> String {
 /// RFC 3339 in UTC, to the millisecond.
 pub(super) fn timestamp(time: SystemTime) -> String {
     let Ok(time) = jiff::Timestamp::try_from(time) else { return "unknown".into() };
-    // Rounding can only fail at the end of representable time.
+    // Rounding can only fail at the end of the representable range.
     time.round(jiff::Unit::Millisecond).unwrap_or(time).to_string()
 }
 

@@ -1,5 +1,5 @@
-//! The levels of a stitched stack as tools of other makers show them: a name, and where there is one a file and a line.
-//! The words are those of folded stacks, so that one recording looks the same everywhere.
+//! The levels of a stitched stack for tools of other vendors: a name, and a file and a line if there is one. The words
+//! are those of folded stacks, so that one recording looks the same everywhere.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use crate::render::{escape, label};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Level<'p> {
     pub(super) name: Cow<'p, str>,
-    /// `None` for what is no code.
+    /// `None` for levels that are not code.
     pub(super) file: Option<Cow<'p, str>>,
     pub(super) line: Option<u32>,
 }

@@ -1,8 +1,9 @@
-//! A snapshot and its findings, a watch over time, how two watches differ, or a check, as bytes: one file per format.
+//! Renders a snapshot and its findings, a watch over time, a comparison of two watches, or a check: one file per
+//! format.
 //!
-//! Architecture invariant: nothing here knows the target, files or terminals. The caller brings the writer, its width and
-//! whether it shows colors, so every format is tested byte by byte. (`tests/layering.rs`: only `model`, `profile` and `detect`
-//! may be used, and only `cli` prints.)
+//! Architecture invariant: nothing here accesses the target, files or terminals. The caller passes in the writer, its
+//! width and whether it shows colors, so every format is tested byte by byte. (`tests/layering.rs`: only `model`,
+//! `profile` and `detect` may be used, and only `cli` prints.)
 
 pub mod check;
 pub mod collapsed;

@@ -1,15 +1,15 @@
-//! How to write a format for people.
+//! Options of human-readable formats.
 
-/// How to write.
+/// Output options.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Maximum entries of each list.
     pub limit: Option<usize>,
-    /// Columns to fill; a file and line is never cut for it.
+    /// Columns to fill; a file and line is never cut to fit.
     pub width: usize,
     /// Terminal colours.
     pub color: bool,
-    /// Whether `Task-17` stays as it is in formats that otherwise fold digits to `Task-*`.
+    /// Whether `Task-17` is kept in formats that otherwise fold digits to `Task-*`.
     pub full_task_names: bool,
 }
 

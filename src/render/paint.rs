@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use crate::model::snapshot::Severity;
 
-/// Paints, or leaves text as it is.
+/// Applies styles, or leaves text unchanged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Paint {
     enabled: bool,

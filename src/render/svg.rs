@@ -1,4 +1,5 @@
-//! A flame graph of one instant: tasks by the stack they wait in, as wide as they are many. inferno draws it.
+//! A flame graph of a single instant: tasks by the stack they wait in, with width proportional to their number. Drawn
+//! by inferno.
 
 use std::io::{self, Write};
 
@@ -20,12 +21,12 @@ pub fn write(snapshot: &Snapshot, _findings: &[Finding], options: &Options, out:
     drawing.count_name = "tasks".into();
     drawing.colors = flamegraph::color::Palette::Basic(flamegraph::color::BasicPalette::Aqua);
     drawing.hash = true;
-    // They come sorted.
+    // They are already sorted.
     drawing.no_sort = true;
     flamegraph::from_lines(&mut drawing, lines.iter().map(String::as_str), out)
 }
 
-/// inferno refuses to draw nothing.
+/// inferno refuses to draw an empty graph.
 const NO_TASKS: &str = concat!(
     r#"<svg xmlns="http://www.w3.org/2000/svg" width="400" height="60">"#,
     r#"<text x="20" y="35" font-family="sans-serif">No asyncio tasks at this instant</text></svg>"#,

@@ -1,5 +1,5 @@
-//! The overview of a snapshot as text: what is wrong first, then the event loops, then the tasks, grouped. Width and colours
-//! of the terminal are given.
+//! The overview of a snapshot as text: problems first, then the event loops, then the tasks, grouped. The width and
+//! colours of the terminal are passed in.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ use crate::model::Snapshot;
 use crate::model::snapshot::{Finding, FrameId, Severity, Task, TaskId, TaskState, Thread, ThreadState};
 use crate::render::wait_words;
 
-/// Names shown of a group, and of the tasks it waits for.
+/// Maximum names shown of a group, and of the tasks it waits for.
 const NAMES: usize = 4;
 
 /// Writes the overview.
@@ -49,7 +49,7 @@ impl<'a> Page<'a> {
     }
 
     fn findings(&mut self, findings: &[Finding]) -> io::Result<()> {
-        /// Where the text of a finding begins.
+        /// The column at which the text of a finding begins.
         const INDENT: usize = 10;
         if findings.is_empty() {
             return Ok(());
@@ -187,7 +187,7 @@ impl<'a> Page<'a> {
         phrase
     }
 
-    /// The details of the waits, if there are any, all of them or a few.
+    /// The details of the waits, if there are any: all of them or a few.
     fn details_of(&self, group: &Group, holders_shown: bool) -> String {
         let mut details: Vec<Cow<'_, str>> = Vec::new();
         let mut more = false;
@@ -213,7 +213,7 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// The tasks that any of a group names, each once, in the snapshot's order.
+    /// The tasks named by any member of a group, each once, in the snapshot's order.
     fn distinct(&self, group: &Group, of: impl Fn(&'a Task) -> &'a [TaskId]) -> Vec<TaskId> {
         let mut ids: Vec<TaskId> =
             group.tasks.iter().flat_map(|&id| of(self.snapshot.task(id)).iter().copied()).collect();
@@ -222,9 +222,9 @@ impl<'a> Page<'a> {
         ids
     }
 
-    /// One frame a line, outermost first as in a Python traceback.
+    /// One frame per line, outermost first as in a Python traceback.
     fn stack(&mut self, stack: &[FrameId]) -> io::Result<()> {
-        /// Functions are cut no shorter than this, whatever the width.
+        /// Functions are never cut shorter than this, whatever the width.
         const FUNCTION: usize = 24;
         for &id in stack {
             let frame = self.snapshot.frame(id);

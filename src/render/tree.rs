@@ -1,5 +1,5 @@
-//! The await graph as a tree: a task, and under it the tasks it waits for. A task that several wait for is shown once
-//! and referred to after that; a circle is marked and never followed. Nothing here recurses: a chain of a hundred
+//! The await graph as a tree: each task with the tasks it waits for below it. A task with several awaiters is shown
+//! once and referred to after that; a cycle is marked and never followed. Nothing here recurses: a chain of a hundred
 //! thousand tasks needs no more stack than one task.
 
 use std::io::{self, Write};
@@ -13,10 +13,10 @@ use crate::model::Snapshot;
 use crate::model::snapshot::{Finding, FrameId, Task, TaskId};
 use crate::render::wait_words;
 
-/// Deeper levels are numbered instead of indented: the page would grow with the square of the depth.
+/// Deeper levels are numbered instead of indented: otherwise the page would grow with the square of the depth.
 const DEEPEST_INDENT: usize = 24;
 
-/// More children alike than this are one line.
+/// More similar children than this share one line.
 const ALIKE: usize = 8;
 
 /// Writes the tree.
@@ -37,7 +37,7 @@ pub fn write(snapshot: &Snapshot, findings: &[Finding], options: &Options, out: 
     for root in roots(snapshot) {
         tree.walk_from(root)?;
     }
-    // What is left are circles that nobody outside waits for.
+    // The rest are cycles that no task outside waits for.
     for id in (0..).map(TaskId).take(snapshot.tasks.len()) {
         if !tree.shown[id.0 as usize] {
             tree.walk_from(id)?;
@@ -46,7 +46,7 @@ pub fn write(snapshot: &Snapshot, findings: &[Finding], options: &Options, out: 
     out.flush()
 }
 
-/// Tasks that nobody waits for.
+/// Tasks without an awaiter.
 fn roots(snapshot: &Snapshot) -> Vec<TaskId> {
     let mut awaited = vec![false; snapshot.tasks.len()];
     for task in &snapshot.tasks {
@@ -66,19 +66,19 @@ struct Tree<'a> {
     snapshot: &'a Snapshot,
     in_cycle: Vec<bool>,
     shown: Vec<bool>,
-    /// On the way from the root to where we are.
+    /// On the path from the root to the current task.
     open: Vec<bool>,
     paint: Paint,
     out: &'a mut dyn Write,
 }
 
-/// What comes next on the page.
+/// The next item on the page.
 enum Step {
-    /// A task, at this depth, as the last of its siblings or not.
+    /// A task at this depth, and whether it is the last of its siblings.
     Enter(TaskId, usize, bool),
-    /// Several tasks alike, none of which waits for another task.
+    /// Several similar tasks, none of which waits for another task.
     Alike(Vec<TaskId>, usize, bool),
-    /// All below this task is shown.
+    /// Everything below this task has been shown.
     Leave(TaskId),
 }
 
@@ -105,7 +105,7 @@ impl Tree<'_> {
         Ok(())
     }
 
-    /// Shows a task, or refers to where it is shown; true when its children follow.
+    /// Shows a task, or refers to where it is shown; returns true when its children follow.
     fn enter(&mut self, id: TaskId, rails: &Rails) -> io::Result<bool> {
         let task = self.snapshot.task(id);
         let index = id.0 as usize;
@@ -151,7 +151,7 @@ impl Tree<'_> {
         steps.extend(children.into_iter().rev());
     }
 
-    /// Many leaves with the same stack and wait as one; everything else by itself, in order.
+    /// Groups leaves with the same stack and wait if there are many; everything else stays separate, in order.
     fn gather_alike(&self, ids: &[TaskId]) -> Vec<Vec<TaskId>> {
         let mut alike: FxHashMap<_, Vec<TaskId>> = FxHashMap::default();
         for &id in ids {
@@ -163,7 +163,7 @@ impl Tree<'_> {
         let mut gathered = Vec::new();
         for &id in ids {
             match self.likeness(id).and_then(|likeness| alike.get_mut(&likeness)) {
-                // The first takes all along; the others find nothing left.
+                // The first member takes the whole group; the others find nothing left.
                 Some(group) if group.is_empty() => {}
                 Some(group) => gathered.push(std::mem::take(group)),
                 None => gathered.push(vec![id]),
@@ -233,10 +233,10 @@ impl Tree<'_> {
     }
 }
 
-/// The lines at the left of the page: for each level whether more siblings come.
+/// The lines at the left of the page: for each level, whether more siblings follow.
 #[derive(Default)]
 struct Rails {
-    /// True where no sibling follows.
+    /// True if no sibling follows.
     last: Vec<bool>,
 }
 

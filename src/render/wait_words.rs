@@ -1,4 +1,4 @@
-//! The words for what is known of a wait besides its kind, in every output.
+//! Wording for the details of a wait, in every output.
 
 use std::borrow::Cow;
 
@@ -33,7 +33,7 @@ pub(super) fn detail(detail: &WaitDetail) -> Cow<'_, str> {
     }
 }
 
-/// As Python prints the number that the program passed.
+/// As Python prints the number passed by the program.
 fn seconds(ns: u64) -> String {
     format!("{} s", ns as f64 / 1e9)
 }

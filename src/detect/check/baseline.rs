@@ -1,48 +1,48 @@
-//! What is kept of good runs to compare later ones with, and what must be the same for that.
+//! The good runs that later runs are compared with, and the circumstances that must match for that.
 
 use std::collections::BTreeMap;
 
 use super::run::Run;
 
-/// Runs of before.
+/// Runs kept for comparison.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Baseline {
-    /// When it was made, RFC 3339.
+    /// When the baseline was made, RFC 3339.
     pub created_at: String,
-    /// What made it.
+    /// The program that made it.
     pub fingerprint: Fingerprint,
-    /// Each of them.
+    /// The runs.
     pub runs: Vec<Run>,
 }
 
-/// The circumstances of runs by name: `cpu`, `cores`, `kernel`, `python`, `loop`, `rate`, `task-rate`, `stall`, `asyncprof`,
-/// `command`.
+/// The circumstances of runs by name: `cpu`, `cores`, `kernel`, `python`, `loop`, `rate`, `task-rate`, `stall`,
+/// `asyncprof`, `command`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint(pub BTreeMap<String, String>);
 
-/// Something that is not as it was.
+/// A circumstance that has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// What.
+    /// Which one.
     pub name: String,
-    /// Then; empty where it is not known.
+    /// The value then; empty where it is not known.
     pub then: String,
-    /// Now; empty where it is not known.
+    /// The value now; empty where it is not known.
     pub now: String,
 }
 
-/// A machine at another speed than this, as a factor, is as good as another machine.
+/// A machine whose speed differs by more than this factor counts as a different machine.
 const SPEED: f64 = 1.2;
 
 impl Difference {
-    /// Whether times of then and now cannot be compared. What is run may be written otherwise and be the same.
+    /// Whether times of then and now cannot be compared. The command may be spelled differently and still be the same.
     pub fn forbids_times(&self) -> bool {
         self.name != "command"
     }
 }
 
 impl Baseline {
-    /// What is not as it was, when runs like these are made in such circumstances.
+    /// The circumstances that have changed, for runs like these made under the given circumstances.
     pub fn differences(&self, now: &Fingerprint, runs: &[Run]) -> Vec<Difference> {
         let text = |fingerprint: &Fingerprint, name: &str| fingerprint.0.get(name).cloned().unwrap_or_default();
         let names =

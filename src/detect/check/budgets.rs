@@ -7,17 +7,17 @@ use super::run::Run;
 use super::sites::{Site, SiteKind};
 use super::stats::median;
 
-/// Limits by what they are about, in the metric's own unit.
+/// Limits by metric, in the metric's own unit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Budgets(Vec<(Metric, f64)>);
 
 impl Budgets {
-    /// Limits in the order in which they are to be shown.
+    /// Limits in the order in which they are shown.
     pub fn new(limits: impl IntoIterator<Item = (Metric, f64)>) -> Self {
         Self(limits.into_iter().collect())
     }
 
-    /// Whether there is none.
+    /// Whether there are no limits.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -27,13 +27,13 @@ impl Budgets {
         self.0.iter().find(|(known, _)| *known == metric).map(|(_, limit)| *limit)
     }
 
-    /// The shortest stall, nanoseconds, that must be seen to judge these: `threshold_ns`, or shorter.
+    /// The shortest stall, nanoseconds, that must be detectable to judge these limits: `threshold_ns`, or shorter.
     pub fn shortest_stall_ns(&self, threshold_ns: u64) -> u64 {
         let limits = [Metric::LongestStall, Metric::P99Lag].into_iter().filter_map(|metric| self.limit(metric));
         limits.map(|limit| limit as u64).fold(threshold_ns, u64::min)
     }
 
-    /// Judges each: in the middle of all runs it must hold.
+    /// Judges each limit: the median of all runs must stay within it.
     pub(super) fn judge(&self, runs: &[&Run], tolerance: &Tolerance) -> Vec<Item> {
         self.0.iter().map(|&(metric, limit)| judge_one(metric, limit, runs, tolerance)).collect()
     }
@@ -48,7 +48,7 @@ fn judge_one(metric: Metric, limit: f64, runs: &[&Run], tolerance: &Tolerance) -
             Verdict::Inconclusive
         }
         Some(middle) if middle > limit => Verdict::Fail,
-        // A run that shows nothing must not hide behind one that does.
+        // A run without data must not hide behind one that has data.
         Some(_) if values.len() < runs.len() => Verdict::NoData,
         Some(_) if metric == Metric::LongestStall && could_have_escaped(limit, runs) => Verdict::Inconclusive,
         Some(_) => Verdict::Pass,
@@ -65,7 +65,7 @@ fn judge_one(metric: Metric, limit: f64, runs: &[&Run], tolerance: &Tolerance) -
     Item { subject: Subject::Budget(metric), verdict, numbers, sites, reason }
 }
 
-/// Every run that exceeds the limit had no processor, or a slow one, and the metric depends on that.
+/// Whether every run that exceeds the limit was starved of CPU or on a slow CPU, and the metric depends on that.
 fn is_the_machines_doing(metric: Metric, limit: f64, runs: &[&Run], tolerance: &Tolerance) -> bool {
     let is_spoilt = |run: &Run| {
         let taints = run.noise.taints(tolerance);
@@ -99,7 +99,7 @@ fn reason(metric: Metric, verdict: Verdict, runs: &[&Run]) -> Option<String> {
     }
 }
 
-/// The places that are to blame for a number above its limit, worst first.
+/// The places to blame for a number above its limit, worst first.
 fn blame(metric: Metric, limit: f64, runs: &[&Run]) -> Vec<Site> {
     let wanted = |run: &Run, site: &Site| match metric {
         Metric::LongestStall | Metric::P99Lag => site.kind == SiteKind::Stall && site.longest_ns as f64 > limit,
@@ -118,7 +118,7 @@ fn blame(metric: Metric, limit: f64, runs: &[&Run]) -> Vec<Site> {
             }
         }
     }
-    // Stable: places that have no length stay in their order, which is heaviest first.
+    // Stable: places without a length stay in their order, heaviest first.
     blamed.sort_by_key(|site| std::cmp::Reverse(site.longest_ns));
     blamed
 }

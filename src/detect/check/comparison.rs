@@ -10,34 +10,35 @@ use super::stats::{self, Shift, median};
 /// What is compared with what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Setting {
-    /// Runs in turns: the first of one with the first of the other.
+    /// Interleaved runs: the first of one side with the first of the other.
     SideBySide,
-    /// What was kept of this machine, and of this Python.
+    /// A baseline from this machine and this Python.
     SameMachine,
-    /// What was kept of another.
+    /// A baseline from another machine or Python.
     AnyMachine,
 }
 
-/// What a metric is worth in a comparison, before all are judged together.
+/// The outcome of a metric's comparison, before all are judged together.
 struct Measured {
     metric: Metric,
     base: Vec<f64>,
     head: Vec<f64>,
-    /// On the scale of logarithms.
+    /// On a logarithmic scale.
     shift: Option<Shift>,
-    /// Runs or pairs that noise has spoilt.
+    /// Runs or pairs discarded for noise.
     spoilt: usize,
     gated: bool,
 }
 
-/// LIMIT: a change that may hide in the noise, against the smallest that matters: what can hide more is not judged.
+/// LIMIT: a change that may hide in the noise, relative to the smallest that matters: a metric that could hide more is
+/// not judged.
 const HIDDEN: f64 = 5.0;
 
-/// Compares by every metric of which there is data on both sides.
+/// Compares every metric for which both sides have data.
 pub(super) fn compare(head: &[&Run], base: &[&Run], setting: Setting, criteria: &Criteria) -> Vec<Item> {
     let measured: Vec<Measured> =
         Metric::ALL.iter().filter_map(|metric| measure(*metric, head, base, setting, &criteria.tolerance)).collect();
-    // What did not differ at all takes nothing from the others.
+    // A metric that did not change at all does not take from the error budget of the others.
     let counts = |one: &&Measured| one.gated && one.shift.is_some_and(|shift| shift.least_p < 1.0);
     let adjusted =
         stats::holm(&measured.iter().filter(counts).filter_map(|one| Some(one.shift?.p)).collect::<Vec<_>>());
@@ -119,7 +120,7 @@ fn verdict(
     if is_worse && p <= criteria.alpha {
         return (Verdict::Fail, None);
     }
-    // However sure: so small a change would not fail.
+    // However certain: a change this small would not fail.
     if largest_change(one, setting) < floor {
         return (Verdict::Pass, None);
     }
@@ -152,7 +153,7 @@ fn too_noisy(spoilt: usize) -> String {
     }
 }
 
-/// The most by which any run is above another that it is compared with.
+/// The largest amount by which any run exceeds one that it is compared with.
 fn largest_change(one: &Measured, setting: Setting) -> f64 {
     match setting {
         Setting::SideBySide => one.base.iter().zip(&one.head).map(|(base, head)| head - base).fold(0.0, f64::max),
@@ -173,7 +174,7 @@ mod tests {
         Criteria { tolerance: Tolerance::for_stalls_of(100_000_000), ..Criteria::default() }
     }
 
-    /// Runs that take so much processor time, milliseconds.
+    /// Runs that take this much CPU time, milliseconds.
     fn runs(cpu_ms: &[f64]) -> Vec<Run> {
         let with = |ms: &f64| {
             let mut run = run(&[]);

@@ -1,18 +1,18 @@
-//! What a check asks of the runs of a program.
+//! What a check requires of the runs of a program.
 
 use super::budgets::Budgets;
 use super::noise::Tolerance;
 
-/// What is asked.
+/// The requirements.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Criteria {
     /// Limits.
     pub budgets: Budgets,
-    /// A smaller change, as a part of what it was, does not fail.
+    /// A smaller relative change does not fail.
     pub min_effect: f64,
-    /// How likely all comparisons together may fail by chance alone.
+    /// The accepted probability that any of the comparisons fails by chance alone.
     pub alpha: f64,
-    /// How much noise is let pass.
+    /// How much noise is tolerated.
     pub tolerance: Tolerance,
 }
 

@@ -1,25 +1,25 @@
-//! One question of a check, its answer, and what the answer rests on.
+//! One question of a check, its answer, and the evidence for it.
 
 use super::metrics::Metric;
 use super::sites::Site;
 
-/// An answer.
+/// A verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verdict {
-    /// For information alone.
+    /// For information only.
     Shown,
     /// Good enough.
     Pass,
     /// There is no data to judge by.
     NoData,
-    /// There is data, and it does not tell.
+    /// There is data, but it is inconclusive.
     Inconclusive,
     /// Not good enough.
     Fail,
 }
 
 impl Verdict {
-    /// As it is written everywhere.
+    /// As written in every format.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Shown => "shown",
@@ -31,65 +31,65 @@ impl Verdict {
     }
 }
 
-/// What an item is about.
+/// The subject of an item.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Subject {
-    /// How a run went; counted from one.
+    /// How a run went; numbered from one.
     Run(usize),
-    /// A limit.
+    /// A budget.
     Budget(Metric),
-    /// A place that was not known before.
+    /// A place not seen in earlier runs.
     NewSite,
-    /// That there is no such place.
+    /// That there are no new places.
     NoNewSites,
-    /// A metric against runs of before.
+    /// A metric, compared with earlier runs.
     Change(Metric),
 }
 
-/// What an item rests on.
+/// The evidence of an item.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Numbers {
-    /// Nothing that is counted.
+    /// No numbers.
     None,
     /// A value and its limit, in the metric's own unit.
     Limit {
-        /// In the middle of all runs; `None` without data.
+        /// The median of all runs; `None` without data.
         value: Option<f64>,
-        /// What it may be.
+        /// The limit.
         limit: f64,
-        /// Runs above it.
+        /// Number of runs above it.
         exceeded: usize,
-        /// Runs.
+        /// Number of runs.
         runs: usize,
     },
-    /// A place: in how many runs of each side.
+    /// A place: in how many runs of each side it was seen.
     Seen {
-        /// Now.
+        /// Runs with it now.
         head: usize,
-        /// Of so many.
+        /// Runs now, in total.
         heads: usize,
-        /// Runs of before; none has it.
+        /// Earlier runs; none of them has it.
         bases: usize,
-        /// How likely by luck alone.
+        /// The probability of this by chance alone.
         p: f64,
     },
-    /// A change of a metric, in its own unit.
+    /// A change of a metric, in the metric's own unit.
     Change {
-        /// Before, in the middle.
+        /// The earlier median.
         base: Option<f64>,
-        /// Now, in the middle.
+        /// The current median.
         head: Option<f64>,
-        /// By which factor.
+        /// The factor of the change.
         ratio: Option<f64>,
-        /// Lower end of the interval of the factor.
+        /// Lower end of the confidence interval of the factor.
         low: f64,
-        /// Upper end.
+        /// Upper end of the confidence interval.
         high: f64,
-        /// How likely by chance alone, with all metrics together in view.
+        /// The probability of this by chance alone, adjusted for the number of metrics.
         p: f64,
-        /// Runs or pairs that count.
+        /// Runs or pairs that were used.
         runs: usize,
-        /// Runs or pairs that noise has spoilt.
+        /// Runs or pairs discarded for noise.
         spoilt: usize,
     },
 }
@@ -97,14 +97,14 @@ pub enum Numbers {
 /// One question and its answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
-    /// What it is about.
+    /// The subject.
     pub subject: Subject,
     /// The answer.
     pub verdict: Verdict,
-    /// What it rests on.
+    /// The evidence.
     pub numbers: Numbers,
     /// The places to blame, worst first.
     pub sites: Vec<Site>,
-    /// Why, where the numbers do not say it.
+    /// Why, where the numbers do not show it.
     pub reason: Option<String>,
 }

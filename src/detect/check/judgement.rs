@@ -1,4 +1,4 @@
-//! The judgement over runs: one item for each question, each with its numbers and the places to blame.
+//! The judgement over several runs: one item for each question, with its numbers and the places to blame.
 
 use super::baseline::{Baseline, Difference};
 use super::comparison::{Setting, compare};
@@ -13,24 +13,24 @@ use super::sites::Site;
 /// What runs are compared with.
 #[derive(Clone, Copy, Debug)]
 pub enum Before<'a> {
-    /// Nothing: budgets alone are judged.
+    /// Nothing: only budgets are judged.
     Nothing,
-    /// Runs that were made in turns with those that are judged.
+    /// Runs interleaved with the ones being judged.
     SideBySide(&'a [Run]),
-    /// What was kept, and how its circumstances differ from those of now.
+    /// A baseline, and how its circumstances differ from the current ones.
     Kept(&'a Baseline, &'a [Difference]),
 }
 
 /// All answers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {
-    /// The worst of the items that are judged.
+    /// The worst verdict among the judged items.
     pub verdict: Verdict,
     /// Questions and answers.
     pub items: Vec<Item>,
-    /// Stalls that are the machine's doing, which nobody judges.
+    /// Stalls caused by the machine, which are not judged.
     pub not_judged: Vec<Site>,
-    /// What differs from the circumstances of the baseline.
+    /// Differences from the circumstances of the baseline.
     pub differences: Vec<Difference>,
 }
 
@@ -77,7 +77,7 @@ pub fn judge(head: &[Run], before: Before<'_>, criteria: &Criteria) -> Judgement
 }
 
 fn is_judged(run: &Run) -> bool {
-    // What breaks off still shows what it shows.
+    // A run that breaks off still counts for what it shows.
     !matches!(run.problem, Some(Problem::Failed(_))) && (run.samples > 0 || run.problem.is_none())
 }
 
@@ -122,7 +122,7 @@ fn new_sites(head: &[&Run], base: &[&Run], criteria: &Criteria) -> Vec<Item> {
     items
 }
 
-/// Why nobody can say that there is no such place.
+/// Why it cannot be said that there are no new places.
 fn unseen(runs: &[&Run], tolerance: &Tolerance) -> Option<(Verdict, String)> {
     if runs.iter().all(|run| run.samples == 0) {
         return Some((Verdict::NoData, "no event loop was seen".into()));

@@ -3,60 +3,60 @@
 use super::noise::Taint;
 use crate::detect::rules::{self, RuleInfo};
 
-/// A number that every run has, or of which it has no data.
+/// A number that every run has, or has no data for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
-    /// Processor time of the program and the children that it waited for, nanoseconds: of a fixed amount of work the number
-    /// that neighbours on the machine disturb least.
+    /// CPU time of the program and the children it waited for, nanoseconds: for a fixed amount of work, the number that
+    /// other processes on the machine disturb least.
     Cpu,
     /// From the start of the program to its end, nanoseconds.
     Wall,
-    /// The longest stall, nanoseconds; zero where there was none.
+    /// The longest stall, nanoseconds; zero if there was none.
     LongestStall,
     /// Stalls that reached the threshold.
     Stalls,
-    /// 99 of 100 iterations of the slowest loop were shorter, nanoseconds.
+    /// 99th percentile of the iteration lengths of the slowest loop, nanoseconds.
     P99Lag,
-    /// Share of the time that the busiest loop was away from its selector.
+    /// Share of the time in which the busiest loop was busy.
     Busy,
-    /// Orphaned tasks at one look, at most.
+    /// The most orphaned tasks in one snapshot.
     Orphans,
-    /// Failed tasks that nobody looked at, at one look, at most.
+    /// The most failed tasks with an unretrieved exception in one snapshot.
     Unretrieved,
-    /// Tasks at one look, at most.
+    /// The most tasks in one task sample.
     Tasks,
-    /// By how many tasks there are more after a minute.
+    /// Growth in the number of tasks per minute.
     TaskGrowth,
 }
 
-/// What a number is of.
+/// The unit of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Nanoseconds.
     Time,
-    /// One.
+    /// A count.
     Count,
-    /// A part of the whole.
+    /// A share of the whole.
     Share,
-    /// In a minute.
+    /// Per minute.
     PerMinute,
 }
 
 /// When a change for the worse fails a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gate {
-    /// Never: it is shown.
+    /// Never: it is only shown.
     Never,
-    /// When both were run in turns, at the same time on the same machine.
+    /// When the runs of both sides were interleaved, at the same time on the same machine.
     SideBySide,
-    /// Also against what was kept of the same machine.
+    /// Also against a baseline from the same machine.
     SameMachine,
-    /// Against what was kept of any machine.
+    /// Against a baseline from any machine.
     AnyMachine,
 }
 
 impl Metric {
-    /// All of them, in the order in which they are shown.
+    /// All metrics, in the order in which they are shown.
     pub const ALL: [Self; 10] = [
         Self::Cpu,
         Self::Wall,
@@ -70,7 +70,7 @@ impl Metric {
         Self::TaskGrowth,
     ];
 
-    /// As it is written everywhere.
+    /// As written in every format.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
@@ -86,12 +86,12 @@ impl Metric {
         }
     }
 
-    /// The metric of that name.
+    /// The metric with that name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|metric| metric.as_str() == name)
     }
 
-    /// In words.
+    /// Its description in words.
     pub fn describe(self) -> &'static str {
         match self {
             Self::Cpu => "CPU time",
@@ -107,7 +107,7 @@ impl Metric {
         }
     }
 
-    /// The rule whose findings it counts; `None` for what is measured.
+    /// The rule whose findings it counts; `None` for a measured quantity.
     pub fn rule(self) -> Option<&'static RuleInfo> {
         match self {
             Self::Orphans => Some(&rules::ORPHANED_TASK),
@@ -132,7 +132,7 @@ impl Metric {
         }
     }
 
-    /// What it is of.
+    /// Its unit.
     pub fn unit(self) -> Unit {
         match self {
             Self::Cpu | Self::Wall | Self::LongestStall | Self::P99Lag => Unit::Time,
@@ -142,13 +142,13 @@ impl Metric {
         }
     }
 
-    /// A smaller change for the worse matters to nobody, however sure it is; in the metric's own unit.
+    /// A smaller change for the worse does not matter, however certain it is; in the metric's own unit.
     pub(super) fn floor(self) -> f64 {
         match self {
             Self::Cpu => 5e6,
             Self::Wall => 50e6,
             Self::LongestStall => 50e6,
-            // A timer that is late by this is late by what a busy machine does to it anyway.
+            // A busy machine delays timers by this much anyway.
             Self::P99Lag => 10e6,
             Self::Busy => 0.05,
             Self::Stalls | Self::Orphans | Self::Unretrieved => 1.0,
@@ -159,17 +159,17 @@ impl Metric {
 
     pub(super) fn gate(self) -> Gate {
         match self {
-            // What neighbours disturb most; they disturb both of a pair.
+            // Disturbed most by other processes, which disturb both runs of a pair.
             Self::Wall => Gate::SideBySide,
             Self::Cpu | Self::P99Lag => Gate::SameMachine,
             Self::Stalls | Self::Orphans | Self::Unretrieved | Self::Tasks => Gate::AnyMachine,
-            // Stalls are judged one by one, and a loop that is busier has done no less.
+            // Stalls are judged one by one, and a loop that is busier has not done less work.
             Self::LongestStall | Self::Busy | Self::TaskGrowth => Gate::Never,
         }
     }
 
-    /// What makes this number of a run no good. The length of a stall is what it was without the time that it waited for a
-    /// processor, so that it is a good one also on a busy machine.
+    /// The noise that makes this number of a run unusable. The length of a stall excludes the time spent waiting for a
+    /// CPU, so it is usable even on a busy machine.
     pub(super) fn is_spoilt_by(self, taint: Taint) -> bool {
         match taint {
             Taint::Starved => matches!(self, Self::Wall | Self::P99Lag | Self::Busy),
@@ -178,7 +178,7 @@ impl Metric {
         }
     }
 
-    /// On this scale a change by a factor is the same anywhere. What can be zero is moved away from it.
+    /// On this scale a change by a factor has the same size anywhere. Values that can be zero are shifted away from it.
     pub(super) fn to_log(self, value: f64) -> f64 {
         let offset = match self.unit() {
             Unit::Time if matches!(self, Self::Cpu | Self::Wall) => 0.0,

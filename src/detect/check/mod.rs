@@ -1,13 +1,14 @@
-//! Whether a program does well enough: one run or several, against budgets and against how it did before. Pure: runs
-//! come in as what was measured of them, and a judgement goes out with its numbers.
+//! Whether a program does well enough: one run or several, judged against budgets and against earlier runs. Pure: it
+//! takes the measurements of runs and returns a judgement with its numbers.
 //!
 //! ```text
 //! Analysis -> Run -+-> budgets
-//!                  +-> sites      against the runs of before: what is there now and was not
-//!                  +-> comparison against the runs of before: what got worse by more than noise explains
+//!                  +-> sites      against earlier runs: what is there now and was not before
+//!                  +-> comparison against earlier runs: what got worse by more than noise explains
 //! ```
 //!
-//! INVARIANT: what has no data does not pass. A run that did not go well is judged as that, never by what it shows.
+//! INVARIANT: a question without data does not pass. A run that did not go well is judged for that, never by its
+//! numbers.
 
 mod baseline;
 mod budgets;

@@ -4,20 +4,21 @@ use super::run::Run;
 use super::sites::Site;
 use super::stats;
 
-/// A place that is there now and was not before.
+/// A place that was not there before.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct NewSite {
-    /// As the run shows it that has the most of it.
+    /// From the run in which it is most pronounced.
     pub(super) site: Site,
-    /// Runs that have it.
+    /// Number of runs that have it.
     pub(super) seen_in: usize,
-    /// Whether that is more than luck, given how many runs there are.
+    /// Whether that is more than chance, given the number of runs.
     pub(super) is_certain: bool,
-    /// How likely it would be by luck, were it as frequent before.
+    /// The probability of this by chance, if it were equally frequent before.
     pub(super) p: f64,
 }
 
-/// Places of `head` that no run of `base` has. A stall that is known to come near the threshold is not new when it reaches it.
+/// Places of `head` that no run of `base` has. A stall that came close to the threshold before is not new when it
+/// reaches it.
 pub(super) fn find_new(head: &[&Run], base: &[&Run], alpha: f64) -> Vec<NewSite> {
     let mut new: Vec<NewSite> = Vec::new();
     let judged =
@@ -35,7 +36,7 @@ pub(super) fn find_new(head: &[&Run], base: &[&Run], alpha: f64) -> Vec<NewSite>
             }
         }
     }
-    // The most convincing that so many runs allow.
+    // The strongest evidence that this many runs allow.
     let best = stats::fisher(head.len(), head.len(), 0, base.len());
     for one in &mut new {
         let has_it =

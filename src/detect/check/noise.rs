@@ -1,36 +1,37 @@
-//! How noisy a run was: what other processes on the machine took, and what the watch missed.
+//! How noisy a run was: CPU time taken by other processes on the machine, and what the watch missed.
 
-/// What is known of one run; `None` where nobody can know.
+/// What is known of one run; `None` where it cannot be known.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Noise {
-    /// Time that its threads were ready and had no processor, against the time that they had one.
+    /// Time for which its threads were runnable but had no CPU, relative to the time on a CPU.
     pub delay_share: Option<f64>,
-    /// How long a fixed piece of work took right before and after the run, against the fastest such time of the check.
+    /// How long a fixed piece of work took right before and after the run, relative to the fastest such time of the
+    /// check.
     pub spin_ratio: Option<f64>,
-    /// The longest time between two samples, nanoseconds: what is shorter can hide in it.
+    /// The longest time between two samples, nanoseconds: anything shorter can hide in it.
     pub longest_gap_ns: Option<u64>,
-    /// Attempts that did not hold together or were given up, against samples that were accepted.
+    /// Samples that were torn or dropped, relative to samples that were accepted.
     pub torn_share: Option<f64>,
-    /// Deadlines of the sampler that were missed, against those that were kept.
+    /// Deadlines that the sampler missed, relative to those that it met.
     pub missed_share: Option<f64>,
-    /// The watch looked less often than asked for, to stay within its own budget.
+    /// The watch sampled less often than requested, to keep to its own budget.
     pub lowered_rate: bool,
 }
 
-/// Why a run is no measure.
+/// Why a run cannot be used for measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Taint {
-    /// It waited for a processor.
+    /// It waited for a CPU.
     Starved,
-    /// The processor itself was slower than at other times.
+    /// The CPU itself was slower than at other times.
     Slow,
-    /// A stall could have escaped the watch.
+    /// The watch could have missed a stall.
     Blind,
-    /// Much of what was read did not hold together.
+    /// Too many reads were torn.
     Torn,
 }
 
-/// How much noise is let pass.
+/// How much noise is tolerated.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tolerance {
     /// For [`Noise::delay_share`].
@@ -44,8 +45,8 @@ pub struct Tolerance {
 }
 
 impl Tolerance {
-    /// As much as a pair of runs side by side, or a stall of `threshold_ns`, can bear. A rank test is not misled by noise that
-    /// both sides have; what is above these limits no test can look through.
+    /// As much as an interleaved pair of runs, or a stall of `threshold_ns`, can tolerate. A rank test is not misled by
+    /// noise that both sides have; no test can see through noise above these limits.
     pub fn for_stalls_of(threshold_ns: u64) -> Self {
         Self { delay_share: 1.0, spin_ratio: 1.5, gap_ns: threshold_ns, torn_share: 1.0 }
     }
@@ -62,7 +63,7 @@ impl Taint {
         }
     }
 
-    /// As it is written everywhere.
+    /// As written in every format.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Starved => "starved",
@@ -74,7 +75,7 @@ impl Taint {
 }
 
 impl Noise {
-    /// What is wrong with the run as a measure.
+    /// What disqualifies the run as a measurement.
     pub fn taints(&self, tolerance: &Tolerance) -> Vec<Taint> {
         let above = |value: Option<f64>, limit: f64| value.is_some_and(|value| value > limit);
         let mut taints = Vec::new();

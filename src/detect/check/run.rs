@@ -1,5 +1,5 @@
 //! One run of the program as a check sees it: numbers, places and noise, taken from its analysis and from what was
-//! measured around it.
+//! measured around the run.
 
 use std::collections::BTreeMap;
 
@@ -13,60 +13,60 @@ use crate::detect::stall::{Cause, Stall};
 use crate::model::snapshot::Frame;
 use crate::profile::{CoroutineProfile, LoopProfile};
 
-/// Entries of a list of places that only explain a number.
+/// Maximum entries of a list of places that only explains a number.
 const EXPLAIN: usize = 3;
 
-/// What was measured around a run, not seen in it. `None` where it was not measured: a recording has none of it.
+/// What was measured around a run rather than seen in it. `None` where it was not measured: a recording has none of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Circumstances {
-    /// Processor time of the program, nanoseconds.
+    /// CPU time of the program, nanoseconds.
     pub cpu_ns: Option<u64>,
     /// From its start to its end, nanoseconds.
     pub wall_ns: Option<u64>,
-    /// Time that its threads were ready and had no processor, nanoseconds.
+    /// Time for which its threads were runnable but had no CPU, nanoseconds.
     pub delay_ns: Option<u64>,
-    /// How long a fixed piece of work took right before and right after, nanoseconds; the slower of both.
+    /// How long a fixed piece of work took right before and right after, nanoseconds; the slower of the two.
     pub spin_ns: Option<u64>,
     /// What went wrong.
     pub problem: Option<Problem>,
 }
 
-/// Why a run is not a good one.
+/// Why a run is not usable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
     /// The program did not end well: how it ended.
     Failed(String),
-    /// Nothing was seen of it, or not all: why.
+    /// It was not observed, or not completely: why.
     Unseen(String),
 }
 
-/// What a check needs to know of a run.
+/// What a check needs to know about a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Run {
-    /// Why it is not a good one.
+    /// Why it is not usable.
     pub problem: Option<Problem>,
-    /// Numbers; one that is missing has no data.
+    /// Numbers; a missing one has no data.
     pub values: BTreeMap<Metric, f64>,
-    /// Places where something is wrong, stalls below the threshold too.
+    /// Places where something is wrong, including stalls below the threshold.
     pub sites: Vec<Site>,
-    /// Stalls that are the machine's doing: starved of a processor, or suspended. They are told, and not judged.
+    /// Stalls caused by the machine: CPU starvation or suspension. They are listed but not judged.
     pub not_judged: Vec<Site>,
-    /// From how long on a loop is stalled, nanoseconds.
+    /// The length from which an iteration is a stall, nanoseconds.
     pub threshold_ns: u64,
-    /// A stall of this length was sure to be seen, nanoseconds; `None` where nobody knows.
+    /// A stall of this length was sure to be seen, nanoseconds; `None` where that is not known.
     pub sure_stall_ns: Option<u64>,
     /// Samples of loops.
     pub samples: u64,
-    /// Looks at everything, which find orphans and exceptions.
+    /// Full snapshots, which find orphans and exceptions.
     pub looks: u64,
-    /// How quiet it was.
+    /// How noisy it was.
     pub noise: Noise,
     /// See [`Circumstances::spin_ns`].
     pub spin_ns: Option<u64>,
 }
 
-/// The threshold to analyse with, so that a stall of `wanted_ns` is sure to be seen though samples are apart, and that one which
-/// only comes near is known.
+/// The threshold to analyse with, so that a stall of `wanted_ns` is sure to be seen despite the time between samples,
+/// and stalls just below it are known too.
 pub fn threshold_to_look_with(wanted_ns: u64) -> u64 {
     /// Below a millisecond every callback would be a stall.
     const LEAST: u64 = 1_000_000;
@@ -74,7 +74,7 @@ pub fn threshold_to_look_with(wanted_ns: u64) -> u64 {
 }
 
 impl Run {
-    /// Takes from an analysis, which looked with [`threshold_to_look_with`], what it says of stalls of `threshold_ns`.
+    /// Takes the stalls of at least `threshold_ns` from an analysis made with [`threshold_to_look_with`].
     pub fn of(analysis: &Analysis, threshold_ns: u64, circumstances: Circumstances) -> Self {
         let mut run = Self {
             problem: circumstances.problem,
@@ -95,7 +95,7 @@ impl Run {
         run
     }
 
-    /// A run of which nothing is known but why.
+    /// A run of which nothing is known except why.
     pub fn without_data(problem: Problem) -> Self {
         Self { problem: Some(problem), ..Self::default() }
     }
@@ -105,12 +105,12 @@ impl Run {
         self.values.get(&metric).copied()
     }
 
-    /// Whether a stall is one, and not merely near; places of other kinds always are.
+    /// Whether a stall reaches the threshold rather than merely coming close; places of other kinds always count.
     pub(super) fn reaches_threshold(&self, site: &Site) -> bool {
         site.kind != SiteKind::Stall || site.longest_ns >= self.threshold_ns
     }
 
-    /// Places of stalls from half the threshold on, and all of other kinds.
+    /// Places of stalls from half the threshold up, and all places of other kinds.
     pub(super) fn near_sites(&self) -> impl Iterator<Item = &Site> {
         let near = self.threshold_ns / 2;
         self.sites.iter().filter(move |site| site.kind != SiteKind::Stall || site.longest_ns >= near)
@@ -128,7 +128,7 @@ impl Run {
         for stall in analysis.stalls().worst_first() {
             let length_ns = own_length_ns(stall);
             if matches!(stall.cause, Cause::CpuStarved | Cause::Suspended) {
-                // Told only where it would have counted.
+                // Listed only where it would have counted.
                 if stall.at_least_ns >= self.threshold_ns {
                     merge(&mut self.not_judged, stall_site(stall, stall.at_least_ns));
                 }
@@ -160,7 +160,7 @@ impl Run {
     fn add_findings(&mut self, analysis: &Analysis) {
         let seen = analysis.seen();
         let Some(last_look_ns) = seen.last_look_ns() else { return };
-        // Where the only snapshot is of the beginning, as in a program of half a second, what came later is not known.
+        // If the only snapshot is from the beginning, as in a program of half a second, what came later is not known.
         let looked_ns = last_look_ns.saturating_sub(analysis.header().started_ns);
         let is_known = looked_ns >= analysis.duration_ns() / 2;
         for metric in Metric::ALL {
@@ -193,7 +193,7 @@ impl Run {
     }
 }
 
-/// The watch's own word, else what the samples show.
+/// The watch's own figure, otherwise what the samples show.
 fn sure_stall_ns(analysis: &Analysis) -> Option<u64> {
     analysis.shortest_sure_stall_ns().or_else(|| {
         let longest = analysis.profile().loops().iter().map(|event_loop| event_loop.longest_between_ns).max()?;
@@ -202,7 +202,7 @@ fn sure_stall_ns(analysis: &Analysis) -> Option<u64> {
     })
 }
 
-/// How long a stall lasted at least without what was the machine's doing.
+/// Lower bound of a stall's length, excluding time caused by the machine.
 fn own_length_ns(stall: &Stall) -> u64 {
     let lost = stall.evidence.starved_ns.unwrap_or(0).saturating_add(stall.evidence.throttled_ns.unwrap_or(0));
     stall.at_least_ns.saturating_sub(lost)
@@ -222,7 +222,7 @@ fn finding_site(rule: &'static RuleInfo, found: &SeenFinding) -> Site {
     let frame = found.coroutine.as_ref().or(found.finding.site.as_ref());
     let what = Subject::of(finding).exception.unwrap_or_else(|| finding.message.clone());
     let mut site = Site { count: found.most, ..site(SiteKind::Finding(rule), frame, what, finding.advice.clone()) };
-    // Where it waits is nearer to the cause than where it begins.
+    // The place where it waits is closer to the cause than the place where it starts.
     if let Some(at) = found.finding.site.as_ref().filter(|at| *at.function == *site.function && *at.file == *site.file)
     {
         site.line = at.line.or(site.line);
@@ -249,7 +249,7 @@ fn site(kind: SiteKind, frame: Option<&Frame>, what: String, advice: String) -> 
     }
 }
 
-/// Adds to what is known of the same place.
+/// Merges with what is known of the same place.
 fn merge(sites: &mut Vec<Site>, site: Site) {
     match sites.iter_mut().find(|known| known.is_same_place(&site) && known.file == site.file) {
         Some(known) => {
@@ -296,7 +296,7 @@ pub(super) mod tests {
         }
     }
 
-    /// A good run with these sites; stalls from 100 ms on.
+    /// A good run with these sites; the stall threshold is 100 ms.
     pub(in crate::detect::check) fn run(sites: &[Site]) -> Run {
         let lengths = sites.iter().map(|site| site.longest_ns);
         let count = |kind: SiteKind| sites.iter().filter(|site| site.kind == kind).count() as f64;

@@ -1,4 +1,4 @@
-//! How far a check can be trusted on a machine: the same program against itself, many times.
+//! How far a check can be trusted on a machine: the same program compared with itself, many times.
 
 use super::criteria::Criteria;
 use super::item::{Item, Subject, Verdict};
@@ -7,39 +7,39 @@ use super::metrics::Metric;
 use super::run::Run;
 use super::stats;
 
-/// What comparisons of a program with itself have shown.
+/// The outcome of comparing a program with itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SelfTest {
-    /// Comparisons.
+    /// Number of comparisons.
     pub trials: usize,
-    /// Those that said it got worse.
+    /// Comparisons that reported it as worse.
     pub false_alarms: usize,
-    /// Those that could not tell.
+    /// Comparisons that were inconclusive.
     pub inconclusive: usize,
-    /// The false alarms' share of all, and the ends of its interval.
+    /// The share of false alarms, and the ends of its confidence interval.
     pub rate: (f64, f64, f64),
-    /// The smallest change of processor time that would have been found.
+    /// The smallest change of CPU time that would have been detected.
     pub smallest_effect: SmallestEffect,
-    /// A stall from this length on was sure to be seen in every run, nanoseconds; `None` where nobody knows.
+    /// A stall of at least this length was sure to be seen in every run, nanoseconds; `None` where that is not known.
     pub sure_stall_ns: Option<u64>,
-    /// The false alarms themselves.
+    /// The false alarms.
     pub alarms: Vec<Judgement>,
 }
 
-/// What a check can see.
+/// The smallest detectable change.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SmallestEffect {
-    /// As a part of what it was; `None` where not even ten times as much would be found.
+    /// As a relative change; `None` where not even a tenfold one would be detected.
     pub effect: Option<f64>,
-    /// Comparisons that would have found it.
+    /// Comparisons that would have detected it.
     pub found: usize,
 }
 
-/// Nine of ten is found.
+/// Nine out of ten count as detected.
 const POWER: f64 = 0.9;
 
 impl SelfTest {
-    /// Judges comparisons: in each, runs of the program and runs of the same program in turns with them.
+    /// Judges comparisons, each between runs of the program and interleaved runs of the same program.
     pub fn of(trials: &[(Vec<Run>, Vec<Run>)], criteria: &Criteria) -> Self {
         let judgements: Vec<Judgement> =
             trials.iter().map(|(head, base)| judge(head, Before::SideBySide(base), criteria)).collect();
@@ -59,7 +59,7 @@ impl SelfTest {
     }
 }
 
-/// Makes the program slower on paper, and asks again.
+/// Slows the program down on paper, and judges again.
 fn smallest_effect(trials: &[(Vec<Run>, Vec<Run>)], criteria: &Criteria) -> SmallestEffect {
     let wanted = (POWER * trials.len() as f64).ceil() as usize;
     let found_at = |effect: f64| trials.iter().filter(|(head, base)| is_found(head, base, effect, criteria)).count();

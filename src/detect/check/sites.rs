@@ -1,8 +1,8 @@
-//! Places in the program where something is wrong, and whether a place was known before.
+//! Places in the program where something is wrong, and how to recognise a place across runs.
 
 use crate::detect::rules::{RULES, RuleInfo};
 
-/// What is wrong there.
+/// What is wrong at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SiteKind {
     /// The event loop is blocked.
@@ -16,13 +16,13 @@ pub enum SiteKind {
 }
 
 impl SiteKind {
-    /// All of them.
+    /// All kinds.
     pub fn all() -> impl Iterator<Item = Self> {
         let findings = RULES.iter().map(|rule| rule.info).filter(|info| info.is_checked).map(Self::Finding);
         [Self::Stall, Self::Busy, Self::Growth].into_iter().chain(findings)
     }
 
-    /// As it is written everywhere.
+    /// As written in every format.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Stall => "stall",
@@ -32,12 +32,12 @@ impl SiteKind {
         }
     }
 
-    /// The kind of that name.
+    /// The kind with that name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::all().find(|kind| kind.as_str() == name)
     }
 
-    /// Whether a new one is wrong by itself.
+    /// Whether a new place of this kind is a problem in itself.
     pub fn is_judged_by_itself(self) -> bool {
         matches!(self, Self::Stall | Self::Finding(_))
     }
@@ -52,31 +52,33 @@ pub struct Site {
     pub function: String,
     /// Its file as the program names it; empty where it is not known.
     pub file: String,
-    /// Where in it.
+    /// The line.
     pub line: Option<u32>,
-    /// What it was in words: the cause of a stall, an exception.
+    /// A description: the cause of a stall, an exception.
     pub what: String,
-    /// How often, or of how many tasks.
+    /// How often, or how many tasks.
     pub count: u64,
-    /// The longest stall there, nanoseconds without the time that it waited for a processor; zero for what has no length.
+    /// The longest stall there, nanoseconds, excluding the time spent waiting for a CPU; zero for kinds without a
+    /// length.
     pub longest_ns: u64,
     /// What to do.
     pub advice: String,
 }
 
 impl Site {
-    /// Whether it is the same place, though lines may have moved and the program lie in another folder.
+    /// Whether it is the same place, even if lines have moved or the program is in another folder.
     pub fn is_same_place(&self, other: &Self) -> bool {
         let same_name = self.function == other.function && is_same_file(&self.file, &other.file);
-        // Without a place only what happened tells one from another; of an exception its kind, for its text can differ.
+        // Without a place, only the description distinguishes them; for an exception its type, because its text can
+        // differ.
         let event = |site: &'_ Self| site.what.split(':').next().map(str::to_owned);
         let same_event = !(self.function.is_empty() && self.file.is_empty()) || event(self) == event(other);
         self.kind == other.kind && same_name && same_event
     }
 }
 
-/// Whether two paths end alike. The folder says little: a checkout, a worktree and a container's `/app` hold the same file. But
-/// `__init__.py` and its like are in every package, and there the folder is the name.
+/// Whether two paths have the same end. The folder says little: a checkout, a worktree and a container's `/app` hold
+/// the same file. But `__init__.py` and its like exist in every package, and there the folder is the name.
 fn is_same_file(one: &str, other: &str) -> bool {
     let mut parts = [one, other].map(|path| path.rsplit('/').filter(|part| !part.is_empty() && *part != "."));
     let [one, other] = &mut parts;

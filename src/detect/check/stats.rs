@@ -1,11 +1,11 @@
-//! Whether numbers differ by more than chance: exact rank tests, the estimates that belong to them, and what several
-//! tests together may claim.
+//! Whether numbers differ by more than chance: exact rank tests, the estimates that belong to them, and the correction
+//! for several tests.
 //!
-//! Ranks, because run times are skewed and now and then one is far off; exact, because there are ten of them and not a
-//! thousand; one-sided, because a check asks whether something got worse.
+//! Ranks, because run times are skewed and have outliers; exact, because there are ten of them and not a thousand;
+//! one-sided, because a check asks whether something got worse.
 
-/// An estimate of how far one group of numbers is above another, with an interval for it and the probability that chance
-/// alone puts it as far above or farther.
+/// An estimate of how far one group of numbers is above another, with a confidence interval and the probability of a
+/// difference at least this large by chance alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shift {
     /// Hodges-Lehmann estimate.
@@ -16,18 +16,18 @@ pub struct Shift {
     pub high: f64,
     /// One-sided.
     pub p: f64,
-    /// The smallest `p` that so many numbers could have given.
+    /// The smallest `p` that this many numbers could have given.
     pub least_p: f64,
 }
 
-/// One of twenty intervals does not hold the truth.
+/// The true value lies outside one interval in twenty.
 const OUTSIDE: f64 = 0.05;
 
-/// LIMIT: numbers in a test. The distribution is worked out whole, in time that grows with the cube of it.
+/// LIMIT: numbers in a test. The full distribution is computed, in time that grows with the cube of this.
 const MOST: usize = 100;
 
-/// Wilcoxon's signed-rank test of paired differences, exact, also with ties. Differences of zero say nothing and are left out
-/// of the test, not of the estimate. `None` where there are none, or one is not a number.
+/// Wilcoxon's signed-rank test of paired differences, exact even with ties. Differences of zero carry no information
+/// and are left out of the test, but not of the estimate. `None` where there are none, or one is not a number.
 pub fn signed_rank(differences: &[f64]) -> Option<Shift> {
     if differences.is_empty() || differences.len() > MOST || differences.iter().any(|one| !one.is_finite()) {
         return None;
@@ -40,7 +40,7 @@ pub fn signed_rank(differences: &[f64]) -> Option<Shift> {
     for (index, one) in differences.iter().enumerate() {
         averages.extend(differences[index..].iter().map(|other| (one + other) / 2.0));
     }
-    // The interval is of all differences, and their distribution without ties.
+    // The interval uses all differences, and their distribution without ties.
     let without_ties: Vec<usize> = (1..=differences.len()).map(|rank| 2 * rank).collect();
     let outside = left_out(&subset_sums(&without_ties), 2);
     let (estimate, low, high) = middle_and_ends(averages, outside);
@@ -48,8 +48,8 @@ pub fn signed_rank(differences: &[f64]) -> Option<Shift> {
     Some(Shift { estimate, low, high, p: upper_tail(&distribution, positive), least_p })
 }
 
-/// The Mann-Whitney test of whether `head` is above `base`, exact, also with ties; `None` where one is empty, or one is not a
-/// number.
+/// The Mann-Whitney test of whether `head` is above `base`, exact even with ties; `None` where one is empty, or a value
+/// is not a number.
 pub fn rank_sum(base: &[f64], head: &[f64]) -> Option<Shift> {
     let all: Vec<f64> = head.iter().chain(base).copied().collect();
     if base.is_empty() || head.is_empty() || all.len() > MOST || all.iter().any(|one| !one.is_finite()) {
@@ -68,8 +68,8 @@ pub fn rank_sum(base: &[f64], head: &[f64]) -> Option<Shift> {
     Some(Shift { estimate, low, high, p, least_p })
 }
 
-/// Holm's adjustment: what each of several tests may claim so that the chance of any false one is no larger than of a single
-/// test. In the order given.
+/// Holm's adjustment: p-values of several tests, adjusted so that the probability of any false positive is no larger
+/// than for a single test. In the order given.
 pub fn holm(ps: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..ps.len()).collect();
     order.sort_by(|one, other| ps[*one].total_cmp(&ps[*other]));
@@ -82,15 +82,15 @@ pub fn holm(ps: &[f64]) -> Vec<f64> {
     adjusted
 }
 
-/// Fisher's exact test, one-sided: how likely at least `head` of `heads` would be if both groups were alike, when `base` of
-/// `bases` are.
+/// Fisher's exact test, one-sided: the probability of at least `head` of `heads` if both groups were alike, given
+/// `base` of `bases`.
 pub fn fisher(head: usize, heads: usize, base: usize, bases: usize) -> f64 {
     let (hits, all) = (head + base, heads + bases);
     let total = choose(all, heads);
     (head..=hits.min(heads)).map(|count| choose(hits, count) * choose(all - hits, heads - count) / total).sum()
 }
 
-/// The share of `hits` in `trials`, and Clopper and Pearson's interval for it: 95 of 100 such intervals hold the truth.
+/// The share of `hits` in `trials`, with its Clopper-Pearson interval: 95 of 100 such intervals contain the true value.
 pub fn share(hits: usize, trials: usize) -> (f64, f64, f64) {
     if trials == 0 {
         return (0.0, 0.0, 1.0);
@@ -104,7 +104,7 @@ pub fn share(hits: usize, trials: usize) -> (f64, f64, f64) {
     (hits as f64 / trials as f64, low, high)
 }
 
-/// The middle of sorted numbers; `None` where there are none.
+/// The median of sorted numbers; `None` where there are none.
 pub fn median(numbers: impl IntoIterator<Item = f64>) -> Option<f64> {
     let mut sorted: Vec<f64> = numbers.into_iter().collect();
     sorted.sort_by(f64::total_cmp);
@@ -116,7 +116,7 @@ pub fn median(numbers: impl IntoIterator<Item = f64>) -> Option<f64> {
     }
 }
 
-/// Where a rising function of a probability is zero.
+/// The zero of a rising function of a probability.
 fn root(rising: impl Fn(f64) -> f64) -> f64 {
     let (mut low, mut high) = (0.0, 1.0);
     for _ in 0..60 {
@@ -133,7 +133,7 @@ fn choose(of: usize, count: usize) -> f64 {
     (0..count.min(of - count)).fold(1.0, |product, k| product * (of - k) as f64 / (k + 1) as f64)
 }
 
-/// Twice the rank of each number, so that the mean rank of equal ones is a whole number.
+/// Twice the rank of each number, so that the mean rank of ties is a whole number.
 fn doubled_ranks(numbers: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..numbers.len()).collect();
     order.sort_by(|one, other| numbers[*one].total_cmp(&numbers[*other]));
@@ -148,7 +148,7 @@ fn doubled_ranks(numbers: &[f64]) -> Vec<usize> {
     ranks
 }
 
-/// The probability of each sum when every rank is taken or left with equal chances.
+/// The probability of each sum when every rank is included or not with equal probability.
 fn subset_sums(ranks: &[usize]) -> Vec<f64> {
     let mut probabilities = vec![1.0];
     for rank in ranks {
@@ -162,10 +162,10 @@ fn subset_sums(ranks: &[usize]) -> Vec<f64> {
     probabilities
 }
 
-/// The probability of each sum when so many ranks are taken, every choice of them with equal chances.
+/// The probability of each sum when `count` ranks are chosen, every choice being equally likely.
 fn choice_sums(ranks: &[usize], count: usize) -> Vec<f64> {
     let most: usize = ranks.iter().sum();
-    // By how many were taken, then by their sum. The first `k` ranks are looked at: probabilities stay in range.
+    // By number of chosen ranks, then by their sum. The first `k` ranks are considered: probabilities stay in range.
     let mut ways = vec![vec![0.0; most + 1]; count + 1];
     ways[0][0] = 1.0;
     for (looked_at, rank) in ranks.iter().enumerate() {
@@ -184,7 +184,8 @@ fn upper_tail(distribution: &[f64], from: usize) -> f64 {
     distribution.get(from..).map_or(0.0, |tail| tail.iter().sum::<f64>()).min(1.0)
 }
 
-/// How many of the sorted differences are left out at each end of the interval. `step` is how far apart neighbouring sums are.
+/// How many of the sorted differences to cut at each end of the interval. `step` is the distance between neighbouring
+/// sums.
 fn left_out(distribution: &[f64], step: usize) -> usize {
     let mut below = 0.0;
     let lasts = distribution.iter().step_by(step).take_while(|probability| {
@@ -214,7 +215,7 @@ mod tests {
         (one - other).abs() < 1e-9
     }
 
-    /// All ways to give signs to the ranks, counted one by one.
+    /// Counts all assignments of signs to the ranks one by one.
     fn signed_rank_by_counting(differences: &[f64]) -> f64 {
         let nonzero: Vec<f64> = differences.iter().copied().filter(|one| *one != 0.0).collect();
         let ranks = doubled_ranks(&nonzero.iter().map(|one| one.abs()).collect::<Vec<_>>());
@@ -242,12 +243,12 @@ mod tests {
 
     #[test]
     fn the_signed_rank_test_agrees_with_tables() {
-        // Critical values of the textbooks: with 10 pairs, a negative rank sum of 5 has p = 0.0098, one-sided.
+        // Critical values from textbooks: with 10 pairs, a negative rank sum of 5 has p = 0.0098, one-sided.
         let differences = [1.0, 2.0, 3.0, 4.0, -5.0, 6.0, 7.0, 8.0, 9.0, 10.0];
         let shift = signed_rank(&differences).unwrap();
         assert!((shift.p - 10.0 / 1024.0).abs() < 1e-12, "{shift:?}");
         assert!((shift.least_p - 1.0 / 1024.0).abs() < 1e-12);
-        // With 10 pairs the interval of 95 % leaves out 8 averages at each end.
+        // With 10 pairs, the 95 % interval cuts 8 averages at each end.
         let distribution = subset_sums(&(1..=10).map(|rank| 2 * rank).collect::<Vec<_>>());
         assert_eq!(left_out(&distribution, 2), 9, "sums 0 to 8 have 0.0244 together");
     }
@@ -331,7 +332,7 @@ mod tests {
         ) {
             let differences: Vec<f64> = differences.into_iter().map(f64::from).collect();
             let shift = signed_rank(&differences).unwrap();
-            // What the interval's lower end leaves out is rejected: shifted by a little less than it, p is small.
+            // Values below the interval's lower end are rejected: shifted by a little less than it, p is small.
             let shifted: Vec<f64> = differences.iter().map(|one| one - shift.low + 0.25).collect();
             prop_assert!(signed_rank(&shifted).unwrap().p <= OUTSIDE, "{shift:?}");
         }

@@ -8,11 +8,11 @@ use crate::detect::stall::Cause;
 pub struct Caveat {
     /// kebab-case.
     pub kind: &'static str,
-    /// One sentence. Names in it are the recordings' own.
+    /// One sentence. Names in it are unchanged from the recordings.
     pub message: String,
 }
 
-/// Shorter watches say little, nanoseconds.
+/// Shorter watches are unreliable, nanoseconds.
 const SHORT_NS: u64 = 5_000_000_000;
 
 /// All caveats, the most serious first.

@@ -1,4 +1,4 @@
-//! How loops fare otherwise, and which findings are new or gone.
+//! How the event loops changed, and which findings are new or gone.
 
 use std::collections::BTreeMap;
 
@@ -10,57 +10,57 @@ use crate::detect::rules::{self, Scope};
 use crate::model::snapshot::{Finding, RuleId, Severity};
 use crate::profile::{LoopBin, LoopProfile, Slices, names};
 
-/// A hundredth of the time.
+/// One percent of the time.
 const FLOOR: f64 = 0.01;
 
 /// The loops of one class in threads of one name, in both watches.
 #[derive(Clone, Debug)]
 pub struct LoopChange {
-    /// Qualified class name, in the second watch where it is there.
+    /// Qualified class name, from the second watch if it is there.
     pub class: String,
-    /// Name of the thread, numbers in it as `*`; `None` where it is not known.
+    /// Name of the thread, with numbers as `*`; `None` where it is not known.
     pub thread_name: Option<String>,
-    /// Where it was seen.
+    /// In which watches it was seen.
     pub presence: Presence,
-    /// Share of the known time outside the selector.
+    /// Share of the known time in which the loop was busy.
     pub busy: Measure,
-    /// Half of the iterations are shorter, nanoseconds. One watch does not say how exact this is.
+    /// Median iteration length, nanoseconds. One watch does not show how exact this is.
     pub lag_p50: Measure,
-    /// 99 of 100 are shorter, nanoseconds. One watch does not say how exact this is.
+    /// 99th percentile of the iteration length, nanoseconds. One watch does not show how exact this is.
     pub lag_p99: Measure,
-    /// The longest iteration, nanoseconds: at least.
+    /// Lower bound of the longest iteration, nanoseconds.
     pub longest_ns: (u64, u64),
 }
 
-/// What the last look showed, by rule and place, in both watches.
+/// The findings of the last snapshot, by rule and place, in both watches.
 #[derive(Clone, Debug)]
 pub struct FindingChange {
     /// The rule.
     pub rule: RuleId,
-    /// How bad.
+    /// Its severity.
     pub severity: Severity,
-    /// Where; no frame where it is not known.
+    /// The place; no frame where it is not known.
     pub site: Site,
-    /// Where it was seen.
+    /// In which watches it was seen.
     pub presence: Presence,
-    /// How many tasks it is about, at the last look of each.
+    /// Number of tasks it concerns, in the last snapshot of each watch.
     pub tasks: (u64, u64),
-    /// One of them, as a sentence.
+    /// One of the findings, as a sentence.
     pub message: String,
     /// What to do about it.
     pub advice: String,
 }
 
-/// A loop and its position.
+/// A loop and its index.
 type Found<'a> = (usize, &'a LoopProfile);
 
-/// Loops by class and thread. Programs that make one loop after the other have many; the one that was seen most stands
-/// for those that cannot be told apart.
+/// Loops by class and thread. Programs that create one loop after another have many; the one sampled most stands for
+/// those that cannot be told apart.
 pub(super) fn compare(base: &Watch<'_>, head: &Watch<'_>) -> Vec<LoopChange> {
     let (before, after) = (by_name(base), by_name(head));
     let mut pairs: Vec<(Option<Found<'_>>, Option<Found<'_>>)> = Vec::new();
     if let ([before], [after]) = (&*before, &*after) {
-        // One each: asyncio's own was perhaps changed for uvloop.
+        // One in each: asyncio's own was perhaps replaced by uvloop.
         pairs.push((Some(before.1), Some(after.1)));
     } else {
         let mut after: BTreeMap<_, _> = after.into_iter().collect();
@@ -115,7 +115,7 @@ fn change(
     })
 }
 
-/// The share of the time, and the samples that it rests on.
+/// The busy share, and the samples that it rests on.
 fn busy((number, event_loop): Found<'_>, watch: &Watch<'_>) -> Option<(f64, Option<Counted>)> {
     let share = event_loop.busy_share()?;
     let bins = watch.analysis.profile().timeline().of_loop(number);
@@ -129,14 +129,14 @@ fn busy((number, event_loop): Found<'_>, watch: &Watch<'_>) -> Option<(f64, Opti
     Some((share, worth(samples * share, &slices).map(|events| Counted::of_rate(share, events, samples))))
 }
 
-/// Findings of one rule at one place.
+/// Findings of one rule in one place.
 #[derive(Default)]
 struct Seen<'a> {
     tasks: u64,
     first: Option<&'a Finding>,
 }
 
-/// What the last look of each showed.
+/// The findings of the last snapshot of each watch.
 pub(super) fn findings(base: &Watch<'_>, head: &Watch<'_>) -> Vec<FindingChange> {
     let pairs = pair(findings_of(base), findings_of(head));
     let mut changes: Vec<FindingChange> = (pairs.into_iter())
@@ -165,7 +165,7 @@ fn findings_of<'a>(watch: &Watch<'a>) -> Places<'a, &'a RuleId, Seen<'a>> {
     let mut places = Places::new();
     for found in watch.analysis.findings() {
         let finding = &found.finding.finding;
-        // What was true at one instant only says nothing about the rest of the watch.
+        // Findings true at one instant only say nothing about the rest of the watch.
         if rules::find(&finding.rule).is_some_and(|rule| rule.scope != Scope::Lasting) {
             continue;
         }

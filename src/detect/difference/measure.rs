@@ -1,29 +1,29 @@
-//! One quantity in both watches, how certain it is that it changed, and where it was seen.
+//! One quantity in both watches, how certain it is that it changed, and in which watches it was seen.
 
 use super::rates::{self, Counted, Interval};
 use crate::model::snapshot::Frame;
 
-/// A change below this is none, whatever its certainty: a tenth.
+/// Changes below this are ignored, however certain: a tenth.
 pub const LEAST_EFFECT: f64 = 1.1;
 
-/// The share of wrong certainties in each list that is accepted.
+/// The accepted share of false positives in each list.
 pub const RISK: f64 = 0.01;
 
-/// How sure a difference is.
+/// How certain a difference is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Confidence {
     /// Not known.
     Unknown,
-    /// Within what chance does, or too small to matter.
+    /// Within what chance produces, or too small to matter.
     Noise,
-    /// Beyond chance, but perhaps smaller than matters.
+    /// Statistically significant, but perhaps too small to matter.
     Likely,
-    /// Beyond chance, and surely large enough to matter.
+    /// Statistically significant, and certainly large enough to matter.
     Certain,
 }
 
 impl Confidence {
-    /// The word for it, as printed.
+    /// The word as printed.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -33,7 +33,7 @@ impl Confidence {
         }
     }
 
-    /// It is a difference.
+    /// Whether it counts as a difference.
     pub fn is_change(self) -> bool {
         self >= Self::Likely
     }
@@ -44,14 +44,14 @@ impl Confidence {
 pub enum Presence {
     /// In both.
     Both,
-    /// In the second alone.
+    /// In the second only.
     New,
-    /// In the first alone.
+    /// In the first only.
     Gone,
 }
 
 impl Presence {
-    /// The word for it, as printed.
+    /// The word as printed.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Both => "both",
@@ -69,24 +69,24 @@ impl Presence {
     }
 }
 
-/// One quantity in both watches; its field's documentation says its unit.
+/// One quantity in both watches; the documentation of its field gives its unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measure {
-    /// In the first; `None` where it is not known.
+    /// In the first watch; `None` where it is not known.
     pub base: Option<f64>,
-    /// In the second.
+    /// In the second watch.
     pub head: Option<f64>,
-    /// The second by the first, and where that ratio can be; `None` where nothing can be said, or the first is none. The
-    /// upper end is infinite where nothing limits it.
+    /// The ratio of the second to the first, with its confidence interval; `None` where it is not known, or there is no
+    /// first. The upper end is infinite where it is unbounded.
     pub ratio: Option<Ratio>,
-    /// How sure it is that they differ.
+    /// How certain it is that they differ.
     pub confidence: Confidence,
 }
 
-/// A ratio, and where it can be.
+/// A ratio with its confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ratio {
-    /// As it was seen; infinite where there was nothing before.
+    /// The observed ratio; infinite if there was nothing before.
     pub estimate: f64,
     /// Lower bound of the confidence interval.
     pub low: f64,
@@ -98,13 +98,13 @@ impl Measure {
     /// Nothing is known.
     pub(super) const UNKNOWN: Self = Self { base: None, head: None, ratio: None, confidence: Confidence::Unknown };
 
-    /// Two values of which nobody can say how exact they are.
+    /// Two values of unknown precision.
     pub(super) fn unjudged(base: Option<f64>, head: Option<f64>) -> Self {
         let ratio = None;
         Self { base, head, ratio, confidence: Confidence::Unknown }
     }
 
-    /// Two rates; `floor` is a difference that does not matter.
+    /// Two rates; `floor` is a difference too small to matter.
     pub(super) fn of_rates(base: (f64, Counted), head: (f64, Counted), floor: f64, risk: f64) -> Self {
         let interval = rates::ratio(base.1, head.1, risk);
         let estimate = if base.0 > 0.0 { head.0 / base.0 } else { f64::INFINITY };
@@ -128,29 +128,30 @@ impl Measure {
         Self { base: Some(base), head: Some(head), ratio, confidence }
     }
 
-    /// By how much it changed; zero where that is not known.
+    /// The size of the change; zero where it is not known.
     pub fn difference(&self) -> f64 {
         self.head.zip(self.base).map_or(0.0, |(head, base)| head - base)
     }
 }
 
-/// A place in the program that two watches share: a function of a file, and what happens there. Lines are where they were.
+/// A place in the program matched between two watches: a function of a file, and what happens there. Each watch has its
+/// own line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Site {
     /// In the first watch.
     pub base: Option<Frame>,
-    /// In the second.
+    /// In the second watch.
     pub head: Option<Frame>,
 }
 
 impl Site {
-    /// Where to look: in the second watch, where it was seen there.
+    /// The frame to show: from the second watch if it was seen there.
     pub fn frame(&self) -> Option<&Frame> {
         self.head.as_ref().or(self.base.as_ref())
     }
 }
 
-/// The risk of each of many comparisons, so that of all together it is [`RISK`].
+/// The risk allowed for each of many comparisons, so that the risk for all together is [`RISK`].
 pub(super) fn risk_of_each(comparisons: usize) -> f64 {
     RISK / comparisons.max(1) as f64
 }

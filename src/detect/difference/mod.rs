@@ -1,12 +1,12 @@
-//! How one watch differs from another: what got slower, what waits longer, which stalls are new and which are gone, and
-//! how far each of these is beyond chance.
+//! How one watch differs from another: what got slower, what waits longer, which stalls are new or gone, and how far
+//! each of these is beyond chance.
 //!
-//! Watches differ in length, so everything is taken over the time that was watched, or for each task. Code moves between
-//! two versions of a program, so places are matched by function and file whatever the line ([`Site`]).
+//! Watches differ in length, so everything is taken relative to the watched time, or per task. Code moves between two
+//! versions of a program, so places are matched by function and file regardless of the line ([`Site`]).
 //!
-//! One watch of each is one sample of each. What can be said is how exactly the two are known: the interval of a ratio
-//! comes from the number of samples, fewer where they come in bursts. How much a third watch of the same program
-//! would differ for other reasons (another load, a busy machine) is not in it.
+//! One watch of each is one sample of each. What can be stated is how exactly the two are known: the confidence
+//! interval of a ratio follows from the number of samples, which counts for less where they come in bursts. It does not
+//! cover how much a third watch of the same program would differ for other reasons (another load, a busy machine).
 
 mod caveats;
 mod loops;
@@ -26,29 +26,29 @@ pub use stalls::StallChange;
 pub use waits::WaitChange;
 pub use watch::Watch;
 
-/// How one watch differs from another. Each list has the most important first.
+/// How one watch differs from another. Each list is ordered by importance, most important first.
 #[derive(Clone, Debug)]
 pub struct Difference {
     /// What makes the two hard to compare.
     pub caveats: Vec<Caveat>,
     /// Stalls by place and cause.
     pub stalls: Vec<StallChange>,
-    /// From how long on a stall counts here, nanoseconds.
+    /// The length from which a stall counts here, nanoseconds.
     pub stall_threshold_ns: u64,
-    /// Tasks by coroutine: what loops ran of them, and what they waited.
+    /// Tasks by coroutine: what loops ran of them, and how long they waited.
     pub coroutines: Vec<CoroutineChange>,
-    /// What loops ran, by the function of the program that it went into.
+    /// What loops ran, by the function of the program where the time was spent.
     pub runs: Vec<RunChange>,
     /// Waits by place and kind.
     pub waits: Vec<WaitChange>,
     /// Event loops.
     pub loops: Vec<LoopChange>,
-    /// What the last look at everything showed, by rule and place.
+    /// The findings of the last snapshot, by rule and place.
     pub findings: Vec<FindingChange>,
 }
 
 impl Difference {
-    /// What is different in the second of two watches.
+    /// Compares the second watch with the first.
     pub fn between(base: &Watch<'_>, head: &Watch<'_>) -> Self {
         let stall_threshold_ns = stalls::threshold_ns(base, head);
         Self {
@@ -63,7 +63,7 @@ impl Difference {
         }
     }
 
-    /// Anything differs beyond chance.
+    /// Whether anything differs beyond chance.
     pub fn has_changes(&self) -> bool {
         self.stalls.iter().any(|stall| stall.confidence().is_change())
             || self.coroutines.iter().any(|coroutine| coroutine.confidence().is_change())

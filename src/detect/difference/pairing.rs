@@ -1,5 +1,5 @@
-//! Which place of one watch is which of the other: the same function of a file with the same name and the same kind,
-//! whatever the line and whatever the folder that the program is in.
+//! Matches the places of two watches: the same function of a file with the same name and the same kind, regardless of
+//! the line and of the folder that the program is in.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub(super) struct Paired<K, T> {
     pub(super) head: Option<T>,
 }
 
-/// Things by place, of one watch.
+/// The items of one watch, by place.
 #[derive(Debug)]
 pub(super) struct Places<'f, K, T> {
     places: BTreeMap<(K, Option<Code<'f>>), SiteEntry<'f, T>>,
@@ -24,7 +24,7 @@ pub(super) struct Places<'f, K, T> {
 /// Function and file.
 type Code<'f> = (&'f str, &'f str);
 
-/// What is at a place, and which line of it has the most.
+/// The items at a place, and its heaviest line.
 #[derive(Debug)]
 struct SiteEntry<'f, T> {
     /// The frame with the most weight.
@@ -38,7 +38,7 @@ impl<'f, K: Ord + Copy, T: Default> Places<'f, K, T> {
         Self { places: BTreeMap::new() }
     }
 
-    /// What is at the place of a frame, to add to it. The line with the most `weight` stands for the place.
+    /// The item at the place of a frame, to be updated. The line with the most `weight` represents the place.
     pub(super) fn at(&mut self, kind: K, frame: Option<&'f Frame>, weight: u64) -> &mut T {
         let key = (kind, frame.map(|frame| (&*frame.function, &*frame.file)));
         let place = self.places.entry(key).or_insert_with(|| SiteEntry { frame, weight, what: T::default() });
@@ -49,7 +49,7 @@ impl<'f, K: Ord + Copy, T: Default> Places<'f, K, T> {
     }
 }
 
-/// Brings the places of two watches together.
+/// Matches the places of two watches.
 pub(super) fn pair<K: Ord + Copy, T>(base: Places<'_, K, T>, head: Places<'_, K, T>) -> Vec<Paired<K, T>> {
     /// A function and the name of its file.
     type Name = Option<(String, String)>;
@@ -68,14 +68,15 @@ pub(super) fn pair<K: Ord + Copy, T>(base: Places<'_, K, T>, head: Places<'_, K,
     pairs
 }
 
-/// Of several files of one name, those are paired first whose paths have the most in common at their ends.
+/// Among files with the same name, those whose paths have the longest common ending are paired first.
 fn pair_group<K: Copy, T>(
     kind: K,
     base: Vec<SiteEntry<'_, T>>,
     head: Vec<SiteEntry<'_, T>>,
     pairs: &mut Vec<Paired<K, T>>,
 ) {
-    /// LIMIT: files of one name that are compared with each other; of more, only those with the same path are paired.
+    /// LIMIT: files of one name that are compared with each other; if there are more, only files with the same path are
+    /// paired.
     const FILES: usize = 100;
     let many = base.len().max(head.len()) > FILES;
     let mut candidates: Vec<(usize, usize, usize)> = Vec::new();
@@ -111,12 +112,12 @@ fn file_of<'f, T>(place: &SiteEntry<'f, T>) -> &'f str {
     place.frame.map_or("", |frame| &*frame.file)
 }
 
-/// The last part of a path.
+/// The last component of a path.
 fn name_of(file: &str) -> &str {
     file.rsplit('/').next().unwrap_or(file)
 }
 
-/// How many last parts two paths have in common; the same path has the most.
+/// How many trailing components two paths share; identical paths score highest.
 fn in_common(one: &str, other: &str) -> usize {
     if one == other {
         return usize::MAX;

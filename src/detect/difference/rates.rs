@@ -1,21 +1,21 @@
-//! How far two numbers that were counted differ beyond chance.
+//! How far two counts differ beyond chance.
 //!
-//! Things that are counted over some exposure (a time, or whatever makes them proportional) are compared given their sum: if
-//! both happen at the same rate, how many of all fall to one side is binomial. That is exact for independent events; events
-//! in bursts are worth fewer, see [`worth`].
+//! Events counted over some exposure (a time, or anything else that they are proportional to) are compared given their
+//! sum: if both happen at the same rate, the number that falls on one side is binomial. That is exact for independent
+//! events; events in bursts count for fewer, see [`worth`].
 
 use statrs::function::beta::checked_beta_reg;
 
-/// Something that was counted.
+/// A count.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Counted {
-    /// How many independent events it is worth.
+    /// The equivalent number of independent events.
     pub(super) events: f64,
-    /// Over what: its rate is `events / exposure`.
+    /// The exposure: the rate is `events / exposure`.
     pub(super) exposure: f64,
 }
 
-/// An interval of the ratio of two rates; its upper end can be infinite.
+/// A confidence interval of the ratio of two rates; its upper end can be infinite.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Interval {
     pub(super) low: f64,
@@ -28,7 +28,7 @@ impl Interval {
 }
 
 impl Counted {
-    /// A rate that rests on so many independent events; without any, on the exposure in which none came.
+    /// A rate based on this many independent events; if there are none, on the exposure in which none occurred.
     pub(super) fn of_rate(rate: f64, events: f64, exposure: f64) -> Self {
         let exposure = if rate > 0.0 && events > 0.0 { events / rate } else { exposure };
         Self { events, exposure }
@@ -39,10 +39,10 @@ impl Counted {
     }
 }
 
-/// From here on the exact way needs more steps than it is given, and the normal distribution says the same.
+/// Above this, the exact method needs too many steps, and the normal approximation gives the same result.
 const MANY: f64 = 4_000.0;
 
-/// Where the ratio of two rates, second to first, can be: wrong in a share `risk` of all cases, at most.
+/// Confidence interval of the ratio of two rates, second to first: wrong in at most a share `risk` of all cases.
 pub(super) fn ratio(first: Counted, second: Counted, risk: f64) -> Interval {
     if !first.is_usable() || !second.is_usable() {
         return Interval::ANY;
@@ -54,7 +54,7 @@ pub(super) fn ratio(first: Counted, second: Counted, risk: f64) -> Interval {
         let width = normal_quantile(1.0 - risk / 2.0) * (1.0 / a + 1.0 / b).sqrt();
         return Interval { low: (estimate - width).exp(), high: (estimate + width).exp() };
     }
-    // Clopper and Pearson's interval of the second's share; few against very many are as few against many.
+    // Clopper-Pearson interval of the second's share; few against very many behave like few against many.
     let times = |number: f64| if number > MANY { number / MANY } else { 1.0 };
     let (a, b, scale) = (a.min(MANY), b.min(MANY), scale * times(b) / times(a));
     let low = if b > 0.0 { beta_quantile(b, a + 1.0, risk / 2.0) } else { 0.0 };
@@ -62,7 +62,7 @@ pub(super) fn ratio(first: Counted, second: Counted, risk: f64) -> Interval {
     Interval { low: low / (1.0 - low) * scale, high: high / (1.0 - high) * scale }
 }
 
-/// How probable a difference of two rates at least as large is by chance alone, either way.
+/// The two-sided probability of a difference of two rates at least this large by chance alone.
 pub(super) fn chance(first: Counted, second: Counted) -> f64 {
     if !first.is_usable() || !second.is_usable() || first.events + second.events <= 0.0 {
         return 1.0;
@@ -73,16 +73,16 @@ pub(super) fn chance(first: Counted, second: Counted) -> f64 {
         let deviation = (b - (a + b) * share).abs() / ((a + b) * share * (1.0 - share)).sqrt();
         return 2.0 * normal_tail(deviation);
     }
-    // Of a binomial number: at least b, at most b.
+    // For a binomial variable: at least b, at most b.
     let at_least = if b > 0.0 { beta_reg(b, a + 1.0, share) } else { 1.0 };
     let at_most = if a > 0.0 { 1.0 - beta_reg(b + 1.0, a, share) } else { 1.0 };
     (2.0 * at_least.min(at_most)).min(1.0)
 }
 
-/// How many independent events a number is worth that is spread so over equal times: all of them where they come evenly or at
-/// random, fewer where they come in bursts. `None` where there are too few times to tell.
+/// The equivalent number of independent events for a count with this spread over equal times: all of them if they come
+/// evenly or at random, fewer if they come in bursts. `None` where there are too few times to tell.
 pub(super) fn worth(number: f64, by_time: &[f64]) -> Option<f64> {
-    /// Fewer say nothing about how much they differ.
+    /// Fewer do not show how much they differ.
     const ENOUGH: usize = 8;
     if by_time.len() < ENOUGH {
         return None;
@@ -91,17 +91,19 @@ pub(super) fn worth(number: f64, by_time: &[f64]) -> Option<f64> {
     if mean <= 0.0 {
         return Some(number);
     }
-    // The variance of a few is itself uncertain: it is taken to be somewhat larger, as Student's distribution is wider.
+    // The variance of a few values is itself uncertain: it is increased somewhat, just as Student's distribution is
+    // wider.
     let times = by_time.len() as f64;
     let doubt = (times - 1.0) / (times - 3.0);
     let relative = variance * doubt / (mean * mean) / times;
     Some(if relative > 0.0 { number.min(1.0 / relative) } else { number })
 }
 
-/// Where the ratio of the typical sizes of two samples can be, second to first (Welch's comparison of their logarithms).
-/// `None` where one is too small.
+/// Confidence interval of the ratio of the typical sizes of two samples, second to first (Welch's test on their
+/// logarithms). `None` where one is too small.
 pub(super) fn ratio_of_sizes(first: &[f64], second: &[f64], risk: f64) -> Option<(f64, Interval)> {
-    /// What is closer is the same: sizes are not measured more exactly. Without it, two equal sizes would be certain.
+    /// Sizes closer than this are the same: they are not measured more precisely. Without it, two equal sizes would be
+    /// certain.
     const RESOLUTION: f64 = 0.02;
     let logarithms = |sizes: &[f64]| -> Vec<f64> { sizes.iter().map(|size| size.max(1.0).ln()).collect() };
     let (first, second) = (logarithms(first), logarithms(second));
@@ -126,7 +128,7 @@ fn moments(values: &[f64]) -> (f64, f64) {
     (mean, values.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>() / (number - 1.0))
 }
 
-/// Where there is no answer (which the callers exclude), the one that makes nothing certain.
+/// Where there is no answer (which the callers exclude), returns the value that makes nothing certain.
 fn beta_reg(a: f64, b: f64, x: f64) -> f64 {
     checked_beta_reg(a, b, x.clamp(0.0, 1.0)).unwrap_or(0.5)
 }
@@ -140,7 +142,7 @@ fn student_quantile(free: f64, risk: f64) -> f64 {
     bisect(0.0, 1e6, |t| beta_reg(free / 2.0, 0.5, free / (free + t * t)) > risk)
 }
 
-/// The share of a normal distribution beyond so many standard deviations, on one side.
+/// The one-sided tail of a normal distribution beyond this many standard deviations.
 fn normal_tail(deviation: f64) -> f64 {
     statrs::function::erf::erfc(deviation / std::f64::consts::SQRT_2) / 2.0
 }
@@ -149,9 +151,9 @@ fn normal_quantile(share: f64) -> f64 {
     bisect(-40.0, 40.0, |x| 1.0 - normal_tail(x) < share)
 }
 
-/// The place between two others up to which `is_below` holds.
+/// The point between two others up to which `is_below` holds.
 fn bisect(mut low: f64, mut high: f64, is_below: impl Fn(f64) -> bool) -> f64 {
-    /// The numbers' own precision.
+    /// The precision of the numbers themselves.
     const STEPS: u32 = 80;
     for _ in 0..STEPS {
         let middle = low + (high - low) / 2.0;
@@ -174,7 +176,7 @@ mod tests {
 
     #[test]
     fn chances_are_those_of_the_binomial_distribution() {
-        // Of eight all on one side: 2 / 2^8; of ten two or fewer: 2 * 56 / 2^10.
+        // For eight all on one side: 2 / 2^8; for two or fewer of ten: 2 * 56 / 2^10.
         close(chance(counted(0.0, 1.0), counted(8.0, 1.0)), 2.0 / 256.0);
         close(chance(counted(8.0, 1.0), counted(2.0, 1.0)), 112.0 / 1_024.0);
         // Three of three in a quarter of the time.
@@ -186,7 +188,7 @@ mod tests {
 
     #[test]
     fn intervals_are_those_of_clopper_and_pearson() {
-        // For 10 of 20 the share is within 0.27196 to 0.72804, as in their tables.
+        // For 10 of 20 the share is within 0.27196 to 0.72804, as in published tables.
         let of_ten = ratio(counted(10.0, 1.0), counted(10.0, 1.0), 0.05);
         close(of_ten.low, 0.27196 / 0.72804);
         close(of_ten.high, 0.72804 / 0.27196);

@@ -1,4 +1,4 @@
-//! What loops ran, by coroutine and by the function that it went into.
+//! What loops ran, by coroutine and by the function where the time was spent.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::detect::origin;
 use crate::model::snapshot::Frame;
 use crate::profile::{CoroutineProfile, Label};
 
-/// A thousandth of the time: what runs less does not matter.
+/// A thousandth of the time: anything that runs less does not matter.
 const FLOOR: f64 = 0.001;
 
 /// The tasks of one coroutine, in both watches.
@@ -18,37 +18,37 @@ const FLOOR: f64 = 0.001;
 pub struct CoroutineChange {
     /// The coroutine; no frame where it is not known.
     pub site: Site,
-    /// Where it was seen.
+    /// In which watches it was seen.
     pub presence: Presence,
     /// Share of the watched time in which loops ran such tasks.
     pub run: Measure,
-    /// Nanoseconds that a loop ran one task, on average; unknown where tasks do not end, or are too short to be counted
+    /// Nanoseconds that a loop ran one task, on average; unknown if tasks do not end, or are too short to be counted
     /// one by one.
     pub run_per_task: Measure,
-    /// Nanoseconds that one task waited, on average; unknown likewise.
+    /// Nanoseconds that one task waited, on average; unknown in the same cases.
     pub wait_per_task: Measure,
-    /// Tasks seen a second.
+    /// Tasks seen per second.
     pub tasks: Measure,
 }
 
 impl CoroutineChange {
-    /// Whether such tasks got slower or faster: each of them, or where that is not known, all together.
+    /// Whether such tasks got slower or faster: individually, or if that is not known, all together.
     pub fn confidence(&self) -> Confidence {
         self.decisive().confidence
     }
 
-    /// The measure that says whether it got slower.
+    /// The measure that shows whether it got slower.
     pub fn decisive(&self) -> &Measure {
         if self.run_per_task.confidence == Confidence::Unknown { &self.run } else { &self.run_per_task }
     }
 }
 
-/// What loops ran of one function of the program and what it called, in both watches.
+/// What loops ran in one function of the program and in what it called, in both watches.
 #[derive(Clone, Debug)]
 pub struct RunChange {
-    /// The innermost frame of the program's own code; no frame where none was known.
+    /// The innermost frame of the program's own code; no frame if none was known.
     pub site: Site,
-    /// Where it was seen.
+    /// In which watches it was seen.
     pub presence: Presence,
     /// Share of the watched time.
     pub run: Measure,
@@ -81,18 +81,18 @@ impl Tasks {
         self.by_slice.iter_mut().zip(slices).for_each(|(sum, count)| *sum += count as f64);
     }
 
-    /// Independent samples of what loops ran of them.
+    /// Independent samples of loops running them.
     fn run_events(&self) -> Option<f64> {
         worth(self.run_samples as f64, &self.by_slice)
     }
 
-    /// Independent tasks: those that come in bursts, as what was run of them shows, are worth fewer.
+    /// Independent tasks: tasks that come in bursts, as their run time shows, count for fewer.
     fn task_events(&self) -> Option<f64> {
         let worth_of_one = self.run_events()? / self.run_samples as f64;
         (self.run_samples > 0).then_some(self.seen as f64 * worth_of_one)
     }
 
-    /// For one task each: only where most came to their end under our eyes, and lived long enough that looks did not miss
+    /// Averages per task: only if most of them ended during the watch, and lived long enough that samples did not miss
     /// the short ones.
     fn are_countable(&self, look_period_ns: f64) -> bool {
         /// Fewer say nothing about the next one.
@@ -102,7 +102,7 @@ impl Tasks {
     }
 }
 
-/// What makes shares of the time: samples of loops a second, as they came.
+/// The denominator for shares of the time: the actual loop samples per second.
 fn sample_rate(watch: &Watch<'_>) -> f64 {
     let samples: u64 = watch.analysis.profile().loops().iter().map(|event_loop| event_loop.samples).sum();
     samples as f64 / watch.seconds().max(1e-9)
@@ -124,7 +124,7 @@ pub(super) fn coroutines(base: &Watch<'_>, head: &Watch<'_>) -> Vec<CoroutineCha
         tasks.as_ref().map_or(0.0, |tasks| tasks.run_ns as f64) / (watch.seconds() * 1e9).max(1.0)
     };
     let matters = |pair: &&Paired<(), Tasks>| run_share(&pair.base, base).max(run_share(&pair.head, head)) >= FLOOR;
-    // Up to four quantities of each.
+    // Up to four quantities each.
     let risk = risk_of_each(4 * pairs.iter().filter(matters).count());
     let mut changes: Vec<CoroutineChange> = pairs.into_iter().map(|pair| coroutine(pair, base, head, risk)).collect();
     changes.sort_by(|one, other| {
@@ -144,7 +144,7 @@ fn coroutine(pair: Paired<(), Tasks>, base: &Watch<'_>, head: &Watch<'_>, risk: 
     let per_second = |tasks: &Tasks, watch: &Watch<'_>| tasks.seen as f64 / watch.seconds().max(1e-9);
     let (was, is) = (per_second(&before, base), per_second(&after, head));
     let counted = |tasks: &Tasks, watch: &Watch<'_>| {
-        // Tasks that were there all the time are as many however long the watch.
+        // Tasks that exist all the time are equally many however long the watch is.
         let events = tasks.task_events().filter(|_| tasks.born * 2 >= tasks.seen)?;
         Some(Counted::of_rate(per_second(tasks, watch), events, watch.seconds()))
     };
@@ -156,7 +156,7 @@ fn coroutine(pair: Paired<(), Tasks>, base: &Watch<'_>, head: &Watch<'_>, risk: 
     let per_task = |time: fn(&Tasks) -> u64, samples: fn(&Tasks) -> Option<f64>, floor_ns: f64| {
         let side = |tasks: &Tasks| {
             let mean = time(tasks) as f64 / tasks.seen.max(1) as f64;
-            // Neither more exact than the samples, nor than the number of tasks.
+            // No more exact than either the samples or the number of tasks.
             samples(tasks)
                 .map(|samples| (mean, Counted::of_rate(mean, samples.min(tasks.seen as f64), tasks.seen as f64)))
         };
@@ -165,7 +165,7 @@ fn coroutine(pair: Paired<(), Tasks>, base: &Watch<'_>, head: &Watch<'_>, risk: 
             _ => Measure::UNKNOWN,
         }
     };
-    // What all tasks of a second need together is what has to matter.
+    // What matters is the total time needed by all tasks started in a second.
     let most_tasks = was.max(is).max(1e-9);
     CoroutineChange {
         site: pair.site,
@@ -177,7 +177,7 @@ fn coroutine(pair: Paired<(), Tasks>, base: &Watch<'_>, head: &Watch<'_>, risk: 
     }
 }
 
-/// How many samples, as independent ones; where none was seen, none.
+/// The number of samples, as independent ones; zero if there were none.
 fn events(tasks: &Tasks, watch: &Watch<'_>) -> Option<f64> {
     let has_slices = worth(0.0, &vec![0.0; watch_slices(watch)]).is_some();
     match tasks.by_slice.is_empty() {
@@ -186,7 +186,7 @@ fn events(tasks: &Tasks, watch: &Watch<'_>) -> Option<f64> {
     }
 }
 
-/// How many slices the watch is cut into.
+/// The number of slices that the watch is divided into.
 fn watch_slices(watch: &Watch<'_>) -> usize {
     crate::profile::Slices::default().counts(watch.analysis.duration_ns()).len()
 }
@@ -203,7 +203,7 @@ fn share_of_time(
     let (was, is) = (share(before_ns, base), share(after_ns, head));
     let (Some(before), Some(after)) = (before, after) else { return Measure::unjudged(Some(was), Some(is)) };
     let side = |share: f64, events: f64, watch: &Watch<'_>| {
-        // A share of one is all samples there are.
+        // A share of one is all samples that exist.
         (share, Counted::of_rate(share, events, sample_rate(watch) * watch.seconds()))
     };
     Measure::of_rates(side(was, before, base), side(is, after, head), FLOOR, risk)
@@ -244,8 +244,8 @@ pub(super) fn sites(base: &Watch<'_>, head: &Watch<'_>) -> Vec<RunChange> {
     changes
 }
 
-/// What was run by site. How samples of one function are spread over the time is not kept; it is taken to be as for
-/// the coroutine that called it, and outside of coroutines as for the one with the largest bursts.
+/// What was run by site. The spread over time of the samples of one function is not kept; it is assumed to be that of
+/// the coroutine that called it, and outside of coroutines that of the coroutine with the largest bursts.
 fn ran<'r>(watch: &Watch<'_>, runs: &'r [crate::profile::Weighted<'r>]) -> Places<'r, (), Ran> {
     let coroutines = watch.analysis.profile().coroutines();
     let mut each: BTreeMap<(&str, &str), f64> = BTreeMap::new();

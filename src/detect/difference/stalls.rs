@@ -1,4 +1,4 @@
-//! Stalls that are new, gone, more or fewer, longer or shorter, by place and cause.
+//! Stalls that are new, gone, more or less frequent, longer or shorter, by place and cause.
 
 use super::measure::{Confidence, LEAST_EFFECT, Measure, Presence, RISK, Ratio, Site, risk_of_each};
 use super::pairing::{Paired, Places, pair};
@@ -6,41 +6,41 @@ use super::rates::{self, Counted, worth};
 use super::watch::Watch;
 use crate::detect::stall::{Cause, Stall};
 
-/// Beyond this nobody takes a difference of one list for one.
+/// Above this probability of chance, a change is not even likely.
 const DOUBTFUL: f64 = 0.05;
 
-/// Stalls at one place for one cause, in both watches.
+/// Stalls in one place for one cause, in both watches.
 #[derive(Clone, Debug)]
 pub struct StallChange {
     /// The frame to change; no frame where it is not known.
     pub site: Site,
-    /// Where it was seen.
+    /// In which watches it was seen.
     pub presence: Presence,
-    /// Why.
+    /// The cause.
     pub cause: Cause,
-    /// How many stalls there were.
+    /// Number of stalls.
     pub count: (u64, u64),
-    /// Stalls a minute.
+    /// Stalls per minute.
     pub per_minute: Measure,
-    /// How probable it is that the numbers differ so by chance alone.
+    /// The probability of such a difference in the numbers by chance alone.
     pub chance: f64,
-    /// Nanoseconds that one lasts on average, at least.
+    /// Lower bound of the average length, nanoseconds.
     pub length: Measure,
-    /// The longest, nanoseconds: at least.
+    /// Lower bound of the longest, nanoseconds.
     pub longest_ns: (u64, u64),
-    /// More about the cause of the longest one, in the second watch where there is one.
+    /// Details of the cause of the longest one, from the second watch if it has one.
     pub detail: Option<String>,
     /// What to do about it.
     pub advice: String,
 }
 
 impl StallChange {
-    /// Whether there are more or fewer, or longer or shorter ones.
+    /// Whether they became more or less frequent, or longer or shorter.
     pub fn confidence(&self) -> Confidence {
         self.per_minute.confidence.max(self.length.confidence)
     }
 
-    /// What the program cannot help is no difference of the program.
+    /// Causes outside the program's control are not differences of the program.
     pub fn is_of_the_program(&self) -> bool {
         is_of_the_program(self.cause)
     }
@@ -50,13 +50,13 @@ fn is_of_the_program(cause: Cause) -> bool {
     !matches!(cause, Cause::CpuStarved | Cause::Suspended)
 }
 
-/// Stalls at one place, in one watch.
+/// Stalls in one place, in one watch.
 #[derive(Default)]
 struct Stalled<'a> {
     stalls: Vec<&'a Stall>,
 }
 
-/// From how long on a stall counts in both watches, nanoseconds.
+/// The length from which a stall counts in both watches, nanoseconds.
 pub(super) fn threshold_ns(base: &Watch<'_>, head: &Watch<'_>) -> u64 {
     base.analysis.header().stall_threshold_ns.max(head.analysis.header().stall_threshold_ns)
 }
@@ -64,7 +64,7 @@ pub(super) fn threshold_ns(base: &Watch<'_>, head: &Watch<'_>) -> u64 {
 /// Stalls by place and cause.
 pub(super) fn compare(base: &Watch<'_>, head: &Watch<'_>, threshold_ns: u64) -> Vec<StallChange> {
     let pairs = pair(places(base, threshold_ns), places(head, threshold_ns));
-    // Number and length of each.
+    // Number and length in each watch.
     let risk = risk_of_each(2 * pairs.len());
     let mut changes: Vec<StallChange> = pairs.into_iter().map(|pair| change(pair, base, head, risk)).collect();
     changes.sort_by_key(|change| {
@@ -129,7 +129,7 @@ fn confidence(cause: Cause, (before, after): (f64, f64), chance: f64, risk: f64)
 
 /// Nanoseconds, on average.
 fn length(cause: Cause, before: &Stalled<'_>, after: &Stalled<'_>, risk: f64) -> Measure {
-    /// A stall is measured by samples, some milliseconds apart.
+    /// A stall is measured by samples some milliseconds apart.
     const FLOOR_NS: f64 = 5e6;
     let lengths =
         |stalled: &Stalled<'_>| -> Vec<f64> { stalled.stalls.iter().map(|stall| stall.at_least_ns as f64).collect() };
@@ -145,14 +145,14 @@ fn length(cause: Cause, before: &Stalled<'_>, after: &Stalled<'_>, risk: f64) ->
 }
 
 impl Stalled<'_> {
-    /// How many independent ones over the watched time: those that come together are worth fewer.
+    /// The number of independent ones over the watched time: those that come together count for fewer.
     fn counted(&self, watch: &Watch<'_>) -> Counted {
         const SLICES: usize = 16;
         let (started_ns, lasted_ns) = (watch.analysis.header().started_ns, watch.analysis.duration_ns().max(1));
         let mut slices = [0.0; SLICES];
         for stall in &self.stalls {
             let since_ns = stall.start_ns.saturating_sub(started_ns).min(lasted_ns - 1);
-            // CAST: less than the number of slices.
+            // CAST: below the number of slices.
             slices[(u128::from(since_ns) * SLICES as u128 / u128::from(lasted_ns)) as usize] += 1.0;
         }
         let number = self.stalls.len() as f64;

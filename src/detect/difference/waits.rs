@@ -1,4 +1,4 @@
-//! Where tasks wait longer: by the place in the program and what is waited for there.
+//! Where tasks wait longer: by the place in the program and what they wait for there.
 
 use super::measure::{Confidence, Measure, Presence, Site, risk_of_each};
 use super::pairing::{Places, pair};
@@ -8,39 +8,39 @@ use crate::detect::origin;
 use crate::model::snapshot::WaitKind;
 use crate::profile::WaitProfile;
 
-/// Tasks that wait at one place on average; fewer do not matter.
+/// Average number of tasks waiting in one place; fewer do not matter.
 const FLOOR: f64 = 0.02;
 
-/// Waits at one place for one kind of thing, in both watches.
+/// Waits in one place for one kind of thing, in both watches.
 #[derive(Clone, Debug)]
 pub struct WaitChange {
     /// The innermost frame of the program's own code; no frame where it is not known.
     pub site: Site,
-    /// Where it was seen.
+    /// In which watches it was seen.
     pub presence: Presence,
     /// What is waited for; `None` where it is not known.
     pub kind: Option<WaitKind>,
-    /// How many tasks wait there, on average over the time.
+    /// Number of tasks waiting there, averaged over the time.
     pub waiting: Measure,
-    /// Nanoseconds of one wait, on average; unknown where waits are too short to be seen one by one, or do not end.
+    /// Average length of a wait, nanoseconds; unknown if waits are too short to be seen one by one, or do not end.
     pub length: Measure,
-    /// The longest wait, nanoseconds: at least.
+    /// Lower bound of the longest wait, nanoseconds.
     pub longest_ns: (u64, u64),
 }
 
 impl WaitChange {
-    /// Whether there is more or less waiting there: each wait, or where that is not known, all together.
+    /// Whether there is more or less waiting there: per wait, or if that is not known, all together.
     pub fn confidence(&self) -> Confidence {
         self.decisive().confidence
     }
 
-    /// The measure that says whether it waits longer.
+    /// The measure that shows whether it waits longer.
     pub fn decisive(&self) -> &Measure {
         if self.length.confidence == Confidence::Unknown { &self.waiting } else { &self.length }
     }
 }
 
-/// Waits at one place, in one watch.
+/// Waits in one place, in one watch.
 #[derive(Debug, Default)]
 struct Waited {
     wait_ns: u64,
@@ -59,7 +59,7 @@ impl Waited {
         self.by_slice.iter_mut().zip(slices).for_each(|(sum, count)| *sum += count as f64);
     }
 
-    /// The length of one wait says something: most ended, and looks did not miss them.
+    /// Whether the length of a wait is meaningful: most ended, and samples did not miss them.
     fn have_lengths(&self, watch: &Watch<'_>) -> bool {
         let mean_ns = self.wait_ns as f64 / self.waits.max(1) as f64;
         self.waits > 0 && mean_ns >= 2.0 * watch.look_period_ns() && self.longest_ns < watch.analysis.duration_ns() / 2
@@ -107,7 +107,7 @@ fn places<'p>(watch: &Watch<'_>, waits: &'p [WaitProfile<'p>]) -> Places<'p, Opt
 fn waiting(before: &Waited, base: &Watch<'_>, after: &Waited, head: &Watch<'_>, risk: f64) -> Measure {
     let (was, is) = (before.level(base), after.level(head));
     let side = |waited: &Waited, watch: &Watch<'_>| {
-        // Where nobody waited, looks saw nobody.
+        // If no task waited there, samples showed none.
         let events = if waited.waits == 0 { Some(0.0) } else { worth(waited.waits as f64, &waited.by_slice) };
         events.map(|events| Counted::of_rate(waited.level(watch), events, watch.looks()))
     };
@@ -126,7 +126,7 @@ fn length(before: &Waited, base: &Watch<'_>, after: &Waited, head: &Watch<'_>, r
         let events = worth(waited.waits as f64, &waited.by_slice)?;
         Some((mean_ns, Counted::of_rate(mean_ns, events, 1.0)))
     };
-    // A look cannot tell lengths that differ by less than the time between two looks.
+    // Samples cannot distinguish lengths that differ by less than the time between two of them.
     let floor_ns = base.look_period_ns().max(head.look_period_ns());
     match (side(before), side(after)) {
         (Some(before), Some(after)) => Measure::of_rates(before, after, floor_ns, risk),

@@ -5,14 +5,14 @@ use crate::detect::analysis::Analysis;
 /// One of two watches.
 #[derive(Clone, Copy, Debug)]
 pub struct Watch<'a> {
-    /// What it amounts to. Its `finish` was called.
+    /// Its analysis, with `finish` already called.
     pub analysis: &'a Analysis,
-    /// It has an end: false where a recording breaks off.
+    /// Whether it is complete: false if a recording breaks off.
     pub complete: bool,
 }
 
 impl Watch<'_> {
-    /// Time of which something is known, nanoseconds: without the gaps between samples.
+    /// Time for which something is known, nanoseconds: without the gaps between samples.
     pub fn watched_ns(&self) -> u64 {
         let loops = self.analysis.profile().loops();
         let whole: u64 = loops.iter().map(|event_loop| event_loop.watched_ns()).sum();
@@ -25,16 +25,16 @@ impl Watch<'_> {
         self.watched_ns() as f64 / 1e9
     }
 
-    /// How often all tasks were looked at.
+    /// How often all tasks were sampled.
     pub(super) fn looks(&self) -> f64 {
         match self.analysis.health().map_or(0, |health| health.task_snapshots) {
-            // The watch has not said; it was asked to.
+            // The watch has not reported it; this is the requested rate.
             0 => self.analysis.header().task_rate_hz * self.analysis.duration_ns() as f64 / 1e9,
             looks => looks as f64,
         }
     }
 
-    /// Nanoseconds between two looks at the tasks.
+    /// Nanoseconds between two task samples.
     pub(super) fn look_period_ns(&self) -> f64 {
         self.analysis.duration_ns() as f64 / self.looks().max(1e-9)
     }

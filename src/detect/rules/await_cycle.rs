@@ -1,4 +1,4 @@
-//! Tasks that wait for each other in a circle, through awaits or through locks.
+//! Tasks that wait for each other in a cycle, through awaits or through locks.
 
 use serde::Serialize;
 
@@ -29,13 +29,13 @@ const AWAITS: &str = "Remove one of the awaits, or pass results through an async
 
 #[derive(Serialize)]
 struct Facts {
-    /// Names, in the order of the circle.
+    /// Names, in the order of the cycle.
     circle: Vec<String>,
-    /// Tasks that cannot continue either, though they are not in a circle.
+    /// Tasks that cannot continue either, although they are not in a cycle.
     stuck_behind: usize,
 }
 
-/// None of the tasks can continue unless something outside cancels one.
+/// None of the tasks can continue unless something outside cancels one of them.
 pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
     let waits = Waits::of(snapshot);
     let knots = waits.knots();
@@ -68,7 +68,7 @@ fn waits_for_a_holder(snapshot: &Snapshot, id: TaskId) -> bool {
 
 /// `Task-3 waits for a lock held by Task-5, which waits for Task-3`.
 fn describe(snapshot: &Snapshot, circle: &[TaskId]) -> String {
-    /// Of a longer circle only the first tasks are named; all are in the finding.
+    /// Only the first tasks of a longer cycle are named; the finding contains all of them.
     const MAX_NAMED: usize = 6;
     let Some(&first) = circle.first() else { return String::new() };
     let first_name = name_of(snapshot.task(first));
@@ -87,7 +87,7 @@ fn describe(snapshot: &Snapshot, circle: &[TaskId]) -> String {
     text
 }
 
-/// The lock that a task waits for and the next one holds, if it waits for one.
+/// The lock that a task waits for and the next one holds, if there is one.
 fn lock_between(snapshot: &Snapshot, id: TaskId, next: TaskId) -> String {
     match &snapshot.task(id).awaiting {
         Some(awaiting) if awaiting.held_by.contains(&next) => format!("a {} held by ", awaiting.kind.as_str()),

@@ -1,4 +1,4 @@
-//! An event loop's thread asleep in the kernel while it should run callbacks.
+//! An event loop's thread that sleeps in the kernel when it should run callbacks.
 
 use serde::Serialize;
 
@@ -55,7 +55,7 @@ fn finding(snapshot: &Snapshot, event_loop: &EventLoop, thread: &Thread, call: &
     let at = origin::find_culprit(snapshot, stack).map(origin::describe);
     let who = task.map_or_else(|| "a callback".to_owned(), name_of);
     let place = at.as_ref().map(|frame| format!(" in {frame}")).unwrap_or_default();
-    // In a stack without a task, where the event loop's own frames end is not known.
+    // In a stack without a task, it is not known where the event loop's own frames end.
     let coroutines = task.map_or(0, |task| task.coroutines as usize).min(stack.len());
     let synchronous: Vec<&Frame> = stack[coroutines..].iter().map(|&id| snapshot.frame(id)).collect();
     let kind = BlockingKind::from_call(call, &synchronous);

@@ -1,25 +1,25 @@
-//! The graph of who waits for whom, and which tasks can never go on. Iterative throughout: a chain of a hundred
-//! thousand tasks is as good as one of three.
+//! The wait graph, and which tasks can never continue. Iterative throughout: a chain of a hundred thousand tasks works
+//! as well as one of three.
 
 use std::collections::VecDeque;
 
 use crate::model::Snapshot;
 use crate::model::snapshot::{Task, TaskId, TaskState, WaitKind};
 
-/// Tasks that hold each other up.
+/// Tasks that block each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Knot {
-    /// A shortest circle through the knot: each waits for the next, the last for the first.
+    /// A shortest cycle in the knot: each task waits for the next, the last for the first.
     pub circle: Vec<TaskId>,
-    /// Everything in the knot, the circle included, in the snapshot's order.
+    /// Every task in the knot, including the cycle, in the snapshot's order.
     pub members: Vec<TaskId>,
 }
 
-/// What a task needs before it can go on.
+/// What a task needs before it can continue.
 enum Need {
-    /// Nothing that another task does: it runs, is ready, or waits for a timer, a socket, a notification.
+    /// Nothing from another task: it runs, is ready, or waits for a timer, a socket, a notification.
     Nothing,
-    /// Every one of these tasks.
+    /// All of these tasks.
     All,
     /// Any one of these tasks.
     Any,
@@ -31,10 +31,10 @@ fn need_of(task: &Task, blockers: &[TaskId]) -> Need {
         return Need::Nothing;
     }
     match awaiting.kind {
-        // Anybody may notify, set, or put.
+        // Any other task may notify, set, or put.
         WaitKind::Condition | WaitKind::Event | WaitKind::QueueGet | WaitKind::QueuePut => Need::Nothing,
-        // One holder that releases is enough; asyncio.wait() may return at the first that is done, and a snapshot
-        // does not show which way it was called.
+        // One holder that releases is enough; asyncio.wait() may return as soon as the first one is done, and a
+        // snapshot does not show how it was called.
         WaitKind::Semaphore | WaitKind::Wait | WaitKind::Other => Need::Any,
         _ => Need::All,
     }
@@ -50,7 +50,7 @@ fn blockers_of(task: &Task, tasks: usize) -> Vec<TaskId> {
     blockers
 }
 
-/// Who waits for whom in one snapshot.
+/// Which tasks wait for which in one snapshot.
 #[derive(Debug)]
 pub struct Waits {
     /// For each stuck task, the stuck tasks it waits for.
@@ -59,7 +59,7 @@ pub struct Waits {
 }
 
 impl Waits {
-    /// Builds the graph and finds out who can go on.
+    /// Builds the graph and determines which tasks can continue.
     pub fn of(snapshot: &Snapshot) -> Self {
         let tasks = &snapshot.tasks;
         let blockers: Vec<Vec<TaskId>> = tasks.iter().map(|task| blockers_of(task, tasks.len())).collect();
@@ -73,12 +73,12 @@ impl Waits {
         Self { blockers, stuck }
     }
 
-    /// Whether a task can go on only if something from outside cancels or times out a task of a knot.
+    /// Whether a task can continue only if something from outside cancels or times out a task of a knot.
     pub fn is_stuck(&self, task: TaskId) -> bool {
         self.stuck[task.0 as usize]
     }
 
-    /// How many tasks are stuck, those that wait behind a knot included.
+    /// Number of stuck tasks, including those that wait behind a knot.
     pub fn stuck(&self) -> usize {
         self.stuck.iter().filter(|&&stuck| stuck).count()
     }
@@ -149,7 +149,7 @@ impl Waits {
         components
     }
 
-    /// Breadth first from the first member until an edge leads back to it.
+    /// Breadth-first from the first member until an edge leads back to it.
     fn shortest_circle(&self, members: &[TaskId]) -> Vec<TaskId> {
         let start = members[0].0 as usize;
         let mut came_from = rustc_hash::FxHashMap::default();
@@ -180,10 +180,11 @@ fn task_id(index: usize) -> TaskId {
     TaskId(u32::try_from(index).expect("a snapshot's tasks are indexed by u32"))
 }
 
-/// Who can never go on: everybody, less those who need nothing, less those whose needs can go on, and so forth.
+/// The tasks that can never continue: all tasks, except those that need nothing, those whose needs can continue, and so
+/// on.
 fn find_stuck(tasks: &[Task], blockers: &[Vec<TaskId>]) -> Vec<bool> {
     let mut waiters: Vec<Vec<usize>> = vec![Vec::new(); tasks.len()];
-    // How many blockers must yet be seen to go on.
+    // How many blockers still have to be shown able to continue.
     let mut missing = vec![0_usize; tasks.len()];
     let mut movable = Vec::new();
     for (index, task) in tasks.iter().enumerate() {

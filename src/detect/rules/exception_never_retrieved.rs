@@ -22,8 +22,8 @@ pub static INFO: RuleInfo = RuleInfo {
     is_checked: true,
 };
 
-/// One finding for each exception. A failed task that another task waits for is not reported: gather with
-/// `return_exceptions` retrieves its exception later.
+/// One finding for each exception. A failed task with an awaiter is not reported: gather with `return_exceptions`
+/// retrieves its exception later.
 pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
     let mut groups: BTreeMap<&str, Vec<TaskId>> = BTreeMap::new();
     for (id, task) in (0..).map(TaskId).zip(&snapshot.tasks) {

@@ -1,10 +1,10 @@
-//! The facts that findings rest on, typed where they are made and where they are read back.
+//! The facts that findings rest on, typed both where they are produced and where they are read back.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::snapshot::{Evidence, Finding};
 
-/// A rule's facts by name.
+/// A rule's facts, by name.
 pub(super) fn evidence_of(facts: &impl Serialize) -> Evidence {
     match serde_json::to_value(facts) {
         Ok(serde_json::Value::Object(evidence)) => evidence,
@@ -12,10 +12,10 @@ pub(super) fn evidence_of(facts: &impl Serialize) -> Evidence {
     }
 }
 
-/// The facts that several rules share, by which findings of different snapshots are recognised as the same.
+/// Facts shared by several rules, used to recognise the same finding in different snapshots.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Subject {
-    /// How many tasks it concerns.
+    /// Number of tasks concerned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
     /// Function of the tasks' outermost coroutine.
@@ -30,7 +30,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Reads them back; nothing where the evidence has none of them, or of other types.
+    /// Reads them back; a fact that is missing or of another type is left out.
     pub fn of(finding: &Finding) -> Self {
         Self::deserialize(&finding.evidence).unwrap_or_default()
     }

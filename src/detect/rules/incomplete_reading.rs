@@ -1,4 +1,4 @@
-//! Parts of the snapshot that are missing, or that could not be proved to be of one moment.
+//! Parts of the snapshot that are missing, or that could not be proved consistent.
 
 use serde::Serialize;
 

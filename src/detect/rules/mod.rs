@@ -1,7 +1,7 @@
-//! The rules, and the registry that everything else derives from: dumps, reports, `diff`, `check`, SARIF, the schemas and
-//! the README.
+//! The rules, and the registry from which everything else is derived: dumps, reports, `diff`, `check`, SARIF, the
+//! schemas and the README.
 //!
-//! A new rule is a file here, with its `INFO` and its `judge`, and a line in [`RULES`].
+//! To add a rule, add a file here with its `INFO` and its `judge`, and a line in [`RULES`].
 
 mod await_cycle;
 mod blocking_call;
@@ -20,12 +20,12 @@ pub use rule::{Rule, RuleInfo, Scope};
 
 use crate::model::snapshot::RuleId;
 
-// Rules that others name: two have budgets in `check`, and dumps show deadlocked tasks first.
+// Rules referred to elsewhere: two have budgets in `check`, and dumps show deadlocked tasks first.
 pub use await_cycle::INFO as AWAIT_CYCLE;
 pub use exception_never_retrieved::INFO as EXCEPTION_NEVER_RETRIEVED;
 pub use orphaned_task::INFO as ORPHANED_TASK;
 
-/// Every rule; findings of equal severity keep this order.
+/// Every rule; findings of equal severity are shown in this order.
 pub static RULES: &[Rule] = &[
     Rule { info: &await_cycle::INFO, judge: await_cycle::judge },
     Rule { info: &blocking_call::INFO, judge: blocking_call::judge },

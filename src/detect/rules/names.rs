@@ -1,9 +1,9 @@
-//! Names of tasks in sentences.
+//! Task names in sentences.
 
 use crate::model::Snapshot;
 use crate::model::snapshot::{Task, TaskId};
 
-/// The name of a task, or its id when it has none or it could not be read.
+/// The name of a task, or its id when it has no name or the name could not be read.
 pub(super) fn name_of(task: &Task) -> String {
     /// A longer name makes a sentence unreadable.
     const LENGTH: usize = 80;

@@ -1,4 +1,4 @@
-//! Work that piles up behind a step that does not end.
+//! Work that piles up behind a step that does not return.
 
 use serde::Serialize;
 
@@ -22,9 +22,9 @@ pub(super) static INFO: RuleInfo = RuleInfo {
     is_checked: false,
 };
 
-/// At some microseconds per callback, this is a delay that can be measured.
+/// At some microseconds per callback, this is a measurable delay.
 const MIN_INFO: u64 = 100;
-/// This is a delay that can be felt.
+/// This is a noticeable delay.
 const MIN_WARNING: u64 = 1_000;
 
 #[derive(Serialize)]

@@ -1,18 +1,18 @@
-//! What a rule is: a description that everything else is derived from, and the function that applies it.
+//! Defines a rule: a description from which everything else is derived, and the function that applies it.
 
 use crate::model::Snapshot;
 use crate::model::snapshot::{Finding, RuleId, Severity};
 
-/// One thing that can be wrong.
+/// Something that can be wrong.
 pub struct Rule {
-    /// Everything that is said about the rule in general.
+    /// The general description of the rule.
     pub info: &'static RuleInfo,
-    /// Adds what it finds. It reports only what one instant can show, and nothing where that is not known.
+    /// Adds its findings. It reports only what a single instant can show, and nothing where that is not known.
     pub(super) judge: fn(&Snapshot, &mut Vec<Finding>),
 }
 
 impl Rule {
-    /// Adds what the rule finds.
+    /// Adds the rule's findings.
     pub fn judge(&self, snapshot: &Snapshot, findings: &mut Vec<Finding>) {
         (self.judge)(snapshot, findings);
     }
@@ -21,30 +21,30 @@ impl Rule {
 /// The description of a rule.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleInfo {
-    /// kebab-case, as printed and as people filter by it.
+    /// kebab-case, as printed and as used in filters.
     pub id: RuleId,
     /// The severities it can report, worst first.
     pub severities: &'static [Severity],
     /// What is wrong, in one sentence without the period. For SARIF and the README.
     pub title: &'static str,
-    /// After the number 1: `orphaned task`.
+    /// Singular, after the number 1: `orphaned task`.
     pub singular: &'static str,
-    /// After any other number.
+    /// Plural, after any other number.
     pub plural: &'static str,
     /// What to do.
     pub help: &'static str,
     /// What one snapshot cannot tell.
     pub only_time_tells: &'static str,
-    /// For how long a finding is true.
+    /// How long a finding stays true.
     pub scope: Scope,
-    /// `check` fails when the rule finds something at a new place.
+    /// Whether `check` fails when the rule finds something in a new place.
     pub is_checked: bool,
 }
 
-/// For how long a finding is true.
+/// How long a finding stays true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
-    /// It is about the snapshot itself.
+    /// It concerns the snapshot itself.
     Snapshot,
     /// It is true at the instant of the snapshot; the next one can differ.
     Instant,

@@ -1,4 +1,4 @@
-//! Offsets that were never checked against a running interpreter of this kind.
+//! Offsets that were never verified against a running interpreter of this kind.
 
 use serde::Serialize;
 

@@ -1,5 +1,5 @@
-//! Follows each loop from sample to sample: when an iteration begins, when it is over, when it is a stall, when to say
-//! so.
+//! Follows each loop from sample to sample: when an iteration begins, when it ends, whether it is a stall, and when to
+//! report it.
 
 use super::iteration::{CallbackKey, Open, Start};
 use super::judge;
@@ -8,39 +8,39 @@ use super::tally::{Clocks, State};
 use crate::model::event::{LoopSample, Note, NoteKind, Phase};
 use crate::model::tables::{LoopInfo, LoopNo, Tables};
 
-/// LIMIT: loops that are followed at once. A program that makes a loop a call leaves dead ones behind; the one that was
-/// not seen for longest is forgotten.
+/// LIMIT: loops followed at once. A program that creates a loop per call leaves dead ones behind; the least recently
+/// seen is forgotten.
 const LOOPS: usize = 1_024;
 
-/// Where a loop does not say since when it is away, samples further apart than this many periods show two stretches of
-/// time, not one.
+/// For loops that do not report when they became busy: samples further apart than this many periods are not taken as
+/// one continuous busy period.
 const PERIODS: u64 = 3;
 
-/// A thread that waits for the GIL wakes up every 5 ms to ask for it, which took 0.4 % to 0.8 % of a processor when it was
-/// measured (3.8, 3.11, 3.14; a busy machine). The lightest loop that there can be, which gets the GIL every 5 ms and goes
-/// back to its selector, took 1.2 %, one with twenty timers 2 % to 3 %.
+/// A thread that waits for the GIL wakes up every 5 ms to ask for it, which took 0.4 % to 0.8 % of a CPU when measured
+/// (3.8, 3.11, 3.14; a busy machine). The lightest possible loop, which gets the GIL every 5 ms and returns to its
+/// selector, took 1.2 %, one with twenty timers 2 % to 3 %.
 const WAITING_RUN_SHARE: u64 = 100;
 
-/// What it runs for besides, before it waits and at some of the wake-ups of a busy machine.
+/// Additional run time, before it waits and at some of the wake-ups on a busy machine.
 const WAITING_RUN_NS: u64 = 250_000;
 
 /// Too short a time to judge a share by.
 const SHORTEST_WINDOW_NS: u64 = 10_000_000;
 
-/// However little it ran.
+/// Regardless of how little it ran.
 const LONGEST_UNSEEN_WAIT_NS: u64 = 20_000_000;
 
-/// Finds the stalls of all loops of a process in their samples. One for each watch.
+/// Finds the stalls of all loops of a process from their samples. One for each watch.
 ///
-/// What it says of one stall: [`Alert::Began`] at the first sample that shows it as long as the threshold,
-/// [`Alert::Continues`] at the first that shows twice the threshold, four times, eight times, and so on, [`Alert::Ended`]
-/// when it is over; so a stall of any length has few alerts, and each comes while it is worth knowing.
+/// Alerts for one stall: [`Alert::Began`] at the first sample that shows it reaching the threshold,
+/// [`Alert::Continues`] at the first that shows twice the threshold, four times, eight times, and so on,
+/// [`Alert::Ended`] when it is over; so a stall of any length has few alerts, and each comes while it is still useful.
 #[derive(Debug)]
 pub struct StallDetector {
     threshold_ns: u64,
     period_ns: Option<u64>,
     loops: Vec<FollowedLoop>,
-    /// Notes say that the process is stopped.
+    /// Notes reported that the process is stopped.
     stopped: bool,
     ended: Vec<(LoopInfo, Iteration)>,
 }
@@ -56,36 +56,36 @@ struct FollowedLoop {
     suspended: bool,
 }
 
-/// How a sample goes on from what is known of its loop.
+/// How a sample relates to what is known of its loop.
 enum Next {
     /// The loop is in its selector, or does not run.
     Idle,
-    /// The same iteration, which may be known better now.
+    /// The same iteration, which may now be known more exactly.
     Same(Start),
-    /// Another iteration.
+    /// A different iteration.
     Other(Start),
-    /// Says nothing.
+    /// It carries no information.
     Nothing,
 }
 
 impl StallDetector {
-    /// `threshold_ns`: from how long on an iteration is a stall.
+    /// `threshold_ns`: the length from which an iteration is a stall.
     pub fn new(threshold_ns: u64) -> Self {
-        // At zero every iteration would be told of for ever.
+        // At zero, every iteration would be reported forever.
         let threshold_ns = threshold_ns.max(1);
         Self { threshold_ns, period_ns: None, loops: Vec::new(), stopped: false, ended: Vec::new() }
     }
 
-    /// Samples of a loop come so often now. Needed for loops that do not say since when they are away; without it any
-    /// time between two samples shows one stretch of time.
+    /// Sets how often samples of a loop are taken. Needed for loops that do not report when they became busy; without
+    /// it, any time between two samples is taken as one continuous busy period.
     pub fn set_rate(&mut self, loop_rate_hz: f64) {
         let period_ns = 1e9 / loop_rate_hz;
         self.period_ns = (period_ns.is_finite() && period_ns >= 1.0).then_some(period_ns as u64);
     }
 
-    /// Takes the next sample of a loop, and says what is to be told at once: that a stall is over, that one began or goes
-    /// on. Samples of one loop come in the order of time; one that does not, or of a loop that `tables` do not have, is
-    /// passed over.
+    /// Processes the next sample of a loop, and returns what is to be reported at once: that a stall ended, began or
+    /// continues. Samples of one loop come in order of time; one that does not, or that is of a loop unknown to
+    /// `tables`, is skipped.
     pub fn sample(&mut self, sample: &LoopSample, tables: &Tables) -> Vec<Alert> {
         let mut alerts = Vec::new();
         let stopped = self.stopped;
@@ -108,7 +108,7 @@ impl StallDetector {
             }
             (_, Next::Idle) => alerts.extend(close(followed, sample.at_ns, self.threshold_ns, tables, &mut self.ended)),
             (_, Next::Same(start) | Next::Other(start)) => {
-                // Its start is where the one before was over at the latest.
+                // It started no earlier than the latest possible end of the previous one.
                 let end_ns = start.latest_ns.min(sample.at_ns);
                 alerts.extend(close(followed, end_ns, self.threshold_ns, tables, &mut self.ended));
                 let state = State::of(sample, stopped, None);
@@ -122,7 +122,7 @@ impl StallDetector {
         alerts
     }
 
-    /// Something happened to the target. Says which stalls it ended.
+    /// Something happened to the target. Returns the stalls it ended.
     pub fn note(&mut self, note: &Note, tables: &Tables) -> Vec<Alert> {
         match note.kind {
             NoteKind::Stopped => self.stopped = true,
@@ -131,33 +131,33 @@ impl StallDetector {
             NoteKind::Exited | NoteKind::Executed => return self.end_all(note.at_ns, tables),
             NoteKind::Ended | NoteKind::Gap | NoteKind::Adjusted => return Vec::new(),
         }
-        // What the samples around it say does not stand for the time between them.
+        // The samples around it do not describe the time between them.
         for followed in &mut self.loops {
             followed.suspended = true;
         }
         Vec::new()
     }
 
-    /// No loop there was is there any more.
+    /// None of the previous loops exist any more.
     fn end_all(&mut self, at_ns: u64, tables: &Tables) -> Vec<Alert> {
         let (threshold_ns, ended) = (self.threshold_ns, &mut self.ended);
         let loops = std::mem::take(&mut self.loops);
         loops.into_iter().filter_map(|mut followed| close(&mut followed, at_ns, threshold_ns, tables, ended)).collect()
     }
 
-    /// The numbers of `tables` will mean nothing from now on. What is under way goes on.
+    /// The numbers of `tables` become meaningless after this. Iterations in progress continue.
     pub fn on_tables_reset(&mut self, tables: &Tables) {
         for open in self.loops.iter_mut().filter_map(|followed| followed.open.as_mut()) {
             open.keep(tables);
         }
     }
 
-    /// The iterations that were over since this was asked last, each with its loop, stalls among them.
+    /// The iterations that ended since the last call, each with its loop, including stalls.
     pub fn take_iterations(&mut self) -> impl Iterator<Item = (LoopInfo, Iteration)> + '_ {
         self.ended.drain(..)
     }
 
-    /// No more samples will come: answers with the stalls that nobody saw the end of.
+    /// No more samples will come: returns the stalls whose end was not seen.
     pub fn finish(&mut self, tables: &Tables) -> Vec<Stall> {
         let threshold_ns = self.threshold_ns;
         (self.loops.drain(..))
@@ -190,7 +190,7 @@ fn next(followed: &FollowedLoop, sample: &LoopSample, period_ns: Option<u64>, ta
         (Phase::Selecting | Phase::NotRunning, _) => Next::Idle,
         (Phase::LeavingSelector, _) => match &followed.open {
             Some(open)
-                // The number is that of the GIL's changes of hands: nobody had it in between but who has it now.
+                // The number counts GIL switches: no other thread than the current holder had it in between.
                 if open.only_leaving
                     && !sample.moved
                     && open.current.number() == sample.callback
@@ -202,11 +202,11 @@ fn next(followed: &FollowedLoop, sample: &LoopSample, period_ns: Option<u64>, ta
         },
         (Phase::Away, Some(since)) => {
             let exact = Start::exact(since, sample.away_precision_ns);
-            // Whatever it says: it was not away since before a sample that shows it elsewhere.
+            // Whatever the loop reports: it was not busy since before a sample that shows it elsewhere.
             let is_believed = |elsewhere_ns: Option<u64>| elsewhere_ns.is_none_or(|at| at <= exact.latest_ns);
             match &followed.open {
                 Some(open) if open.start.since_ns == Some(since) => Next::Same(open.start),
-                // All of the samples so far were of this iteration.
+                // All samples so far were of this iteration.
                 Some(open)
                     if open.start.since_ns.is_none()
                         && exact.latest_ns <= open.first_ns
@@ -214,7 +214,7 @@ fn next(followed: &FollowedLoop, sample: &LoopSample, period_ns: Option<u64>, ta
                 {
                     Next::Same(exact)
                 }
-                // The events had come before: the time it took to leave the selector is part of it.
+                // The events had arrived before: the time it took to leave the selector is part of it.
                 Some(open) if open.only_leaving && is_same_wait(open, sample, period_ns) => {
                     Next::Same(Start { since_ns: Some(since), ..open.start })
                 }
@@ -222,7 +222,7 @@ fn next(followed: &FollowedLoop, sample: &LoopSample, period_ns: Option<u64>, ta
                 _ => Next::Other(Start { since_ns: Some(since), ..seen }),
             }
         }
-        // A loop that says it at other times: only a number tells that it is the same iteration still.
+        // A loop that normally reports its start: only the callback number shows that it is still the same iteration.
         (Phase::Away, None) if followed.open.as_ref().is_some_and(|open| open.start.since_ns.is_some()) => {
             match &followed.open {
                 Some(open) if sample.callback.is_some() && sample.callback == open.current.number() => {
@@ -238,15 +238,15 @@ fn next(followed: &FollowedLoop, sample: &LoopSample, period_ns: Option<u64>, ta
     }
 }
 
-/// A sample of the same callback, near enough to the last one that nothing was between them.
+/// A sample of the same callback, close enough to the last one that nothing happened in between.
 fn follows(open: &Open, sample: &LoopSample, period_ns: Option<u64>, tables: &Tables) -> bool {
     let key = CallbackKey::of(sample, tables);
     let same = key == open.current.key && key.is_known() && open.taken_from_queue(sample) == 0;
     same && is_near(open, sample, period_ns)
 }
 
-/// The thread has waited for the GIL from the last sample to this one. One that gets it, and comes back to wait for it
-/// again before the next sample, looks the same, but has run meanwhile.
+/// Whether the thread has waited for the GIL from the last sample to this one. A thread that gets it, and waits for it
+/// again before the next sample, looks the same, but has run in between.
 fn is_same_wait(open: &Open, sample: &LoopSample, period_ns: Option<u64>) -> bool {
     let between = sample.at_ns.saturating_sub(open.last_ns);
     let mut clocks = open.clocks.clone();
@@ -267,7 +267,7 @@ fn is_near(open: &Open, sample: &LoopSample, period_ns: Option<u64>) -> bool {
     period_ns.is_none_or(|period| between <= period.saturating_mul(PERIODS))
 }
 
-/// The iteration that was under way is over. Says so if it was a stall.
+/// The iteration in progress is over. Reports it if it was a stall.
 fn close(
     followed: &mut FollowedLoop,
     end_ns: u64,
@@ -302,7 +302,7 @@ fn alert(followed: &mut FollowedLoop, threshold_ns: u64, tables: &Tables) -> Opt
     Some(if first { Alert::Began(stall) } else { Alert::Continues(stall) })
 }
 
-/// The first of twice the threshold, four times, and so on that is still to come.
+/// The next step still ahead of twice the threshold, four times, and so on.
 fn next_alert_ns(at_least_ns: u64, threshold_ns: u64) -> u64 {
     let doublings = (at_least_ns / threshold_ns).ilog2() + 1;
     1u64.checked_shl(doublings).and_then(|times| threshold_ns.checked_mul(times)).unwrap_or(u64::MAX)

@@ -1,4 +1,4 @@
-//! An iteration that is under way: since when, what its samples say, and which callback takes the time.
+//! An iteration in progress: since when, what its samples show, and which callback takes the time.
 
 use super::record::Evidence;
 use super::tally::{Before, CallNames, Clocks, StackPlace, State, Tally};
@@ -8,29 +8,29 @@ use crate::model::tables::{Tables, TaskInfo};
 /// When an iteration began: somewhere between two moments.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Start {
-    /// Not before; `None` when no sample came before it.
+    /// Not before this; `None` if no sample came before it.
     pub(super) earliest_ns: Option<u64>,
-    /// Not after.
+    /// Not after this.
     pub(super) latest_ns: u64,
-    /// The loop's own word for it, by which its samples are known to be of one iteration.
+    /// The loop's own record of it, which identifies the samples of one iteration.
     pub(super) since_ns: Option<u64>,
     /// `since_ns` is the start, not a moment after the first sample.
     pub(super) is_exact: bool,
 }
 
 impl Start {
-    /// By the loop's own clock.
+    /// According to the loop's own clock.
     pub(super) fn exact(since_ns: u64, precision_ns: u32) -> Self {
         let latest_ns = since_ns.saturating_add(u64::from(precision_ns));
         Self { earliest_ns: Some(since_ns), latest_ns, since_ns: Some(since_ns), is_exact: true }
     }
 
-    /// By the first sample that shows it, and the one before.
+    /// From the first sample that shows it, and the one before.
     pub(super) fn seen(before_ns: Option<u64>, at_ns: u64) -> Self {
         Self { earliest_ns: before_ns, latest_ns: at_ns, since_ns: None, is_exact: false }
     }
 
-    /// To be shown.
+    /// The start to show.
     pub(super) fn ns(&self) -> u64 {
         self.since_ns.filter(|_| self.is_exact).unwrap_or(self.latest_ns)
     }
@@ -45,13 +45,13 @@ pub(super) struct Callback {
 }
 
 impl Callback {
-    /// Its number, where callbacks are numbered.
+    /// Its number, if callbacks are numbered.
     pub(super) fn number(&self) -> Option<u64> {
         self.key.number
     }
 }
 
-/// Tells callbacks apart as well as the samples do.
+/// Distinguishes callbacks as well as the samples allow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct CallbackKey {
     number: Option<u64>,
@@ -69,7 +69,7 @@ impl CallbackKey {
     }
 }
 
-/// An iteration that is under way.
+/// An iteration in progress.
 #[derive(Clone, Debug)]
 pub(super) struct Open {
     pub(super) start: Start,
@@ -80,7 +80,7 @@ pub(super) struct Open {
     pub(super) all: Tally,
     pub(super) current: Callback,
     heaviest: Option<Callback>,
-    /// Callbacks that began, as far as was seen; `None` where nothing tells one from the next.
+    /// Callbacks seen to begin; `None` where nothing distinguishes one from the next.
     pub(super) callbacks: Option<u32>,
     pub(super) ready: Option<u32>,
     pub(super) evidence: Evidence,
@@ -88,17 +88,17 @@ pub(super) struct Open {
     /// The last readings before the iteration.
     pub(super) clocks_before: Clocks,
     pub(super) call_names: CallNames,
-    /// Told again when it has lasted so long; zero before it was told.
+    /// It is reported again when it has lasted this long; zero before the first report.
     pub(super) next_alert_ns: u64,
     last: (StackPlace, State),
     pub(super) before: Before,
-    /// Callbacks in the ready queue at the last sample: only the loop takes them out, so that there are fewer of them when
-    /// another one has begun.
+    /// Callbacks in the ready queue at the last sample: only the loop removes them, so a decrease means that another
+    /// one has begun.
     last_ready: Option<u32>,
 }
 
 impl Open {
-    /// Begins with its first sample.
+    /// Starts it with its first sample.
     pub(super) fn new(start: Start, sample: &LoopSample, state: State, suspended: bool, tables: &Tables) -> Self {
         let place = StackPlace::of(sample, state);
         let mut open = Self {
@@ -127,8 +127,8 @@ impl Open {
         open
     }
 
-    /// Takes the next sample of the same iteration. It and the one before stand for half of the time between them each.
-    /// `suspended`: all of that time the process was stopped.
+    /// Adds the next sample of the same iteration. It and the previous one each stand for half of the time between
+    /// them. `suspended`: the process was stopped all that time.
     pub(super) fn continue_with(&mut self, sample: &LoopSample, state: State, suspended: bool, tables: &Tables) {
         let between = sample.at_ns.saturating_sub(self.last_ns);
         let (place, last_state) = self.last;
@@ -152,7 +152,7 @@ impl Open {
         self.current.tally.add(place, state, ns);
     }
 
-    /// How many callbacks fewer wait than at the last sample.
+    /// By how many callbacks the ready queue has shrunk since the last sample.
     pub(super) fn taken_from_queue(&self, sample: &LoopSample) -> u32 {
         self.last_ready.zip(sample.ready).map_or(0, |(before, now)| before.saturating_sub(now))
     }
@@ -178,12 +178,12 @@ impl Open {
         }
     }
 
-    /// How long it lasted at the last sample, at least.
+    /// Lower bound of its length at the last sample.
     pub(super) fn at_least_ns(&self) -> u64 {
         self.last_ns.saturating_sub(self.start.latest_ns)
     }
 
-    /// How long it lasted at most if it was over at `end_ns`.
+    /// Upper bound of its length if it was over at `end_ns`.
     pub(super) fn at_most_ns(&self, end_ns: u64) -> Option<u64> {
         Some(end_ns.saturating_sub(self.start.earliest_ns?).max(self.at_least_ns()))
     }
@@ -193,9 +193,10 @@ impl Open {
         (self.heaviest.as_ref()).filter(|over| over.tally.ns > self.current.tally.ns).unwrap_or(&self.current)
     }
 
-    /// Makes it outlive `tables`.
+    /// Makes it independent of `tables`.
     pub(super) fn keep(&mut self, tables: &Tables) {
-        // The last place can be counted once more, under a number that means nothing any more: it goes without a stack.
+        // The last place may be counted once more, under a number that has become meaningless: it continues without a
+        // stack.
         self.all.keep(tables);
         self.current.tally.keep(tables);
         if let Some(callback) = &mut self.heaviest {

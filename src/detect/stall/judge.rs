@@ -1,4 +1,4 @@
-//! Why an iteration took so long: from what its samples add up to, to a cause, a site and an advice.
+//! Why an iteration took so much time: from the totals of its samples to a cause, a site and advice.
 
 use super::advice;
 use super::iteration::Open;
@@ -10,7 +10,7 @@ use crate::detect::origin;
 use crate::model::snapshot::Frame;
 use crate::model::tables::{LoopInfo, Tables};
 
-/// Nanoseconds of an iteration by what was done.
+/// Nanoseconds of an iteration by activity.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sums {
     stopped: u64,
@@ -30,7 +30,7 @@ impl Sums {
                 State::Stopped => &mut sums.stopped,
                 State::Collecting => &mut sums.collecting,
                 State::WaitingForGil => &mut sums.waiting_for_gil,
-                // What sleeps with the GIL is native code that should have released it.
+                // A thread that sleeps while holding the GIL is in native code that should have released it.
                 State::InCall { has_gil: true, .. } => &mut sums.still,
                 State::InCall { .. } | State::Fault => &mut sums.in_call,
                 State::Running { moved: true, .. } => &mut sums.moved,
@@ -48,11 +48,11 @@ impl Sums {
         sums.into_iter().fold(0, u64::saturating_add)
     }
 
-    /// The cause that most of the time speaks for. A thread that is ready to run and gets no processor looks as if it
-    /// ran, at one instruction.
+    /// The cause that accounts for most of the time. A thread that is runnable but not scheduled looks as if it were
+    /// running, at a single instruction.
     fn cause(mut self, starved: u64) -> Cause {
         let total = self.total();
-        // Where only a small part can be understood, that part says little about the rest.
+        // If only a small part is understood, that part says little about the rest.
         if total == 0 || total - self.unclear < total / 4 {
             return Cause::Unknown;
         }
@@ -71,12 +71,12 @@ impl Sums {
             (Cause::CpuStarved, starved),
             (Cause::Suspended, self.stopped),
         ];
-        // The last of equals.
+        // The last of equal elements.
         causes.into_iter().max_by_key(|(_, ns)| *ns).map_or(Cause::Unknown, |(cause, _)| cause)
     }
 }
 
-/// Judges an iteration. `end_ns`: when it was over at the latest; `None` when it was not.
+/// Judges an iteration. `end_ns`: the latest possible end; `None` if it has not ended.
 pub(super) fn stall(
     open: &Open,
     event_loop: &LoopInfo,
@@ -125,27 +125,27 @@ fn cause_of(open: &Open, threshold_ns: u64) -> Cause {
         return cause;
     }
     let heaviest = &open.heaviest().tally;
-    // One that is a stall by itself is to blame, however many others ran.
+    // A callback that is a stall by itself is to blame, regardless of how many others ran.
     if heaviest.ns <= open.all.ns / 2 && heaviest.ns < threshold_ns {
         return Cause::ManyCallbacks;
     }
-    // Nobody knows in which callback it starved: in each for its part.
+    // It is not known in which callback the thread was starved: each gets a proportional part.
     let part = heaviest.ns as f64 / open.all.ns.max(1) as f64;
     let cause = Sums::of(heaviest).cause((starved.unwrap_or(0) as f64 * part) as u64);
     let ran = matches!(cause, Cause::Cpu | Cause::Native);
-    // A few samples show it ready to run, its clocks say that it hardly ran, and nothing says why.
+    // A few samples show it runnable, its clocks show that it hardly ran, and nothing says why.
     if ran && starved.is_none() && ran_at_most_ns(open).is_some_and(|ns| ns < open.all.ns / 4) {
         return Cause::Unknown;
     }
     cause
 }
 
-/// Samples of an iteration are too few, or too close together, to speak for all of it.
+/// Whether the samples of an iteration are too few, or too close together, to represent all of it.
 fn is_thin(open: &Open) -> bool {
     open.clocks.window_ns() < open.all.ns / 4
 }
 
-/// Nanoseconds of the iteration without a processor; `None` when that cannot be known.
+/// Nanoseconds of the iteration without a CPU; `None` if that cannot be known.
 fn starved_ns(open: &Open, total: u64) -> Option<u64> {
     if is_thin(open) {
         let (ran, starved) = open.clocks.since(&open.clocks_before);
@@ -158,17 +158,17 @@ fn starved_ns(open: &Open, total: u64) -> Option<u64> {
         (None, Some(throttled), Some(ran)) => throttled.min(window.saturating_sub(ran)),
         _ => return None,
     };
-    // The kernel was looked at for a part of the time: that part speaks for the whole.
+    // The kernel was queried for part of the time: that part represents the whole.
     let in_total = |part: u64| (part as f64 * total as f64 / window as f64) as u64;
-    // The kernel counts a wait for a processor when it is over. One that lasts shows as time in which the thread was ready to
-    // run and hardly did.
+    // The kernel adds a wait for a CPU once it is over. A wait in progress shows as time in which the thread was
+    // runnable and hardly ran.
     let is_ready = |share: &Share| matches!(share.state, State::Running { .. });
     let ready = open.all.shares().filter(is_ready).fold(0, |sum: u64, share| sum.saturating_add(share.ns));
     let hardly = open.clocks.run_ns().map(in_total).filter(|ran| *ran < ready / 4);
     Some(in_total(starved).max(hardly.map_or(0, |ran| ready - ran)))
 }
 
-/// Nanoseconds on a processor since the last look before the iteration, which may have been long before it.
+/// Nanoseconds on a CPU since the last reading before the iteration, which may have been long before it.
 fn ran_at_most_ns(open: &Open) -> Option<u64> {
     open.clocks.since(&open.clocks_before).0
 }
@@ -192,7 +192,7 @@ fn find_holder<'f>(tally: &'f Tally, tables: &'f Tables) -> Option<Site<'f>> {
     site::heaviest(tally, tables, Whose::Holder, waits)
 }
 
-/// A cause and what belongs to it, to be put into words.
+/// A cause and its details, to be put into words.
 struct Diagnosis<'v> {
     open: &'v Open,
     cause: Cause,
@@ -255,7 +255,7 @@ impl Diagnosis<'_> {
                 let (starved, window) = (self.evidence.starved_ns?, self.open.clocks.window_ns());
                 let by = if self.is_throttled() { ", throttled by the CPU quota of its cgroup" } else { "" };
                 Some(match self.evidence.run_ns {
-                    // The kernel has not counted the wait that lasted.
+                    // The kernel has not yet counted the wait in progress.
                     Some(ran) if starved < window / 2 => {
                         format!("on CPU for {} of {}{by}", in_ms(ran), in_ms(window))
                     }

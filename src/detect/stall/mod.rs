@@ -1,8 +1,8 @@
-//! Event loops that stay away from their selector: which, since when, how long at least and at most, why, where, and
-//! what to do.
+//! Event loops that stay busy: which one, since when, for how long (lower and upper bound), why, where, and what to do
+//! about it.
 //!
-//! A stall is one iteration of a loop that keeps the loop from its selector for the threshold or longer. A loop that is busy
-//! all the time with short iterations is healthy: all its samples show it away, each since a moment ago.
+//! A stall is one iteration that keeps a loop busy for the threshold or longer. A loop that is constantly busy with
+//! short iterations is healthy: all its samples show it busy, but each only since a moment ago.
 
 mod advice;
 mod detector;

@@ -3,42 +3,43 @@
 use crate::model::snapshot::Frame;
 use crate::model::tables::{LoopInfo, TaskInfo};
 
-/// An iteration of a loop that took too long. It owns all it names: the tables of its samples may be gone.
+/// An iteration of a loop that took too long. It owns everything it names: the tables of its samples may be gone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stall {
-    /// Which loop.
+    /// The loop.
     pub event_loop: LoopInfo,
     /// When it began, on the clock of the samples.
     pub start_ns: u64,
-    /// It was seen to last this long: never more than the truth.
+    /// Lower bound of its length: never more than the true length.
     pub at_least_ns: u64,
-    /// It was over after this long: never less than the truth. `None` while it lasts, and where nobody saw the end.
+    /// Upper bound of its length: never less than the true length. `None` while it lasts, and if its end was not seen.
     pub at_most_ns: Option<u64>,
-    /// It had not ended when this was said.
+    /// It had not ended when this was recorded.
     pub ongoing: bool,
-    /// The task whose step took the largest part; `None` in a plain callback, or where that cannot be known.
+    /// The task whose step took the largest part; `None` for a plain callback, or if it cannot be known.
     pub task: Option<TaskInfo>,
-    /// Why.
+    /// The cause.
     pub cause: Cause,
-    /// More about the cause: system call and descriptor, holder of the GIL, why the cause is unknown.
+    /// Details of the cause: system call and descriptor, holder of the GIL, why the cause is unknown.
     pub detail: Option<String>,
-    /// The heaviest stack of the stall, outermost first: the task's coroutines, then synchronous calls. Without the frames
-    /// of the loop's own machinery.
+    /// The heaviest stack of the stall, outermost first: the task's coroutines, then synchronous calls. Without the
+    /// frames of the loop's own machinery.
     pub stack: Vec<Frame>,
     /// How many of `stack` are coroutines.
     pub coroutines: usize,
-    /// After `stack` there is a gap: inner frames moved too fast to be read.
+    /// Frames are missing after `stack`: inner frames changed too fast to be read.
     pub torn: bool,
-    /// The frame to change: the innermost of the program's own code. When another thread kept the GIL, that thread's.
+    /// The frame to change: the innermost of the program's own code. If another thread held the GIL, that thread's
+    /// frame.
     pub site: Option<Frame>,
-    /// The most callbacks seen waiting in the ready queue meanwhile.
+    /// The most callbacks seen in the ready queue during the stall.
     pub ready_waiting: Option<u32>,
-    /// What the cause rests on.
+    /// The evidence for the cause.
     pub evidence: Evidence,
-    /// What to do, one sentence in the words of asyncio's own patterns.
+    /// Advice, one sentence in the words of asyncio's own patterns.
     pub advice: String,
-    /// Callbacks and steps seen to run in this iteration: at least so many there were. `None` where the loop does not
-    /// show which one runs.
+    /// Lower bound of the callbacks and steps that ran in this iteration, as seen. `None` if the loop does not show
+    /// which one runs.
     pub callbacks: Option<u32>,
 }
 
@@ -57,16 +58,16 @@ pub enum Cause {
     Native,
     /// Callbacks that are short, but many.
     ManyCallbacks,
-    /// Its thread was ready to run and got no processor.
+    /// Its thread was runnable but not scheduled.
     CpuStarved,
     /// The process was stopped, or the machine suspended.
     Suspended,
-    /// The samples do not tell.
+    /// The samples do not show the cause.
     Unknown,
 }
 
 impl Cause {
-    /// All of them, in the order of the contract.
+    /// All causes, in the order of the format's contract.
     pub const ALL: [Self; 9] = [
         Self::BlockingCall,
         Self::Cpu,
@@ -79,7 +80,7 @@ impl Cause {
         Self::Unknown,
     ];
 
-    /// The contract's word.
+    /// The word used in the contract.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::BlockingCall => "blocking_call",
@@ -95,7 +96,7 @@ impl Cause {
     }
 }
 
-/// What the samples of a stall say, counted. A sample counts once, for the first that is true of it.
+/// Counts of what the samples of a stall show. A sample counts once, for the first entry that applies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
     /// Samples inside the stall.
@@ -110,24 +111,24 @@ pub struct Evidence {
     pub in_call: u64,
     /// The thread waited for a page of memory.
     pub faults: u64,
-    /// The thread ran, or was ready to, and its Python code had moved on since the sample before.
+    /// The thread ran, or was runnable, and its Python code had moved on since the previous sample.
     pub running_moved: u64,
-    /// The thread ran, or was ready to, at the same Python instruction as in the sample before.
+    /// The thread ran, or was runnable, at the same Python instruction as in the previous sample.
     pub running_still: u64,
-    /// Nothing tells.
+    /// Nothing shows what the thread did.
     pub unclear: u64,
-    /// Samples whose stack has a gap; counted above too.
+    /// Samples with missing inner frames; also counted above.
     pub torn: u64,
-    /// Nanoseconds on a processor, between the first and the last look at the kernel.
+    /// Nanoseconds on a CPU, between the first and the last reading of the kernel's clocks.
     pub run_ns: Option<u64>,
-    /// Nanoseconds ready to run without a processor, over the same time; the wait that lasts is part of it.
+    /// Nanoseconds runnable without a CPU, over the same time, including a wait in progress.
     pub starved_ns: Option<u64>,
-    /// Nanoseconds that the control group was throttled, over the same time.
+    /// Nanoseconds for which the control group was throttled, over the same time.
     pub throttled_ns: Option<u64>,
 }
 
 impl Evidence {
-    /// What there is of it by name, `samples` first, as printed. Names end in their unit; counts have none.
+    /// The entries that are present, by name, `samples` first, as printed. Names end in their unit; counts have none.
     pub fn entries(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let counts = [
             ("stopped", self.stopped),
@@ -148,14 +149,14 @@ impl Evidence {
     }
 }
 
-/// Something to tell at once. The stall is as it was known then.
+/// Something to report at once. The stall is as known at that moment.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Alert {
-    /// A stall has reached the threshold, and lasts.
+    /// A stall has reached the threshold, and continues.
     Began(Stall),
-    /// It has reached twice the threshold, four times, eight times, and so on, and lasts.
+    /// It has reached twice the threshold, four times, eight times, and so on, and continues.
     Continues(Stall),
-    /// It is over. Every stall that ends had its `Began`.
+    /// It is over. Every stall that ends had an earlier `Began`.
     Ended(Stall),
 }
 
@@ -168,16 +169,16 @@ impl Alert {
     }
 }
 
-/// One iteration of a loop that samples have shown, once it is over: what the time between two visits of the selector is
-/// worked out from. Iterations that fall between two samples are not seen.
+/// One iteration of a loop seen in samples, once it is over: lag is computed from these. Iterations that fall between
+/// two samples are not seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Iteration {
-    /// When it began; where only samples tell, its first one.
+    /// When it began; if only samples show it, the time of its first one.
     pub start_ns: u64,
-    /// How long it lasted at least.
+    /// Lower bound of its length.
     pub at_least_ns: u64,
-    /// How long it lasted at most; `None` where no sample came before it and it does not say itself when it began.
+    /// Upper bound of its length; `None` if no sample came before it and the loop does not report when it began.
     pub at_most_ns: Option<u64>,
-    /// `start_ns` is the loop's own word, not a sample's time.
+    /// `start_ns` was reported by the loop, and is not the time of a sample.
     pub exact_start: bool,
 }

@@ -1,4 +1,4 @@
-//! Where the time of a stall went: the place in the program that weighs most, and its heaviest stack.
+//! Where the time of a stall was spent: the heaviest place in the program, and its heaviest stack.
 
 use rustc_hash::FxHashMap;
 
@@ -14,7 +14,7 @@ pub(super) struct Site<'f> {
     pub(super) frame: Option<&'f Frame>,
     /// Its heaviest share.
     pub(super) share: Share,
-    /// That share's frames, outermost first.
+    /// The frames of that share, outermost first.
     pub(super) frames: Vec<&'f Frame>,
 }
 
@@ -24,23 +24,23 @@ impl Site<'_> {
         usize::from(self.share.place.coroutines).min(self.frames.len())
     }
 
-    /// The calls under the coroutines.
+    /// The calls below the coroutines.
     pub(super) fn synchronous(&self) -> &[&Frame] {
         &self.frames[self.coroutines()..]
     }
 }
 
-/// Whose frames.
+/// The owner of the frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whose {
-    /// Of the loop's thread.
+    /// The loop's thread.
     Own,
-    /// Of the thread that kept the GIL.
+    /// The thread that held the GIL.
     Holder,
 }
 
-/// The site with the most time among `shares`. Code that runs is at another line in every sample: what belongs to one
-/// function is one site, and its heaviest stack stands for it. Shares without frames count only if there are no others.
+/// The site with the most time among `shares`. Running code is at a different line in every sample: everything in one
+/// function is one site, represented by its heaviest stack. Shares without frames count only if there are no others.
 pub(super) fn heaviest<'f>(
     tally: &'f Tally,
     tables: &'f Tables,
@@ -69,7 +69,7 @@ pub(super) fn heaviest<'f>(
             }
         }
     }
-    // Equal weights are told apart by name, so that the same samples always give the same answer.
+    // Equal weights are ordered by name, so that the same samples always give the same answer.
     let heaviest = sites.into_iter().max_by_key(|(key, (ns, _))| (key.is_some(), *ns, std::cmp::Reverse(*key)));
     heaviest.map(|(_, (_, site))| site)
 }

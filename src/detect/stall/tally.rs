@@ -1,4 +1,5 @@
-//! What samples say, added up by the time they stand for, so that a stall of hours needs no more room than a short one.
+//! Totals of samples, weighted by the time they stand for, so that a stall of hours needs no more memory than a short
+//! one.
 
 use std::sync::Arc;
 
@@ -9,21 +10,21 @@ use crate::model::event::{Doing, Gil, KernelLook, LoopSample, Phase};
 use crate::model::snapshot::Frame;
 use crate::model::tables::{StackId, Tables};
 
-/// LIMIT: stacks of one iteration that are told apart. Code that runs through more places than this is not better known
-/// by more of them; the lightest are forgotten.
+/// LIMIT: distinct stacks of one iteration. Code that runs through more places than this is not understood any better
+/// with more of them; the lightest are forgotten.
 const PLACES: usize = 512;
 
 /// LIMIT: stacks that outlive their tables, by iteration.
 const KEPT_PLACES: usize = 64;
 
-/// LIMIT: names of system calls in one iteration; a program that uses more in one stall gets numbers.
+/// LIMIT: names of system calls in one iteration; a program that uses more in one stall gets numbers instead.
 const CALL_NAMES: usize = 64;
 
-/// A thread that is ready to run, and whose time on a processor stands still for longer than this, waits for one: the
-/// kernel adds to the time of a running thread at every tick, which comes at least 100 times a second.
+/// A runnable thread whose CPU time does not advance for longer than this is waiting for a CPU: the kernel adds to the
+/// time of a running thread at every tick, at least 100 times a second.
 pub(super) const TICKS_NS: u64 = 20_000_000;
 
-/// What a sample says that the thread does.
+/// What the thread does according to a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum State {
     Stopped,
@@ -36,15 +37,15 @@ pub(super) enum State {
 }
 
 impl State {
-    /// Reads one sample. `stopped` is what notes say of the whole process; `before` is the sample before, if it was of the
-    /// same iteration.
+    /// Interprets one sample. `stopped` is what notes say of the whole process; `before` is the previous sample, if it
+    /// was of the same iteration.
     pub(super) fn of(sample: &LoopSample, stopped: bool, before: Option<Before>) -> Self {
         let state = if stopped { Self::Stopped } else { Self::of_alone(sample) };
         let Some(before) = before.filter(|before| !sample.moved && before.has_gil == has_gil(sample.gil)) else {
             return state;
         };
-        // The kernel is not asked at every sample, and not everything each time that it is: where nothing moved, what was
-        // so is so still.
+        // The kernel is not queried at every sample, and not for everything each time: where nothing has moved, the
+        // previous answer still holds.
         let asked_all =
             sample.kernel.as_ref().is_some_and(|look| look.run_ns.is_some() || look.doing == Doing::Running);
         match (state, before.state) {
@@ -62,7 +63,7 @@ impl State {
         if doing == Some(&Doing::Stopped) {
             return Self::Stopped;
         }
-        // While another thread collects, this one waits for the GIL; then the holder is what is to be named.
+        // While another thread collects garbage, this one waits for the GIL; the holder is then the one to name.
         if sample.collecting && matches!(sample.gil, Gil::Own | Gil::None | Gil::Unknown) {
             return Self::Collecting;
         }
@@ -76,7 +77,7 @@ impl State {
             }
             Some(Doing::Fault) => Self::Fault,
             Some(Doing::Running) => running,
-            // Without a word of the kernel: who holds the GIL may sleep with it, but hardly ever does.
+            // Without data from the kernel: the holder of the GIL may be sleeping with it, but hardly ever is.
             Some(Doing::Unknown) | None if sample.gil == Gil::Own => running,
             Some(Doing::Unknown) | None if sample.gil == Gil::None && sample.moved => running,
             Some(Doing::Unknown | Doing::Stopped) | None => Self::Unclear,
@@ -84,7 +85,7 @@ impl State {
     }
 }
 
-/// What the sample before says, for the next to be understood by.
+/// What the previous sample shows, needed to interpret the next.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Before {
     pub(super) state: State,
@@ -112,7 +113,7 @@ enum StackRef {
     Kept(usize),
 }
 
-/// Where the thread was, and who kept it waiting there.
+/// Where the thread was, and which thread kept it waiting there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct StackPlace {
     stack: Option<StackRef>,
@@ -145,7 +146,7 @@ impl StackPlace {
     }
 }
 
-/// Time and samples by what the thread did and where.
+/// Time and samples by activity and place.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     /// All time that samples stand for, nanoseconds.
@@ -154,7 +155,7 @@ pub(super) struct Tally {
     kept: Vec<Vec<Frame>>,
 }
 
-/// A place, what was done there, and for how long.
+/// A place, the activity there, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Share {
     pub(super) place: StackPlace,
@@ -172,7 +173,7 @@ impl Tally {
         *sum = sum.saturating_add(ns);
     }
 
-    /// What there is, in no order.
+    /// All entries, in no particular order.
     pub(super) fn shares(&self) -> impl Iterator<Item = Share> {
         self.places.iter().map(|(&(place, state), &ns)| Share { place, state, ns })
     }
@@ -186,14 +187,14 @@ impl Tally {
         self.places.retain(|_, ns| *ns > bound);
     }
 
-    /// The thread's frames at a place, outermost first, without the loop's machinery.
+    /// The thread's frames in a place, outermost first, without the loop's machinery.
     pub(super) fn frames<'f>(&'f self, place: &StackPlace, tables: &'f Tables) -> Vec<&'f Frame> {
         let mut frames = self.resolve(place.stack, tables);
         frames.drain(..frames.len().min(usize::from(place.outer)));
         frames
     }
 
-    /// The frames of the thread that kept the GIL, outermost first.
+    /// The frames of the thread that held the GIL, outermost first.
     pub(super) fn holder_frames<'f>(&'f self, place: &StackPlace, tables: &'f Tables) -> Vec<&'f Frame> {
         self.resolve(place.holder_stack, tables)
     }
@@ -206,7 +207,7 @@ impl Tally {
         }
     }
 
-    /// Makes it outlive `tables`.
+    /// Makes it independent of `tables`.
     pub(super) fn keep(&mut self, tables: &Tables) {
         self.keep_heaviest(KEPT_PLACES);
         let mut kept = Vec::new();
@@ -228,7 +229,7 @@ impl Tally {
     }
 }
 
-/// Names of the system calls that were seen.
+/// Names of the system calls seen.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CallNames(Vec<(u32, Arc<str>)>);
 
@@ -247,7 +248,7 @@ impl CallNames {
     }
 }
 
-/// A clock of the kernel when it was read.
+/// A kernel clock and the time at which it was read.
 #[derive(Clone, Copy, Debug)]
 struct Reading {
     at_ns: u64,
@@ -277,18 +278,18 @@ impl Readings {
     }
 }
 
-/// What the kernel's clocks of the thread say. Not every look reads them.
+/// The kernel's clocks of the thread. Not every query reads all of them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Clocks {
     run: Option<Readings>,
     starved: Option<Readings>,
     throttled: Option<Readings>,
-    /// Since when the thread is ready to run and its clocks stand still.
+    /// Since when the thread has been runnable with its clocks not advancing.
     standing_since: Option<u64>,
 }
 
 impl Clocks {
-    /// A look by a sample that says `state`.
+    /// Adds a reading, taken with a sample that shows `state`.
     pub(super) fn look(&mut self, at_ns: u64, look: &KernelLook, state: State) {
         let ready = look.doing == Doing::Running && state != State::Stopped;
         if !ready {
@@ -303,7 +304,7 @@ impl Clocks {
         Readings::add(&mut self.throttled, at_ns, look.throttled_us);
     }
 
-    /// The last readings as the first ones, for the next iteration to be compared with.
+    /// Turns the last readings into the first ones, as the baseline for the next iteration.
     pub(super) fn afterwards(&self) -> Self {
         let last = |readings: Option<Readings>| readings.map(|Readings { last, .. }| Readings { first: last, last });
         Self { run: last(self.run), starved: last(self.starved), throttled: None, standing_since: None }
@@ -319,13 +320,13 @@ impl Clocks {
         self.starved.or(self.run).map_or(0, |readings| readings.window_ns())
     }
 
-    /// Nanoseconds on a processor.
+    /// Nanoseconds on a CPU.
     pub(super) fn run_ns(&self) -> Option<u64> {
         self.run?.difference()
     }
 
-    /// Nanoseconds ready to run without a processor. The kernel counts a wait when it is over; one that lasts shows in
-    /// clocks that stand still.
+    /// Nanoseconds runnable without a CPU. The kernel counts a wait when it is over; a wait in progress shows as clocks
+    /// that do not advance.
     pub(super) fn starved_ns(&self) -> Option<u64> {
         let readings = self.starved?;
         let lasting = self.standing_since.map_or(0, |since| readings.last.at_ns.saturating_sub(since));
@@ -333,14 +334,14 @@ impl Clocks {
         Some(readings.difference()?.saturating_add(lasting).min(readings.window_ns()))
     }
 
-    /// Nanoseconds that the control group was throttled.
+    /// Nanoseconds for which the control group was throttled.
     pub(super) fn throttled_ns(&self) -> Option<u64> {
         let readings = self.throttled?;
-        // The kernel adds up the processors of the group.
+        // The kernel adds up the throttled time of all the group's CPUs.
         Some(readings.difference()?.saturating_mul(1_000).min(readings.window_ns()))
     }
 
-    /// Nanoseconds on a processor, and ready to run without one, since readings that may have been long before.
+    /// Nanoseconds on a CPU, and runnable without one, since readings that may be long past.
     pub(super) fn since(&self, before: &Self) -> (Option<u64>, Option<u64>) {
         let since = |now: Option<Readings>, then: Option<Readings>| now?.last.value.checked_sub(then?.last.value);
         (since(self.run, before.run), since(self.starved, before.starved))

@@ -1,29 +1,29 @@
-//! What the next event of a block is told against: writer and reader keep the same, event by event.
+//! The state that the next event of a block is encoded against: writer and reader both keep it, event by event.
 
 use crate::model::event::{Doing, Event, Gil, KernelLook, LoopSample, Phase};
 use crate::model::tables::LoopNo;
 
-/// The events so far, as far as later ones refer to them.
+/// The events so far, as far as later events refer to them.
 #[derive(Debug, Default)]
 pub(super) struct Before {
     /// Time of the last event.
     pub(super) at_ns: u64,
     /// The loop of the last sample.
     pub(super) event_loop: u32,
-    /// By loop: its last sample.
+    /// The last sample of each loop.
     samples: Vec<LastSample>,
 }
 
-/// The last that was said of a loop.
+/// The last values recorded for a loop.
 #[derive(Clone, Debug)]
 pub(super) struct LastSample {
     pub(super) sample: LoopSample,
-    /// Of the last sample that had one.
+    /// From the last sample that had one.
     pub(super) kernel: KernelLook,
 }
 
 impl LastSample {
-    /// What the first sample of a loop is told against.
+    /// What the first sample of a loop is encoded against.
     fn unseen() -> Self {
         let kernel = KernelLook { doing: Doing::Running, run_ns: None, starved_ns: None, throttled_us: None };
         let sample = LoopSample {
@@ -50,7 +50,8 @@ impl LastSample {
 }
 
 impl Before {
-    /// The last that was said of a loop. INVARIANT: the number is one of the block's table, so memory is bounded by that.
+    /// The last values recorded for a loop. INVARIANT: the number is an index into the block's table, which bounds the
+    /// memory.
     pub(super) fn of_loop(&mut self, number: u32) -> &mut LastSample {
         let index = number as usize;
         if index >= self.samples.len() {
@@ -59,7 +60,7 @@ impl Before {
         &mut self.samples[index]
     }
 
-    /// Moves on behind an event.
+    /// Advances past an event.
     pub(super) fn pass(&mut self, event: &Event) {
         self.at_ns = event.at_ns();
         if let Event::Loop(sample) = event {

@@ -1,27 +1,27 @@
-//! The frame of a block: what it is, how long, and checksums, so that a reader knows a whole block from a damaged one
-//! and finds the next.
+//! The frame of a block: its kind, length and checksums, so that a reader can tell a whole block from a damaged one and
+//! find the next.
 
-/// The first bytes of every block. Not UTF-8, so that no name in the target is one.
+/// The first bytes of every block. They are not valid UTF-8, so no name in the target can contain them.
 pub(super) const MARK: [u8; 4] = [0xa9, b'A', b'P', 0xfe];
-/// Bytes of a head.
+/// Length of a head, bytes.
 pub(super) const HEAD: usize = 44;
-/// Where the checksum of the head stands.
+/// Offset of the head's checksum.
 const CHECKED: usize = HEAD - 4;
-/// LIMIT: bytes of a block, unpacked.
+/// LIMIT: bytes of an unpacked block.
 pub(super) const MAX_UNPACKED: usize = 64 << 20;
-/// LIMIT: bytes of a block as it is in the file. What cannot be packed grows a little.
+/// LIMIT: bytes of a block as stored in the file. Incompressible content grows a little.
 pub(super) const MAX_PACKED: usize = MAX_UNPACKED + (1 << 20);
 
-/// What a block is for.
+/// The purpose of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// What is known when a watch begins; the first block.
+    /// What is known when a watch begins; always the first block.
     Header = 0,
-    /// What happened in some stretch of time.
+    /// The events of a period of time.
     Events = 1,
-    /// All living tasks, for readers that lost something before it.
+    /// All live tasks, for readers that lost an earlier block.
     State = 2,
-    /// The recording ends here as it should.
+    /// The recording ends here, complete.
     End = 3,
 }
 
@@ -31,21 +31,21 @@ impl Kind {
     }
 }
 
-/// What stands before a block.
+/// The head of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) kind: Kind,
-    /// The header is 0; each block has one more than the block before.
+    /// 0 for the header, then one more for each block.
     pub(super) number: u32,
-    /// Bytes that follow the head.
+    /// Length of the content that follows the head, bytes.
     pub(super) packed: usize,
-    /// Bytes that they unpack to.
+    /// Length of the content once unpacked, bytes.
     pub(super) unpacked: usize,
-    /// CRC-32 of what follows the head.
+    /// CRC-32 of the content.
     pub(super) checksum: u32,
-    /// Time of the earliest event in it.
+    /// Time of the earliest event in the block.
     pub(super) first_ns: u64,
-    /// Time of the latest.
+    /// Time of the latest event.
     pub(super) last_ns: u64,
 }
 
@@ -65,7 +65,8 @@ impl Head {
         bytes
     }
 
-    /// The head at the start of `bytes`; `None` when there is none, or when it claims what no writer writes.
+    /// The head at the start of `bytes`; `None` when there is no head, or when its fields are values that no writer
+    /// writes.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; HEAD] = bytes.first_chunk()?;
         let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);

@@ -1,22 +1,23 @@
-//! Short names for callbacks. What tells one callback from the next is any 64 bits, and would be the largest part of a
-//! busy loop's sample; that it is another one than before is all that it says.
+//! Short names for callbacks. A callback is identified by 64 arbitrary bits, which would be the largest part of a busy
+//! loop's sample; all that matters is whether the callback differs from the previous one.
 
 use rustc_hash::FxHashMap;
 
-/// LIMIT: loops that are told apart. When there are more, all of them begin anew, each with a number that was not used.
+/// LIMIT: loops with their own numbering. When there are more, all of them are reset, each starting at an unused
+/// number.
 const MAX_LOOPS: usize = 1 << 10;
 
-/// Numbers the callbacks of each loop in the order in which they come.
+/// Numbers the callbacks of each loop in order of appearance.
 #[derive(Debug, Default)]
 pub(super) struct Callbacks {
-    /// By key of the loop: what its last callback was called, and its number.
+    /// For each loop's key: the identity of its last callback, and its number.
     loops: FxHashMap<u64, (u64, u64)>,
-    /// Above all numbers of loops that were let go.
+    /// Greater than every number of a loop that was discarded.
     first: u64,
 }
 
 impl Callbacks {
-    /// The number of a callback: the same as for the one before of this loop if it is the same.
+    /// The number of a callback: unchanged if it is the loop's previous callback.
     pub(super) fn number(&mut self, event_loop: u64, callback: u64) -> u64 {
         if self.loops.len() >= MAX_LOOPS && !self.loops.contains_key(&event_loop) {
             self.first = self.loops.drain().map(|(_, (_, number))| number + 1).max().unwrap_or(0);

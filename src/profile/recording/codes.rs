@@ -1,5 +1,5 @@
-//! What the words of events are called in a file. A code keeps its meaning for ever; a new word takes a new code and
-//! raises the version of the format.
+//! The codes of the words of events in a file. A code keeps its meaning forever; a new word gets a new code and raises
+//! the version of the format.
 
 use super::wire::Malformed;
 use crate::model::event::{NoteKind, Phase, Source};
@@ -9,17 +9,17 @@ use crate::model::snapshot::{Severity, TaskState, WaitKind};
 pub(super) trait Coded: Sized {
     fn code(self) -> u8;
 
-    /// `None` for a code that no word has.
+    /// `None` for a code that is not assigned.
     fn from_code(code: u8) -> Option<Self>;
 
     /// # Errors
-    /// When no word has the code.
+    /// When the code is not assigned.
     fn decode(code: u8) -> Result<Self, Malformed> {
         Self::from_code(code).ok_or(Malformed("a code has no meaning"))
     }
 }
 
-/// Both ways from one table; a word that has no code does not compile.
+/// Defines both directions from one table; a word without a code does not compile.
 macro_rules! codes {
     ($type:ident { $($code:literal => $word:ident),+ $(,)? }) => {
         impl Coded for $type {
@@ -85,11 +85,11 @@ pub(super) mod event {
     pub(crate) const FINDINGS: u8 = 2;
     pub(crate) const HEALTH: u8 = 3;
     pub(crate) const NOTE: u8 = 4;
-    /// No event: what follows is of the source whose code follows.
+    /// Not an event: what follows belongs to the source whose code comes next.
     pub(crate) const BATCH: u8 = 5;
 }
 
-/// Codes of who holds the GIL.
+/// Codes for the holder of the GIL.
 pub(super) mod gil {
     pub(crate) const FREE: u8 = 0;
     pub(crate) const OWN: u8 = 1;
@@ -100,10 +100,10 @@ pub(super) mod gil {
     pub(crate) const UNKNOWN: u8 = 5;
 }
 
-/// Codes of what a thread does.
+/// Codes for what a thread is doing.
 pub(super) mod doing {
     pub(crate) const RUNNING: u8 = 0;
-    /// Name, number and descriptor follow.
+    /// Followed by name, number and descriptor.
     pub(crate) const CALL: u8 = 1;
     pub(crate) const WAITING_FOR_GIL: u8 = 2;
     pub(crate) const FAULT: u8 = 3;
@@ -111,8 +111,8 @@ pub(super) mod doing {
     pub(crate) const UNKNOWN: u8 = 5;
 }
 
-/// Bits of a loop sample: `…_CHANGED` says that the field follows, because it is not as in the loop's sample before; the others
-/// are the value itself.
+/// Bits of a loop sample: `…_CHANGED` says that the field follows because it differs from the loop's previous sample;
+/// the other bits are the value itself.
 pub(super) mod sample {
     pub(crate) const OTHER_LOOP: u16 = 1;
     pub(crate) const PHASE_CHANGED: u16 = 1 << 1;
@@ -127,13 +127,13 @@ pub(super) mod sample {
     pub(crate) const READY_CHANGED: u16 = 1 << 10;
     pub(crate) const GIL_CHANGED: u16 = 1 << 11;
     pub(crate) const COLLECTING: u16 = 1 << 12;
-    /// Reserved: older files could have a number here, which is skipped.
+    /// Reserved: older files may have a number here, which is skipped.
     pub(crate) const RESERVED_NUMBER: u16 = 1 << 13;
     pub(crate) const KERNEL: u16 = 1 << 14;
     pub(crate) const HOLDER_CHANGED: u16 = 1 << 15;
 }
 
-/// Bits of what the kernel says of a thread: which numbers follow.
+/// Bits for what the kernel reports of a thread: which numbers follow.
 pub(super) mod kernel {
     pub(crate) const DOING_CHANGED: u8 = 1;
     pub(crate) const RUN: u8 = 1 << 1;

@@ -1,4 +1,4 @@
-//! The bytes of a block as events, with every number held against its table: the bytes can be anybody's.
+//! Decodes the bytes of a block into events. Every number is checked against its table, because the input is untrusted.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use crate::model::event::{
 use crate::model::snapshot::{Evidence, Finding, Frame, FrameId, RuleId, Severity, TaskState, WaitDetail, WaitKind};
 use crate::model::tables::{Definitions, LoopInfo, LoopNo, StackId, StackNode, TaskInfo, TaskNo};
 
-/// LIMIT: things in a block (texts, names, events, tasks named in events, 64 bytes of copied text). A block of a writer of ours
-/// holds a tenth of it, the state of very many tasks a half.
+/// LIMIT: items in a block (texts, names, events, tasks named in events, 64 bytes of copied text). A block of our own
+/// writer holds a tenth of this, and the state of very many tasks half of it.
 const MAX_THINGS: usize = 2 << 20;
 
 type Result<T> = std::result::Result<T, Malformed>;
 
-/// The content of the header block. What follows its last field is of a later version, and skipped.
+/// The content of the header block. Anything after its last field belongs to a later version and is skipped.
 pub(super) fn header(bytes: &[u8]) -> Result<Header> {
     let from = &mut Cursor::new(bytes, MAX_THINGS);
     let owned = |from: &mut Cursor<'_>| from.text().map(str::to_owned);
@@ -46,8 +46,8 @@ pub(super) fn end(bytes: &[u8]) -> Result<NoteKind> {
     NoteKind::decode(Cursor::new(bytes, 0).byte()?)
 }
 
-/// The batches of a block, in the order in which they were written. The first of each source begins anew and defines all names
-/// of the block.
+/// The batches of a block, in the order in which they were written. The first batch of each source resets its tables
+/// and defines all names of the block.
 pub(super) fn batches(bytes: &[u8]) -> Result<Vec<Batch>> {
     let mut from = Cursor::new(bytes, MAX_THINGS);
     let texts: Vec<Arc<str>> = (0..from.count()?).map(|_| from.text().map(Arc::from)).collect::<Result<_>>()?;
@@ -81,14 +81,14 @@ fn optional_text(from: &mut Cursor<'_>, texts: &[Arc<str>]) -> Result<Option<Arc
     Ok(from.optional_index(texts.len())?.map(|index| Arc::clone(&texts[index])))
 }
 
-/// A text that is copied, where the table's own cannot be shared.
+/// A copy of a text, where the table's own cannot be shared.
 fn copied_text<'t>(from: &mut Cursor<'_>, texts: &'t [Arc<str>]) -> Result<&'t str> {
     let text = text(from, texts)?;
     from.charge(text.len() / 64)?;
     Ok(text)
 }
 
-/// Zero for none, or one more than the number.
+/// 0 for none, otherwise one more than the number.
 fn optional_number<T: TryFrom<u64>>(from: &mut Cursor<'_>) -> Result<Option<T>> {
     let Some(number) = from.varint()?.checked_sub(1) else { return Ok(None) };
     T::try_from(number).map(Some).map_err(|_| Malformed("a number is too large for its place"))
@@ -140,13 +140,13 @@ fn definitions(from: &mut Cursor<'_>, texts: &[Arc<str>]) -> Result<Definitions>
     Ok(Definitions { frames, stacks, tasks, loops })
 }
 
-/// What the events of one source are told against.
+/// What the events of one source are decoded against.
 struct Told<'b> {
     texts: &'b [Arc<str>],
     names: &'b Definitions,
-    /// A batch of this source has the names.
+    /// Whether a batch of this source has already defined the names.
     begun: bool,
-    /// Looks at some task, and what each takes off the budget.
+    /// Poses of tasks, and what each takes off the budget.
     poses: Vec<(TaskLook, usize)>,
     before: Before,
 }
@@ -182,7 +182,7 @@ impl<'b> Told<'b> {
         Ok(from.optional_index(self.names.stacks.len())?.map(|index| StackId(index as u32)))
     }
 
-    /// The task that is as far from the one before as is written.
+    /// The task at the stored difference from the previous one.
     fn next_task(&self, from: &mut Cursor<'_>, before: u64) -> Result<TaskNo> {
         let index = inside(from.difference(before)?, self.names.tasks.len())?;
         Ok(TaskNo(index as u32))
@@ -309,7 +309,7 @@ impl<'b> Told<'b> {
         Ok(TaskChanges { at_ns, took_ns, changed, ended: self.tasks(from)?, total, complete })
     }
 
-    /// A look of which the task is not known yet.
+    /// A task change whose task is not known yet.
     fn pose(&self, from: &mut Cursor<'_>) -> Result<TaskLook> {
         let (state, torn) = (TaskState::decode(from.byte()?)?, from.flag()?);
         let stack = self.stack(from)?;
@@ -340,7 +340,7 @@ impl<'b> Told<'b> {
         for _ in 0..from.count()? {
             let name = copied_text(from, self.texts)?.to_owned();
             let json = text(from, self.texts)?;
-            // Of two bytes can become a value of 32.
+            // Two bytes of input can become a value of 32 bytes.
             from.charge(json.len() / 2)?;
             let value = serde_json::from_str(json).map_err(|_| Malformed("evidence is not JSON"))?;
             evidence.insert(name, value);

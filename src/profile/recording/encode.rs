@@ -1,4 +1,4 @@
-//! Events as the bytes of a block. Numbers are those of the block's own tables already.
+//! Encodes events as the bytes of a block. Their numbers already refer to the block's own tables.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use crate::model::event::{
 use crate::model::snapshot::Frame;
 use crate::model::tables::{Mark, Tables, TaskNo, UndefinedError};
 
-/// About what a stack, a task or a loop takes in the tables.
+/// Approximate size of a stack, a task or a loop in the tables.
 const BYTES_A_NAME: usize = 8;
 
-/// Texts of a block, each once.
+/// Texts of a block, each stored once.
 #[derive(Debug, Default)]
 struct Texts {
     numbers: FxHashMap<Arc<str>, u32>,
@@ -38,38 +38,38 @@ impl Texts {
     }
 }
 
-/// What the next event of a source is told against.
+/// What the next event of a source is encoded against.
 #[derive(Debug, Default)]
 struct Told {
-    /// The block's numbers for those of the source.
+    /// Maps the source's numbers to the block's.
     known: Translation,
     before: Before,
-    /// Looks at tasks without the task, as bytes, and their numbers.
+    /// Encoded poses of tasks, without the task, and their numbers.
     poses: FxHashMap<Box<[u8]>, u32>,
 }
 
-/// A block that is being collected.
+/// A block being collected.
 #[derive(Debug, Default)]
 pub(super) struct Payload {
     texts: Texts,
-    /// Names of all sources: most of the tasks and frames that one names are named by the other too.
+    /// Names of all sources: most tasks and frames named by one source are named by the other too.
     names: Tables,
     told: [Told; 2],
     events: Vec<u8>,
-    /// Whose events are added at the moment.
+    /// The source whose events are being added.
     source: Option<Source>,
     /// Times of the earliest and of the latest event.
     pub(super) span_ns: Option<(u64, u64)>,
 }
 
 impl Payload {
-    /// Bytes collected, about.
+    /// Approximate number of bytes collected.
     pub(super) fn size(&self) -> usize {
         let names: usize = self.told.iter().map(|told| told.known.len()).sum();
         self.events.len() + self.texts.bytes.len() + BYTES_A_NAME * names
     }
 
-    /// Whose numbers changed their meaning.
+    /// Forgets a source's numbers: they mean something else from now on.
     pub(super) fn forget_numbers(&mut self, source: Source) {
         self.told[usize::from(source.code())].known = Translation::default();
     }
@@ -79,10 +79,10 @@ impl Payload {
         self.source = None;
     }
 
-    /// Adds an event; `tables` is what its numbers mean.
+    /// Adds an event; its numbers refer to `tables`.
     ///
     /// # Errors
-    /// When it names what `tables` does not have. Nothing is added then.
+    /// When it refers to an entry that `tables` does not have. Nothing is added then.
     pub(super) fn add(&mut self, source: Source, tables: &Tables, event: &Event) -> Result<(), UndefinedError> {
         let told = &mut self.told[usize::from(source.code())];
         let event = Translator { from: tables, to: &mut self.names, known: &mut told.known }.event(event)?;
@@ -156,14 +156,14 @@ fn put_changes(out: &mut Vec<u8>, texts: &mut Texts, poses: &mut FxHashMap<Box<[
     put_tasks(out, &changes.ended);
 }
 
-/// What a look says besides the task. Few differ: most tasks do what others do, or what they did before.
+/// A task change without the task. There are few distinct ones: most tasks do what others do, or what they did before.
 fn pose(texts: &mut Texts, look: &TaskLook) -> Vec<u8> {
     let mut out = vec![look.state.code(), look.torn.into()];
     put_varint(&mut out, one_more(look.stack.map(|stack| stack.0)));
     out.push(look.wait.is_some().into());
     if let Some(wait) = &look.wait {
         out.push(wait.kind.code());
-        // A text that had to be shortened could not be decoded.
+        // A shortened text could not be decoded.
         let detail = wait.detail.as_ref().map(wait_detail::encode).filter(|detail| shortened(detail) == detail);
         put_varint(&mut out, one_more(detail.map(|detail| texts.number(&detail))));
         put_tasks(&mut out, &wait.tasks);
@@ -292,7 +292,7 @@ fn put_finding(out: &mut Vec<u8>, texts: &mut Texts, tables: &mut Tables, kept: 
     out.push(finding.severity.code());
     put_varint(out, texts.number(&finding.message));
     put_varint(out, texts.number(&finding.advice));
-    // What is too long for a text could not be read again when it was cut.
+    // Text that is too long would be cut and could not be parsed again.
     let evidence: Vec<(&str, String)> = (finding.evidence.iter())
         .map(|(name, value)| (name.as_str(), value.to_string()))
         .filter(|(_, value)| value.len() <= MAX_TEXT)
@@ -354,7 +354,7 @@ pub(super) fn header(header: &Header) -> Vec<u8> {
 }
 
 fn put_definitions(out: &mut Vec<u8>, texts: &mut Texts, tables: &mut Tables) {
-    // Tasks name frames; those have to be there before the frames are written.
+    // Tasks refer to frames, which have to be defined before the frames are written.
     let coroutines: Vec<Option<Frame>> = tables.tasks().iter().map(|task| task.coroutine.clone()).collect();
     let coroutines: Vec<Option<u32>> =
         coroutines.iter().map(|frame| frame.as_ref().map(|frame| tables.add_frame(frame).0)).collect();
@@ -396,13 +396,14 @@ fn put_tasks(out: &mut Vec<u8>, tasks: &[TaskNo]) {
     }
 }
 
-/// How far a number is from the one before in its list: mostly they are near, and numbers of new names follow each other.
+/// Writes a number as the difference from the previous one in its list: most are close together, and numbers of new
+/// names are consecutive.
 fn follow(out: &mut Vec<u8>, before: &mut u64, number: u64) {
     put_difference(out, *before, number);
     *before = number;
 }
 
-/// Zero for none.
+/// 0 for none.
 fn one_more(number: Option<u32>) -> u64 {
     number.map_or(0, |number| u64::from(number) + 1)
 }

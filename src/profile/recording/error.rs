@@ -1,26 +1,26 @@
-//! Why a recording cannot be opened, and what to do then.
+//! Why a recording cannot be opened, and what to do about it.
 
 use std::io;
 
 /// Why a recording cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
-    /// Something else.
+    /// The file is something else.
     #[error("not an asyncprof recording")]
     Foreign,
-    /// Of a format that is not read any more.
+    /// Its format is no longer supported.
     #[error("this recording has format {0}, written by an older asyncprof and no longer supported")]
     Older(u32),
-    /// Of a format that is not known yet.
+    /// Its format is newer than this version.
     #[error("this recording has format {0}, written by a newer asyncprof")]
     Newer(u32),
-    /// It ends before anything was seen.
+    /// It ends before anything was recorded.
     #[error("the recording is empty: asyncprof ended before writing anything")]
     Empty,
-    /// Its beginning does not hold, and without that nothing can be said about the rest.
+    /// Its beginning is damaged, and without it the rest cannot be interpreted.
     #[error("the recording is damaged: {0}")]
     Damaged(&'static str),
-    /// The disk, or the permission to read.
+    /// The disk failed, or read permission is missing.
     #[error("the recording cannot be read: {0}")]
     Unreadable(#[source] io::Error),
 }

@@ -1,19 +1,19 @@
-//! Reads ahead in a file, so that a place can be looked at before it is decided what stands there.
+//! Reads a file ahead, so that the bytes at a position can be examined before deciding what they are.
 
 use std::io::{self, Read};
 
 use super::block::{HEAD, Head, MARK};
 
-/// Bytes read at a time; more is held only when that much is there.
+/// Bytes read at a time; more is held only when the file has that much.
 const CHUNK: usize = 64 << 10;
 
-/// A file, and what was read of it ahead.
+/// A file, and the part that was read ahead.
 pub(super) struct Input<R> {
     file: R,
     ahead: Vec<u8>,
-    /// Bytes of `ahead` that were passed.
+    /// Bytes of `ahead` that were consumed.
     passed: usize,
-    /// Where in the file `ahead` begins.
+    /// Offset of `ahead` in the file.
     base: u64,
     at_end: bool,
 }
@@ -23,12 +23,12 @@ impl<R: Read> Input<R> {
         Self { file, ahead: Vec::new(), passed: 0, base: 0, at_end: false }
     }
 
-    /// Where in the file the next byte stands.
+    /// Offset of the next byte in the file.
     pub(super) fn at(&self) -> u64 {
         self.base + self.passed as u64
     }
 
-    /// The next `len` bytes, or as many as the file has.
+    /// The next `len` bytes, or as many as the file still has.
     pub(super) fn peek(&mut self, len: usize) -> io::Result<&[u8]> {
         while self.ahead.len() - self.passed < len && !self.at_end {
             self.read_more()?;
@@ -56,18 +56,18 @@ impl<R: Read> Input<R> {
         Ok(())
     }
 
-    /// Passes `len` bytes, of which all were seen.
+    /// Consumes `len` bytes, all of which were returned before.
     pub(super) fn pass(&mut self, len: usize) {
         self.passed += len;
         debug_assert!(self.passed <= self.ahead.len(), "only what was seen is passed");
     }
 
-    /// The head that stands here, if one does.
+    /// The head at the current position, if there is one.
     pub(super) fn head(&mut self) -> io::Result<Option<Head>> {
         Ok(Head::parse(self.peek(HEAD)?))
     }
 
-    /// Passes at least a byte, and all up to the next head or the end of the file.
+    /// Skips at least one byte, up to the next head or the end of the file.
     pub(super) fn pass_to_head(&mut self) -> io::Result<Option<Head>> {
         let mut behind = 1;
         loop {

@@ -1,5 +1,5 @@
-//! The tasks that live, and what each of them last was: what a recording repeats from time to time, so that who lost a
-//! part of it can go on.
+//! The live tasks and the last state of each: what a recording repeats from time to time, so that a reader that lost a
+//! part of it can continue.
 
 use rustc_hash::FxHashMap;
 
@@ -7,26 +7,26 @@ use super::names::{Translation, Translator};
 use crate::model::event::{TaskChanges, TaskLook};
 use crate::model::tables::{Tables, TaskNo, UndefinedError};
 
-/// LIMIT: tasks of which is remembered what they last were. Above that, who lost a part is not told about all of them.
+/// LIMIT: tasks whose last state is kept. Above that, a reader that lost a part does not get the state of all of them.
 pub(super) const MAX_LIVING: usize = 1 << 18;
-/// Names may pile up by this many before those that nobody uses any more are let go.
+/// This many names may accumulate before unused ones are discarded.
 const SPARE_NAMES: usize = 1 << 16;
 
-/// The tasks that live.
+/// The live tasks.
 #[derive(Debug, Default)]
 pub(super) struct Living {
-    /// Own names: those of the source may begin anew while its tasks live on.
+    /// Names of its own: those of the source may be reset while its tasks live on.
     names: Tables,
     known: Translation,
     looks: FxHashMap<TaskNo, TaskLook>,
-    /// How many the last event said there were, and whether it had seen all.
+    /// How many tasks the last event reported, and whether it had seen all.
     total: u32,
     complete: bool,
-    /// There were too many.
+    /// There were too many tasks.
     overflowed: bool,
-    /// Above all numbers of stacks in `names`.
+    /// Greater than every number of a stack in `names`.
     stacks_end: usize,
-    /// Entries of `names` after the last clearing out.
+    /// Number of entries of `names` after the last clean-up.
     needed: usize,
 }
 
@@ -36,7 +36,7 @@ impl Living {
         self.known = Translation::default();
     }
 
-    /// Takes in what became of the tasks. `source` is what the numbers mean.
+    /// Applies changes of tasks. Their numbers refer to `source`.
     pub(super) fn apply(&mut self, source: &Tables, changes: &TaskChanges) -> Result<(), UndefinedError> {
         let Self { names, known, looks, .. } = self;
         let mut translator = Translator { from: source, to: names, known };
@@ -64,7 +64,7 @@ impl Living {
         self.names.tasks().len() + self.stacks_end
     }
 
-    /// Lets go of all names but those that the living use.
+    /// Discards all names except those that live tasks use.
     fn clear_out(&mut self) -> Result<(), UndefinedError> {
         let old = std::mem::take(&mut self.names);
         self.forget_numbers();
@@ -81,7 +81,7 @@ impl Living {
         Ok(())
     }
 
-    /// All of them as if they had changed at one moment, and the names that are used.
+    /// All live tasks as one event, as if they had all changed at one moment, with the names they use.
     pub(super) fn as_changes(&self, at_ns: u64) -> (TaskChanges, &Tables) {
         let mut changed: Vec<TaskLook> = self.looks.values().cloned().collect();
         changed.sort_unstable_by_key(|look| look.task);

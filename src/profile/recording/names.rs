@@ -1,4 +1,4 @@
-//! Carries events from one set of tables into another: from those of a source into those of a block, or of the living
+//! Translates events from one set of tables to another: from those of a source to those of a block or of the live
 //! tasks.
 
 use rustc_hash::FxHashMap;
@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 use crate::model::event::{Event, KeptFinding, LoopSample, TaskChanges, TaskLook, TaskWait};
 use crate::model::tables::{LoopNo, StackId, StackNode, Tables, TaskNo, UndefinedError};
 
-/// What the numbers of one set of tables are in another, as far as they were asked for.
+/// Maps the numbers of one set of tables to another, for those that were asked for.
 #[derive(Debug, Default)]
 pub(super) struct Translation {
     stacks: FxHashMap<StackId, StackId>,
@@ -15,13 +15,13 @@ pub(super) struct Translation {
 }
 
 impl Translation {
-    /// How many numbers are known.
+    /// Number of mapped entries.
     pub(super) fn len(&self) -> usize {
         self.stacks.len() + self.tasks.len() + self.loops.len()
     }
 }
 
-/// Two sets of tables, and what is known of how they belong together.
+/// Two sets of tables and the mapping between them.
 pub(super) struct Translator<'t> {
     pub(super) from: &'t Tables,
     pub(super) to: &'t mut Tables,
@@ -51,7 +51,8 @@ impl Translator<'_> {
         if let Some(known) = self.known.stacks.get(&id) {
             return Ok(*known);
         }
-        // Inwards out to a caller that is known, then back. It ends, because a caller was defined before what it calls.
+        // From the innermost frame out to a caller that is mapped, then back. It ends, because a caller is defined
+        // before its callee.
         let mut unknown = vec![(id, self.from.stack(id).ok_or(UndefinedError)?)];
         let mut outer = None;
         while let Some((_, StackNode { caller: Some(caller), .. })) = unknown.last() {
@@ -89,10 +90,10 @@ impl Translator<'_> {
         Ok(TaskLook { task: self.task(look.task)?, stack, wait, ..*look })
     }
 
-    /// An event that names the same things by the other tables' numbers.
+    /// The same event, with numbers of the other tables.
     ///
     /// # Errors
-    /// When it names what the tables it comes from do not have.
+    /// When it refers to an entry that its own tables do not have.
     pub(super) fn event(&mut self, event: &Event) -> Result<Event, UndefinedError> {
         Ok(match event {
             Event::Loop(sample) => Event::Loop(LoopSample {

@@ -1,4 +1,4 @@
-//! Reads a recording, block by block: what cannot be read is passed over and said.
+//! Reads a recording, block by block: what cannot be read is skipped and reported.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -17,52 +17,52 @@ use super::version::{MAGIC, OLDEST_VERSION, VERSION};
 use crate::model::event::{Batch, Event, Header, Note, NoteKind, Source, TaskChanges};
 use crate::model::tables::{Definitions, TaskInfo, TaskNo};
 
-/// LIMIT: blocks of which the head holds and the content does not, and behind whose head the next block is looked for. A block
-/// that was written in part is followed by the next one before its own end; but a file of nothing but heads could make us
-/// read it many thousand times. Above the limit the length in the head is believed.
+/// LIMIT: blocks with a valid head and a damaged content, inside which the next block is searched for. A partly written
+/// block is followed by the next one before its own end; but a file of nothing but heads could make us read it many
+/// thousand times. Above the limit the length in the head is trusted.
 const MAX_LOOKED_INTO: u32 = 128;
 
-/// How a recording ends, and what could not be read. Known when all batches were read.
+/// How a recording ends, and what could not be read. Known once all batches were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// All of it was read.
     Complete {
         /// Why the recording ended.
         how: NoteKind,
-        /// When.
+        /// When it ended.
         at_ns: u64,
     },
-    /// It has no end mark: asyncprof was killed, the disk was full, it is still being written, or the file was cut off.
+    /// It has no end mark: asyncprof was killed, the disk was full, the file is still being written, or it was cut off.
     Truncated {
         /// Bytes of the file up to the end of the last whole block.
         at_byte: u64,
-        /// Time of the last event in it; `None` when it has none.
+        /// Time of the last event in it; `None` when it has no events.
         after_ns: Option<u64>,
     },
-    /// Something within it could not be read.
+    /// Something in the middle could not be read.
     Damaged {
-        /// How many stretches.
+        /// Number of damaged ranges.
         places: u32,
-        /// How many bytes.
+        /// Number of bytes lost.
         bytes: u64,
-        /// It has its end mark.
+        /// Whether it has its end mark.
         complete: bool,
         /// Time of the last event that was read; `None` when there was none.
         after_ns: Option<u64>,
     },
 }
 
-/// Reads a recording. Memory is bounded by the largest block and by how many tasks live at a time.
+/// Reads a recording. Memory is bounded by the largest block and by the number of tasks alive at a time.
 pub struct Reader<R> {
     input: Input<R>,
     header: Header,
     unpack: Decompressor<'static>,
     /// Number of the next block.
     expected: u64,
-    /// Read, and not yet asked for.
+    /// Read, but not yet returned.
     batches: VecDeque<Batch>,
     living: FxHashSet<TaskInfo>,
-    /// Blocks were lost, so that `living` can hold tasks that are no more.
+    /// Blocks were lost, so `living` can hold tasks that have ended.
     lost: bool,
     looked_into: u32,
     /// Where the last whole block ends.
@@ -78,7 +78,7 @@ impl Reader<File> {
     /// Opens a recording.
     ///
     /// # Errors
-    /// When it is none, or has not even a beginning that can be read.
+    /// When the file is not a recording, or not even its beginning can be read.
     pub fn open(path: &Path) -> Result<Self, RecordingError> {
         Self::new(File::open(path).map_err(RecordingError::Unreadable)?)
     }
@@ -88,7 +88,7 @@ impl<R: Read> Reader<R> {
     /// Reads a recording from its first byte on.
     ///
     /// # Errors
-    /// When it is none, or has not even a beginning that can be read.
+    /// When the bytes are not a recording, or not even its beginning can be read.
     pub fn new(file: R) -> Result<Self, RecordingError> {
         let mut input = Input::new(file);
         let start = MAGIC.len() + size_of_val(&VERSION);
@@ -129,12 +129,12 @@ impl<R: Read> Reader<R> {
         &self.header
     }
 
-    /// The next batch; `None` at the end. The first batch of each source in a block begins anew. Where something could not be
-    /// read there is a note of a gap, and at the next state of all tasks in the file those that ended meanwhile are said to
-    /// have ended.
+    /// The next batch; `None` at the end. The first batch of each source in a block resets the tables. Where something
+    /// could not be read, a gap is noted, and at the next state of all tasks in the file the tasks that ended in the
+    /// gap are reported as ended.
     ///
     /// # Errors
-    /// When the file cannot be read any further. What is damaged is no error, but see [`Reader::ending`].
+    /// When the file cannot be read any further. Damage is not an error, but see [`Reader::ending`].
     pub fn next_batch(&mut self) -> Option<Result<Batch, RecordingError>> {
         while self.batches.is_empty() && !self.at_end {
             if let Err(error) = self.read_block() {
@@ -159,7 +159,7 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// Goes on to the next whole block and takes it in, or to the end.
+    /// Reads up to and including the next whole block, or to the end.
     fn read_block(&mut self) -> io::Result<()> {
         let mut head = self.input.head()?;
         loop {
@@ -185,12 +185,12 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// Takes in the block that stands here; says whether it is whole and belongs here.
+    /// Processes the block at the current position; returns whether it is whole and belongs here.
     fn take_in(&mut self, head: Head) -> io::Result<bool> {
         if u64::from(head.number) < self.expected || head.kind == Kind::Header {
             return Ok(false);
         }
-        // Missed are blocks that were lost before this one, not this one itself.
+        // The blocks lost are those before this one, not this one itself.
         let missed = self.whole_to != self.input.at() || u64::from(head.number) != self.expected;
         let block = self.input.peek(HEAD + head.packed)?;
         let Some(packed) = block.get(HEAD..).filter(|packed| packed.len() == head.packed) else { return Ok(false) };
@@ -225,7 +225,7 @@ impl<R: Read> Reader<R> {
         Ok(true)
     }
 
-    /// Says in the events that something before this block could not be read.
+    /// Adds an event that says that something before this block could not be read.
     fn note_gap(&mut self, head: Head) {
         let bytes = self.input.at() - self.whole_to;
         self.places += 1;
@@ -242,10 +242,10 @@ impl<R: Read> Reader<R> {
         });
     }
 
-    /// Keeps up with which tasks live.
+    /// Keeps track of which tasks are alive.
     fn follow(&mut self, batches: &[Batch]) {
         let mut tasks: &[TaskInfo] = &[];
-        // Most tasks of a block change often in it.
+        // Most tasks of a block change often within it.
         let mut inserted = Vec::new();
         for batch in batches.iter().filter(|batch| batch.source == Source::Tasks) {
             if batch.begins_anew {
@@ -268,7 +268,7 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// After a loss: the state of all tasks, and that the others which were there have ended.
+    /// After a loss: the state of all tasks, with all other tasks known before reported as ended.
     fn reconcile(&mut self, batch: &mut Batch) {
         let Batch { definitions: Definitions { tasks, .. }, events, .. } = batch;
         let looks = events.iter().filter_map(changes_of).flat_map(|changes| &changes.changed);
@@ -301,7 +301,7 @@ fn changes_of(event: &Event) -> Option<&TaskChanges> {
     }
 }
 
-/// What a block holds; `None` when its checksum says that this is not what was written.
+/// The content of a block; `None` when its checksum does not match.
 fn content(unpack: &mut Decompressor<'_>, head: Head, packed: &[u8]) -> Option<Vec<u8>> {
     if crc32fast::hash(packed) != head.checksum {
         return None;

@@ -1,16 +1,16 @@
-//! How the details of a wait are written: as JSON of a definition that belongs to the file, so that the model can change and
-//! files of before stay readable.
+//! How the details of a wait are written: as JSON with a definition that belongs to the file format, so that the model
+//! can change and older files stay readable.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::wait::WaitDetail;
 
-/// As text.
+/// Converts to text.
 pub(super) fn encode(detail: &WaitDetail) -> String {
     serde_json::to_string(&Borrowed(detail)).unwrap_or_default()
 }
 
-/// From text. Recordings of earlier versions have the details in words.
+/// Parses the text. Recordings of earlier versions have the details in words.
 pub(super) fn decode(text: &str) -> WaitDetail {
     serde_json::from_str::<Owned>(text).map_or_else(|_| WaitDetail::Words(text.into()), |owned| owned.0)
 }
@@ -21,7 +21,7 @@ struct Borrowed<'d>(#[serde(with = "InFile")] &'d WaitDetail);
 #[derive(Deserialize)]
 struct Owned(#[serde(with = "InFile")] WaitDetail);
 
-/// Mirrors [`WaitDetail`]; the compiler holds the two together.
+/// Mirrors [`WaitDetail`]; the compiler keeps the two in step.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "WaitDetail", rename_all = "snake_case")]
 enum InFile {

@@ -1,12 +1,12 @@
 //! Numbers and texts as bytes: the smallest pieces of a recording.
 //!
-//! Numbers are LEB128 varints: seven bits a byte, the lowest first, the top bit set on all bytes but the last. Signed numbers
-//! are zigzag-coded first (0, -1, 1, -2, ... become 0, 1, 2, 3, ...).
+//! Numbers are LEB128 varints: seven bits a byte, the lowest first, the top bit set on all bytes but the last. Signed
+//! numbers are zigzag-coded first (0, -1, 1, -2, ... become 0, 1, 2, 3, ...).
 
-/// LIMIT: bytes of one text. Longer ones are cut when they are written.
+/// LIMIT: bytes of one text. Longer texts are cut when they are written.
 pub(super) const MAX_TEXT: usize = 1 << 20;
 
-/// Bytes that cannot be what a writer wrote.
+/// Bytes that no writer could have written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Malformed(pub(super) &'static str);
@@ -24,7 +24,7 @@ pub(super) fn put_signed(out: &mut Vec<u8>, value: i64) {
     put_varint(out, (value.cast_unsigned() << 1) ^ (value >> 63).cast_unsigned());
 }
 
-/// How far `value` is from `before`, either way round the circle of 64 bits.
+/// The difference of `value` from `before`, modulo 2^64, in the shorter direction.
 pub(super) fn put_difference(out: &mut Vec<u8>, before: u64, value: u64) {
     put_signed(out, value.wrapping_sub(before).cast_signed());
 }
@@ -33,23 +33,23 @@ pub(super) fn put_f64(out: &mut Vec<u8>, value: f64) {
     out.extend(value.to_bits().to_le_bytes());
 }
 
-/// A length and the bytes.
+/// The length, then the bytes.
 pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
     let text = shortened(text);
     put_varint(out, text.len() as u64);
     out.extend(text.as_bytes());
 }
 
-/// As much of a text as a recording takes.
+/// As much of a text as a recording stores.
 pub(super) fn shortened(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_TEXT)]
 }
 
-/// Reads what was put, and believes none of it.
+/// Reads encoded values and trusts none of them.
 pub(super) struct Cursor<'b> {
     rest: &'b [u8],
-    /// How many more things may be made of these bytes. Without it a short text that is named a million times, or a packed
-    /// file, could take all memory.
+    /// How many more items may be created from these bytes. Without it, a short text that is named a million times, or
+    /// a compressed file, could take all memory.
     budget: usize,
 }
 
@@ -114,7 +114,7 @@ impl<'b> Cursor<'b> {
         T::try_from(self.signed()?).map_err(|_| Malformed("a number is too large for its place"))
     }
 
-    /// A number by how far it is from `before`.
+    /// A number stored as its difference from `before`.
     pub(super) fn difference(&mut self, before: u64) -> Result<u64, Malformed> {
         Ok(before.wrapping_add_signed(self.signed()?))
     }
@@ -125,7 +125,7 @@ impl<'b> Cursor<'b> {
         Ok(f64::from_bits(u64::from_le_bytes(*bytes)))
     }
 
-    /// How many things follow, of which each takes at least a byte. They are taken off the budget.
+    /// The number of items that follow, each of which takes at least a byte. They are taken off the budget.
     pub(super) fn count(&mut self) -> Result<usize, Malformed> {
         let count = self.small::<usize>()?;
         if count > self.rest.len() {
@@ -135,12 +135,12 @@ impl<'b> Cursor<'b> {
         Ok(count)
     }
 
-    /// The number of an entry of a table of this length.
+    /// The index of an entry in a table of this length.
     pub(super) fn index(&mut self, len: usize) -> Result<usize, Malformed> {
         inside(self.varint()?, len)
     }
 
-    /// Zero for none, or one more than the number of an entry.
+    /// 0 for none, otherwise one more than the index of an entry.
     pub(super) fn optional_index(&mut self, len: usize) -> Result<Option<usize>, Malformed> {
         match self.varint()? {
             0 => Ok(None),

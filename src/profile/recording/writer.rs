@@ -1,4 +1,4 @@
-//! Writes a recording while it is made: collects events to blocks, and hands each block whole to the kernel.
+//! Writes a recording during the watch: collects events in blocks, and hands each whole block to the kernel.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -16,52 +16,53 @@ use super::version::{MAGIC, VERSION};
 use crate::model::event::{Batch, Event, Header, LoopSample, NoteKind, Source, TaskChanges, TaskLook};
 use crate::model::tables::{Tables, UndefinedError};
 
-/// A block is written when its events span this much time. What is not written yet is lost when asyncprof is killed.
+/// A block is written when its events span this much time. Events that are not yet written are lost if asyncprof is
+/// killed.
 const BLOCK_NS: u64 = 2_000_000_000;
 /// A block is written when it has collected about this many bytes.
 const BLOCK_BYTES: usize = 256 << 10;
-/// The state of all living tasks is repeated when this much time has gone by.
+/// The state of all live tasks is repeated when this much time has passed.
 const STATE_NS: u64 = 30_000_000_000;
-/// Tasks in one event, those that they wait for included; events with more are written as several of the same time, so that
-/// none becomes larger than a block may be.
+/// Tasks in one event, including the tasks they wait for; larger events are split into several with the same time, so
+/// that none becomes larger than a block may be.
 const TASKS_AN_EVENT: usize = 1 << 16;
-/// How hard zstd tries: a few milliseconds of every two seconds, beside the program that is watched.
+/// The zstd compression level: it costs a few milliseconds every two seconds, on the machine of the watched program.
 const COMPRESSION: i32 = 6;
-/// Who reads a recording learns names, paths and texts of the target.
+/// A recording reveals names, paths and texts of the target to its readers.
 const MODE: u32 = 0o600;
 
 /// Writes a recording.
 ///
-/// What is collected is written when the writer is dropped too, but only [`Writer::finish`] says whether that went well, and
+/// Dropping the writer also writes what was collected, but only [`Writer::finish`] reports whether that succeeded and
 /// marks the recording as complete.
 pub struct Writer<W: Write> {
-    /// `None` when it is finished.
+    /// `None` once it is finished.
     out: Option<W>,
     compressor: Compressor<'static>,
     /// Number of the next block.
     number: u32,
-    /// What the numbers in batches mean, by source.
+    /// The tables that the numbers in batches refer to, by source.
     tables: [Tables; 2],
     payload: Payload,
     callbacks: Callbacks,
     living: Living,
     /// Time of the latest event.
     last_ns: u64,
-    /// When the state of the tasks was written last.
+    /// When the state of the tasks was last written.
     state_ns: u64,
-    /// Bytes that it took, and that were written since.
+    /// Bytes taken by that state, and bytes written since.
     state_len: usize,
     since_state: usize,
-    /// A block could not be written: the next one that can has to be the state.
+    /// A block could not be written: the next one that is written has to be the state.
     lost: bool,
 }
 
 impl Writer<File> {
-    /// Creates the file, readable for its owner only, and writes what is known at the beginning. With `overwrite` a file that is
-    /// there is replaced.
+    /// Creates the file, readable by its owner only, and writes what is known at the beginning. With `overwrite`, an
+    /// existing file is replaced.
     ///
     /// # Errors
-    /// [`io::ErrorKind::AlreadyExists`] without `overwrite`, and whatever the file system says.
+    /// [`io::ErrorKind::AlreadyExists`] without `overwrite`, and any other error of the file system.
     pub fn create(path: &Path, overwrite: bool, header: &Header) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.write(true).mode(MODE);
@@ -69,7 +70,8 @@ impl Writer<File> {
             return Self::new(options.create_new(true).open(path)?, header);
         }
         if fs::symlink_metadata(path).is_ok_and(|found| found.is_file()) {
-            // Another file under the same name: who has opened the old one does not see the new one, whatever its mode was.
+            // A new file under the same name: a process that has the old one open does not see the new one, whatever
+            // the old mode was.
             fs::remove_file(path)?;
         }
         let file = options.create(true).truncate(true).open(path)?;
@@ -105,12 +107,12 @@ impl<W: Write> Writer<W> {
         Ok(writer)
     }
 
-    /// Adds what was seen. It is in the file when two seconds of events or some hundred kilobytes have come together, or after
-    /// [`Writer::flush`].
+    /// Adds a batch. It reaches the file once two seconds of events or some hundred kilobytes have accumulated, or
+    /// after [`Writer::flush`].
     ///
     /// # Errors
-    /// When a block cannot be written: its events are lost, the file can be read up to there, and one may go on. With
-    /// [`io::ErrorKind::InvalidInput`] when the batch names what was not defined.
+    /// When a block cannot be written: its events are lost, the file is readable up to there, and writing may continue.
+    /// With [`io::ErrorKind::InvalidInput`] when the batch refers to something undefined.
     pub fn append(&mut self, batch: &Batch) -> io::Result<()> {
         let index = usize::from(batch.source.code());
         if batch.begins_anew {
@@ -125,7 +127,7 @@ impl<W: Write> Writer<W> {
         let mut outcome = Ok(());
         for event in &batch.events {
             for piece in pieces(event).as_deref().unwrap_or(std::slice::from_ref(event)) {
-                // The rest of a batch is taken also when a block was lost.
+                // The rest of a batch is added even if a block was lost.
                 outcome = outcome.and(self.add(batch.source, piece));
             }
         }
@@ -135,7 +137,7 @@ impl<W: Write> Writer<W> {
     /// Writes what was collected.
     ///
     /// # Errors
-    /// When it cannot be written: it is lost then.
+    /// When it cannot be written; the events are lost.
     pub fn flush(&mut self) -> io::Result<()> {
         let payload = std::mem::take(&mut self.payload);
         let Some(span_ns) = payload.span_ns else { return Ok(()) };
@@ -143,7 +145,7 @@ impl<W: Write> Writer<W> {
         if self.lost || self.state_is_due() { self.put_state() } else { Ok(()) }
     }
 
-    /// Writes what was collected and marks the recording as complete. `how` is the reason why it ends: the target exited, the
+    /// Writes what was collected and marks the recording as complete. `how` is why it ends: the target exited, or the
     /// user ended it. `at_ns` is the time, on the clock of the events.
     ///
     /// # Errors
@@ -167,7 +169,7 @@ impl<W: Write> Writer<W> {
             _ => None,
         };
         self.payload.add(source, tables, short.as_ref().unwrap_or(event)).map_err(invalid)?;
-        // Blocks are told against what was living before their first event, so this comes after the flush.
+        // Blocks are encoded against the tasks alive before their first event, so this comes after the flush.
         if let (Source::Tasks, Event::Tasks(changes)) = (source, event) {
             self.living.apply(tables, changes).map_err(invalid)?;
         }
@@ -176,11 +178,11 @@ impl<W: Write> Writer<W> {
     }
 
     fn state_is_due(&self) -> bool {
-        // Of very many tasks it is large; it should not become most of the file.
+        // With very many tasks the state is large; it should not become most of the file.
         self.last_ns.saturating_sub(self.state_ns) >= STATE_NS && self.since_state >= self.state_len
     }
 
-    /// Writes what all living tasks are after the events so far.
+    /// Writes the state of all live tasks after the events so far.
     fn put_state(&mut self) -> io::Result<()> {
         let (changes, names) = self.living.as_changes(self.last_ns);
         let mut payload = Payload::default();
@@ -190,10 +192,10 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Writes a block, and `before` in front of it; returns how many bytes it takes.
+    /// Writes a block, preceded by `before`; returns how many bytes it takes.
     fn put_block(&mut self, before: &[u8], kind: Kind, content: &[u8], span_ns: (u64, u64)) -> io::Result<usize> {
         let number = self.number;
-        // Also of a block that cannot be written: that its number is missing tells the reader.
+        // This also counts a block that cannot be written: its missing number tells the reader.
         self.number += 1;
         let written = self.try_put_block(before, kind, number, content, span_ns);
         match &written {
@@ -228,7 +230,7 @@ impl<W: Write> Writer<W> {
 impl<W: Write> Drop for Writer<W> {
     fn drop(&mut self) {
         if self.out.is_some() {
-            // Nobody is there to be told of an error; without an end mark the recording does not claim to be complete.
+            // No caller is left to report an error to; without an end mark the recording does not claim to be complete.
             let _ = self.flush();
         }
     }
@@ -245,7 +247,7 @@ fn invalid(error: UndefinedError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, error)
 }
 
-/// An event of very many tasks as several of the same time; `None` for one that can stay as it is.
+/// Splits an event of very many tasks into several of the same time; `None` if it can stay whole.
 fn pieces(event: &Event) -> Option<Vec<Event>> {
     let Event::Tasks(changes) = event else { return None };
     let weight = |look: &TaskLook| 1 + look.wait.as_ref().map_or(0, |wait| wait.tasks.len() + wait.held_by.len());

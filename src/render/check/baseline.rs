@@ -1,5 +1,5 @@
-//! `asyncprof.baseline/1`: what is kept of good runs, to be kept with the program's source. Written one run a line, so
-//! that a change of it can be read.
+//! `asyncprof.baseline/1`: good runs, to be committed with the program's source. Written with one run per line, so that
+//! a diff of it is readable.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -10,35 +10,35 @@ use super::run_json::RunJson;
 use crate::detect::check::{Baseline, Fingerprint};
 use crate::render::json::serializer;
 
-/// The format's name, and its version.
+/// The format's name and version.
 const NAME: &str = "asyncprof.baseline";
 const VERSION: u32 = 1;
 
-/// LIMIT: runs of a baseline; nobody makes more.
+/// LIMIT: runs of a baseline; far more than anyone makes.
 const RUNS: usize = 1_000;
 
-/// Why something is no baseline that can be used.
+/// Why a file cannot be used as a baseline.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BaselineError {
-    /// Not one at all.
+    /// It is not a baseline at all.
     #[error("it is not a baseline of asyncprof: {0}")]
     Foreign(String),
-    /// Made by a later asyncprof.
+    /// It was made by a later asyncprof.
     #[error("it is a baseline of version {0}, and this asyncprof knows up to {VERSION}")]
     Newer(u32),
-    /// Made by an asyncprof whose format is no longer known.
+    /// It was made by an asyncprof whose format is no longer supported.
     #[error("it is a baseline of version {0}, which this asyncprof no longer reads")]
     Older(u32),
-    /// One that was changed or cut off.
+    /// It was changed or cut off.
     #[error("it is a damaged baseline: {0}")]
     Broken(String),
-    /// One without a run.
+    /// It contains no runs.
     #[error("there is no run in it")]
     Empty,
 }
 
 impl BaselineError {
-    /// What to do.
+    /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Newer(_) => "use the asyncprof that made it, or make a new one with --update",
@@ -69,7 +69,7 @@ struct BaselineJson {
 /// Writes a baseline.
 ///
 /// # Errors
-/// What `out` says.
+/// Any error of `out`.
 pub fn write_baseline(baseline: &Baseline, out: &mut dyn Write) -> io::Result<()> {
     let head = HeadJson {
         schema: format!("{NAME}/{VERSION}"),
@@ -89,7 +89,7 @@ pub fn write_baseline(baseline: &Baseline, out: &mut dyn Write) -> io::Result<()
 /// Reads a baseline.
 ///
 /// # Errors
-/// Why it cannot be used.
+/// When it cannot be used.
 pub fn parse_baseline(text: &[u8]) -> Result<Baseline, BaselineError> {
     let schema: SchemaJson = serde_json::from_slice(text).map_err(|error| match error.classify() {
         serde_json::error::Category::Eof => BaselineError::Broken(error.to_string()),

@@ -1,8 +1,8 @@
-//! What a check shows.
+//! The contents of a check's output.
 
 use crate::detect::check::{Judgement, Run, SelfTest};
 
-/// A check that was made.
+/// A completed check.
 #[derive(Clone, Copy, Debug)]
 pub struct Check<'a> {
     /// The answers.
@@ -11,12 +11,12 @@ pub struct Check<'a> {
     pub head: &'a [Run],
     /// What they were compared with.
     pub base: &'a [Run],
-    /// What was run or read, for people.
+    /// What was run or read, in human-readable form.
     pub subject: &'a str,
-    /// The command that does the same again.
+    /// The command that repeats the check.
     pub reproduce: &'a str,
-    /// The folder that paths are shown relative to, with a slash at its end; empty for none.
+    /// The folder that paths are shown relative to, with a trailing slash; empty for none.
     pub root: &'a str,
-    /// When the program is compared with itself: how that went.
+    /// The result of comparing the program with itself, if that was done.
     pub self_test: Option<&'a SelfTest>,
 }

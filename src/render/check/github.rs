@@ -1,4 +1,4 @@
-//! Workflow commands of GitHub Actions, which it shows at the lines of a pull request: one for each problem and place.
+//! Workflow commands of GitHub Actions, shown at the lines of a pull request: one for each problem and place.
 //!
 //! The format: <https://docs.github.com/actions/reference/workflow-commands-for-github-actions>
 
@@ -9,7 +9,7 @@ use super::words;
 use crate::detect::check::{Item, Site, Verdict};
 use crate::render::escape::visible;
 
-/// Writes the commands, and the verdict as the last line, which is none.
+/// Writes the commands, then the verdict as the last line, which is not a command.
 pub fn write(check: &Check<'_>, out: &mut dyn Write) -> io::Result<()> {
     for item in &check.judgement.items {
         let command = match item.verdict {
@@ -25,7 +25,7 @@ pub fn write(check: &Check<'_>, out: &mut dyn Write) -> io::Result<()> {
         }
     }
     let verdict = words::verdict(check.judgement.verdict).to_uppercase();
-    // Never a command, whatever the program is called.
+    // Must not look like a command, whatever the program is called.
     writeln!(out, "asyncprof: {verdict}, {}", words::headline(check))
 }
 
@@ -47,12 +47,12 @@ fn annotate(command: &str, site: Option<&Site>, item: &Item, check: &Check<'_>, 
     writeln!(out, "::{command} {}::{}", properties.join(","), data(&message))
 }
 
-/// Text after the command. Nothing in it ends the line.
+/// Text after the command, escaped so that nothing in it ends the line.
 fn data(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-/// A value of a property. Nothing in it ends the property or the command.
+/// The value of a property, escaped so that nothing in it ends the property or the command.
 fn property(text: &str) -> String {
     data(&visible(text)).replace(':', "%3A").replace(',', "%2C")
 }

@@ -1,5 +1,5 @@
-//! `asyncprof.check/1`: a check and all that it rests on, for programs. Its types are the format's own; what it is made
-//! from can change without it.
+//! `asyncprof.check/1`: a check and all its evidence, in machine-readable form. Its types belong to the format; the
+//! model can change without it.
 
 use std::io::{self, Write};
 
@@ -11,7 +11,7 @@ use super::words;
 use crate::detect::check::{Difference, Item, Judgement, Numbers, SelfTest, Subject, Verdict};
 use crate::render::json::serializer;
 
-/// The format's name and version; fields may be added under it, never changed.
+/// The format's name and version; fields may be added in this version, but never changed.
 const SCHEMA: &str = "asyncprof.check/1";
 
 /// Writes the check as one line of JSON.
@@ -85,7 +85,7 @@ impl ItemJson {
     }
 }
 
-/// Numbers of a metric are in the unit that its name says.
+/// Numbers of a metric are in the unit given by its name.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum NumbersJson {
@@ -107,7 +107,7 @@ enum NumbersJson {
         base: Option<f64>,
         head: Option<f64>,
         ratio: Option<f64>,
-        /// Ends of the interval; absent where there is none.
+        /// Ends of the confidence interval; absent where there is none.
         ratio_low: Option<f64>,
         ratio_high: Option<f64>,
         p: f64,

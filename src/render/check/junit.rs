@@ -90,7 +90,7 @@ fn text_element<W: Write>(name: &str, attributes: &[(&str, &str)], text: &str, x
     xml.write_event(Event::End(BytesEnd::new(name)))
 }
 
-/// XML has no way to write control characters, nor the two code points that are none.
+/// XML cannot represent control characters, nor the two code points that are not characters.
 fn legal(text: &str) -> String {
     visible(text).replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
 }

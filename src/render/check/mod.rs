@@ -1,4 +1,4 @@
-//! A judgement over runs, one file per format.
+//! The judgement over several runs, one file per format.
 
 mod baseline;
 mod contents;

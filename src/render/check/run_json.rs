@@ -1,4 +1,4 @@
-//! A run as JSON, in a check's result and in a baseline. Its types are the format's own.
+//! A run as JSON, in a check's result and in a baseline. Its types belong to the format.
 
 use std::collections::BTreeMap;
 
@@ -57,11 +57,11 @@ pub(super) fn ms(ns: u64) -> f64 {
 }
 
 fn ns(ms: f64) -> u64 {
-    // CAST: what is negative or no number becomes zero, what is too large the largest.
+    // CAST: negative values and NaN become zero, values that are too large become the maximum.
     (ms * 1e6).round() as u64
 }
 
-/// A metric's name with its unit, and what its values are divided by for it.
+/// A metric's name with its unit, and the divisor for its values in that unit.
 pub(super) fn named(metric: Metric) -> (String, f64) {
     let name = metric.as_str().replace('-', "_");
     match metric.unit() {
@@ -96,7 +96,7 @@ impl RunJson {
         }
     }
 
-    /// The run that it tells of. What it does not know, it leaves out.
+    /// The run described by this JSON. Fields that the JSON lacks stay empty.
     pub(super) fn read(&self) -> Run {
         let values = Metric::ALL.into_iter().filter_map(|metric| {
             let (name, divisor) = named(metric);

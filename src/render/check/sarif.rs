@@ -1,4 +1,4 @@
-//! A check as SARIF 2.1.0, which GitHub and others show at the lines of code.
+//! A check as SARIF 2.1.0, which GitHub and other tools show next to the lines of code.
 //!
 //! The format: <https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html>
 
@@ -17,7 +17,7 @@ use crate::render::json::serializer;
 const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
 const HOME: &str = "https://crates.io/crates/asyncprof";
 
-/// What a check itself finds, beside the rules of snapshots: id, name, one sentence, and what to do.
+/// What a check itself finds, in addition to the rules of snapshots: id, name, one sentence, and what to do.
 const OF_CHECK: [(&str, &str, &str, &str); 4] = [
     (
         "stall",
@@ -36,7 +36,7 @@ const OF_CHECK: [(&str, &str, &str, &str); 4] = [
     ("run", "RunFailed", "The program could not be judged.", "See the message."),
 ];
 
-/// Every rule that a result can name: id and description.
+/// Every rule that a result can refer to: id and description.
 fn rules() -> Vec<(&'static str, Value)> {
     let rule = |id: &'static str, name: String, short: String, help: &str| {
         let rule = json!({
@@ -58,7 +58,7 @@ fn rules() -> Vec<(&'static str, Value)> {
         .collect()
 }
 
-/// `OrphanedTask` of `orphaned-task`.
+/// Turns `orphaned-task` into `OrphanedTask`.
 fn in_pascal_case(id: &str) -> String {
     id.split('-').flat_map(|word| [word[..1].to_uppercase(), word[1..].to_owned()]).collect()
 }
@@ -132,7 +132,7 @@ fn result(rule: &str, ids: &[&str], level: &str, text: &str, site: Option<&Site>
         "locations": site.and_then(|site| location(site, check.root)).into_iter().collect::<Vec<_>>(),
     });
     if let Some(site) = site {
-        // What makes it the same result although lines have moved.
+        // Identifies the same result even if lines have moved.
         let file = words::relative(&site.file, check.root);
         result["partialFingerprints"] =
             json!({"asyncprofSite/v1": format!("{}:{}:{file}", site.kind.as_str(), site.function)});
@@ -141,7 +141,7 @@ fn result(rule: &str, ids: &[&str], level: &str, text: &str, site: Option<&Site>
 }
 
 fn location(site: &Site, root: &str) -> Option<Value> {
-    // `<string>` and its like are no files.
+    // `<string>` and its like are not files.
     if site.file.is_empty() || site.file.starts_with('<') {
         return None;
     }
@@ -150,7 +150,7 @@ fn location(site: &Site, root: &str) -> Option<Value> {
         Some(_) => json!({"uri": format!("file://{}", uri(file))}),
         None => json!({"uri": uri(file), "uriBaseId": "%SRCROOT%"}),
     };
-    // A line is needed to be shown at one.
+    // A result is only shown at a line if it has one.
     let mut physical = json!({"artifactLocation": artifact});
     physical["region"] = json!({"startLine": site.line.unwrap_or(1).max(1)});
     Some(json!({
@@ -159,7 +159,7 @@ fn location(site: &Site, root: &str) -> Option<Value> {
     }))
 }
 
-/// A path as a part of a URI: what is not plain there is written as its bytes.
+/// A path as part of a URI: special characters are percent-encoded.
 fn uri(path: &str) -> String {
     let mut uri = String::with_capacity(path.len());
     for byte in path.bytes() {

@@ -4,7 +4,7 @@ use crate::detect::check::SelfTest;
 use crate::render::label;
 use crate::render::report::words::duration;
 
-/// One sentence a line.
+/// One sentence per line.
 pub(super) fn lines(test: &SelfTest) -> Vec<String> {
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     let (rate, low, high) = test.rate;

@@ -1,4 +1,4 @@
-//! A check as text: the verdict, then what is wrong, with place and advice, then what is fine.
+//! A check as text: the verdict, then the problems with place and advice, then what is fine.
 
 use std::io::{self, Write};
 
@@ -53,7 +53,7 @@ impl<W: Write + ?Sized> Page<'_, '_, W> {
         Ok(())
     }
 
-    /// Worst first, else in their order.
+    /// Worst first, otherwise in their original order.
     fn items(&mut self) -> io::Result<()> {
         let mut items: Vec<&Item> = self.check.judgement.items.iter().collect();
         items.sort_by_key(|item| std::cmp::Reverse(item.verdict));
@@ -118,7 +118,7 @@ impl<W: Write + ?Sized> Page<'_, '_, W> {
                 &format!("Differs from the baseline: {} was {then}, is now {now}; {effect}.", difference.name),
             )?;
         }
-        // What was let pass is known to whoever judged; what is shown here is what a run of this threshold bears.
+        // The tolerance actually used is not known here; this shows what a run with this threshold can tolerate.
         let threshold = self.check.head.iter().map(|run| run.threshold_ns).max().unwrap_or(0);
         for line in words::disturbances(self.check.head, &Tolerance::for_stalls_of(threshold)) {
             self.wrapped("  ", &format!("{line}."))?;

@@ -1,4 +1,4 @@
-//! Words for verdicts, numbers and places, shared by the formats of a check.
+//! Wording for verdicts, numbers and places, shared by the formats of a check.
 
 use super::contents::Check;
 use crate::detect::check::{Item, Metric, Numbers, Run, Site, SiteKind, Subject, Tolerance, Unit, Verdict};
@@ -6,7 +6,7 @@ use crate::render::escape::{brief, visible};
 use crate::render::label;
 use crate::render::report::words::duration;
 
-/// `PASS`, and what it stands for.
+/// The word for a verdict, as printed.
 pub(super) fn verdict(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Shown => "shown",
@@ -17,7 +17,7 @@ pub(super) fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
-/// How many items have which verdict.
+/// Number of items by verdict.
 pub(super) fn headline(check: &Check<'_>) -> String {
     if let Some(test) = check.self_test {
         let alarms = label::counted(test.false_alarms, "false alarm");
@@ -53,7 +53,7 @@ pub(super) fn name(item: &Item) -> String {
     }
 }
 
-/// What is wrong at a place, in words.
+/// What is wrong in a place, in words.
 pub(super) fn kind(kind: SiteKind) -> &'static str {
     match kind {
         SiteKind::Stall => "stall",
@@ -66,7 +66,7 @@ pub(super) fn kind(kind: SiteKind) -> &'static str {
 /// A value in its metric's unit.
 pub(super) fn value(metric: Metric, value: f64) -> String {
     match metric.unit() {
-        // CAST: a negative or huge number becomes the nearest that there is.
+        // CAST: a negative or huge number becomes the nearest representable one.
         Unit::Time => duration(value as u64),
         Unit::Count => number(value),
         Unit::Share => format!("{:.1} %", 100.0 * value),
@@ -74,7 +74,7 @@ pub(super) fn value(metric: Metric, value: f64) -> String {
     }
 }
 
-/// A count; the median of an even number of runs can be a half.
+/// A count; the median of an even number of runs can end in a half.
 fn number(value: f64) -> String {
     if value.fract() == 0.0 { label::count(value as u64) } else { format!("{value:.1}") }
 }
@@ -152,7 +152,7 @@ fn of_runs(runs: usize, spoilt: usize) -> String {
     }
 }
 
-/// `+24.6 %` of a factor.
+/// A factor as `+24.6 %`.
 fn percent(factor: f64) -> String {
     format!("{:+.1} %", 100.0 * (factor - 1.0))
 }
@@ -175,7 +175,7 @@ pub(super) fn place(site: &Site, root: &str) -> String {
     }
 }
 
-/// What happened at a place, and how much of it.
+/// What happened in a place, and how often or how much.
 pub(super) fn event(site: &Site) -> String {
     let what = brief(&site.what, 200);
     match site.kind {
@@ -187,7 +187,7 @@ pub(super) fn event(site: &Site) -> String {
     }
 }
 
-/// A file below the root without it.
+/// A file's path without the root, if it is below it.
 pub(super) fn relative<'f>(file: &'f str, root: &str) -> &'f str {
     let below = if root.is_empty() { None } else { file.strip_prefix(root) };
     below.unwrap_or(file).trim_start_matches("./")

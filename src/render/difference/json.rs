@@ -1,11 +1,11 @@
-//! `asyncprof.diff/1`: how one watch differs from another, for programs. Its types are the format's own; what it is
-//! made from can change without it.
+//! `asyncprof.diff/1`: how one watch differs from another, in machine-readable form. Its types belong to the format;
+//! the model can change without it.
 //!
-//! A place is `{function, file, line_base, line_head}`, or null where it is not known. A measure is `{base, head, ratio,
-//! confidence}`: two values in the unit that the field's name ends in, null where not known; `ratio` is the second by the
-//! first as `{estimate, low, high}`, null where nothing can be said, each null where it is infinite; `confidence` is
-//! `certain`, `likely`, `noise` or `unknown`. `presence` is `both`, `new` or `gone`. Entries of a list have the most
-//! important first, and all are there, within noise or not.
+//! A place is `{function, file, line_base, line_head}`, or null where it is not known. A measure is `{base, head,
+//! ratio, confidence}`: two values in the unit that the field's name ends in, null where not known; `ratio` is head
+//! divided by base as `{estimate, low, high}`, null where it is not known, with each field null where it is infinite;
+//! `confidence` is `certain`, `likely`, `noise` or `unknown`. `presence` is `both`, `new` or `gone`. Lists have the
+//! most important entry first and are complete, including entries within noise.
 
 use std::io::{self, Write};
 
@@ -18,7 +18,7 @@ use crate::detect::difference::{
 };
 use crate::render::json::serializer;
 
-/// The format's name and version; fields may be added under it, never changed.
+/// The format's name and version; fields may be added in this version, but never changed.
 const SCHEMA: &str = "asyncprof.diff/1";
 
 /// Writes the difference as one line of JSON.
@@ -34,11 +34,11 @@ struct DiffJson<'a> {
     schema: &'static str,
     base: WatchJson<'a>,
     head: WatchJson<'a>,
-    /// Anything differs beyond noise.
+    /// Whether anything differs beyond noise.
     changed: bool,
-    /// Of all certain entries of one list together, at most this share is wrong.
+    /// At most this share of all certain entries of one list is wrong.
     risk: f64,
-    /// A ratio closer to one than this is no change.
+    /// Ratios closer to one than this do not count as a change.
     least_effect: f64,
     stall_threshold_ms: f64,
     caveats: Vec<CaveatJson<'a>>,
@@ -145,7 +145,7 @@ struct RatioJson {
 }
 
 impl MeasureJson {
-    /// `unit` is what the format's unit is of the measure's.
+    /// `unit` is the size of the format's unit in the measure's unit.
     fn of(measure: &Measure, unit: f64) -> Self {
         let value = |value: Option<f64>| value.map(|value| rounded(value / unit));
         let finite = |ratio: f64| ratio.is_finite().then(|| rounded(ratio));
@@ -172,7 +172,7 @@ struct StallJson<'a> {
     base_count: u64,
     head_count: u64,
     per_minute: MeasureJson,
-    /// Probability of numbers that differ so much if nothing had changed.
+    /// The probability of such a difference in the numbers if nothing had changed.
     chance: f64,
     mean_ms: MeasureJson,
     base_longest_ms: f64,
@@ -330,7 +330,7 @@ fn ms(ns: u64) -> f64 {
     rounded(ns as f64 / MS)
 }
 
-/// Six places: more are not known.
+/// Six places: the values are not known more precisely.
 fn rounded(number: f64) -> f64 {
     (number * 1e6).round() / 1e6
 }

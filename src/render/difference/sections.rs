@@ -5,42 +5,42 @@ use crate::model::snapshot::WaitKind;
 use crate::render::label;
 use crate::render::report::words;
 
-/// Two watches and how the second differs.
+/// Two watches and how the second differs from the first.
 #[derive(Clone, Copy, Debug)]
 pub struct Comparison<'a> {
-    /// The first.
+    /// The first watch.
     pub base: Watch<'a>,
-    /// What the first is called, for example its file.
+    /// The name of the first, for example its file.
     pub base_name: &'a str,
-    /// The second.
+    /// The second watch.
     pub head: Watch<'a>,
-    /// What the second is called.
+    /// The name of the second.
     pub head_name: &'a str,
-    /// How it differs.
+    /// The differences.
     pub difference: &'a Difference,
 }
 
-/// Entries of a list for people, unless they ask for more.
+/// Default maximum entries per list in human-readable output.
 pub(super) const SHOWN: usize = 10;
 
-/// What a person reads of one entry.
+/// One entry as shown to the user.
 pub(super) struct Line {
-    /// What it is about in a word or two: `new`, `slower`, `fewer`.
+    /// A word or two for the kind of change: `new`, `slower`, `fewer`.
     pub(super) what: &'static str,
-    /// It is worse than before.
+    /// Whether it is worse than before.
     pub(super) worse: bool,
-    /// It is told even if it may be chance.
+    /// Whether it is shown even if it may be chance.
     pub(super) always: bool,
     pub(super) confidence: Confidence,
-    /// The place, ready for printing as text.
+    /// The place, ready to be printed as text.
     pub(super) place: Option<String>,
     /// The change in numbers.
     pub(super) change: String,
-    /// More about it; names in it are not yet made safe.
+    /// Details; names in it are not yet escaped.
     pub(super) more: Vec<String>,
 }
 
-/// A list of a person's page: those entries that are changes, and how many others there are.
+/// A list in human-readable output: the entries that are changes, and how many others there are.
 pub(super) struct Section {
     pub(super) title: &'static str,
     pub(super) lines: Vec<Line>,
@@ -48,7 +48,7 @@ pub(super) struct Section {
     pub(super) unknown: usize,
 }
 
-/// Everything that a person is told, the same in each format.
+/// All the sections of the human-readable output, the same in each format.
 pub(super) fn sections(difference: &Difference) -> Vec<Section> {
     let stalls = section("Stalls", &difference.stalls, |stall| (stall.confidence(), stall_line(stall)));
     let coroutines = section("What the event loops ran, by coroutine", &difference.coroutines, |change| {
@@ -117,7 +117,7 @@ pub(super) fn sections(difference: &Difference) -> Vec<Section> {
         (change.confidence(), line)
     });
     let findings = section("Findings of the last full snapshot", &difference.findings, |change| {
-        // True of that snapshot; whether it is always so, one snapshot cannot tell.
+        // True of that snapshot; one snapshot cannot show whether it is always true.
         let confidence = if change.presence == Presence::Both { Confidence::Noise } else { Confidence::Likely };
         let line = Line {
             what: change.presence.as_str(),
@@ -170,7 +170,7 @@ pub(super) fn stall_line(stall: &StallChange) -> Line {
     Line {
         what,
         worse: worse.difference() > 0.0,
-        // Each new place that blocks is worth knowing, even if it may be chance.
+        // Each new blocking place is worth reporting, even if it may be chance.
         always: stall.presence != Presence::Both && stall.is_of_the_program(),
         confidence: stall.confidence(),
         place: stall.site.frame().map(words::frame),
@@ -224,7 +224,7 @@ pub(super) fn time(ns: f64) -> String {
     words::duration(ns.max(0.0) as u64)
 }
 
-/// The whole in a sentence: `2 certain changes (1 for the worse), 3 likely`.
+/// The summary in one sentence: `2 certain changes (1 for the worse), 3 likely`.
 pub(super) fn verdict(sections: &[Section]) -> String {
     let lines = || sections.iter().flat_map(|section| &section.lines);
     let count = |confidence| lines().filter(|line| line.confidence == confidence).count();
@@ -241,7 +241,7 @@ pub(super) fn verdict(sections: &[Section]) -> String {
     }
 }
 
-/// What the words mean.
+/// What the terms mean.
 pub(super) const MEANING: &str = "Certain: the whole confidence interval of the ratio (99 %, for all entries of a list together) exceeds \
                        10 %. Likely: statistically significant, but perhaps less than 10 %. The rest is noise. Intervals \
                        cover the sampling error of these two recordings only, not a different load or a busy machine.";

@@ -1,5 +1,5 @@
-//! A difference as text: what limits the comparison, then what changed, most certain first. Width and colours of the
-//! terminal are given.
+//! A difference as text: what limits the comparison, then what changed, most certain first. The width and colours of
+//! the terminal are passed in.
 
 use std::io::{self, Write};
 
@@ -100,7 +100,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// Always shown, also without a change: everything else matters because of them.
+    /// Always shown, even without a change: it is why everything else matters.
     fn loops(&mut self, comparison: &Comparison<'_>) -> io::Result<()> {
         let loops = &comparison.difference.loops;
         if loops.is_empty() {
@@ -138,7 +138,7 @@ impl Page<'_> {
     }
 }
 
-/// What a watch is of, in a line.
+/// One line that identifies a watch.
 pub(super) fn about(name: &str, watch: &Watch<'_>) -> String {
     let header = watch.analysis.header();
     let command = if header.command.is_empty() { header.executable.clone() } else { header.command.join(" ") };
@@ -152,7 +152,7 @@ pub(super) fn about(name: &str, watch: &Watch<'_>) -> String {
     )
 }
 
-/// A sentence that begins with a capital, safe to print.
+/// A sentence with its first letter capitalised, safe to print.
 pub(super) fn sentence(message: &str) -> String {
     let message = escape::visible(message);
     let mut characters = message.chars();

@@ -1,4 +1,4 @@
-//! What every exporter of what happened over time is given, and what several of them write alike.
+//! The input of every exporter of events over time, and code that several exporters share.
 
 use std::io;
 
@@ -7,25 +7,25 @@ use crate::detect::stall::{Alert, Stall};
 use crate::model::event::{Batch, Header};
 use crate::render::escape;
 
-/// A batch that was read, and what it came to.
+/// A batch that was read, and the analysis after it.
 #[derive(Clone, Copy, Debug)]
 pub struct Step<'a> {
-    /// What was read.
+    /// The batch.
     pub batch: &'a Batch,
-    /// Has taken it, so that its tables have all names that it uses.
+    /// The analysis, which has already processed the batch, so that its tables have all names that it uses.
     pub analysis: &'a Analysis,
-    /// What that said at once.
+    /// The alerts that the batch caused.
     pub alerts: &'a [Alert],
 }
 
-/// All was read.
+/// The result once everything was read.
 #[derive(Clone, Copy, Debug)]
 pub struct End<'a> {
-    /// What it amounts to; its `finish` was called.
+    /// The analysis; its `finish` was called.
     pub analysis: &'a Analysis,
-    /// Stalls that nobody saw the end of.
+    /// Stalls whose end was not seen.
     pub ongoing: &'a [Stall],
-    /// The recording has its end: false where it breaks off.
+    /// Whether the recording is complete: false if it breaks off.
     pub complete: bool,
 }
 
@@ -34,20 +34,20 @@ pub trait Exporter {
     /// Takes the next batch.
     ///
     /// # Errors
-    /// What the writer says.
+    /// Any error of the writer.
     fn take(&mut self, step: &Step<'_>) -> io::Result<()>;
 
-    /// Writes what only the end tells. Answers with what the format could not hold, in words, if anything.
+    /// Writes what is only known at the end. Returns what the format could not hold, in words, if anything.
     ///
     /// # Errors
-    /// What the writer says.
+    /// Any error of the writer.
     fn finish(self: Box<Self>, end: &End<'_>) -> io::Result<Option<String>>;
 }
 
-/// LIMIT: event loops of one file; a program that makes ever new ones is shown with the first of them.
+/// LIMIT: event loops of one file; if a program keeps creating new ones, only the first are shown.
 pub(super) const LOOPS: usize = 256;
 
-/// That there were more.
+/// The sentence for when there were more.
 pub(super) fn loops_left_out() -> String {
     format!("there were more than {LOOPS} event loops; only the first {LOOPS} are included")
 }
@@ -58,7 +58,7 @@ pub(super) fn together(left_out: impl IntoIterator<Item = Option<String>>) -> Op
     (!all.is_empty()).then(|| all.join("; "))
 }
 
-/// Nanoseconds since 1970 at the beginning of the watch; `None` where what the header says is no time.
+/// Nanoseconds since 1970 at the beginning of the watch; `None` if the header's start is not a valid time.
 pub(super) fn started_unix_ns(header: &Header) -> Option<i64> {
     let started: jiff::Timestamp = header.started_at.parse().ok()?;
     i64::try_from(started.as_nanosecond()).ok()

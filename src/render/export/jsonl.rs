@@ -1,27 +1,28 @@
-//! `asyncprof.events/1`: a recording as JSON lines, for scripts: each line an object that can be read without the others. It must
-//! not know how the events were recorded.
+//! `asyncprof.events/1`: a recording as JSON lines, for scripts: each line is an object that can be read independently.
+//! Does not depend on how the events were recorded.
 //!
 //! Every line has a `type`. Times are nanoseconds on the clock of the events (`at_ns`, `start_ns`); `started_ns` of the
-//! header is the beginning on the same clock, `started_at` the same moment by the calendar. What is not known is `null`.
-//! Lines of one kind are in the order of time; lines of different kinds that stand next to each other can be up to some
-//! seconds apart. A frame is `function`, `file`, `line`; a stack is its frames, outermost first. Fields and types may be added
-//! under the same `schema`, so readers pass over what they do not know.
+//! header is the beginning on the same clock, `started_at` the same moment in calendar time. Unknown values are `null`.
+//! Lines of one kind are in order of time; adjacent lines of different kinds can be up to some seconds apart. A frame
+//! is `function`, `file`, `line`; a stack is its frames, outermost first. Fields and types may be added under the same
+//! `schema`, so readers should ignore those they do not know.
 //!
 //! | `type` | what | fields |
 //! |---|---|---|
 //! | `header` | the first line | `schema`, `asyncprof`, `pid`, `python`, `command`, `machine`, `started_at`, `started_ns`, `loop_rate_hz`, `task_rate_hz`, `stall_threshold_ns`, `cpu_budget`, `blocking` |
 //! | `loop` | a loop's thread at one moment | `at_ns`, `loop` (`id`, `type`, `thread`, `thread_name`), `phase` (`selecting`, `away`, `leaving_selector`, `not_running`, `unknown`), `away_since_ns`, `callback`, `task`, `stack`, `outer` (how many of its outermost frames are the loop's own), `coroutines` (how many after those are coroutines), `torn` (after `stack` there is a gap), `moved`, `ready`, `gil`, `gil_thread`, `collecting`, `kernel`, `holder_stack` |
-//! | `tasks` | a look at all tasks | `at_ns`, `took_ns`, `total`, `complete`, `changed` (a list of `task`, `born`, `state`, `stack`, `torn`, `wait`), `ended` (a list of tasks) |
-//! | `findings` | what a look showed to be wrong; replaces what the last one said | `at_ns`, `findings` as in `asyncprof.report/1` |
-//! | `health` | how well the watch goes, totals since it began | `at_ns`, `loop_samples`, `task_snapshots`, `dropped`, `lost`, `torn`, `partial`, `late`, `cpu_ns`, `loop_rate_hz`, `task_rate_hz`, `lowered_rate`, `longest_gap_ns` |
+//! | `tasks` | a task sample | `at_ns`, `took_ns`, `total`, `complete`, `changed` (a list of `task`, `born`, `state`, `stack`, `torn`, `wait`), `ended` (a list of tasks) |
+//! | `findings` | the findings of a snapshot; they replace those of the previous one | `at_ns`, `findings` as in `asyncprof.report/1` |
+//! | `health` | quality of the watch, totals since it began | `at_ns`, `loop_samples`, `task_snapshots`, `dropped`, `lost`, `torn`, `partial`, `late`, `cpu_ns`, `loop_rate_hz`, `task_rate_hz`, `lowered_rate`, `longest_gap_ns` |
 //! | `note` | something happened to the target or the watch | `at_ns`, `kind`, `text` |
-//! | `stall` | a stall, after the events in which it ended; one that nobody saw the end of before the last line | as in `asyncprof.report/1` |
-//! | `end` | the last line; without it the file is not whole | `at_ns` of the last event, `complete` (false where the recording breaks off), `stalls` (how many there were) |
+//! | `stall` | a stall, after the events in which it ended; one whose end was not seen, before the last line | as in `asyncprof.report/1` |
+//! | `end` | the last line; a file without it is incomplete | `at_ns` of the last event, `complete` (false where the recording breaks off), `stalls` (how many there were) |
 //!
-//! A task is `id`, `name`, `coroutine` (a frame); a later task can have the same `id`. `wait` is `kind`, `detail`, `tasks` and
-//! `held_by` (lists of tasks). `gil` is `free`, `own`, `other` (than of the loop's thread; `gil_thread` where known), `none` (this
-//! build has none) or `unknown`. `kernel` is `doing` (`running`, `call`, `waiting_for_gil`, `fault`, `stopped`, `unknown`), `call`,
-//! `call_number`, `fd`, and since the thread's start `run_ns`, `starved_ns`, and of its control group `throttled_us`.
+//! A task is `id`, `name`, `coroutine` (a frame); a later task can have the same `id`. `wait` is `kind`, `detail`,
+//! `tasks` and `held_by` (lists of tasks). `gil` is `free`, `own`, `other` (than of the loop's thread; `gil_thread`
+//! where known), `none` (this build has none) or `unknown`. `kernel` is `doing` (`running`, `call`, `waiting_for_gil`,
+//! `fault`, `stopped`, `unknown`), `call`, `call_number`, `fd`, and since the thread's start `run_ns`, `starved_ns`,
+//! and of its control group `throttled_us`.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! The events of `asyncprof.events/1`: each with its names, so that a line can be read without the others.
+//! The events of `asyncprof.events/1`, with all names spelled out, so that each line can be read independently.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use crate::render::shared::header::HeaderJson;
 use crate::render::shared::loop_id::LoopIdJson;
 use crate::render::wait_words;
 
-/// The format's name and version; fields may be added under it, never changed.
+/// The format's name and version; fields may be added in this version, but never changed.
 const SCHEMA: &str = "asyncprof.events/1";
 
 #[derive(Serialize)]

@@ -1,9 +1,9 @@
-//! pprof's format: a gzipped protobuf message, `perftools.profiles.Profile`, with a column for each way to weigh time. It must
-//! not know how time was counted.
+//! pprof's format: a gzipped protobuf message, `perftools.profiles.Profile`, with a column for each way to weigh time.
+//! Does not depend on how time was counted.
 //!
-//! The task is a label of the sample (`go tool pprof -tagroot task`), not a level of its stack, and so is the thread where
-//! threads are told apart (`-tagroot thread,task`). There are no mappings and no addresses: a location is a function and a
-//! line.
+//! The task is a label of the sample (`go tool pprof -tagroot task`), not a level of its stack, and so is the thread if
+//! threads are kept apart (`-tagroot thread,task`). There are no mappings and no addresses: a location is a function
+//! and a line.
 
 use std::io::{self, Write};
 
@@ -17,13 +17,13 @@ use crate::model::event::Header;
 use crate::profile::{By, Label, Profile, Weighted};
 use crate::render::levels::{Level, level};
 
-/// Writes the profile; the column that `by` says is shown first.
+/// Writes the profile; the column given by `by` is shown first.
 ///
 /// # Errors
-/// What `out` says.
+/// Any error of `out`.
 pub fn write(header: &Header, duration_ns: u64, profile: &Profile, by: By, out: &mut dyn Write) -> io::Result<()> {
     let mut builder = Builder::default();
-    // The first text is the empty one, by the format.
+    // The format requires the first string to be empty.
     builder.text("");
     let columns = COLUMNS.map(|(name, unit)| builder.value_type(name, unit));
     builder.message.sample_type = columns.to_vec();
@@ -48,7 +48,7 @@ pub fn write(header: &Header, duration_ns: u64, profile: &Profile, by: By, out: 
     out.finish()?.flush()
 }
 
-/// What each sample has a value of, and in which unit.
+/// The values of each sample, and their units.
 const COLUMNS: [(&str, &str); 5] = [
     ("run", "nanoseconds"),
     ("await", "nanoseconds"),
@@ -84,7 +84,7 @@ fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// A message in the making: each text, function and location once.
+/// A message being built: each text, function and location is stored once.
 #[derive(Default)]
 struct Builder<'p> {
     message: message::Profile,
@@ -117,7 +117,7 @@ impl<'p> Builder<'p> {
             sample.label.push(SampleLabel { key: self.text(key), str: self.text(&name) });
             rest = inner;
         }
-        // Innermost first. A sample without a location would not be counted: nothing is known of what it ran.
+        // Innermost first. A sample without a location would not be counted: in that case it is not known what it ran.
         sample.location_id = rest.iter().rev().map(|of| self.location(level(of))).collect();
         if sample.location_id.is_empty() {
             sample.location_id.push(self.location(level(&Label::Unknown)));
@@ -150,7 +150,7 @@ impl<'p> Builder<'p> {
     }
 }
 
-/// The messages of the format that are used, by the numbers of pprof's `profile.proto`.
+/// The messages of the format in use, with the field numbers of pprof's `profile.proto`.
 mod message {
     use prost::Message;
 

@@ -1,6 +1,7 @@
-//! speedscope's file format: one profile for each way to weigh time, of stitched stacks with their nanoseconds.
+//! speedscope's file format: one profile for each way to weigh time, containing stitched stacks with their nanoseconds.
 //!
-//! The format is that of speedscope's `file-format-schema.json`: frames once, and samples that name them, outermost first.
+//! The format is that of speedscope's `file-format-schema.json`: frames are listed once, and samples refer to them,
+//! outermost first.
 
 use std::io::{self, Write};
 
@@ -12,10 +13,10 @@ use crate::render::escape;
 use crate::render::json::serializer;
 use crate::render::levels::{Level, level};
 
-/// Writes the profiles; `by` is the one that is shown first, `whose` the title.
+/// Writes the profiles; `by` selects the one shown first, `whose` is the title.
 ///
 /// # Errors
-/// What `out` says.
+/// Any error of `out`.
 pub fn write(profile: &Profile, by: By, whose: &str, out: &mut dyn Write) -> io::Result<()> {
     let mut frames = Frames::default();
     let file = File {
@@ -102,7 +103,7 @@ fn sampled<'p>(profile: &'p Profile, way: By, frames: &mut Frames<'p>) -> Sample
     }
 }
 
-/// Frames once.
+/// Each frame once.
 #[derive(Default)]
 struct Frames<'p> {
     list: Vec<Level<'p>>,

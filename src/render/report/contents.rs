@@ -1,4 +1,4 @@
-//! A report: the watch it shows, and what several formats derive from it.
+//! A report: the watch it shows, and data derived from it for several formats.
 
 use std::collections::HashMap;
 
@@ -8,23 +8,23 @@ use crate::model::event::Health;
 use crate::model::snapshot::Frame;
 use crate::profile::{CoroutineProfile, Label, Profile, Weighted};
 
-/// A watch that is over, or as far as it has come.
+/// A watch that is over, or its state so far.
 #[derive(Clone, Copy, Debug)]
 pub struct Report<'a> {
-    /// What it amounts to. Its `finish` was called.
+    /// Its analysis, with `finish` already called.
     pub analysis: &'a Analysis,
-    /// It has an end: false where a recording breaks off.
+    /// Whether it is complete: false if a recording breaks off.
     pub complete: bool,
 }
 
-/// Entries of a list for people, unless they ask for more.
+/// Default maximum entries per list in human-readable output.
 pub(super) const SHOWN: usize = 10;
 
-/// Stalls that are the same to whoever has to change the code.
+/// Stalls with the same cause and the same frame to change.
 pub(super) struct StallGroup<'a> {
     /// The longest.
     pub(super) worst: &'a Stall,
-    /// All of them, in the order in which they came.
+    /// All of them, in the order in which they occurred.
     pub(super) stalls: Vec<&'a Stall>,
     pub(super) total_ns: u64,
     pub(super) ongoing: bool,
@@ -64,7 +64,7 @@ impl<'a> Report<'a> {
         self.analysis.profile()
     }
 
-    /// What the watch said about itself, else what the events show.
+    /// The watch's own figures, otherwise what the events show.
     pub(super) fn health(&self) -> Health {
         match self.analysis.health() {
             Some(health) => *health,
@@ -75,7 +75,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Samples of a loop a second, as they really came; zero where there are none.
+    /// Actual samples of a loop per second; zero if there are none.
     pub(super) fn loop_rate_hz(&self) -> f64 {
         let loops = self.profile().loops();
         let watched: u64 = loops.iter().map(|event_loop| event_loop.watched_ns()).sum();
@@ -87,12 +87,13 @@ impl<'a> Report<'a> {
         rate(self.health().task_snapshots, self.analysis.duration_ns())
     }
 
-    /// asyncprof's own, of one core.
+    /// CPU time of asyncprof itself, relative to one core.
     pub(super) fn cpu_percent(&self) -> f64 {
         100.0 * self.health().cpu_ns as f64 / (self.analysis.duration_ns().max(1)) as f64
     }
 
-    /// From here on a stall was sure to be seen; the watch's own word, else as the samples that came show.
+    /// Stalls of at least this length were sure to be seen: the watch's own figure, otherwise computed from the actual
+    /// samples.
     pub(super) fn shortest_stall_ns(&self) -> u64 {
         self.analysis.shortest_sure_stall_ns().unwrap_or_else(|| {
             let longest = self.profile().loops().iter().map(|event_loop| event_loop.longest_between_ns).max();
@@ -102,7 +103,7 @@ impl<'a> Report<'a> {
         })
     }
 
-    /// By what loops executed of them, most first.
+    /// By what loops executed of them, longest time first.
     pub(super) fn hottest(&self) -> Vec<CoroutineProfile> {
         let mut coroutines = self.profile().coroutines();
         coroutines.sort_by_key(|coroutine| std::cmp::Reverse(coroutine.run_ns));
@@ -114,14 +115,14 @@ pub(super) fn rate(number: u64, duration_ns: u64) -> f64 {
     if duration_ns == 0 { 0.0 } else { number as f64 * 1e9 / duration_ns as f64 }
 }
 
-/// What a function is told from others by, wherever in it something is.
+/// What identifies a function, regardless of the line.
 pub(super) type Code<'f> = (&'f str, &'f str);
 
 pub(super) fn code(frame: &Frame) -> Code<'_> {
     (&frame.function, &frame.file)
 }
 
-/// What was run, by the function at the outer end of its stack, most time first.
+/// What was run, by the outermost function of its stack, longest time first.
 pub(super) fn runs_by_coroutine<'r>(runs: &'r [Weighted<'r>]) -> HashMap<Code<'r>, Vec<&'r Weighted<'r>>> {
     let mut by_code: HashMap<Code<'r>, Vec<&'r Weighted<'r>>> = HashMap::new();
     for run in runs {

@@ -1,5 +1,5 @@
-//! `asyncprof.report/1`: what a watch shows, for programs. Its types are the format's own; what it is made from can
-//! change without it.
+//! `asyncprof.report/1`: the results of a watch, in machine-readable form. Its types belong to the format; the model
+//! can change without it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
@@ -19,10 +19,10 @@ use crate::render::shared::header::HeaderJson;
 use crate::render::shared::loop_id::LoopIdJson;
 use crate::render::wait_words;
 
-/// The format's name and version; fields may be added under it, never changed.
+/// The format's name and version; fields may be added in this version, but never changed.
 pub(super) const SCHEMA: &str = "asyncprof.report/1";
 
-/// Stacks of one coroutine that are written, heaviest first.
+/// Maximum stacks written per coroutine, heaviest first.
 const STACKS: usize = 20;
 
 /// Writes the report as one line of JSON.
@@ -88,7 +88,8 @@ struct SamplingJson {
     lowered_rate: bool,
     shortest_stall_ms: f64,
     blocking: bool,
-    /// The watch has said how well it goes; else all but the samples is zero because nobody knows.
+    /// Whether the watch has reported its health; if not, all fields except the samples are zero because they are
+    /// unknown.
     known: bool,
 }
 
@@ -161,7 +162,7 @@ impl LagJson {
     }
 }
 
-/// All stalls, those that are not listed too.
+/// All stalls, including those that are not listed.
 #[derive(Serialize)]
 struct StallTotalsJson {
     count: u64,
@@ -229,7 +230,7 @@ impl<'a> StallJson<'a> {
     }
 }
 
-/// All tasks of one coroutine. It owns its texts: they come from lists that are made for the report.
+/// All tasks of one coroutine. It owns its texts: they come from lists created for the report.
 #[derive(Serialize)]
 struct TasksJson {
     coroutine: Option<String>,
@@ -339,12 +340,12 @@ impl<'a> NoteJson<'a> {
     }
 }
 
-/// To the microsecond; what is finer is not known.
+/// To the microsecond; the value is not known more precisely.
 fn ms(ns: u64) -> f64 {
     (ns as f64 / 1e3).round() / 1e3
 }
 
-/// To a thousandth; what is finer is not known.
+/// To a thousandth; the value is not known more precisely.
 fn rounded(number: f64) -> f64 {
     (number * 1e3).round() / 1e3
 }

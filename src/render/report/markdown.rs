@@ -204,17 +204,17 @@ fn frame(frame: &Frame) -> String {
     code_text(&words::frame(frame))
 }
 
-/// Text as code: nothing in it means anything. A bar would end a cell of a table, also in code.
+/// Text as code, with nothing interpreted. A bar would end a table cell, even in code.
 pub(in crate::render) fn code_text(text: &str) -> String {
     let text = escape::visible(text).replace('|', "\\|");
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest + 1);
-    // A space keeps a backquote at the edge from the fence.
+    // A space keeps a backquote at the edge apart from the fence.
     let pad = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
     format!("{fence}{pad}{text}{pad}{fence}")
 }
 
-/// Text in which nothing is markup, and nobody is mentioned.
+/// Text in which nothing is interpreted as markup or as a mention.
 pub(in crate::render) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len() + 8);
     for character in escape::visible(text).chars() {

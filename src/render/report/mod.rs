@@ -1,4 +1,4 @@
-//! What a watch over time shows, as bytes, one file a format.
+//! Renders the results of a watch over time, one file per format.
 
 pub(super) mod contents;
 pub mod html;

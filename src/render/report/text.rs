@@ -1,5 +1,5 @@
-//! The report as text: stalls first, worst first, each with the line to change and advice; then event loops, coroutines,
-//! waits and tasks; last, how complete the data is. Width and colours of the terminal are given.
+//! The report as text: stalls first, worst first, each with the line to change and advice; then event loops,
+//! coroutines, waits and tasks; finally, how complete the data is. The width and colours of the terminal are passed in.
 
 use std::io::{self, Write};
 
@@ -134,9 +134,9 @@ impl Page<'_, '_> {
         self.stack(stall)
     }
 
-    /// One frame a line, outermost first as in a Python traceback; nothing where the site says it all.
+    /// One frame per line, outermost first as in a Python traceback; empty if the site already says everything.
     fn stack(&mut self, stall: &Stall) -> io::Result<()> {
-        /// Levels that are shown: the outer ones name what the program was about, the inner ones where it stuck.
+        /// Levels shown: the outer ones show what the program was doing, the inner ones where it was stuck.
         const LEVELS: usize = 12;
         if stall.stack.len() < 2 && !stall.torn {
             return Ok(());
@@ -162,7 +162,7 @@ impl Page<'_, '_> {
     }
 
     fn findings(&mut self) -> io::Result<()> {
-        /// Where the text of a finding begins.
+        /// The column at which the text of a finding begins.
         const INDENT: usize = 10;
         let findings = self.report.analysis.findings();
         if findings.is_empty() {
@@ -305,7 +305,7 @@ impl Page<'_, '_> {
     }
 
     fn await_stack(&mut self, stack: &[&Frame]) -> io::Result<()> {
-        /// Levels that are shown of a wait: the outermost and the innermost say most.
+        /// Levels shown of a wait: the outermost and the innermost are the most informative.
         const LEVELS: usize = 4;
         let left_out = stack.len().saturating_sub(LEVELS);
         for (position, frame) in stack.iter().enumerate() {
@@ -424,7 +424,7 @@ pub(super) fn evidence(stall: &Stall) -> String {
     if parts.is_empty() { samples } else { format!("{samples}: {}", parts.join(", ")) }
 }
 
-/// How the watch went, and what it may have missed.
+/// The quality of the watch, and what it may have missed.
 pub(super) fn trust(report: &Report<'_>) -> Vec<String> {
     let (health, header) = (report.health(), report.analysis.header());
     let mut sentences = Vec::new();

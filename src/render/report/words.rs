@@ -1,11 +1,11 @@
-//! Words for durations, causes and places, shared by reports, comparisons and checks.
+//! Wording for durations, causes and places, shared by reports, comparisons and checks.
 
 use crate::detect::stall::{Cause, Stall};
 use crate::model::snapshot::Frame;
 use crate::profile::Label;
 use crate::render::{escape, label};
 
-/// `0.31 ms`, `340 ms`, `1.20 s`, `2 min 05 s`: three digits, since more are not known.
+/// `0.31 ms`, `340 ms`, `1.20 s`, `2 min 05 s`: three digits, because the value is not known more precisely.
 pub(in crate::render) fn duration(ns: u64) -> String {
     let ms = ns as f64 / 1e6;
     match ns {
@@ -24,9 +24,9 @@ pub(in crate::render) fn duration(ns: u64) -> String {
     }
 }
 
-/// `340 ms`, or `340 to 352 ms` where the end is known less exactly.
+/// `340 ms`, or `340 to 352 ms` if the end is known less exactly.
 pub(in crate::render) fn stall_length(stall: &Stall) -> String {
-    /// A smaller difference is not worth reading.
+    /// A smaller difference is not worth showing.
     const CLOSE_NS: u64 = 5_000_000;
     match stall.at_most_ns {
         _ if stall.ongoing => format!("{} so far", duration(stall.at_least_ns)),

@@ -13,7 +13,7 @@ pub(in crate::render) struct FindingJson<'a, T> {
     severity: &'static str,
     message: &'a str,
     tasks: T,
-    /// Not in a dump.
+    /// Absent from a dump.
     #[serde(skip_serializing_if = "Option::is_none")]
     site: Option<FrameJson<'a>>,
     evidence: &'a Evidence,

@@ -1,4 +1,4 @@
-//! What a format of a watch begins with.
+//! The header shared by the formats of a watch.
 
 use std::collections::BTreeMap;
 

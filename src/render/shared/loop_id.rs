@@ -1,4 +1,4 @@
-//! Which event loop.
+//! Identifies an event loop.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! Parts that several JSON formats write alike. A field added here is added to each of them.
+//! Parts shared by several JSON formats. A field added here is added to each of them.
 
 pub(super) mod finding;
 pub(super) mod frame;

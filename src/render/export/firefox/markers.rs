@@ -1,4 +1,4 @@
-//! Markers of the Firefox Profiler: stalls with what is known of them, and what happened to the target.
+//! Markers of the Firefox Profiler: stalls with their details, and what happened to the target.
 
 use fxprof_processed_profile::{
     CategoryHandle, MarkerFieldFlags, MarkerFieldFormat, MarkerLocations, Profile, StaticSchemaMarker,

@@ -1,10 +1,10 @@
-//! The Firefox Profiler's processed profile: over time, for each event loop its stacks and its stalls, and the stacks
-//! of the tasks that wait.
+//! The Firefox Profiler's processed profile: stacks and stalls of each event loop over time, and the stacks of waiting
+//! tasks.
 //!
-//! The format is one JSON object of columns, so that all of it is kept until the end; see [`SAMPLES`].
+//! The format is a single JSON object of columns, so everything is kept until the end; see [`SAMPLES`].
 //!
-//! The height of a loop's graph says that it is away from its selector, and not that it uses a processor: that is known only of
-//! stalls. The colour says what it does: see [`palette`].
+//! The height of a loop's graph shows that the loop is busy, not that it uses CPU: that is known for stalls only. The
+//! colour shows what it does: see [`palette`].
 
 mod markers;
 mod palette;
@@ -31,11 +31,11 @@ use crate::render::json::serializer;
 use crate::render::label;
 use crate::render::report::words;
 
-/// LIMIT: samples of loops that are kept, about 100 MB of them: more than half an hour of a busy loop; those in the selector
-/// that follow each other are one. What comes later is left out, which the profile says.
+/// LIMIT: samples of loops that are kept, about 100 MB of them: more than half an hour of a busy loop; consecutive
+/// samples in the selector are merged. Later samples are left out, and the profile says so.
 const SAMPLES: usize = 2_000_000;
 
-/// LIMIT: samples of waiting tasks after which half as many are kept, each for twice the time.
+/// LIMIT: samples of waiting tasks after which half as many are kept, each standing for twice the time.
 const WAITING_SAMPLES: u64 = 100_000;
 
 /// A loop's thread.
@@ -44,11 +44,11 @@ struct Loop {
     info: LoopInfo,
     thread: ThreadHandle,
     last_ns: Option<u64>,
-    /// The last sample was in the selector, and the one before too: such are one in the profile.
+    /// The last two samples were both in the selector: they are merged in the profile.
     idle: bool,
 }
 
-/// A profile in the making.
+/// A profile being built.
 pub(super) struct Firefox<'o> {
     out: &'o mut dyn Write,
     profile: Profile,
@@ -58,20 +58,20 @@ pub(super) struct Firefox<'o> {
     period_ns: u64,
     loops: Vec<Loop>,
     waiting: ThreadHandle,
-    /// Where each task waits that does.
+    /// Where each waiting task waits.
     waits: FxHashMap<u64, StackHandle>,
-    /// How many wait in each place.
+    /// Number of tasks waiting in each place.
     places: BTreeMap<StackHandle, u32>,
-    /// The next look names all tasks.
+    /// The next task sample lists all tasks.
     lists_all: bool,
-    /// When `places` were so.
+    /// The time at which `places` was valid.
     look_ns: Option<u64>,
-    /// Up to here what tasks waited for is in the profile.
+    /// Waits up to here are already in the profile.
     counted_ns: Option<u64>,
     waiting_samples: u64,
     samples: usize,
     left_out_since_ns: Option<u64>,
-    /// There were loops for which there are no threads.
+    /// Some loops did not get a thread of their own.
     were_more_loops: bool,
     last_ns: u64,
 }
@@ -87,7 +87,7 @@ impl<'o> Firefox<'o> {
             SamplingInterval::from_nanos(period_ns),
         );
         profile.set_os_name("Linux");
-        // Names are names: there is nothing to look up.
+        // Names need no symbolication: there is nothing to look up.
         profile.set_symbolicated(true);
         let palette = Palette::new(&mut profile);
         let start = Timestamp::from_nanos_since_reference(0);
@@ -169,7 +169,8 @@ impl<'o> Firefox<'o> {
             return;
         }
         if idle && was_idle && !is_gap {
-            // The first of them stands where it was, the last where it is: no memory for those between.
+            // The first of them keeps its time, the last one is moved to the current time: those between take no
+            // memory.
             return self.profile.add_sample_same_stack_zero_cpu(thread, at, 1);
         }
         if is_gap && self.has_room(at_ns) {
@@ -224,10 +225,10 @@ impl<'o> Firefox<'o> {
         }
     }
 
-    /// The look before this moment stands for half of the time to its neighbours: a sample for each place, which counts for
-    /// all its tasks.
+    /// The task sample before this moment stands for half of the time to each of its neighbours: one profile sample for
+    /// each place, weighted for all its tasks.
     fn add_waits(&mut self, until_ns: u64) {
-        /// What is kept apart at first: how far looks at the tasks are apart.
+        /// The usual time between task samples, doubled whenever the limit is reached.
         const SHORTEST_NS: u64 = 100_000_000;
         let (Some(look_ns), Some(counted_ns)) = (self.look_ns, self.counted_ns) else { return };
         let waited_ns = until_ns.saturating_sub(counted_ns);
@@ -281,7 +282,7 @@ impl<'o> Firefox<'o> {
         }
     }
 
-    /// Where a task waits; `None` for one that does not.
+    /// Where a task waits; `None` for a task that is not waiting.
     fn waiting_stack(&mut self, look: &TaskLook, tables: &Tables) -> Option<StackHandle> {
         if !matches!(look.state, TaskState::Waiting | TaskState::Cancelling) {
             return None;
@@ -319,7 +320,7 @@ impl<'o> Firefox<'o> {
         self.profile.set_marker_stack(thread, handle, stack);
     }
 
-    /// Something that happened, where people look first.
+    /// Something that happened, placed where users look first.
     fn mark(&mut self, at_ns: u64, text: &str) {
         let thread = self.loops.first().map_or(self.waiting, |event_loop| event_loop.thread);
         let timing = MarkerTiming::Instant(self.timestamp(at_ns));

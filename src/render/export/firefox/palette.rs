@@ -1,19 +1,19 @@
-//! What a level of a stack is, as the Firefox Profiler colours it: a coroutine, a synchronous call, the loop's own
-//! machinery, what keeps the thread, or nothing that is known.
+//! The category of a stack level, as the Firefox Profiler colours it: a coroutine, a synchronous call, the loop's own
+//! machinery, whatever blocks the thread, or unknown.
 
 use fxprof_processed_profile::{
     CategoryColor, CategoryHandle, Frame, FrameFlags, FrameInfo, Profile, StackHandle, ThreadHandle,
 };
 
-/// What a level is.
+/// The category of a level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Coroutine,
     Call,
     Machinery,
-    /// Kept by a system call or by the GIL.
+    /// Blocked by a system call or by the GIL.
     Blocked,
-    /// Waits for events, as it should.
+    /// Waiting for events, as it should.
     Idle,
     Torn,
     Unknown,
@@ -48,7 +48,7 @@ impl Palette {
         self.blocked
     }
 
-    /// The stack of a level that is called from another.
+    /// The stack of a level, given the stack that calls it.
     pub(super) fn label(
         &self,
         profile: &mut Profile,

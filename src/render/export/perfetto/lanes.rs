@@ -1,4 +1,4 @@
-//! Tracks for tasks: one for each that lives, and used again by a later task of the same coroutine.
+//! Tracks for tasks: one for each live task, reused by a later task of the same coroutine.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,31 +11,31 @@ use crate::model::tables::TaskInfo;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Lane(pub(super) u32);
 
-/// Which lanes there are, and which are free.
+/// The lanes, and which of them are free.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
     made: u32,
     free: BTreeSet<Lane>,
     free_of: FxHashMap<Option<Arc<str>>, BTreeSet<Lane>>,
     coroutines: Vec<Option<Arc<str>>>,
-    /// How many of a coroutine there are.
+    /// Number of lanes of a coroutine.
     counts: FxHashMap<Option<Arc<str>>, u32>,
     left_out: u64,
 }
 
-/// A lane that a task has got.
+/// A lane assigned to a task.
 #[derive(Debug)]
 pub(super) struct Got {
     pub(super) lane: Lane,
-    /// What it is called from now on, if that is not as it was.
+    /// Its new name, if the name has changed.
     pub(super) name: Option<String>,
 }
 
 impl Lanes {
-    /// LIMIT: lanes. Nobody scrolls through more, and a viewer becomes slow; tasks for which there is none are counted.
+    /// LIMIT: lanes. Scrolling through more is impractical, and viewers become slow; tasks without a lane are counted.
     pub(super) const MOST: u32 = 1_000;
 
-    /// A lane for a task that begins; `None` where all are taken.
+    /// Assigns a lane to a new task; `None` if all are taken.
     pub(super) fn take(&mut self, task: &TaskInfo) -> Option<Got> {
         let coroutine = task.coroutine.as_ref().map(|frame| frame.function.clone());
         if let Some(lane) = self.free_of.get_mut(&coroutine).and_then(BTreeSet::pop_first) {
@@ -71,14 +71,14 @@ impl Lanes {
         Some(Got { lane, name: Some(format!("{} {count}", crate::render::label::name(coroutine))) })
     }
 
-    /// The task of a lane is no more.
+    /// The task of a lane has ended.
     pub(super) fn give_back(&mut self, lane: Lane) {
         let Some(coroutine) = self.coroutines.get(lane.0 as usize) else { return };
         self.free.insert(lane);
         self.free_of.entry(coroutine.clone()).or_default().insert(lane);
     }
 
-    /// How many tasks got none.
+    /// Number of tasks without a lane.
     pub(super) fn left_out(&self) -> u64 {
         self.left_out
     }

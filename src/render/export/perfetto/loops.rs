@@ -1,5 +1,5 @@
-//! Two tracks for each event loop, its stalls and what it runs, and its counters: how long iterations keep it from its
-//! selector, and how many callbacks are ready.
+//! Two tracks for each event loop, its stalls and what it runs, and its counters: loop lag, and the number of ready
+//! callbacks.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -26,17 +26,17 @@ pub(super) struct Loop {
     number: u32,
     pub(super) runs: Runs,
     ready: Option<u32>,
-    /// Up to here the track of stalls is written.
+    /// The track of stalls is written up to here.
     stalls_ns: u64,
     lag_ns: u64,
 }
 
-/// All loops, in the order in which they were met.
+/// All loops, in the order in which they were first seen.
 #[derive(Debug)]
 pub(super) struct Loops {
     pid: u32,
     list: Vec<Loop>,
-    /// There were loops for which there are no tracks.
+    /// Some loops did not get tracks.
     pub(super) were_more: bool,
 }
 
@@ -78,7 +78,7 @@ impl Loops {
         self.list.get_mut(index)
     }
 
-    /// Its position; `None` where there are too many. It gets its tracks when it is met.
+    /// Its index; `None` if there are too many. Its tracks are created when it is first seen.
     pub(super) fn find(&mut self, info: &LoopInfo, trace: &mut Trace<'_>) -> io::Result<Option<usize>> {
         if let Some(index) = self.list.iter().position(|known| known.info == *info) {
             return Ok(Some(index));
@@ -97,7 +97,7 @@ impl Loops {
         Ok(Some(number as usize))
     }
 
-    /// A stretch of what a loop did is over.
+    /// An activity of a loop has ended.
     pub(super) fn over(&self, index: usize, stretch: &Stretch, trace: &mut Trace<'_>) -> io::Result<()> {
         let (Some(event_loop), true) = (self.list.get(index), stretch.from_ns < stretch.to_ns) else { return Ok(()) };
         let (place, times) = (event_loop.runs_track(self.pid), (stretch.from_ns, stretch.to_ns));
@@ -124,7 +124,7 @@ impl Loops {
         trace.slice(place, cat, &name, times, &RunArgs { task, at: look.at.as_deref(), torn: look.torn })
     }
 
-    /// A stall, when it is over or nobody will see the end of it.
+    /// Writes a stall once it is over, or once it is clear that its end will not be seen.
     pub(super) fn stall(&mut self, stall: &Stall, trace: &mut Trace<'_>) -> io::Result<()> {
         let Some(index) = self.find(&stall.event_loop, trace)? else { return Ok(()) };
         let event_loop = &mut self.list[index];
@@ -155,7 +155,7 @@ impl Loops {
         trace.slice(place, "stall", &name, (from_ns, to_ns), &args)
     }
 
-    /// How many callbacks are ready, if that has changed.
+    /// Writes the number of ready callbacks if it has changed.
     pub(super) fn ready(
         &mut self,
         index: usize,
@@ -171,7 +171,7 @@ impl Loops {
         trace.counter(event_loop.runs_track(pid), &name, at_ns, f64::from(now))
     }
 
-    /// An iteration that was seen: the loop's lag is as long as it from its beginning to its end, and none afterwards.
+    /// An observed iteration: the loop's lag is its length from its beginning to its end, and zero afterwards.
     pub(super) fn iteration(
         &mut self,
         info: &LoopInfo,
@@ -190,13 +190,13 @@ impl Loops {
         trace.counter(place, &name, end_ns, 0.0)
     }
 
-    /// No more samples will come: what each loop still does, by its position.
+    /// No more samples will come: returns what each loop is still doing, by index.
     pub(super) fn finish(&mut self) -> Vec<(usize, Stretch)> {
         let last = |(index, event_loop): (usize, &mut Loop)| Some((index, event_loop.runs.finish()?));
         self.list.iter_mut().enumerate().filter_map(last).collect()
     }
 
-    /// Where what is about all loops stands.
+    /// The track for marks that concern all loops.
     pub(super) fn place(&self) -> TrackId {
         TrackId { pid: self.pid, tid: FIRST_TRACK - 1 }
     }
@@ -207,7 +207,7 @@ impl Loops {
     }
 }
 
-/// Numbers of tracks are of their own: a loop has two, and its thread can have had another loop before.
+/// Track numbers are assigned here: a loop has two, and its thread may have run another loop before.
 const FIRST_TRACK: u32 = 10_000_001;
 
 impl Loop {

@@ -1,10 +1,10 @@
-//! Chrome's trace events, for Perfetto's user interface and its trace processor: over time, for each event loop its
-//! stalls, what it runs, how long iterations keep it and how many callbacks are ready, and for each task a lane with
-//! its runs and waits.
+//! Chrome's trace events, for Perfetto's user interface and its trace processor. They show, over time, the stalls of
+//! each event loop, what it runs, its lag and the number of ready callbacks, and for each task a lane with its runs and
+//! waits.
 //!
-//! The trace has two processes, as the format calls what groups tracks: the event loops, under the target's own id, and
-//! the tasks, under one that no process can have. Unknown is a slice of its own name in angle brackets, like everything that
-//! is no code.
+//! The trace has two processes, as the format calls groups of tracks: the event loops, under the target's own id, and
+//! the tasks, under an id that no process can have. Unknown time is a slice with a name in angle brackets, like
+//! everything that is not code.
 
 mod lanes;
 mod loops;
@@ -36,7 +36,7 @@ use crate::render::label;
 /// Process ids end at 4,194,304 on Linux.
 const TASKS_PID: u32 = 4_194_305;
 
-/// The format's name and version, in what the file says of itself.
+/// The format's name and version, in the file's metadata.
 const SCHEMA: &str = "asyncprof.trace/1";
 
 #[derive(Serialize)]
@@ -50,9 +50,9 @@ struct About<'a> {
     stall_threshold_ms: f64,
 }
 
-/// What is brought into order.
+/// An event to be put in order.
 enum Seen {
-    /// What a loop does from one sample to another.
+    /// A change in what a loop does from one sample to the next.
     Loop {
         index: usize,
         changes: Changes,
@@ -60,7 +60,7 @@ enum Seen {
     Tasks(Look),
 }
 
-/// A trace in the making.
+/// A trace being written.
 pub(super) struct Perfetto<'o> {
     trace: Trace<'o>,
     loops: Loops,
@@ -69,7 +69,7 @@ pub(super) struct Perfetto<'o> {
     period_ns: u64,
     /// Tasks by their numbers in each source's tables.
     known: FxHashMap<TaskNo, Arc<TaskInfo>>,
-    /// The next look names all tasks.
+    /// The next task sample lists all tasks.
     lists_all: bool,
     total: Option<u32>,
     last_ns: u64,
@@ -140,9 +140,9 @@ impl<'o> Perfetto<'o> {
         self.loops.mark(note.at_ns, &text, &mut self.trace)
     }
 
-    /// A task of the loops' tables, shared by all that is kept of it.
+    /// A task of the loops' tables, shared by everything that refers to it.
     fn task(&mut self, number: TaskNo, tables: &Tables) -> Option<Arc<TaskInfo>> {
-        /// LIMIT: tasks that are shared; beyond it they are forgotten, and met again.
+        /// LIMIT: tasks that are shared; beyond it they are forgotten, and created again.
         const KNOWN: usize = 1 << 16;
         if let Some(known) = self.known.get(&number) {
             return Some(known.clone());

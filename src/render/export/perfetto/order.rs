@@ -1,19 +1,19 @@
-//! Two streams, each in the order of time, as one.
+//! Merges two streams that are each in order of time.
 
 use std::collections::VecDeque;
 
 use crate::model::event::Source;
 
-/// What was seen by both tiers, in the order of time.
+/// The events of both tiers, in order of time.
 pub(super) struct InOrder<T> {
     waiting: [VecDeque<(u64, T)>; 2],
-    /// Nothing earlier will come of a source.
+    /// Nothing earlier than this will come from a source.
     seen_ns: [u64; 2],
 }
 
 impl<T> InOrder<T> {
-    /// LIMIT: what waits for the other tier; some minutes of samples, where looks at the tasks are ten seconds apart. Beyond it
-    /// the order is what comes.
+    /// LIMIT: events that wait for the other tier; some minutes of samples, where task samples are ten seconds apart.
+    /// Beyond it events are passed on in the order in which they arrive.
     const WAITING: usize = 1 << 17;
 
     pub(super) fn new() -> Self {
@@ -25,13 +25,13 @@ impl<T> InOrder<T> {
         self.waiting[source as usize].push_back((at_ns, item));
     }
 
-    /// A source has come so far.
+    /// A source has advanced to this time.
     pub(super) fn saw(&mut self, source: Source, at_ns: u64) {
         let seen_ns = &mut self.seen_ns[source as usize];
         *seen_ns = (*seen_ns).max(at_ns);
     }
 
-    /// The next one, once nothing earlier can come.
+    /// The next event, once nothing earlier can come.
     pub(super) fn next(&mut self) -> Option<(u64, T)> {
         let earlier = self.earlier()?;
         let (at_ns, _) = self.waiting[earlier].front()?;
@@ -39,7 +39,7 @@ impl<T> InOrder<T> {
         if is_next { self.waiting[earlier].pop_front() } else { None }
     }
 
-    /// The next one, when nothing more will come.
+    /// The next event, once nothing more will come.
     pub(super) fn next_of_rest(&mut self) -> Option<(u64, T)> {
         let earlier = self.earlier()?;
         self.waiting[earlier].pop_front()

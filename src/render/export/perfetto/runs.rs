@@ -1,5 +1,5 @@
-//! What each loop runs, from sample to sample, as stretches of time: each sample stands for half of the time to its
-//! neighbours, as where time is added up, so that the stretches add up to the same.
+//! Turns the samples of each loop into periods of activity: each sample stands for half of the time to each of its
+//! neighbours, as in the profile, so that the periods add up to the same totals.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::model::tables::{Tables, TaskInfo};
 use crate::profile::longest_period_ns;
 use crate::render::report::words;
 
-/// What a loop's thread does at a sample. Waiting in the selector is nothing.
+/// What a loop's thread does in a sample. Waiting in the selector does not count as an activity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Does {
     Run {
@@ -19,22 +19,22 @@ pub(super) enum Does {
     NoLoop,
     Stopped,
     Unknown,
-    /// No sample for so long that nobody knows.
+    /// There was no sample for too long, so the activity is unknown.
     NotSampled,
 }
 
-/// How it looks at its first sample.
+/// The details from its first sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Look {
-    /// The function that is called first, outside of tasks; the coroutine is the task's own.
+    /// The outermost function, outside of tasks; a task has its own coroutine.
     pub(super) callee: Option<Arc<str>>,
     /// `function (file:line)` of the innermost frame.
     pub(super) at: Option<String>,
-    /// Further in there is a gap.
+    /// Inner frames are missing.
     pub(super) torn: bool,
 }
 
-/// A stretch of time with one thing.
+/// A period of one activity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stretch {
     pub(super) from_ns: u64,
@@ -43,7 +43,7 @@ pub(super) struct Stretch {
     pub(super) look: Look,
 }
 
-/// What a sample changed: at most one stretch is over, then perhaps one without samples, and one begins.
+/// The effect of a sample: at most one period ends, perhaps followed by one without samples, and one begins.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     pub(super) over: Vec<Stretch>,
@@ -102,7 +102,7 @@ impl Does {
 }
 
 impl Runs {
-    /// Takes the next sample; `look` is how it looks if something else begins with it.
+    /// Adds the next sample; `look` has the details to use if a new activity begins with it.
     pub(super) fn sample(
         &mut self,
         at_ns: u64,
@@ -131,7 +131,7 @@ impl Runs {
         changes
     }
 
-    /// What lasts is over with the last sample.
+    /// Anything still in progress ends with the last sample.
     pub(super) fn finish(&mut self) -> Option<Stretch> {
         let last_ns = self.last_ns?;
         self.close(last_ns)

@@ -1,8 +1,9 @@
-//! A lane for each task: from its birth to its end, and in it what it does: it runs, waits for something, is ready, or
-//! nobody knows. Runs come from samples of the loops, the rest from looks at all tasks.
+//! A lane for each task from its creation to its end, showing what it does: it runs, waits for something, is ready, or
+//! its state is unknown. Runs come from loop samples, the rest from task samples.
 //!
-//! A look says how a task is at that moment. A task that ran since the look before is taken to have been like that since it
-//! ran; one that did not, since the middle between the looks. A run is cut where that has placed a change inside of it.
+//! A task sample shows a task at one moment. A task that ran since the previous sample is taken to have been in the new
+//! state since it ran; one that did not, since halfway between the two samples. A run is cut if such a change falls
+//! inside it.
 
 use std::io;
 use std::sync::Arc;
@@ -20,13 +21,13 @@ use crate::render::label;
 use crate::render::report::words;
 use crate::render::wait_words;
 
-/// What a look said, with names.
+/// The contents of a task sample, with names.
 #[derive(Debug)]
 pub(super) struct Look {
     changed: Vec<Looked>,
     ended: Vec<TaskInfo>,
     complete: bool,
-    /// It names all tasks.
+    /// It lists all tasks.
     lists_all: bool,
 }
 
@@ -37,13 +38,13 @@ struct Looked {
     does: Does,
 }
 
-/// What a task does when it does not run.
+/// What a task does when it is not running.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Does {
     kind: &'static str,
     name: String,
     detail: Option<Arc<str>>,
-    /// Where, innermost: `function (file:line)`.
+    /// The innermost place: `function (file:line)`.
     at: Option<String>,
     torn: bool,
 }
@@ -53,12 +54,12 @@ struct Living {
     info: TaskInfo,
     lane: Option<Lane>,
     does: Does,
-    /// Up to here its lane is written.
+    /// Its lane is written up to here.
     since_ns: u64,
     runs: bool,
-    /// A look no longer showed it, so that it ends with its run.
+    /// A task sample no longer showed it, so it ends with its run.
     ends: bool,
-    /// It ran, and no look has said yet what it does since.
+    /// It ran, and no task sample has yet shown what it has done since.
     ran: bool,
     looked: bool,
 }
@@ -79,16 +80,16 @@ struct DoesArgs<'a> {
     torn: bool,
 }
 
-/// All tasks that live.
+/// All live tasks.
 #[derive(Debug)]
 pub(super) struct Tasks {
     pid: u32,
     lanes: Lanes,
-    /// Up to here each lane is taken.
+    /// Each lane is occupied up to here.
     taken_ns: Vec<u64>,
     living: FxHashMap<u64, Living>,
     ran: Vec<u64>,
-    /// Met by a run, and not by a look so far.
+    /// First seen in a run, and not in a task sample so far.
     unlooked: FxHashSet<u64>,
     last_look_ns: Option<u64>,
 }
@@ -103,7 +104,7 @@ impl Look {
                     ("wait", format!("await:{}", wait.kind.as_str()), detail)
                 }
                 (TaskState::Ready, _) => ("ready", "<ready>".to_owned(), None),
-                // A look that hits the step says nothing of before and after it.
+                // A task sample taken during the step says nothing of the time before and after it.
                 _ => ("unknown", "<unknown>".to_owned(), None),
             };
             let at = at.map(words::frame);
@@ -145,12 +146,12 @@ impl Tasks {
     }
 
     fn place(&self, lane: Lane) -> TrackId {
-        /// Numbers of tracks are of their own, so that none is taken for a thread.
+        /// Track numbers are assigned here, so that none is mistaken for a thread.
         const FIRST: u32 = 20_000_000;
         TrackId { pid: self.pid, tid: FIRST + lane.0 }
     }
 
-    /// A loop begins to run a task.
+    /// A loop starts running a task.
     pub(super) fn begins(&mut self, info: &TaskInfo, at_ns: u64, trace: &mut Trace<'_>) -> io::Result<()> {
         if self.living.get(&info.key).is_none_or(|living| living.info != *info) {
             self.end(info.key, at_ns, trace)?;
@@ -164,7 +165,7 @@ impl Tasks {
         Ok(())
     }
 
-    /// And ends.
+    /// A loop stops running a task.
     pub(super) fn ran(&mut self, info: &TaskInfo, run: &Stretch, trace: &mut Trace<'_>) -> io::Result<()> {
         let Some(living) = self.living.get_mut(&info.key).filter(|living| living.info == *info) else { return Ok(()) };
         let from_ns = run.from_ns.max(living.since_ns);
@@ -179,7 +180,7 @@ impl Tasks {
         if ends { self.end(info.key, to_ns, trace) } else { Ok(()) }
     }
 
-    /// What a look at all tasks showed.
+    /// Processes a task sample.
     pub(super) fn look(&mut self, at_ns: u64, look: Look, trace: &mut Trace<'_>) -> io::Result<()> {
         let before_ns = self.last_look_ns.replace(at_ns).unwrap_or(at_ns).min(at_ns);
         let middle_ns = before_ns + (at_ns - before_ns) / 2;
@@ -193,12 +194,12 @@ impl Tasks {
             ended.extend(self.living.iter().filter_map(missing));
         }
         if look.complete {
-            // Those that came and went between two looks.
+            // Tasks that came and went between two samples.
             let gone =
                 |key: &&u64| self.living.get(*key).is_none_or(|living| !living.runs && living.since_ns < before_ns);
             ended.extend(self.unlooked.iter().filter(gone));
         }
-        // So that one recording always gives the same file.
+        // Sorted, so that one recording always gives the same file.
         ended.sort_unstable();
         for key in ended {
             if let Some(living) = self.living.get_mut(&key).filter(|living| living.runs) {
@@ -233,7 +234,7 @@ impl Tasks {
         Ok(())
     }
 
-    /// No more will come.
+    /// No more events will come.
     pub(super) fn finish(&mut self, at_ns: u64, trace: &mut Trace<'_>) -> io::Result<u64> {
         let mut keys: Vec<u64> = self.living.keys().copied().collect();
         keys.sort_unstable();
@@ -243,7 +244,7 @@ impl Tasks {
         Ok(self.lanes.left_out())
     }
 
-    /// When a task became as a look shows it.
+    /// When a task entered the state that a task sample shows.
     fn changed_ns(&self, key: u64, middle_ns: u64) -> u64 {
         match self.living.get(&key) {
             Some(living) if living.ran => living.since_ns,
@@ -288,7 +289,7 @@ impl Tasks {
         Ok(())
     }
 
-    /// Writes what a task did when it did not run.
+    /// Writes what a task did while it was not running.
     fn write_up_to(&mut self, key: u64, at_ns: u64, trace: &mut Trace<'_>) -> io::Result<()> {
         let Some(living) = self.living.get(&key) else { return Ok(()) };
         let from_ns = living.since_ns;
@@ -307,7 +308,7 @@ impl Tasks {
     }
 }
 
-/// A task's name; its identity where it has none.
+/// A task's name, or its identity if it has none.
 pub(super) fn name(info: &TaskInfo) -> String {
     match info.name.as_deref() {
         Some(name) if !name.is_empty() => label::name(name).into_owned(),

@@ -1,8 +1,8 @@
 //! Chrome's trace events as JSON, written one by one: slices, counters, instants, and the names of tracks.
 //!
-//! Times are nanoseconds on the clock of the recording here, and whole microseconds since its start in the file: readers
-//! round what is finer differently, and then slices that follow each other overlap. What begins before the start is cut
-//! there.
+//! Times are nanoseconds on the clock of the recording here, and whole microseconds since its start in the file:
+//! readers round fractions differently, which makes consecutive slices overlap. Slices that begin before the start are
+//! cut there.
 
 use std::io::{self, Write};
 
@@ -10,21 +10,21 @@ use serde::Serialize;
 
 use crate::render::json::serializer;
 
-/// Where slices stand: a thread of a process, in the words of the format.
+/// The track of slices: a thread of a process, in the terms of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TrackId {
     pub(super) pid: u32,
     pub(super) tid: u32,
 }
 
-/// A trace in the making.
+/// A trace being written.
 pub(super) struct Trace<'o> {
     out: io::BufWriter<&'o mut dyn Write>,
     started_ns: u64,
     is_first: bool,
 }
 
-/// An event without anything more.
+/// An event without further fields.
 #[derive(Clone, Copy, Serialize)]
 pub(super) struct Nothing {}
 
@@ -39,7 +39,7 @@ struct EventJson<'a, A> {
     dur: Option<u64>,
     pid: u32,
     tid: u32,
-    /// How far an instant reaches: its process.
+    /// The scope of an instant: its process.
     #[serde(skip_serializing_if = "Option::is_none")]
     s: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,7 +68,7 @@ struct CounterArgs {
 }
 
 impl<'o> Trace<'o> {
-    /// `about` is what the file says of itself.
+    /// `about` is the file's metadata.
     pub(super) fn begin(out: &'o mut dyn Write, started_ns: u64, about: &impl Serialize) -> io::Result<Self> {
         let mut out = io::BufWriter::new(out);
         out.write_all(b"{\"displayTimeUnit\":\"ms\",\"otherData\":")?;
@@ -107,7 +107,7 @@ impl<'o> Trace<'o> {
         self.write(&EventJson { name, cat: None, ph, ts: self.us(at_ns), dur: None, pid, tid, s, args })
     }
 
-    /// A stretch of time with both its ends; nothing for what is shorter than the file can say.
+    /// A complete slice; nothing if it is shorter than the file's resolution.
     pub(super) fn slice<A: Serialize>(
         &mut self,
         place: TrackId,
@@ -126,12 +126,12 @@ impl<'o> Trace<'o> {
         self.write(&EventJson { name, cat, ph: "X", ts, dur: Some(dur), pid, tid, s: None, args })
     }
 
-    /// The beginning of a stretch of time that others lie in.
+    /// Begins a slice that can contain others.
     pub(super) fn open<A: Serialize>(&mut self, place: TrackId, name: &str, at_ns: u64, args: &A) -> io::Result<()> {
         self.event(place, "B", name, at_ns, Some(args))
     }
 
-    /// The end of the last one that was begun there; some readers want to hear its name and arguments again.
+    /// Ends the last slice begun there; some readers require its name and arguments again.
     pub(super) fn close<A: Serialize>(&mut self, place: TrackId, name: &str, at_ns: u64, args: &A) -> io::Result<()> {
         self.event(place, "E", name, at_ns, Some(args))
     }
@@ -149,13 +149,13 @@ impl<'o> Trace<'o> {
         self.write(&Metadata { name, ph: "M", pid, tid, args })
     }
 
-    /// What a process is called, and where it stands among the others.
+    /// Sets the name of a process, and its position among the others.
     pub(super) fn name_process(&mut self, place: TrackId, name: &str, position: u32) -> io::Result<()> {
         self.metadata(place, "process_name", MetadataArgs::Name(name))?;
         self.metadata(place, "process_sort_index", MetadataArgs::SortIndex(position))
     }
 
-    /// What a track is called, and where it stands among the others.
+    /// Sets the name of a track, and its position among the others.
     pub(super) fn name_track(&mut self, place: TrackId, name: &str, position: u32) -> io::Result<()> {
         self.metadata(place, "thread_name", MetadataArgs::Name(name))?;
         self.metadata(place, "thread_sort_index", MetadataArgs::SortIndex(position))

@@ -1,5 +1,4 @@
-//! The data of the page: what its script draws. The page and its script are one file, so that this format needs no
-//! version.
+//! The data of the page: what its script draws. The page and its script are one file, so this format needs no version.
 
 use std::collections::BTreeMap;
 
@@ -17,16 +16,16 @@ use crate::render::report::contents::Report;
 use crate::render::report::{text, words};
 use crate::render::{escape, label};
 
-/// LIMIT: loops that are told.
+/// LIMIT: loops included.
 const LOOPS: usize = 100;
-/// LIMIT: findings that are told.
+/// LIMIT: findings included.
 const FINDINGS: usize = 1_000;
-/// LIMIT: notes that are told.
+/// LIMIT: notes included.
 const NOTES: usize = 200;
-/// LIMIT: bins of all loops together; with more loops each has wider ones.
+/// LIMIT: bins of all loops together; if there are more loops, each has wider bins.
 const BINS: usize = 16_000;
 
-/// Everything. Times `*_us` are microseconds, those of moments since the beginning.
+/// All the data. Times `*_us` are microseconds; moments are relative to the beginning.
 #[derive(Serialize)]
 pub(super) struct PageJson<'a> {
     subject: String,
@@ -121,7 +120,7 @@ fn facts(report: &Report<'_>) -> Vec<(&'static str, String)> {
     facts.into_iter().map(|(name, value)| (name, escape::brief(&value, 300).into_owned())).collect()
 }
 
-/// How well the watch went, figure by figure.
+/// The quality of the watch, figure by figure.
 fn sampling(report: &Report<'_>) -> Vec<(&'static str, String)> {
     let (health, header, count) = (report.health(), report.analysis.header(), label::count);
     let per_second = |rate: f64, asked: f64| format!("{}/s ({}/s requested)", words::rate(rate), words::rate(asked));
@@ -255,7 +254,7 @@ struct FindingJson {
 }
 
 fn findings(report: &Report<'_>, tables: &mut Tables) -> Vec<FindingJson> {
-    /// LIMIT: tasks that are named of a finding.
+    /// LIMIT: tasks named in a finding.
     const TASKS: usize = 20;
     /// LIMIT: a longer piece of evidence is cut.
     const EVIDENCE: usize = 200;
@@ -278,7 +277,7 @@ fn findings(report: &Report<'_>, tables: &mut Tables) -> Vec<FindingJson> {
     whole.collect()
 }
 
-/// What happened meanwhile, and of how much more only the number is told.
+/// What happened during the watch; notes beyond the limit are only counted.
 fn notes(report: &Report<'_>) -> (Vec<(u64, String)>, u64) {
     let analysis = report.analysis;
     let notes: Vec<_> = analysis.notes().iter().filter(|note| note.kind != NoteKind::Ended).collect();

@@ -1,5 +1,5 @@
-//! The flame graphs of the page: a tree of labels with their time, from stitched stacks. What is too small to be seen
-//! is left out, and says so.
+//! The flame graphs of the page: a tree of labels with their time, built from stitched stacks. What is too small to be
+//! seen is left out, and the page says so.
 
 use std::collections::HashMap;
 
@@ -15,11 +15,11 @@ const NODES: usize = 8_000;
 /// LIMIT: levels of one graph.
 const LEVELS: usize = 300;
 
-/// What stands for all that was left out below a node.
+/// Stands for everything that was left out below a node.
 const PRUNED: &str = "(pruned)";
 
-/// A node as it is written: its label (the number of a frame, or -1 less the number of a text), its time in microseconds, and
-/// how many of the nodes that follow are its children. Children follow their parent, each with all that is below it.
+/// A node as written: its label (the index of a frame, or -1 minus the index of a text), its time in microseconds, and
+/// how many of the following nodes are its children. Children follow their parent, each with its whole subtree.
 type Node = (i64, u64, u32);
 
 #[derive(Debug, Serialize)]
@@ -55,7 +55,7 @@ impl FlameJson {
     }
 }
 
-/// A tree in the making. Node 0 is the root, and each node comes after its parent.
+/// A tree being built. Node 0 is the root, and each node comes after its parent.
 #[derive(Debug, Default)]
 struct Tree<'p> {
     nodes: Vec<Branch<'p>>,
@@ -64,7 +64,7 @@ struct Tree<'p> {
 
 #[derive(Debug)]
 struct Branch<'p> {
-    /// `None` for the root, and for what is too deep.
+    /// `None` for the root, and for nodes that are too deep.
     label: Option<Label<'p>>,
     time_ns: u64,
     children: Vec<usize>,
@@ -90,7 +90,8 @@ impl<'p> Tree<'p> {
         }
     }
 
-    /// Whether each node is among so many heaviest. A parent always is where its child is: it is as heavy, and comes first.
+    /// Whether each node is among the `count` heaviest. A parent is always included if its child is: it is at least as
+    /// heavy, and comes first.
     fn heaviest(&self, most: usize) -> Vec<bool> {
         let mut order: Vec<usize> = (0..self.nodes.len()).collect();
         order.sort_by_key(|number| (std::cmp::Reverse(self.nodes[*number].time_ns), *number));
@@ -117,7 +118,7 @@ impl<'p> Tree<'p> {
                 branch.children.iter().filter(|child| !kept[**child]).map(|child| self.nodes[*child].time_ns);
             let pruned_ns = left_out.fold(0, u64::saturating_add);
             let many = children.len() + usize::from(pruned_ns > 0);
-            // CAST: fewer than the limit.
+            // CAST: below the limit.
             out.push((number_of(branch.label, tables), us(branch.time_ns), many as u32));
             if pruned_ns > 0 {
                 next.push(Err(pruned_ns));
@@ -168,7 +169,7 @@ mod tests {
         nodes
     }
 
-    /// How many nodes a node stands for with all that is below it, checking that no child is heavier than its parent.
+    /// How many nodes a subtree has, checking that no child is heavier than its parent.
     fn size(nodes: &[Node], at: usize) -> usize {
         let mut next = at + 1;
         let mut sum = 0;

@@ -1,4 +1,4 @@
-//! Texts, frames and stacks said once in the page's data, and numbered.
+//! Texts, frames and stacks of the page's data, stored once and numbered.
 
 use std::collections::HashMap;
 
@@ -8,10 +8,10 @@ use crate::detect::origin::{Origin, origin_of};
 use crate::model::snapshot::Frame;
 use crate::render::escape;
 
-/// LIMIT: a longer text is cut in the middle: the page stays small, whatever the target calls its things.
+/// LIMIT: a longer text is cut in the middle, so that the page stays small whatever names the target uses.
 const LONGEST_TEXT: usize = 400;
 
-/// LIMIT: frames of one stack; of a deeper one the middle is left out.
+/// LIMIT: frames of one stack; the middle of a deeper one is left out.
 const DEEPEST_STACK: usize = 200;
 
 /// Stands for the frames that were left out of a stack.
@@ -21,9 +21,9 @@ const LEFT_OUT: i64 = -1;
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Tables {
     texts: Vec<String>,
-    /// Function and file by their number in `texts`, line or 0, whose code it is.
+    /// Function and file by index in `texts`, line or 0, owner of the code.
     frames: Vec<(u32, u32, u32, u8)>,
-    /// Numbers of frames, outermost first; -1 for frames that are left out.
+    /// Indices of frames, outermost first; -1 for frames that are left out.
     stacks: Vec<Vec<i64>>,
     #[serde(skip)]
     text_ids: HashMap<String, u32>,
@@ -34,12 +34,12 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// The number of a text. What could deceive is written out in it.
+    /// The index of a text. Deceptive characters in it are written as escapes.
     pub(super) fn text(&mut self, text: &str) -> u32 {
         self.exact_text(escape::brief(text, LONGEST_TEXT).into_owned())
     }
 
-    /// The number of a sentence of ours, which is not cut.
+    /// The index of a sentence of our own, which is not cut.
     pub(super) fn sentence(&mut self, text: &str) -> u32 {
         self.exact_text(escape::visible(text).into_owned())
     }
@@ -48,7 +48,7 @@ impl Tables {
         if let Some(id) = self.text_ids.get(&text) {
             return *id;
         }
-        // CAST: no page has so many texts; its lists have limits.
+        // CAST: no page has this many texts; its lists have limits.
         let id = self.texts.len() as u32;
         self.texts.push(text.clone());
         self.text_ids.insert(text, id);
@@ -71,7 +71,7 @@ impl Tables {
         id
     }
 
-    /// The number of a stack, outermost frame first.
+    /// The index of a stack, outermost frame first.
     pub(super) fn stack<'f>(&mut self, frames: impl ExactSizeIterator<Item = &'f Frame>) -> u32 {
         let deep = frames.len();
         let left_out = deep.saturating_sub(DEEPEST_STACK);
@@ -94,7 +94,7 @@ impl Tables {
         id
     }
 
-    /// Every frame that was numbered.
+    /// Every numbered frame.
     pub(super) fn numbered_frames(&self) -> impl Iterator<Item = (&Frame, u32)> {
         self.frame_ids.iter().map(|(frame, id)| (frame, *id))
     }

@@ -1,8 +1,8 @@
-//! The report as one page for a browser: everything in one file, nothing fetched. What was seen goes in as JSON, and a
-//! script of ours draws it; names of the target are only ever text.
+//! The report as one page for a browser: a single file that fetches nothing. The data is embedded as JSON, and our own
+//! script draws it; names from the target are only ever inserted as text.
 //!
-//! The page has a content security policy that allows this one script and this one style, by their hashes, and nothing else.
-//! So even a name that got out of the data could not do anything.
+//! The content security policy of the page allows only this script and this style, by their hashes. Even a name that
+//! broke out of the data could do nothing.
 
 mod data;
 mod excerpt;
@@ -26,7 +26,7 @@ use data::PageJson;
 
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
-/// One script of several files; what they define is nobody else's.
+/// One script built from several files; its definitions are local to it.
 const SCRIPT: &str = concat!(
     "(() => {\n\"use strict\";\n",
     include_str!("script/core.js"),
@@ -38,10 +38,10 @@ const SCRIPT: &str = concat!(
     "})();\n",
 );
 
-/// Writes the page. `sources` holds what could be read of [`wanted`].
+/// Writes the page. `sources` holds what could be read for [`wanted`].
 ///
 /// # Errors
-/// What `out` says.
+/// Any error of `out`.
 pub fn write(report: &Report<'_>, sources: &Sources, out: &mut dyn Write) -> io::Result<()> {
     let mut data = Vec::new();
     let verdict = verdict::of(report);
@@ -64,12 +64,12 @@ pub fn write(report: &Report<'_>, sources: &Sources, out: &mut dyn Write) -> io:
     fill(PAGE, &parts, out)
 }
 
-/// As a content security policy names what it allows.
+/// A hash in the form that a content security policy expects.
 fn hash(text: &str) -> String {
     format!("sha256-{}", BASE64.encode(&Sha256::digest(text)))
 }
 
-/// Writes a template with its marks replaced; what they are replaced by is not looked at.
+/// Writes a template with its placeholders replaced; the replacements are not scanned for placeholders.
 fn fill(template: &str, parts: &[(&str, &[u8])], out: &mut dyn Write) -> io::Result<()> {
     let mut rest = template;
     while let Some((at, mark, text)) =
@@ -82,7 +82,7 @@ fn fill(template: &str, parts: &[(&str, &[u8])], out: &mut dyn Write) -> io::Res
     out.write_all(rest.as_bytes())
 }
 
-/// Text as it stands between tags and in attributes.
+/// Text escaped for use between tags and in attributes.
 fn markup(text: &str) -> String {
     let mut safe = String::with_capacity(text.len() + 16);
     for character in escape::visible(text).chars() {
@@ -98,7 +98,8 @@ fn markup(text: &str) -> String {
     safe
 }
 
-/// JSON between the tags of a script: nothing in it can end the script or begin a comment, and nothing in it hides.
+/// JSON embedded in a script element: nothing in it can end the script or begin a comment, and nothing in it is
+/// invisible.
 struct Embedded;
 
 impl serde_json::ser::Formatter for Embedded {

@@ -1,4 +1,4 @@
-//! The stalls of the page: by site and cause, and each by itself.
+//! The stalls of the page: grouped by site and cause, and individually.
 
 use std::collections::HashMap;
 
@@ -10,25 +10,25 @@ use crate::model::tables::LoopInfo;
 use crate::render::report::contents::{Report, stall_groups};
 use crate::render::report::{text, words};
 
-/// LIMIT: stalls that are told one by one, the longest; the rest is only in the sums.
+/// LIMIT: stalls shown individually, longest first; the rest appear only in the totals.
 const STALLS: usize = 5_000;
 
 /// All stalls. Lists of the same length are columns.
 #[derive(Debug, Serialize)]
 pub(super) struct StallsJson {
-    /// Those that were not kept too.
+    /// Includes stalls that were not kept.
     count: u64,
     total_us: u64,
     threshold_us: u64,
-    /// How many of them are not told one by one.
+    /// Number of stalls not shown individually.
     left_out: u64,
     by_cause: Vec<(&'static str, &'static str, u64)>,
     groups: Vec<GroupJson>,
-    /// In the order of time.
+    /// In order of time.
     list: ListJson,
 }
 
-/// Stalls of one cause at one site. Numbers are of the page's tables; `worst` is a position in the list.
+/// Stalls of one cause at one site. Indices refer to the page's tables; `worst` is a position in the list.
 #[derive(Debug, Serialize)]
 struct GroupJson {
     cause: &'static str,
@@ -47,7 +47,7 @@ struct GroupJson {
 #[derive(Debug, Default, Serialize)]
 struct ListJson {
     group: Vec<usize>,
-    /// Since the beginning.
+    /// Relative to the beginning.
     start_us: Vec<u64>,
     at_least_us: Vec<u64>,
     at_most_us: Vec<Option<u64>>,
@@ -59,12 +59,12 @@ struct ListJson {
     coroutine: Vec<Option<u32>>,
     detail: Vec<Option<u32>>,
     stack: Vec<u32>,
-    /// How many of the stack are coroutines.
+    /// How many frames of the stack are coroutines.
     coroutines: Vec<usize>,
     torn: Vec<u8>,
     ongoing: Vec<u8>,
     ready: Vec<Option<u32>>,
-    /// Who ran, what waited meanwhile, and what the cause rests on, in words.
+    /// The task that ran, what waited in the meantime, and the evidence for the cause, in words.
     evidence: Vec<u32>,
 }
 

@@ -1,4 +1,4 @@
-//! The tasks of the page, by coroutine: what they ran, what they waited for, and who waited for whom.
+//! The tasks of the page, by coroutine: what they ran, what they waited for, and which tasks waited for which.
 
 use std::collections::HashMap;
 
@@ -11,16 +11,16 @@ use crate::render::label;
 use crate::render::report::contents::{Report, code, runs_by_coroutine};
 use crate::render::wait_words;
 
-/// LIMIT: coroutines that are told; the rest is counted.
+/// LIMIT: coroutines included; the rest are counted.
 const COROUTINES: usize = 1_000;
-/// LIMIT: places where tasks of one coroutine wait, or run, heaviest first.
+/// LIMIT: places where tasks of one coroutine wait or run, heaviest first.
 const PLACES: usize = 6;
-/// LIMIT: lines of the await graph.
+/// LIMIT: edges of the await graph.
 const EDGES: usize = 600;
-/// LIMIT: holders of what is waited for at one place.
+/// LIMIT: holders of what is waited for in one place.
 const HOLDERS: usize = 4;
 
-/// Tasks of one coroutine. Numbers of texts, frames and stacks are of the page's tables.
+/// Tasks of one coroutine. Indices of texts, frames and stacks refer to the page's tables.
 #[derive(Debug, Serialize)]
 struct CoroutineJson {
     frame: Option<u32>,
@@ -78,7 +78,7 @@ impl TasksJson {
             waits_of.entry(wait.coroutine).or_default().push(wait);
         }
         let runs_of = runs_by_coroutine(&runs);
-        // By what they ran, and where that is the same by how many there were: what is left out is the least.
+        // By run time, then by number of tasks: the least important are left out.
         let mut coroutines = report.hottest();
         coroutines.sort_by_key(|one| std::cmp::Reverse((one.run_ns, one.seen)));
         let whole = |one: &CoroutineProfile| {
@@ -154,9 +154,9 @@ impl RunJson {
 /// The await graph.
 #[derive(Debug, Serialize)]
 pub(super) struct AwaitsJson {
-    /// Coroutine that waits, coroutine that is waited for, microseconds, waits; most time first.
+    /// Coroutine of the awaiter, coroutine of the awaited, microseconds, waits; longest time first.
     edges: Vec<(Option<u32>, Option<u32>, u64, u64)>,
-    /// Waits for what is no task.
+    /// Waits for something other than a task.
     leaves: Vec<LeafJson>,
     left_out: usize,
 }
@@ -167,7 +167,7 @@ struct LeafJson {
     what: u32,
     wait_us: u64,
     waits: u64,
-    /// Names of tasks that held it, and at how many waits.
+    /// Names of tasks that held it, and the number of waits.
     holders: Vec<(u32, u64)>,
 }
 
@@ -207,7 +207,7 @@ struct Leaf<'p> {
 
 type LeafKey<'p> = (Option<&'p Frame>, Option<WaitKind>);
 
-/// Waits for what is no task, by coroutine and kind, most time first.
+/// Waits for something other than a task, by coroutine and kind, longest time first.
 fn leaves<'p>(waits: &[WaitProfile<'p>]) -> Vec<(LeafKey<'p>, Leaf<'p>)> {
     let mut leaves: Vec<(LeafKey<'p>, Leaf<'p>)> = Vec::new();
     let mut positions: HashMap<LeafKey<'p>, usize> = HashMap::new();
@@ -234,7 +234,7 @@ fn leaves<'p>(waits: &[WaitProfile<'p>]) -> Vec<(LeafKey<'p>, Leaf<'p>)> {
     leaves
 }
 
-/// Who waits for these is in the edges.
+/// The awaiters of these are in the edges.
 fn is_for_tasks(kind: WaitKind) -> bool {
     matches!(kind, WaitKind::Task | WaitKind::Gather | WaitKind::TaskGroup | WaitKind::Wait | WaitKind::Shield)
 }

@@ -12,17 +12,17 @@ use crate::render::report::contents::Report;
 use crate::render::report::words;
 use crate::render::text::plural;
 
-/// How bad it is.
+/// Its severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Level {
     /// Nothing was found.
     Good,
-    /// Nothing can be said.
+    /// There is not enough data for a verdict.
     Unknown,
-    /// Worth a look.
+    /// Worth investigating.
     Warning,
-    /// Wrong.
+    /// Something is wrong.
     Bad,
 }
 
