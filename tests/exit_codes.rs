@@ -123,10 +123,10 @@ fn what_is_no_recording_is_exit_6_for_every_command_that_reads_one() {
         ("flipped-header.aprof", flipped_header, "damaged: its header is corrupt"),
         ("newer.aprof", version(2), "format 2, written by a newer asyncprof"),
         ("older.aprof", version(0), "format 0, written by an older asyncprof"),
-        ("garbage.aprof", vec![7; 5_000], "not a recording"),
-        ("text.aprof", b"not a recording".to_vec(), "not a recording"),
-        ("report.json", b"{\"schema\": \"asyncprof.report/1\"}".to_vec(), "not a recording"),
-        ("pic\x1b[31mture.aprof", b"\x89PNG\r\n\x1a\n0000".to_vec(), "not a recording"),
+        ("garbage.aprof", vec![7; 5_000], "not an asyncprof recording"),
+        ("text.aprof", b"not a recording".to_vec(), "not an asyncprof recording"),
+        ("report.json", b"{\"schema\": \"asyncprof.report/1\"}".to_vec(), "not an asyncprof recording"),
+        ("pic\x1b[31mture.aprof", b"\x89PNG\r\n\x1a\n0000".to_vec(), "not an asyncprof recording"),
     ];
     for (name, bytes, _) in &files {
         fs::write(folder.path().join(name), bytes).unwrap();

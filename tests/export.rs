@@ -652,7 +652,7 @@ fn speedscope_opens_it() {
     let seen = open_in_speedscope(&file, "speedscope.png");
     assert_opened(&seen);
     assert!(seen["text"].as_str().unwrap().contains("await: where the tasks waited (2/3)"), "{seen}");
-    for name in ["run: what the event loops ran", "wall: what the tasks did with their time"] {
+    for name in ["run: what the event loops ran", "wall: how the tasks spent their time"] {
         assert!(seen["profiles"].as_str().unwrap().contains(name), "{seen}");
     }
 }
@@ -672,7 +672,7 @@ fn the_firefox_profiler_opens_it() {
     let threads = profiler.says(&["thread", "list"]);
     let markers = profiler.says(&["thread", "markers"]);
     let functions = profiler.says(&["thread", "functions"]);
-    assert!(threads.contains("loop 1 ") && threads.contains("tasks that wait"), "{threads}");
+    assert!(threads.contains("loop 1 ") && threads.contains("waiting tasks"), "{threads}");
     let stalls = recording.report()["stalls"].as_array().unwrap().len();
     let says = |line: &str| line.contains("Stall") && line.contains(&format!(" {stalls} markers"));
     assert!(markers.lines().any(says), "{markers}");
