@@ -238,7 +238,7 @@ impl Discovery {
         let process = &self.candidates[position].process;
         let options = Options { stop: self.options.stop.for_one_of_several(), ..self.options.clone() };
         match start(process.pid(), &options) {
-            // The id can have become another process's before it was attached to, but not after.
+            // The id can have passed to another process before we attached, but not after.
             Ok(watch) if process.is_same() => {
                 self.begun += 1;
                 self.report(NewProcess::Below(watch))?;
