@@ -18,7 +18,7 @@ const TASK_SHARE: f64 = 0.6;
 /// The minimum period that is judged, in seconds: before rates are lowered, and before they are raised.
 const LOWER_AFTER: f64 = 1.0;
 const RAISE_AFTER: f64 = 2.0;
-/// One step changes a rate by this factor at most, since what a rate costs is an estimate.
+/// One change alters a rate by this factor at most, since the cost of a rate is an estimate.
 const STEP: f64 = 2.0;
 
 /// Samples per second of each tier.

@@ -28,7 +28,7 @@ pub(super) struct TaskEntry {
     info: TaskInfo,
     /// `None` for a task that is done.
     pub(super) number: Option<TaskNo>,
-    /// It was not there at the look before it was first reported.
+    /// It was not there at the sample before the one that first reported it.
     born: bool,
     state: TaskState,
     stack: Option<StackId>,
