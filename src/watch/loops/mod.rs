@@ -141,8 +141,7 @@ impl LoopWatch {
         Ok(())
     }
 
-    /// Discards the samples that are not whole since `before` from the counts, because they will be retried: they were
-    /// torn.
+    /// Counts the samples since `before` that are not whole as torn instead: they will be retried.
     pub fn try_again(&mut self, before: &Effort) {
         let lost = (self.effort.dropped - before.dropped) + (self.effort.partial - before.partial);
         self.effort.torn += lost;
