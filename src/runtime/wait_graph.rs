@@ -1,5 +1,5 @@
-//! Who waits for whom: from the futures that tasks wait for to the tasks behind them, and from the locks they wait for to the
-//! tasks that hold them. Pure functions over addresses: the caller reads memory and says what it found.
+//! The wait graph: from the futures that tasks wait for to the tasks behind them, and from the locks they wait for to
+//! the tasks that hold them. Pure functions over addresses: the caller reads memory and passes in what it found.
 
 use std::hash::Hash;
 use std::sync::Arc;

@@ -274,7 +274,7 @@ fn set_bits(mask: &mut WordMask, first: u64, end: u64) {
 }
 
 impl Store {
-    /// Watches what was looked at for an answer of its own, and what was looked at for what is kept for all.
+    /// Watches the bytes used for a single answer, and those used for data that is shared.
     pub fn watch_touched(&self, touched: Option<&mut Touched>, lines: &mut Lines, shared: &mut Words) {
         let Some(touched) = touched else { return };
         self.watch(&touched.own, lines);

@@ -265,7 +265,7 @@ fn describe_wait_for(
 }
 
 /// `as_completed` waits in the `get` of a queue. From 3.13 on the futures that are not done are an attribute of its
-/// iterator; before that, only their callbacks refer to it.
+/// iterator; before that, only their callbacks identify them.
 fn as_completed(
     reader: &mut Reader<'_, '_>,
     classes: &mut FutureClasses,
@@ -294,7 +294,7 @@ fn describe_queue(reader: &mut Reader<'_, '_>, leaf: &Place<'_>, kind: WaitKind)
 
 /// Adds how many futures are done, if there are several.
 fn count_done(reader: &mut Reader<'_, '_>, classes: &mut FutureClasses, wait: Wait) -> Result<Wait, ReadError> {
-    // Together, because there can be very many: one after the other would cost a round of the wave each.
+    // Read together, because there can be very many: one after the other would cost a round of the wave each.
     reader.view.prefetch(wait.targets.iter().map(|target| Span::new(*target, classes.layout.future.size as usize)));
     let (mut done, mut known) = (0, true);
     for &target in wait.targets.iter() {
