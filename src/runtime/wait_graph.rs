@@ -143,8 +143,9 @@ impl<'f, F: Futures> Expansion<'f, F> {
     }
 }
 
-/// The tasks that hold each lock that some task waits for. Entering `async with lock` puts the lock on the stack before it is
-/// acquired: a task that waits for a lock does not hold it. One that waits for a condition has released its lock.
+/// The tasks that hold each lock that some task waits for. Entering `async with lock` puts the lock on the stack before
+/// it is acquired: a task that waits for a lock does not hold it. A task that waits for a condition has released its
+/// lock.
 fn find_holders<T: Copy + Eq>(nodes: &[Node<'_, T>]) -> FxHashMap<Addr, Arc<[T]>> {
     let wanted = nodes.iter().filter(|node| node.is_suspended).filter_map(|node| node.wanted_lock);
     let mut holders: FxHashMap<Addr, Vec<T>> = wanted.map(|lock| (lock, Vec::new())).collect();

@@ -5,8 +5,9 @@
 //! turned into [`Lines`]: the pages and their lines of 64 bytes. While the lines are held, the pages are kept and read
 //! again.
 //!
-//! INVARIANT: a change is never forgotten before whoever holds the line was asked. Every reading of a page compares it with
-//! what was there before; the marks stay until [`Store::forget_changes`], which is called when everybody was asked.
+//! INVARIANT: a change is never cleared before every holder of the line has checked for it. Every reading of a page
+//! compares it with the old contents; the marks stay until [`Store::forget_changes`], which is called once every holder
+//! has checked.
 
 mod lines;
 mod pages;
