@@ -26,7 +26,7 @@ use crate::runtime::asyncio::task::read_task;
 use crate::runtime::asyncio::wait::{Wait, WaitKind};
 use crate::runtime::{Layouts, asyncio};
 
-/// LIMIT: how often data that changed during the reading is read again.
+/// LIMIT: how many times data that changed during the reading is read again.
 const ATTEMPTS: u32 = 5;
 
 /// LIMIT: gaps that are reported individually.

@@ -5,7 +5,7 @@ use rustc_hash::FxHashSet;
 
 use crate::remote::{Addr, ReadError, View};
 
-/// LIMIT: how often a list that changed while it was walked is walked again.
+/// LIMIT: how many times a list that changed while it was walked is walked again.
 const ATTEMPTS: u64 = 5;
 
 /// Walks lists until they are consistent. Also returns how often they were not.

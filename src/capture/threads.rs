@@ -13,7 +13,7 @@ use crate::python::stack::{ThreadStack, read_thread_stack};
 use crate::remote::{Addr, Memory, ReadError, View};
 use crate::runtime::asyncio::registry::AsyncioModules;
 
-/// LIMIT: how often a thread is read again if its running task changed during the reading.
+/// LIMIT: how many times a thread is read again if its running task changed during the reading.
 const ATTEMPTS: u32 = 4;
 
 /// A thread as it was read.

@@ -44,7 +44,6 @@ impl AttributeCache {
 
     /// The instance attribute `name` (ASCII) of `obj`; `None` if it has none. Attributes of its class are not
     /// considered.
-    /// looked at.
     ///
     /// # Errors
     /// Those of reading the type and the dict.

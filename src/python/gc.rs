@@ -8,7 +8,7 @@ use crate::remote::{Addr, ReadError};
 /// LIMIT: objects walked. A longer walk would take more time than a user waits; reaching the limit is reported.
 const MAX_OBJECTS: usize = 5_000_000;
 
-/// LIMIT: how often the walk of one list continues after a link that was changed meanwhile.
+/// LIMIT: how many times the walk of one list continues after a link that was changed meanwhile.
 const REPAIRS: u32 = 20;
 
 /// Bytes of a collector's header and the head of the object after it.

@@ -17,7 +17,7 @@ use lists::{Proof, prove};
 
 /// LIMIT: mapped files searched; there are programs with a thousand extension modules.
 const MAX_MODULES: usize = 4_096;
-/// LIMIT: how often the proof is repeated when threads start and end meanwhile.
+/// LIMIT: how many times the proof is repeated when threads start and end meanwhile.
 const ATTEMPTS: usize = 16;
 /// LIMIT: bytes searched for the cookie in data segments.
 const MAX_SCAN: u64 = 256 << 20;

@@ -305,7 +305,7 @@ mod tests {
         }
     }
 
-    /// An action of a made-up source.
+    /// An action of a fake source.
     #[derive(Clone, Debug)]
     enum Step {
         Sample(u32),

@@ -414,8 +414,7 @@ pub struct GeneratorStates {
     pub created: i8,
     /// Suspended at a yield.
     pub suspended: i8,
-    /// Suspended in an await, if the version stores that (otherwise see [`AwaitTarget`]); 3.15 has a second, locked
-    /// one.
+    /// Suspended in an await, if the version stores it (otherwise see [`AwaitTarget`]); 3.15 has a second, locked one.
     pub awaiting: Option<(i8, i8)>,
     /// Running.
     pub executing: i8,

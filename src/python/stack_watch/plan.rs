@@ -257,8 +257,8 @@ pub(super) fn pieces_of(
     (merge_in_order(&elsewhere), windows.collect())
 }
 
-/// The piece that holds those of these places on the stack of C which are on one page with the last: they lie near each
-/// other, and a second page would take as long again. Without a last one, the pieces that hold all.
+/// The piece that contains those of these places on the C stack that share a page with the last one: they are near each
+/// other, and a second page would take as long again. Without a last one, the pieces that contain all.
 pub(super) fn notes_of(places: &[Addr], last: Option<Addr>) -> Vec<Span> {
     let near = places.iter().filter(|addr| last.is_none_or(|last| addr.raw() / PAGE == last.raw() / PAGE));
     let mut spans: Vec<Span> = near.map(|addr| Span::new(*addr, 8)).collect();

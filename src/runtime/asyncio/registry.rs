@@ -15,7 +15,7 @@ use crate::remote::{Addr, ReadError};
 /// LIMIT: tasks of one process.
 const MAX_TASKS: usize = 4_000_000;
 
-/// LIMIT: how often a list that changed while it was walked is walked again.
+/// LIMIT: how many times a list that changed while it was walked is walked again.
 const ATTEMPTS: usize = 4;
 
 /// asyncio's modules in one interpreter.

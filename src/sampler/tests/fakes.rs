@@ -1,4 +1,4 @@
-//! A made-up target: its state and the cost of reading it can be changed while it is watched.
+//! A fake target: its state and the cost of reading it can be changed while it is watched.
 
 use std::sync::{Arc, Mutex};
 
@@ -50,7 +50,7 @@ pub(in crate::sampler) fn changes(at_ns: u64) -> TaskChanges {
     TaskChanges { at_ns, took_ns: 0, changed: Vec::new(), ended: Vec::new(), total: 0, complete: true }
 }
 
-/// State and costs of a made-up target; times are nanoseconds.
+/// State and costs of a fake target; times are nanoseconds.
 #[derive(Clone, Debug)]
 pub(in crate::sampler) struct World {
     pub(in crate::sampler) sight: Sight,
@@ -153,7 +153,7 @@ impl Target for FakeTarget {
     }
 }
 
-/// Reads the made-up world; like the real ones it keeps numbers.
+/// Reads the fake world; like the real ones it keeps numbers.
 struct FakeReader {
     clock: Arc<FakeClock>,
     world: Arc<Mutex<World>>,

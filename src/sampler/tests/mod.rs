@@ -1,4 +1,4 @@
-//! Both tiers on made-up targets: on a clock that moves only when something works or sleeps, and as threads.
+//! Both tiers on fake targets: on a clock that moves only when something works or sleeps, and as threads.
 
 pub(super) mod fakes;
 

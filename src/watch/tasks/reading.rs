@@ -15,7 +15,7 @@ use crate::remote::{Addr, ReadError, View};
 use crate::runtime::asyncio::lock::read_entered;
 use crate::runtime::asyncio::wait::{Wait, WaitKind};
 
-/// LIMIT: how often data that changed during the reading is read again.
+/// LIMIT: how many times data that changed during the reading is read again.
 const ATTEMPTS: u32 = 5;
 
 /// A task whose reading is in progress.

@@ -183,7 +183,7 @@ impl WatchedLoop {
         around: &Around,
         tables: &mut Tables,
     ) -> Result<Option<(Sampled, Named, Option<StackId>)>, ReadError> {
-        /// LIMIT: how often a sample is retried because it shows a float object, or an iteration's code, that was not
+        /// LIMIT: how many times a sample is retried because it shows a float object, or an iteration's code, that was not
         /// read along with it. Both can be new each time.
         const CHASES: usize = 4;
         let layout = &around.layout;
