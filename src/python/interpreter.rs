@@ -44,8 +44,8 @@ pub struct PythonThread {
     pub wants_gil: Option<bool>,
 }
 
-/// Reads all interpreters from the list at the runtime. `kernel_threads` are the ids of the process's threads in its own
-/// PID namespace.
+/// Reads all interpreters from the list at the runtime. `kernel_threads` are the ids of the process's threads in its
+/// own PID namespace.
 pub fn read_interpreters(
     view: &mut View<'_>,
     layout: &Layout,

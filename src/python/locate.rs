@@ -28,8 +28,8 @@ const SCAN_STEP: u64 = 1 << 20;
 const RUNTIME_SECTION: &str = ".PyRuntime";
 const RUNTIME_SYMBOL: &str = "_PyRuntime";
 
-/// Public functions and the minor version of CPython 3 that brought them, newest first. CPython: Doc/data/stable_abi.dat
-/// and the "New in version" notes of the C API.
+/// Public functions and the minor version of CPython 3 that brought them, newest first.
+/// CPython: Doc/data/stable_abi.dat and the "New in version" notes of the C API.
 const API_AGE: [(&str, u8); 4] =
     [("Py_Version", 11), ("PyModule_AddObjectRef", 10), ("PyFrame_GetBack", 9), ("PyConfig_Clear", 8)];
 /// The minor version of a runtime that has the symbol below and none of those above: the first with a `_PyRuntime`.

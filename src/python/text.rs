@@ -22,8 +22,8 @@ const C_STR_PIECE: u64 = 64;
 /// an ellipsis.
 ///
 /// # Errors
-/// `Invalid("str")` when it is none, `Invalid("compact str")` for the legacy kind whose characters are elsewhere (C code
-/// of old versions, and instances of subclasses of str).
+/// `Invalid("str")` if it is not one, `Invalid("compact str")` for the legacy kind whose characters are elsewhere (C
+/// code of old versions, and instances of subclasses of str).
 pub fn read_str(view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<String, ReadError> {
     check_builtin(view, layout, addr, Builtin::Str)?;
     let shape = read_shape(view, layout, addr)?;

@@ -45,8 +45,8 @@ fn read_pages(addr: Addr, place: &mut [u8], memory: &dyn Memory) {
     }
 }
 
-/// Exported symbols and their names in a file put together by [`read_mapped`], found as the loader finds them; `None` when its
-/// dynamic section is malformed.
+/// Exported symbols and their names in a file put together by [`read_mapped`], found as the loader finds them; `None`
+/// when its dynamic section is malformed.
 pub(super) fn dynamic_symbols<'f>(
     file: &'f [u8],
     header: &FileHeader64<LittleEndian>,

@@ -1,5 +1,5 @@
-//! Which program a process executes: distinguished from the one before an `exec`, even if that was the same file at the same
-//! addresses.
+//! Which program a process executes: distinguished from the one before an `exec`, even if that was the same file at the
+//! same addresses.
 
 use std::fs;
 
@@ -7,8 +7,8 @@ use super::addr::Addr;
 use super::live::LiveMemory;
 use super::memory::{Memory, ReadError};
 
-/// The entry of the auxiliary vector that names 16 random bytes, made by the kernel at each `exec` for the new program, and
-/// used by its C library as a seed. Linux: include/uapi/linux/auxvec.h.
+/// The entry of the auxiliary vector that names 16 random bytes, made by the kernel at each `exec` for the new program,
+/// and used by its C library as a seed. Linux: include/uapi/linux/auxvec.h.
 const AT_RANDOM: u64 = 25;
 
 /// A program, as started by one `exec`.

@@ -1,5 +1,5 @@
-//! The memory of a process that is stopped while it is read. A guard owns the stop: the process continues when the guard is
-//! dropped, and when asyncprof is killed.
+//! The memory of a process that is stopped while it is read. A guard owns the stop: the process continues when the
+//! guard is dropped, and when asyncprof is killed.
 
 use std::thread;
 use std::time::{Duration, Instant};

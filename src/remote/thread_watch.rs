@@ -63,8 +63,8 @@ impl ThreadWatch {
 
     /// Microseconds for which its control group was throttled because its quota was used up; `None` if there is no
     /// quota or it cannot be read.
-    // Linux: Documentation/admin-guide/cgroup-v2.rst, cpu.stat (microseconds); Documentation/scheduler/sched-bwc.rst for
-    // version 1 (nanoseconds).
+    // Linux: Documentation/admin-guide/cgroup-v2.rst, cpu.stat (microseconds); Documentation/scheduler/sched-bwc.rst
+    // for version 1 (nanoseconds).
     pub fn throttled_us(&self) -> Option<u64> {
         with_text(self.throttling.as_ref()?, |text| {
             text.lines().find_map(|line| match line.split_once(' ')? {

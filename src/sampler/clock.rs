@@ -64,7 +64,8 @@ impl Clock for SystemClock {
     }
 
     fn cpu_of_thread_ns(&self, tid: i32) -> Option<u64> {
-        // Linux: include/linux/posix-timers.h: the id in the upper bits, inverted; CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED.
+        // Linux: include/linux/posix-timers.h: the id in the upper bits, inverted; CPUCLOCK_PERTHREAD_MASK |
+        // CPUCLOCK_SCHED.
         let time = clock_gettime(ClockId::from_raw((!tid << 3) | 0b110)).ok()?;
         Some(nanoseconds(time))
     }

@@ -7,8 +7,8 @@
 //! task tier: deadline -> TaskReader -> outbox -+
 //! ```
 //!
-//! To watch a program's subprocesses too, `discovery` finds those that run an event loop and starts a watch of each; all share
-//! one CPU budget.
+//! To watch a program's subprocesses too, `discovery` finds those that run an event loop and starts a watch of each;
+//! all share one CPU budget.
 //!
 //! Architecture invariant: the sampler decides when something is read, how often and for how long; how a loop or a task
 //! is read, and what is wrong with the result, is left to other layers. The clock and the kernel come in through

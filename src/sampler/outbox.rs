@@ -1,5 +1,5 @@
-//! Sends a tier's events as batches over a bounded channel, without ever making the tier wait. When the channel is full,
-//! samples are lost and counted; names are not, nor is anything that later events depend on.
+//! Sends a tier's events as batches over a bounded channel, without ever making the tier wait. When the channel is
+//! full, samples are lost and counted; names are not, nor is anything that later events depend on.
 //!
 //! What happens to an event that does not fit into the channel:
 //! - a loop sample is lost, and counted;

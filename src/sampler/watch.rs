@@ -108,8 +108,8 @@ impl Watch {
         self.shared.is_over()
     }
 
-    /// Waits for the end of the watch; does not request it. Call it when `batches` has ended: events still in the channel are
-    /// dropped unless a clone of the receiver holds them.
+    /// Waits for the end of the watch; does not request it. Call it when `batches` has ended: events still in the
+    /// channel are dropped unless a clone of the receiver holds them.
     pub fn join(mut self) -> Outcome {
         self.close();
         let (end, error) = self.shared.ended().unwrap_or((End::Failed, Some("the watch ended for no reason".into())));

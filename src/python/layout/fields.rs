@@ -144,8 +144,8 @@ impl Gil {
     /// CPython: Include/internal/pycore_gil.h, `switch_number`.
     pub const SWITCHES: Offset = 8;
 
-    /// Whether a thread that sleeps on the futex at `word` waits for the GIL whose note of its last holder is at `last_holder`:
-    /// its mutexes and conditions are in the same structure.
+    /// Whether a thread that sleeps on the futex at `word` waits for the GIL whose note of its last holder is at
+    /// `last_holder`: its mutexes and conditions are in the same structure.
     /// CPython: Include/internal/pycore_gil.h, `struct _gil_runtime_state`.
     pub fn has_lock_at(last_holder: u64, word: u64) -> bool {
         (last_holder.saturating_sub(16)..last_holder.saturating_add(240)).contains(&word)
@@ -244,8 +244,8 @@ pub struct FrameObjects {
 }
 
 /// The exceptions that a thread is handling: one entry of the thread, and one of each executing generator.
-// CPython: Include/cpython/pystate.h, exc_info and exc_state; gi_exc_state in Include/genobject.h (3.11: cpython/genobject.h,
-// 3.14: internal/pycore_interpframe_structs.h).
+// CPython: Include/cpython/pystate.h, exc_info and exc_state; gi_exc_state in Include/genobject.h (3.11:
+// cpython/genobject.h, 3.14: internal/pycore_interpframe_structs.h).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ExceptionStack {
     /// In the thread state: pointer to the topmost entry, which is that of the innermost generator.
@@ -630,8 +630,8 @@ pub struct Builtin {
     pub module_state: Offset,
     /// `functools.partial`: callable; args tuple at +8.
     pub partial_function: Offset,
-    /// The object that wrappers hold first: coroutine_wrapper, async_generator_asend/athrow, anext_awaitable, FutureIter,
-    /// TaskStepMethWrapper, TaskWakeupMethWrapper (3.8, 3.9).
+    /// The object that wrappers hold first: coroutine_wrapper, async_generator_asend/athrow, anext_awaitable,
+    /// FutureIter, TaskStepMethWrapper, TaskWakeupMethWrapper (3.8, 3.9).
     pub wrapped: Offset,
 }
 

@@ -6,8 +6,8 @@
 
 use super::fields::*;
 
-/// The tag of CPython that each row was read from and checked against, oldest minor version first. Citations of a version
-/// name it (`CPython: Include/object.h, v3.12.1`).
+/// The tag of CPython that each row was read from and checked against, oldest minor version first. Citations of a
+/// version name it (`CPython: Include/object.h, v3.12.1`).
 pub const TAGS: [&str; 8] = ["v3.8.18", "v3.9.18", "v3.10.13", "v3.11.7", "v3.12.1", "v3.13.0", "v3.14.10", "v3.15.2"];
 /// Oldest minor version with a row.
 pub const OLDEST_MINOR: u8 = 8;

@@ -71,7 +71,8 @@ impl TaskList {
     }
 }
 
-/// Lists the tasks of an interpreter with these threads (states): all that are pending, and of those that are done the ones that asyncio still lists.
+/// Lists the tasks of an interpreter with these threads (states): all that are pending, and of those that are done the
+/// ones that asyncio still lists.
 ///
 /// # Errors
 /// Only those after which no further read can succeed; everything else is a problem of the list.

@@ -183,8 +183,8 @@ impl WatchedLoop {
         around: &Around,
         tables: &mut Tables,
     ) -> Result<Option<(Sampled, Named, Option<StackId>)>, ReadError> {
-        /// LIMIT: how many times a sample is retried because it shows a float object, or an iteration's code, that was not
-        /// read along with it. Both can be new each time.
+        /// LIMIT: how many times a sample is retried because it shows a float object, or an iteration's code, that was
+        /// not read along with it. Both can be new each time.
         const CHASES: usize = 4;
         let layout = &around.layout;
         for chase in 0..=CHASES {
