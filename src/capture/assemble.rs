@@ -1,4 +1,4 @@
-//! From what was read, by address, to the inert picture: numbers instead of addresses, states instead of fields.
+//! Turns what was read, by address, into a snapshot: indexes in place of addresses, states in place of fields.
 
 use std::time::SystemTime;
 
@@ -25,7 +25,7 @@ pub(crate) struct Taken {
     pub(crate) version: String,
 }
 
-/// The picture of what was captured.
+/// Makes a snapshot of what was captured.
 pub(super) fn assemble(mut capture: Capture, facts: &Facts, layout: &Layout, taken: Taken) -> Snapshot {
     let loop_ids: FxHashMap<Addr, LoopId> =
         capture.loops.iter().enumerate().map(|(n, record)| (record.addr, LoopId(n as u32))).collect();
@@ -34,7 +34,7 @@ pub(super) fn assemble(mut capture: Capture, facts: &Facts, layout: &Layout, tak
     let states: Vec<TaskState> =
         walks.iter().zip(&running).map(|(walk, running)| task_state(walk, running.is_some())).collect();
     let (edges, awaited_by) = relate_tasks(&capture, &walks, &states);
-    // One by one and in their place, because there can be very many.
+    // One by one and in place, because there can be very many.
     let related = states.into_iter().zip(running).zip(edges.into_iter().zip(awaited_by));
     let tasks: Vec<Task> = (walks.into_iter().zip(related).enumerate())
         .map(|(position, (walk, ((state, running), (edges, awaited_by))))| {
@@ -91,7 +91,7 @@ fn gap((what, error): &(String, ReadError)) -> Gap {
     Gap { what: what.clone(), why: error.to_string() }
 }
 
-/// Who waits for whom, and by whom each task is awaited.
+/// Which tasks each task waits for, and which tasks await it.
 fn relate_tasks(capture: &Capture, walks: &[TaskWalk], states: &[TaskState]) -> (Vec<Edges<TaskId>>, Vec<Vec<TaskId>>) {
     let nodes: Vec<Node<'_, TaskId>> = (walks.iter().zip(states).zip(&capture.entered).enumerate())
         .map(|(position, ((walk, state), entered))| {
@@ -105,7 +105,7 @@ fn relate_tasks(capture: &Capture, walks: &[TaskWalk], states: &[TaskState]) -> 
     (edges, awaited_by)
 }
 
-/// The caller adds what follows from other tasks: awaiters, parent, references, and whether it is an orphan.
+/// The caller adds what depends on other tasks: awaiters, parent, references, and whether it is an orphan.
 fn assemble_task(
     loop_ids: &FxHashMap<Addr, LoopId>,
     walk: TaskWalk,
@@ -154,7 +154,7 @@ fn assemble_task(
 /// Frames of a running task, and how many of them are coroutines.
 type RunningFrames = (Vec<FrameId>, u32);
 
-/// The frames of a running task, cut out of the stack of the thread that runs it: from its own coroutine to the innermost
+/// The frames of a running task, cut from the stack of the thread that runs it: from its own coroutine to the innermost
 /// frame, or to the coroutine of a task that it started eagerly.
 fn running_frames(capture: &Capture, walks: &[TaskWalk], walk: &TaskWalk) -> Option<RunningFrames> {
     let root = walk.record.as_ref()?.coroutine?;
@@ -210,7 +210,7 @@ fn stack_end(walk: &TaskWalk) -> Option<StackEnd> {
         ChainEnd::Broken(_) | ChainEnd::Running => Some(StackEnd::Torn),
         ChainEnd::Limit => Some(StackEnd::Limit),
         ChainEnd::Object { .. } => {
-            // The iterator of a future is how every chain that waits for one ends.
+            // Every chain that waits for a future ends in the future's iterator.
             let name = walk.end_type.as_ref()?.name.as_str();
             let is_future = name.ends_with("FutureIter");
             (!is_future).then(|| StackEnd::Opaque(name.to_owned()))
@@ -219,7 +219,7 @@ fn stack_end(walk: &TaskWalk) -> Option<StackEnd> {
     }
 }
 
-/// Whether nobody but the event loop holds the task; `None` where that cannot be told.
+/// Whether only the event loop holds a reference to the task; `None` where that is unknown.
 fn is_orphaned(task: &Task, awaited_by: &[TaskId], references: Option<i64>) -> Option<bool> {
     if matches!(task.state, TaskState::Done | TaskState::Running) || !awaited_by.is_empty() {
         return Some(false);
@@ -250,7 +250,7 @@ fn assemble_thread(capture: &Capture, facts: &Facts, captured: &CapturedThread) 
     }
 }
 
-/// A thread's id as everybody here sees it; the interpreter knows the one in its own PID namespace.
+/// A thread's id in our PID namespace; the interpreter knows the one in its own.
 fn our_id(facts: &Facts, own: Option<i32>) -> Option<i32> {
     own.map(|own| facts.thread(own).map_or(own, |thread| thread.tid))
 }
@@ -261,7 +261,7 @@ fn thread_state(captured: &CapturedThread, activity: Option<&Activity>) -> Threa
         _ if reading.python.wants_gil == Some(true) => ThreadState::WaitingGil,
         Some(Activity::Running) => ThreadState::Running,
         Some(Activity::SystemCall(name)) => {
-            // An event loop in its selector, outside of any task, is idle.
+            // An event loop in its selector, with no task running, is idle.
             if is_selector(name) && reading.running_loop.is_some() && reading.running_task.is_none() {
                 ThreadState::Idle
             } else {

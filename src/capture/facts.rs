@@ -1,5 +1,5 @@
-//! What a reading starts from besides memory: where the interpreter is and what the kernel says of its threads. Gathered
-//! from a live process, or taken from a saved image.
+//! What a reading needs besides memory: where the interpreter is and what the kernel reports about its threads.
+//! Gathered from a live process, or taken from a saved image.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use crate::remote::{Addr, Memory, Process};
 use crate::runtime::asyncio;
 use crate::runtime::asyncio::locate::find_table;
 
-/// Names this format; an image with another one is refused.
+/// Names this format; an image with another one is rejected.
 pub const FACTS_SCHEMA: &str = "asyncprof.image/1";
 
 /// Everything about a process that is not in its memory.
@@ -23,51 +23,51 @@ pub struct Facts {
     pub pid: i32,
     /// Process id in its own PID namespace.
     pub own_pid: Option<i32>,
-    /// The program.
+    /// Path of the program.
     pub executable: String,
     /// Address of `_PyRuntime`.
     pub runtime: u64,
     /// Minor version of CPython 3.
     pub minor: u8,
-    /// `PY_VERSION_HEX`, where the program tells it without objects being read.
+    /// `PY_VERSION_HEX`, where it can be found without reading objects.
     pub version_hex: Option<u32>,
     /// A free-threaded build.
     pub free_threaded: bool,
-    /// Address of asyncio's table of offsets, where there is one.
+    /// Address of asyncio's table of offsets, where it exists.
     pub asyncio_debug: Option<u64>,
     /// The process's threads.
     pub threads: Vec<ThreadFacts>,
 }
 
-/// What the kernel says of one thread.
+/// What the kernel reports about one thread.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ThreadFacts {
     /// Its id in our PID namespace.
     pub tid: i32,
     /// Its id in its own PID namespace.
     pub own_tid: i32,
-    /// The kernel's name of it.
+    /// The kernel's name for it.
     pub name: Option<String>,
     /// What it is doing.
     pub activity: Activity,
 }
 
-/// What a thread is doing as far as the kernel tells.
+/// What a thread is doing, as far as the kernel shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activity {
-    /// On a processor, or ready to be.
+    /// On CPU or runnable.
     Running,
     /// In this system call.
     SystemCall(String),
-    /// Not in a system call, not running: a page fault, or stopped.
+    /// Neither in a system call nor running: a page fault, or stopped.
     Waiting,
-    /// The kernel does not say.
+    /// The kernel does not show it.
     Unknown,
 }
 
 impl Facts {
-    /// Gathers what there is to know about a live process in which Python was found.
+    /// Gathers the facts about a live process in which Python was found.
     pub fn gather(process: &Process, memory: &dyn Memory, located: &Located) -> Self {
         let ids = process.namespaced_threads();
         Self {
@@ -86,7 +86,7 @@ impl Facts {
         }
     }
 
-    /// The same process later: its threads as they are now.
+    /// The same process later, with the current state of its threads.
     pub fn renewed(&self, process: &Process) -> Self {
         Self { threads: threads(process, &process.namespaced_threads()), ..self.clone() }
     }

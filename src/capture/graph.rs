@@ -1,5 +1,5 @@
-//! What lies between the tasks of one instant: the futures that they wait for each other through, and the locks they have
-//! entered.
+//! The links between the tasks of one snapshot: the futures through which they wait for each other, and the locks they
+//! have entered.
 
 use std::sync::Arc;
 
@@ -19,9 +19,9 @@ use crate::runtime::wait_graph::{Frontier, Futures};
 
 /// Tasks and the futures between them, by address.
 pub(super) struct Graph {
-    /// Position of each task.
+    /// Index of each task.
     pub(super) tasks: FxHashMap<Addr, usize>,
-    /// What the other futures stand for.
+    /// The tasks that each of the other futures stands for.
     targets: FxHashMap<Addr, Arc<[Addr]>>,
 }
 
@@ -38,8 +38,8 @@ impl Futures for Graph {
 }
 
 impl Graph {
-    /// Reads all futures that lie between tasks, outwards from what the tasks wait for. Answers the references that they hold,
-    /// too.
+    /// Reads all futures between tasks, starting from what the tasks wait for. Also returns the references that they
+    /// hold.
     pub(super) fn read(
         view: &mut View<'_>,
         layout: &Layout,
@@ -59,7 +59,7 @@ impl Graph {
                 let Some(future) = shared.classes.read(&mut reader, *addr)? else { return Ok(None) };
                 let callbacks = read_callbacks(&mut reader, &future.callbacks)?;
                 let references = read_future_references(&mut reader, &future, &callbacks)?;
-                // A task that is not among ours is done, and stands for nothing that is waited for.
+                // A task that is not among the listed ones is done, and nothing waits for it.
                 if future.class.kind.is_task() {
                     return Ok(Some((Arc::default(), references)));
                 }
@@ -77,7 +77,7 @@ impl Graph {
     }
 }
 
-/// What the coroutines of each task have entered with `async with`, if any task waits for a lock.
+/// The objects that the coroutines of each task have entered with `async with`, if any task waits for a lock.
 pub(super) fn read_all_entered(
     view: &mut View<'_>,
     layout: &Layout,

@@ -1,4 +1,4 @@
-//! One reading of a process: threads, tasks, loops, and the proof that each task was read as it was at one moment.
+//! One reading of a process: threads, tasks, loops, and the proof that each task was read at a single moment.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -26,22 +26,22 @@ use crate::runtime::asyncio::task::read_task;
 use crate::runtime::asyncio::wait::{Wait, WaitKind};
 use crate::runtime::{Layouts, asyncio};
 
-/// LIMIT: how often what moved while being read is read again.
+/// LIMIT: how many times data that changed during the reading is read again.
 const ATTEMPTS: u32 = 5;
 
-/// LIMIT: gaps that are reported one by one.
+/// LIMIT: gaps that are reported individually.
 const MAX_PROBLEMS: usize = 100;
 
-/// Everything that was read, by address; `assemble` makes a snapshot of it.
+/// Everything that was read, by address; `assemble` turns it into a snapshot.
 pub(super) struct Capture {
     pub(super) interpreters: Vec<Interpreter>,
-    /// Position of the interpreter, thread, frames of its stack.
+    /// Index of the interpreter, thread, frames of its stack.
     pub(super) threads: Vec<CapturedThread>,
     pub(super) thread_names: FxHashMap<u64, String>,
-    /// Tasks that are shown.
+    /// The tasks to show.
     pub(super) tasks: Vec<TaskWalk>,
     pub(super) graph: Graph,
-    /// What the coroutines of each task have entered with `async with`, where a lock is waited for.
+    /// The objects that the coroutines of each task have entered with `async with`, if any task waits for a lock.
     pub(super) entered: Vec<Vec<Addr>>,
     pub(super) loops: Vec<LoopRecord>,
     /// Strong references beyond the loop's own, by task.
@@ -52,16 +52,16 @@ pub(super) struct Capture {
     pub(super) problems: Vec<(String, ReadError)>,
 }
 
-/// A thread and where it belongs.
+/// A thread and its interpreter.
 pub(super) struct CapturedThread {
-    /// Position in `interpreters`.
+    /// Index in `interpreters`.
     pub(super) interpreter: usize,
     pub(super) reading: ThreadReading,
-    /// Its frames, outermost first: number, and the generator that owns it.
+    /// Its frames, outermost first: the number, and the generator that owns the frame.
     pub(super) frames: Vec<(u32, Option<Addr>)>,
 }
 
-/// How the reading went.
+/// Statistics of the reading.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Quality {
     pub(super) torn: u64,
@@ -72,7 +72,7 @@ pub(super) struct Quality {
     pub(super) bytes: u64,
 }
 
-/// A reading under way.
+/// A reading in progress.
 struct Capturing<'c> {
     memory: &'c dyn Memory,
     facts: &'c Facts,
@@ -124,7 +124,7 @@ impl<'c> Capturing<'c> {
         Reader::new(&mut self.view, self.layout, &mut self.caches)
     }
 
-    /// Notes something that could not be read; ends the reading when nothing more can be.
+    /// Records something that could not be read; ends the reading if nothing more can be read.
     fn note(&mut self, what: impl Into<String>, error: ReadError) -> Result<(), ReadError> {
         if error.is_fatal() {
             return Err(error);
@@ -197,8 +197,8 @@ impl<'c> Capturing<'c> {
         Ok(all)
     }
 
-    /// Reads all tasks, and the threads that run some of them, until each was shown to be one moment or the attempts are
-    /// used up.
+    /// Reads all tasks, and the threads that run some of them, until each was proved to show a single moment or the
+    /// attempts are used up.
     fn read_tasks_and_threads(
         &mut self,
         listed: &[Addr],
@@ -211,7 +211,7 @@ impl<'c> Capturing<'c> {
             let last = attempt == ATTEMPTS;
             if attempt > 1 {
                 self.view.forget();
-                // A code object or a type can have been freed together with the coroutine that used it.
+                // A code object or type can have been freed together with the coroutine that used it.
                 self.caches = Caches::default();
                 self.shared.forget_addresses();
             }
@@ -221,7 +221,7 @@ impl<'c> Capturing<'c> {
                 self.view.wave(&mut walks, |view, walk| walk.advance(&mut Reader::new(view, layout, caches), shared));
             self.describe_waits(&mut walks, attempt);
             let threads = self.read_threads()?;
-            // When no thread ran since before the first read, nothing can have moved.
+            // If no thread has run since before the first read, nothing can have changed.
             let proofs = if witness.nothing_ran() { None } else { Some(Proof::read(&mut self.view, &walks)?) };
             open.clear();
             let mut settles = Vec::with_capacity(walks.len());
@@ -240,7 +240,7 @@ impl<'c> Capturing<'c> {
             }
             let mut settles = settles.into_iter();
             walks.retain(|_| settles.next().unwrap_or(false));
-            // Nearly always everything settles at once; then nothing is moved.
+            // Nearly always all tasks settle at once; then nothing is copied.
             if settled.is_empty() {
                 settled = walks
             } else {
@@ -259,11 +259,11 @@ impl<'c> Capturing<'c> {
             self.quality.torn += open.len() as u64;
             progress(Progress { stage: "tasks", done: settled.len() as u64, total: Some(listed.len() as u64) });
         }
-        // The last attempt leaves nothing open.
+        // The last attempt settles every task.
         Ok((settled, self.read_threads()?))
     }
 
-    /// Acts on what an attempt showed of a task; whether the task is settled by it.
+    /// Handles the verdict on a task. Returns whether the task is settled.
     fn settle(&mut self, walk: &mut TaskWalk, verdict: Verdict, open: &mut Vec<Addr>) -> Result<bool, ReadError> {
         match verdict {
             Verdict::Held => return Ok(true),
@@ -286,7 +286,7 @@ impl<'c> Capturing<'c> {
         Ok(false)
     }
 
-    /// What each task waits for. A future that many tasks wait for is read once.
+    /// Determines what each task waits for. A future that many tasks wait for is read once.
     fn describe_waits(&mut self, walks: &mut [TaskWalk], attempt: u32) {
         let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
         let mut addrs = waited_for(walks);
@@ -307,13 +307,13 @@ impl<'c> Capturing<'c> {
             }
             None => Ok(()),
         });
-        // Waiting for something that did not read well is waiting all the same.
+        // A wait for something that could not be read is still a wait.
         for walk in walks.iter_mut().filter(|walk| walk.waiter().is_some() && walk.wait.is_none()) {
             walk.wait = Some(Wait::new(WaitKind::Other));
         }
     }
 
-    /// A task that could not be read in any attempt: gone by now, or something that should be said.
+    /// Gives up a task that could not be read in any attempt: it is gone by now, or must be reported.
     fn give_up(&mut self, addr: Addr, error: ReadError) -> Result<(), ReadError> {
         let mut view = View::new(self.memory);
         let mut reader = Reader::new(&mut view, self.layout, &mut self.caches);
@@ -341,7 +341,7 @@ impl<'c> Capturing<'c> {
     /// Numbers of a stack's frames; a frame that cannot be named ends the part that is kept.
     fn name_stack(&mut self, reading: &mut ThreadReading) -> Result<Vec<(u32, Option<Addr>)>, ReadError> {
         let mut named = Vec::with_capacity(reading.stack.frames.len());
-        // The stack was read afresh, so its code objects may be newer than the view.
+        // The stack was just read again, so its code objects may be newer than the view.
         let mut view = View::new(self.memory);
         let mut reader = Reader::new(&mut view, self.layout, &mut self.caches);
         for frame in &reading.stack.frames {
@@ -359,7 +359,7 @@ impl<'c> Capturing<'c> {
         Ok(named)
     }
 
-    /// What belongs to what: the wait graph, locks, references, loops.
+    /// Relates the parts: the wait graph, locks, references, loops.
     fn relate(
         mut self,
         mut walks: Vec<TaskWalk>,
@@ -371,22 +371,22 @@ impl<'c> Capturing<'c> {
         let loops = self.read_loops(&walks, &threads)?;
 
         let mut references = LoopReferences::with_room(walks.len());
-        // What was read in an earlier attempt than a task says nothing of the task as it is: it has moved since. What was
-        // read later does, because a task of which anything follows from the count is shown to have stood still.
+        // Data from an earlier attempt than the task's own is out of date, because the task has changed since. Later
+        // data is valid, because every task for which the count matters was shown to have stood still.
         let attempts: Vec<u32> = walks.iter().map(|walk| walk.attempt).collect();
         let is_stale = |read: u32| {
             let (attempts, index) = (&attempts, &index);
             move |task: Addr| index.get(&task).is_some_and(|position| attempts[*position] > read)
         };
         let waiters = waited_for(&walks);
-        // A future's memory is used again at once: what is read where one task waited can be another task's next future.
-        // So of a task that waits for one future alone, only that future's word counts.
+        // A future's memory is reused at once: an address read where one task waited can be the next future of another
+        // task. So if a task waits for a single future, only that future's data counts.
         let waits = |position: &usize| {
             let walk = &walks[*position];
             walk.waiter().filter(|_| walk.wait.as_ref().is_some_and(|wait| wait.targets.is_empty()))
         };
         for (future, (attempt, found)) in std::mem::take(&mut self.waiter_references) {
-            // A future for which nobody waits any more wakes nobody.
+            // A future that no task waits for any more wakes no task.
             if waiters.binary_search(&future).is_ok() {
                 let is_anothers = |task: Addr| index.get(&task).and_then(waits).is_some_and(|waiter| waiter != future);
                 references.add(found, |task| is_stale(attempt)(task) || is_anothers(task));
@@ -403,7 +403,7 @@ impl<'c> Capturing<'c> {
         }
         let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
         let (graph, held) = Graph::read(&mut self.view, layout, caches, shared, &walks, index);
-        // Read after every attempt, so never stale.
+        // Read after every attempt, so never out of date.
         held.into_iter().for_each(|found| references.add(found, |_| false));
         let mut handles: Vec<Addr> = loops.iter().flat_map(|record| record.handles.iter().copied()).collect();
         let woken = self
@@ -450,7 +450,7 @@ impl<'c> Capturing<'c> {
     }
 }
 
-/// The futures that tasks wait for, each once, in the order of their addresses.
+/// The futures that tasks wait for, each once, in order of address.
 fn waited_for(walks: &[TaskWalk]) -> Vec<Addr> {
     let mut futures: Vec<Addr> = walks.iter().filter_map(TaskWalk::waiter).collect();
     futures.sort_unstable();
@@ -458,7 +458,7 @@ fn waited_for(walks: &[TaskWalk]) -> Vec<Addr> {
     futures
 }
 
-/// Strong references to each task beyond those of the event loop's side and its own.
+/// Strong references to each task, without those of the event loop and its own.
 fn count_references(
     view: &mut View<'_>,
     layout: &Layout,
@@ -486,8 +486,8 @@ fn count_references(
     counted.into_iter().map(|count| count.unwrap_or_default()).collect()
 }
 
-/// A task, the futures that refer to it and the ready queues are read one after the other, so a count that says nobody
-/// holds a task is looked at once more. Of a task that moved in between nothing is said.
+/// A task, the futures that refer to it and the ready queues are read one after the other, so a count that makes a task
+/// an orphan is checked once more. For a task that changed in between the result is unknown.
 fn confirm_orphans(
     memory: &dyn Memory,
     layout: &Layout,
@@ -512,8 +512,8 @@ fn confirm_orphans(
     }
 }
 
-/// A task whose chain says that it runs while no thread's stack has it, or the other way round: it was read at another
-/// moment than the threads.
+/// A task whose chain shows it running although it is on no thread's stack, or the other way round: it was read at
+/// another moment than the threads.
 fn is_running_elsewhere(walk: &TaskWalk, threads: &[CapturedThread]) -> bool {
     let Some(chain) = &walk.chain else { return false };
     let is_current = threads.iter().any(|thread| thread.reading.running_task == Some(walk.addr));

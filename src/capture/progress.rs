@@ -1,12 +1,12 @@
-//! How far a reading is, for whoever waits for it.
+//! Progress of a reading.
 
-/// How far the reading is.
+/// Progress of a reading.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     /// What is being read, in a word or two.
     pub stage: &'static str,
-    /// How many are done.
+    /// Number of items done.
     pub done: u64,
-    /// Of how many, where that is known.
+    /// Number of items in total, where known.
     pub total: Option<u64>,
 }

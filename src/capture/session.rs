@@ -1,5 +1,5 @@
-//! Attaching to a process, and snapshots of what was attached to or of a saved image. The thin edge where the clock and the
-//! kernel come in; the reading itself is `instant`, its result is made inert by `assemble`.
+//! Attaching to a process, and snapshots of an attached process or a saved image. This is the thin layer where the
+//! clock and the kernel come in; the reading itself is `instant`, and `assemble` turns its result into the model.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -21,42 +21,42 @@ use crate::remote::stopped::{StopError, StoppedMemory};
 use crate::remote::{AccessError, Addr, Memory, Process, Program, ReadError, View};
 use crate::runtime::{Layouts, asyncio};
 
-/// LIMIT: how long stopping the target may take before we let it go on and give up.
+/// LIMIT: how long stopping the target may take before we give up and let it continue.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 
-/// How to look.
+/// How to take a snapshot.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// Stop the target while it is read.
     pub blocking: bool,
 }
 
-/// What kind of failure, for exit codes.
+/// The kind of failure, for exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// The kernel does not let us.
+    /// The kernel denies access.
     Forbidden,
-    /// There is no such process, or it ended before it could be read.
+    /// The process does not exist, or it ended before it could be read.
     Gone,
-    /// Not a Python that is supported.
+    /// Not a supported Python.
     Unsupported,
     /// A saved image that cannot be used.
     BadImage,
 }
 
-/// Why there is no snapshot.
+/// Why no snapshot could be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
-    /// The process is out of reach.
+    /// The process cannot be accessed.
     #[error(transparent)]
     Access(#[from] AccessError),
-    /// No CPython that can be read was found in it.
+    /// No supported CPython was found in it.
     #[error(transparent)]
     Locate(#[from] LocateError),
-    /// It could not be stopped, as was asked.
+    /// It could not be stopped as requested.
     #[error(transparent)]
     Stop(#[from] StopError),
-    /// What the interpreter publishes about itself cannot be used.
+    /// The data that the interpreter publishes about itself cannot be used.
     #[error("cannot read Python in process {pid}: {error}")]
     Published {
         /// The process.
@@ -70,7 +70,7 @@ pub enum AttachError {
         /// The process.
         pid: i32,
     },
-    /// Its memory does not hold together.
+    /// Its memory is inconsistent.
     #[error("cannot read process {pid}: {error}")]
     Read {
         /// The process.
@@ -81,7 +81,7 @@ pub enum AttachError {
     /// A saved image cannot be used.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// A saved image that holds something else than a Python process.
+    /// A saved image of something other than a Python process.
     #[error("the image does not describe a Python process: {0}")]
     Facts(String),
 }
@@ -106,7 +106,7 @@ impl AttachError {
         }
     }
 
-    /// What kind of failure it is.
+    /// The kind of failure.
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::Access(error) | Self::Locate(LocateError::Access(error)) => access_kind(error),
@@ -134,26 +134,26 @@ fn access_kind(error: &AccessError) -> FailureKind {
     }
 }
 
-/// A process in which a Python that can be read was found. It is found once, and passed on to all that reads it.
+/// A process in which a supported Python was found. It is found once, and passed on to everything that reads it.
 #[derive(Clone, Debug)]
 pub struct Attachment {
     /// The process.
     pub process: Process,
-    /// The program it executes, where that can be known.
+    /// The program it executes, where known.
     pub program: Option<Program>,
-    /// Where the interpreter is, and what the kernel says of the threads.
+    /// Where the interpreter is, and what the kernel reports about the threads.
     pub facts: Facts,
-    /// Where things are in this interpreter.
+    /// The structure layouts of this interpreter.
     pub layouts: Layouts,
     /// For example `3.12.1`.
     pub version: String,
 }
 
 impl Attachment {
-    /// Finds Python in a process and what is needed to read it.
+    /// Finds Python in a process and everything needed to read it.
     ///
     /// # Errors
-    /// Why it cannot be read; each has a hint.
+    /// If it cannot be read; each error has a hint.
     pub fn to(process: Process) -> Result<Self, AttachError> {
         let program = Program::of(process.pid());
         let memory = LiveMemory::new(process.pid());
@@ -164,7 +164,7 @@ impl Attachment {
             Ok((facts, layouts, version))
         });
         match found {
-            // If it is another program now, that shows at the next check: this one does not run any more.
+            // If it executes another program now, the next check finds that out: this one no longer runs.
             Ok((facts, layouts, version)) if process.is_same() => {
                 let program = program.or_else(|| Program::of(process.pid()));
                 Ok(Self { process, program, facts, layouts, version })
@@ -174,7 +174,7 @@ impl Attachment {
         }
     }
 
-    /// Makes sure that this is still the process, and the program, that was attached to.
+    /// Makes sure that this is still the process and the program that was attached to.
     fn check(&self) -> Result<(), AttachError> {
         let pid = self.process.pid();
         if !self.process.is_same() {
@@ -190,15 +190,16 @@ impl Attachment {
 /// [`Attachment::to`] the process with this id.
 ///
 /// # Errors
-/// Why it cannot be read; each has a hint.
+/// If it cannot be read; each error has a hint.
 pub fn attach(pid: i32) -> Result<Attachment, AttachError> {
     Attachment::to(Process::open(pid)?)
 }
 
-/// Takes one snapshot of the process that was attached to.
+/// Takes one snapshot of the attached process.
 ///
 /// # Errors
-/// Why it cannot be read. A process that has got its id since, or a program that it executes since, is not read in its stead.
+/// If it cannot be read. Another process that has got its id, or another program that it executes now, is not read in
+/// its place.
 pub fn take(attachment: &Attachment, options: &Options, progress: &dyn Fn(Progress)) -> Result<Snapshot, AttachError> {
     attachment.check()?;
     let Attachment { process, facts, layouts, version, .. } = attachment;
@@ -214,7 +215,7 @@ pub fn take(attachment: &Attachment, options: &Options, progress: &dyn Fn(Progre
     snapshot.map_err(|error| explained(error, process))
 }
 
-/// The memory of a process that has ended in the meantime reads like one that is forbidden or was never there.
+/// The memory of a process that has just ended reads like that of one that is forbidden or never existed.
 fn explained(error: AttachError, process: &Process) -> AttachError {
     match error {
         _ if !process.is_same() => AccessError::Exited { pid: process.pid() }.into(),
@@ -223,10 +224,10 @@ fn explained(error: AttachError, process: &Process) -> AttachError {
     }
 }
 
-/// Takes a snapshot and saves what was read for it, so that it can be read again without the process.
+/// Takes a snapshot and saves the memory read for it, so that it can be read again without the process.
 ///
 /// # Errors
-/// Why it cannot be read; each has a hint.
+/// If it cannot be read; each error has a hint.
 pub fn record_image(pid: i32) -> Result<(Image, Snapshot), AttachError> {
     let attachment = attach(pid)?;
     let stopped = StoppedMemory::stop(&attachment.process, STOP_LIMIT)?;
@@ -241,7 +242,7 @@ pub fn record_image(pid: i32) -> Result<(Image, Snapshot), AttachError> {
 /// Takes a snapshot of a saved image.
 ///
 /// # Errors
-/// Why the image cannot be used.
+/// If the image cannot be used.
 pub fn take_image(image: &Image) -> Result<Snapshot, AttachError> {
     let facts: Facts =
         serde_json::from_value(image.facts().clone()).map_err(|error| AttachError::Facts(error.to_string()))?;
@@ -251,7 +252,7 @@ pub fn take_image(image: &Image) -> Result<Snapshot, AttachError> {
     read_all(image, &facts)
 }
 
-/// Reads a memory in which nothing changes, from the layout on.
+/// Reads memory that never changes, from the layout on.
 fn read_all(memory: &dyn Memory, facts: &Facts) -> Result<Snapshot, AttachError> {
     let layouts = layouts(memory, facts)?;
     let version = version(memory, facts, &layouts.python)?;
@@ -273,7 +274,7 @@ fn read(
     Ok(assemble(captured, facts, &layouts.python, taken))
 }
 
-/// The rows of the target's version, completed by what the target publishes.
+/// The layouts of the target's version, completed by what the target publishes.
 fn layouts(memory: &dyn Memory, facts: &Facts) -> Result<Layouts, AttachError> {
     let published = |error| AttachError::Published { pid: facts.pid, error };
     let unreadable = |error| AttachError::Read { pid: facts.pid, error };
@@ -294,8 +295,8 @@ fn layouts(memory: &dyn Memory, facts: &Facts) -> Result<Layouts, AttachError> {
     Ok(Layouts { python, asyncio })
 }
 
-/// The whole version: as the program says, or as `sys.hexversion` does, which at the same time shows that dicts, strs and
-/// ints are where the layout says.
+/// The whole version: as the program publishes it, or from `sys.hexversion`, which also confirms the layout of dicts,
+/// strs and ints.
 fn version(memory: &dyn Memory, facts: &Facts, layout: &Layout) -> Result<String, AttachError> {
     read_version(memory, facts, layout).map_err(|error| AttachError::Read { pid: facts.pid, error })
 }
@@ -312,7 +313,7 @@ fn read_version(memory: &dyn Memory, facts: &Facts, layout: &Layout) -> Result<S
     let hex = reader.key(sys, "hexversion")?.ok_or(ReadError::Invalid("sys.hexversion"))?;
     let hex = read_int(reader.view, layout, hex)?;
     let version = u32::try_from(hex).map(Version::from_hex).map_err(|_| ReadError::Invalid("sys.hexversion"))?;
-    // A row of another minor version would read nonsense from here on.
+    // With the layout of another minor version everything after this would be nonsense.
     if version.is_of(facts.minor) { Ok(version.to_string()) } else { Err(ReadError::Invalid("sys.hexversion")) }
 }
 
@@ -352,7 +353,7 @@ mod tests {
         assert!(attachment(ours).check().is_ok());
     }
 
-    /// A target that goes on when it is asked for the first time whether it did, from one image to the other.
+    /// A target that continues, from one image to the other, when it is first asked whether it did.
     struct GoesOn {
         images: [Image; 2],
         went_on: Cell<bool>,
@@ -384,7 +385,7 @@ mod tests {
             let Some(level) = walk.chain.as_ref().and_then(|chain| chain.levels.first()) else { continue };
             let name = view.object(level.frame.code, layouts.python.code.qualname.unwrap()).unwrap();
             after = after.with_bytes(name.add(layouts.python.unicode.ascii_data).unwrap(), b"#");
-            // Somebody has taken a reference to the task: what was read of it is torn.
+            // A reference to the task was added: its reading is torn.
             let count = view.u8(walk.addr, 0).unwrap();
             after = after.with_bytes(walk.addr, &[count + 1]);
             renamed += 1;

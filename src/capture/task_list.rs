@@ -1,17 +1,17 @@
-//! What the lists of interpreters, threads and tasks need: another try when they changed while being walked, and each task
-//! once.
+//! Shared by the lists of interpreters, threads and tasks: retries when a list changed while it was walked, and removal
+//! of duplicate tasks.
 
 use rustc_hash::FxHashSet;
 
 use crate::remote::{Addr, ReadError, View};
 
-/// LIMIT: how often a list that changed while being walked is walked again.
+/// LIMIT: how many times a list that changed while it was walked is walked again.
 const ATTEMPTS: u64 = 5;
 
-/// Walks lists until they hold together. Answers also how often they did not.
+/// Walks lists until they are consistent. Also returns how often they were not.
 ///
 /// # Errors
-/// When no more reads can succeed, or the last attempt failed too.
+/// If no more reads can succeed, or the last attempt failed too.
 pub(crate) fn walk_lists<T>(
     view: &mut View<'_>,
     mut walk: impl FnMut(&mut View<'_>) -> Result<T, ReadError>,
@@ -28,8 +28,8 @@ pub(crate) fn walk_lists<T>(
     Err(last)
 }
 
-/// Keeps each task once. Interpreters can share what lists their tasks: up to 3.11 asyncio's C module is one for the whole
-/// process.
+/// Keeps each task once. Interpreters can share the list of their tasks: up to 3.11 there is one asyncio C module for
+/// the whole process.
 pub(crate) fn keep_each_once(tasks: &mut Vec<Addr>, interpreters: usize) {
     if interpreters > 1 {
         let mut seen = FxHashSet::default();

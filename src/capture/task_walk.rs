@@ -1,5 +1,5 @@
-//! The reading of one task, in steps that can be resumed: its record, its chain, the names of its frames, and then what
-//! the future it waits for means. The walks of all tasks advance together in a wave.
+//! Reads one task in steps that can be resumed: its record, its chain, the names of its frames, and then the meaning of
+//! the future it waits for. The walks of all tasks advance together in a wave.
 
 use std::rc::Rc;
 
@@ -17,30 +17,30 @@ use crate::runtime::asyncio::task::{TaskRecord, describe_exception, read_task};
 use crate::runtime::asyncio::wait::{Place, Wait, WaitKind, describe_future, describe_wait, is_asyncio};
 use crate::runtime::wait_graph::Node;
 
-/// A task as far as it was read.
+/// A task, as far as it has been read.
 pub(crate) struct TaskWalk {
     pub(crate) addr: Addr,
     pub(crate) record: Option<TaskRecord>,
-    /// Under way only while a page is missing.
+    /// Only present while a page is missing.
     chain_walk: Option<Box<ChainWalk>>,
     pub(crate) chain: Option<Chain>,
-    /// Numbers of the frames of the chain's levels.
+    /// Frame numbers of the chain's levels.
     pub(crate) frames: Vec<u32>,
     pub(crate) waiter_state: Option<FutureState>,
     pub(crate) wait: Option<Wait>,
     pub(crate) references: Option<FutureReferences>,
     /// The task group in which it was started, and the task that opened the group.
     pub(crate) group: Option<(Addr, Addr)>,
-    /// References to the task from its own frames and callbacks, where these were looked for and could be told.
+    /// References to the task from its own frames and callbacks, where they were searched and could be determined.
     pub(crate) own_references: Option<i64>,
-    /// In which attempt it was read.
+    /// The attempt in which it was read.
     pub(crate) attempt: u32,
     pub(crate) exception: Option<String>,
     /// The type that the chain ends in.
     pub(crate) end_type: Option<Rc<TypeInfo>>,
 }
 
-/// A task as the wait graph has it. `wait` is what it waits for, or waited for when it was woken.
+/// A task as a node of the wait graph. `wait` is what it waits for, or waited for before it was woken.
 pub(crate) fn node<'a, T>(
     task: T,
     wait: Option<&'a Wait>,
@@ -59,18 +59,19 @@ pub(crate) fn node<'a, T>(
     }
 }
 
-/// How many of the innermost levels are looked at to tell what a task waits for.
+/// How many of the innermost levels are examined to find out what a task waits for.
 const INNERMOST: usize = 8;
 
-/// A future that one or many tasks wait for, read once.
+/// A future that one or more tasks wait for, read once.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Waiter {
     pub(crate) state: FutureState,
-    /// What it alone stands for.
+    /// The wait that it stands for by itself.
     pub(crate) wait: Wait,
 }
 
-/// Reads a future that tasks wait for, and the references to tasks that it holds; `None` when it is none of asyncio's.
+/// Reads a future that tasks wait for, and the references to tasks that it holds; `None` if it is not an asyncio
+/// future.
 pub(crate) fn read_waiter(
     reader: &mut Reader<'_, '_>,
     shared: &mut Shared,
@@ -83,11 +84,11 @@ pub(crate) fn read_waiter(
     Ok(Some((Waiter { state: future.state, wait }, references)))
 }
 
-/// What the walks of all tasks share.
+/// Data shared by the walks of all tasks.
 pub(crate) struct Shared {
     pub(crate) classes: FutureClasses,
     pub(crate) frames: FrameTable,
-    /// Only where references are counted.
+    /// Only if references are counted.
     pub(crate) holders: Option<HolderTypes>,
 }
 
@@ -96,7 +97,7 @@ impl Shared {
         Self { classes: FutureClasses::new(asyncio), frames: FrameTable::default(), holders: None }
     }
 
-    /// Forgets what is known by the address of a type or of code, which can have been freed meanwhile.
+    /// Forgets everything known by the address of a type or of code, which can have been freed in the meantime.
     pub(crate) fn forget_addresses(&mut self) {
         self.classes = FutureClasses::new(self.classes.layout);
         self.frames.forget_code();
@@ -123,13 +124,13 @@ impl TaskWalk {
         }
     }
 
-    /// Whether this is a task worth showing: pending, or failed and never asked about.
+    /// Whether this task is to be shown: pending, or failed with an exception that was never retrieved.
     pub(crate) fn is_shown(&self) -> bool {
         self.record.as_ref().is_some_and(|record| record.is_pending() || record.has_unretrieved_exception())
     }
 
-    /// Whether the chain is one that no task at rest has, although every piece of it held: its outer levels wait for one
-    /// that runs, has finished or has not begun. The task was just making a step.
+    /// Whether no suspended task can have such a chain, although every piece of it held: its outer levels wait for one
+    /// that is running, has finished or has not started. The task was in the middle of a step.
     pub(crate) fn is_between_steps(&self) -> bool {
         let Some(chain) = &self.chain else { return false };
         match chain.end {
@@ -141,7 +142,7 @@ impl TaskWalk {
         }
     }
 
-    /// Reads on until everything is here; ends with [`ReadError::Pending`] where a page is missing.
+    /// Reads on until everything is available; ends with [`ReadError::Pending`] where a page is missing.
     pub(crate) fn advance(&mut self, reader: &mut Reader<'_, '_>, shared: &mut Shared) -> Result<(), ReadError> {
         let record = match self.record.take() {
             Some(record) => record,
@@ -203,8 +204,8 @@ impl TaskWalk {
             self.group = references.group();
             self.references = Some(references);
         }
-        // Now, because its frames are at hand. The one reference that nearly every task has is its wakeup's; of a task that
-        // has no other it will hardly be asked who holds it.
+        // Done here, because its frames are at hand. Nearly every task has one reference, from its wakeup; for a task
+        // without any other, the references are unlikely to be needed.
         if let Some(holders) = &mut shared.holders
             && self.own_references.is_none()
             && can_be_counted(chain)
@@ -220,7 +221,7 @@ impl TaskWalk {
         self.record.as_ref().filter(|record| record.is_pending()).and_then(|record| record.waiter)
     }
 
-    /// Finds out what the wait is for, from the chain and from what the future is.
+    /// Determines what the task waits for, from the chain and from the future.
     pub(crate) fn describe(
         &mut self,
         reader: &mut Reader<'_, '_>,
@@ -228,18 +229,18 @@ impl TaskWalk {
         waiter: Option<&Waiter>,
     ) -> Result<(), ReadError> {
         let Some(waiter) = waiter else {
-            // It behaves like a future and is none of asyncio's.
+            // It behaves like a future but is not an asyncio future.
             self.wait = Some(Wait::new(WaitKind::Other));
             return Ok(());
         };
-        // Of ten thousand tasks most wait for a future in code of the program.
+        // Of ten thousand tasks, most wait for a future in the program's own code.
         if !self.frames.last().is_some_and(|leaf| shared.frames.get(*leaf).is_some_and(is_asyncio)) {
             self.wait = Some(waiter.wait.clone());
             self.waiter_state = Some(waiter.state);
             return Ok(());
         }
         let levels = self.chain.iter().flat_map(|chain| &chain.levels);
-        // The innermost few are all that tells what is waited for.
+        // The innermost few levels are enough to determine the wait.
         let skipped = self.frames.len().saturating_sub(INNERMOST);
         let places: Vec<Place<'_>> = levels
             .zip(&self.frames)
@@ -257,13 +258,13 @@ impl TaskWalk {
         own.chain(self.chain.iter().flat_map(|chain| chain.anchors.iter())).copied().collect()
     }
 
-    /// Cuts the chain down to the first `held` anchors, because the rest moved.
+    /// Cuts the chain down to the first `held` anchors, because the rest changed.
     pub(crate) fn keep_anchors(&mut self, held: usize) {
         let own = usize::from(self.record.as_ref().is_some_and(|record| record.anchor.is_some()));
         if let Some(chain) = &mut self.chain {
             let kept = held.saturating_sub(own) as u32;
             let levels = chain.levels.iter().take_while(|level| level.anchors <= kept).count();
-            // Without the task's own state not even the outermost level is its.
+            // Without the task's own state, not even the outermost level is known to belong to it.
             let levels = if held < own { 0 } else { levels };
             chain.levels.truncate(levels);
             self.frames.truncate(levels);
@@ -274,30 +275,30 @@ impl TaskWalk {
     }
 }
 
-/// Whether all references from the frames of a chain can be told: a running step holds some on its stack that cannot be
-/// told apart; those of a torn one are not known.
+/// Whether all references from the frames of a chain can be determined: a running step holds some on its stack that
+/// cannot be identified, and those of a torn one are unknown.
 pub(crate) fn can_be_counted(chain: &Chain) -> bool {
     !matches!(chain.end, ChainEnd::Running | ChainEnd::Broken(_))
 }
 
-/// LIMIT: pieces of memory in one call; the kernel's own (UIO_MAXIOV).
+/// LIMIT: pieces of memory in one call; the kernel's own limit (UIO_MAXIOV).
 const MAX_PIECES: usize = 1024;
 
-/// What reading the anchors of a task again has shown.
+/// The result of reading a task's anchors again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Proof {
-    /// All were unchanged in one call: the task was read as it was at one moment.
+    /// All were unchanged in one call: the task was read at a single moment.
     Held,
-    /// Only this number of them, from the first on, was unchanged.
+    /// Only this number of them, counted from the first, was unchanged.
     Moved(usize),
-    /// All that fit into one call were unchanged, and there are more: of the others no call can show that they belong to the
+    /// All that fit into one call were unchanged, and there are more: no call can show that the others belong to the
     /// same moment.
     TooLong(usize),
 }
 
 impl Proof {
-    /// Reads the anchors of all `walks` again and compares them with what `view` had: those of one task in one call, those of
-    /// as many tasks as fit into a call together.
+    /// Reads the anchors of all `walks` again and compares them with the contents of `view`: those of one task in one
+    /// call, with as many tasks per call as fit.
     pub(crate) fn read<'w>(
         view: &mut View<'_>,
         walks: impl IntoIterator<Item = &'w TaskWalk>,
@@ -347,21 +348,21 @@ impl Proof {
     }
 }
 
-/// What an attempt showed of a task.
+/// The result of an attempt to read a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It was one moment.
+    /// It shows a single moment.
     Held,
-    /// It moved: another attempt is due.
+    /// It changed: another attempt is due.
     Again,
-    /// Only this number of its anchors, from the first on, belongs together.
+    /// Only this number of its anchors, counted from the first, belongs together.
     Partly(usize),
-    /// It did not read as a task.
+    /// It could not be read as a task.
     Unreadable(ReadError),
 }
 
 impl TaskWalk {
-    /// Judges an attempt. `proof` is `None` where nothing can have moved; `last`: there is no other attempt.
+    /// Judges an attempt. `proof` is `None` if nothing can have changed; `last`: there is no further attempt.
     pub(crate) fn judge(&self, read: Result<(), ReadError>, proof: Option<Proof>, last: bool) -> Verdict {
         let retry = |otherwise| if last { otherwise } else { Verdict::Again };
         match (read, proof) {
@@ -375,7 +376,7 @@ impl TaskWalk {
     }
 }
 
-/// Whether what could not be read in any attempt is a task all the same, and not memory that was one.
+/// Whether an object that could not be read in any attempt is a task after all, and not memory that was one.
 pub(crate) fn is_task(reader: &mut Reader<'_, '_>, classes: &mut FutureClasses, addr: Addr) -> Result<bool, ReadError> {
     if optional(read_refcount(reader.view, reader.layout, addr))?.is_none() {
         return Ok(false);
@@ -388,7 +389,7 @@ mod tests {
     use super::*;
     use crate::remote::Memory;
 
-    /// Memory in which nothing ever changes.
+    /// Memory that never changes.
     struct Still;
 
     impl Memory for Still {

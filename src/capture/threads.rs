@@ -1,4 +1,4 @@
-//! Threads of a snapshot: each with its stack, its running event loop and the task whose step it runs, shown to belong
+//! Threads of a snapshot: each with its stack, its running event loop and the task whose step it runs, proved to belong
 //! together.
 
 use rustc_hash::FxHashMap;
@@ -13,7 +13,7 @@ use crate::python::stack::{ThreadStack, read_thread_stack};
 use crate::remote::{Addr, Memory, ReadError, View};
 use crate::runtime::asyncio::registry::AsyncioModules;
 
-/// LIMIT: how often a thread is read again whose running task changed meanwhile.
+/// LIMIT: how many times a thread is read again if its running task changed during the reading.
 const ATTEMPTS: u32 = 4;
 
 /// A thread as it was read.
@@ -27,7 +27,7 @@ pub(crate) struct ThreadReading {
     pub(crate) held: bool,
 }
 
-/// Who runs what, at one look: (running loop, running task) by thread.
+/// The running loop and running task of each thread, at one reading.
 type Running = FxHashMap<Addr, (Option<Addr>, Option<Addr>)>;
 
 /// Reads all threads of an interpreter.

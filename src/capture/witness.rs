@@ -1,15 +1,16 @@
-//! Whether the target stood still while it was read: by the kernel's account of its threads, or because it is stopped.
+//! Whether the target stood still while it was read: according to the kernel's scheduler statistics, or because it is
+//! stopped.
 
 use crate::remote::Process;
 use crate::remote::kernel_thread::{KernelThread, Schedule, ThreadState};
 
-/// Tells whether the target stood still.
+/// Determines whether the target stood still.
 pub(super) trait Witness {
-    /// Whether no thread of the target ran since the reading began. `false` means that it is not known.
+    /// Whether no thread of the target ran since the reading began. `false` means unknown.
     fn nothing_ran(&mut self) -> bool;
 }
 
-/// The kernel's account of the target's threads.
+/// The scheduler statistics of the target's threads.
 pub(super) struct KernelWitness<'p> {
     process: &'p Process,
     before: Option<Stillness>,
@@ -24,13 +25,13 @@ impl<'p> KernelWitness<'p> {
 impl Witness for KernelWitness<'_> {
     fn nothing_ran(&mut self) -> bool {
         let lasted = self.before.as_ref().is_some_and(|before| before.lasted(self.process));
-        // The next question is about what is read from now on.
+        // The next call covers what is read from now on.
         self.before = Stillness::observe(self.process);
         lasted
     }
 }
 
-/// An image or a stopped process: nothing runs.
+/// An image or a stopped process, in which nothing runs.
 pub(super) struct Stopped;
 
 impl Witness for Stopped {
@@ -39,15 +40,15 @@ impl Witness for Stopped {
     }
 }
 
-/// The scheduler's account of every thread, to tell later whether any of them ran in between. As long as none did, nothing in
-/// the process's memory can have changed by its own doing.
+/// The scheduler statistics of every thread, to determine later whether any of them has run. While none has, the
+/// process cannot have changed its own memory.
 #[derive(Debug)]
 struct Stillness {
     threads: Vec<(i32, Schedule)>,
 }
 
 impl Stillness {
-    /// The account of now; `None` when a thread is running now, or the kernel does not keep the account.
+    /// The current statistics; `None` if a thread is running now, or the kernel does not keep statistics.
     fn observe(process: &Process) -> Option<Self> {
         let ids = process.thread_ids();
         let threads: Option<Vec<(i32, Schedule)>> = ids
@@ -56,14 +57,14 @@ impl Stillness {
                 let thread = KernelThread::read(process, tid);
                 let asleep =
                     matches!(thread.state, Some(ThreadState::Sleeping | ThreadState::Stopped | ThreadState::Traced));
-                // All zero: accounting is switched off.
+                // All zero: scheduler statistics are switched off.
                 thread.schedule.filter(|schedule| asleep && schedule.slices > 0).map(|schedule| (tid, schedule))
             })
             .collect();
         threads.filter(|threads| !threads.is_empty()).map(|threads| Self { threads })
     }
 
-    /// Whether no thread ran since, none was born and none died.
+    /// Whether since then no thread has run, started or ended.
     fn lasted(&self, process: &Process) -> bool {
         Self::observe(process).is_some_and(|now| now.threads == self.threads)
     }

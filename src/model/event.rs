@@ -1,6 +1,6 @@
-//! What a watch over time consists of: events, in the order of time, as owned and inert data. A live watch sends them,
-//! a recording keeps them, and everything that is ever said about a stretch of time is worked out from them, live or
-//! later, by the same code.
+//! The events that a watch over time consists of, in order of time, as owned and inert data. A live watch sends them, a
+//! recording stores them, and every report about a period of time is computed from them by the same code, live or
+//! later.
 //!
 //! Times are nanoseconds of the target machine's `CLOCK_MONOTONIC`.
 
@@ -22,15 +22,15 @@ pub struct Header {
     pub executable: String,
     /// The target's command line.
     pub command: Vec<String>,
-    /// When the watch began, RFC 3339.
+    /// When the watch began, in RFC 3339.
     pub started_at: String,
-    /// The same moment on the clock of the events.
+    /// The same moment on the events' clock.
     pub started_ns: u64,
-    /// Samples of each loop a second that were asked for.
+    /// Requested samples of each loop per second.
     pub loop_rate_hz: f64,
-    /// Task snapshots a second that were asked for.
+    /// Requested task snapshots per second.
     pub task_rate_hz: f64,
-    /// From how long on a loop that is away from its selector is stalled.
+    /// A loop that is busy for at least this long is stalled.
     pub stall_threshold_ns: u64,
     /// Share of one core that asyncprof may use.
     pub cpu_budget: f64,
@@ -38,11 +38,11 @@ pub struct Header {
     pub blocking: bool,
     /// Version of asyncprof.
     pub asyncprof: String,
-    /// Of the machine: what a comparison with another recording needs to know, by name (`cpu`, `cores`, `kernel`).
+    /// Facts about the machine that a comparison with another recording needs, by name (`cpu`, `cores`, `kernel`).
     pub machine: Vec<(String, String)>,
 }
 
-/// Who numbers the names in a batch: each source has its own tables.
+/// The source of a batch. Each source has its own tables and numbers its names independently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
     /// The loop tier.
@@ -51,41 +51,41 @@ pub enum Source {
     Tasks,
 }
 
-/// Events of one source, and the names they use that were not said before.
+/// Events of one source, and the names they use that earlier batches did not define.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// Whose numbers these are.
+    /// The source whose numbers these are.
     pub source: Source,
-    /// The source's tables begin anew, before `definitions` are added: numbers from before mean nothing any more.
+    /// The source's tables are reset before `definitions` are added: earlier numbers are no longer valid.
     pub begins_anew: bool,
     /// New names.
     pub definitions: Definitions,
-    /// In the order of time.
+    /// In order of time.
     pub events: Vec<Event>,
 }
 
-/// Something seen.
+/// One observation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// An event loop, at one moment.
+    /// An event loop at one moment.
     Loop(LoopSample),
-    /// What became of the tasks since the last such event.
+    /// What changed in the tasks since the last such event.
     Tasks(TaskChanges),
-    /// What one look at everything showed: orphans, exceptions never retrieved, cycles. Replaces what the last one said.
+    /// Result of one full snapshot: orphans, exceptions never retrieved, cycles. Replaces the previous result.
     Findings {
-        /// When the look began.
+        /// When reading the snapshot began.
         at_ns: u64,
         /// What is wrong.
         findings: Vec<KeptFinding>,
     },
-    /// How well the watch goes.
+    /// Health of the watch.
     Health(Health),
     /// Something happened to the target.
     Note(Note),
 }
 
 impl Event {
-    /// When it was.
+    /// The time of the event.
     pub fn at_ns(&self) -> u64 {
         match self {
             Self::Loop(sample) => sample.at_ns,
@@ -104,38 +104,38 @@ pub struct LoopSample {
     pub at_ns: u64,
     /// Which loop.
     pub event_loop: LoopNo,
-    /// Where it is in its iteration.
+    /// Where the loop is in its iteration.
     pub phase: Phase,
-    /// Since when the loop has been away from its selector, by the loop's own clock; `None` in the selector, and where the
-    /// loop does not keep such a time.
+    /// Start of the busy part of this iteration, by the loop's own clock; `None` in the selector, and where the loop
+    /// does not keep such a time.
     pub away_since_ns: Option<u64>,
-    /// How exact `away_since_ns` is: asyncio keeps nanoseconds, uvloop milliseconds.
+    /// Precision of `away_since_ns`: asyncio keeps nanoseconds, uvloop milliseconds.
     pub away_precision_ns: u32,
-    /// Tells one callback or step of an iteration from the next: the same as long as it is the same one, of the same
-    /// iteration. `None` where that cannot be known.
+    /// Distinguishes one callback or step from the next: equal for as long as the same one runs in the same iteration.
+    /// `None` where that cannot be determined.
     pub callback: Option<u64>,
-    /// The task whose step runs.
+    /// The task whose step is running.
     pub task: Option<TaskNo>,
-    /// The thread's whole stack. Of a torn one the outer part that held.
+    /// The thread's whole stack; for a torn one, the outer part that was proved.
     pub stack: Option<StackId>,
-    /// How many of its outermost frames are what runs the step or callback (`run_forever`, `_run_once`, ...).
+    /// Number of outermost frames that belong to the loop itself (`run_forever`, `_run_once`, ...).
     pub outer: u16,
-    /// How many frames after those are coroutines of the task; what follows are synchronous calls.
+    /// Number of frames after those that are coroutines of the task; the rest are synchronous calls.
     pub coroutines: u16,
-    /// The inner part of the stack moved in every attempt to read it: after `stack` there is a gap.
+    /// The inner part of the stack changed during every attempt to read it: there is a gap after `stack`.
     pub torn: bool,
-    /// The innermost frame is at another instruction than in the sample before, or it is another frame: Python code ran.
+    /// The innermost frame differs from the previous sample or is at another instruction: Python code ran.
     pub moved: bool,
     /// Callbacks in the ready queue.
     pub ready: Option<u32>,
-    /// Who holds the GIL.
+    /// The holder of the GIL.
     pub gil: Gil,
-    /// A garbage collection is under way in the loop's interpreter.
+    /// A garbage collection is in progress in the loop's interpreter.
     pub collecting: bool,
-    /// What the kernel says of the thread; looked at only while the loop is away from its selector for some time, or where
-    /// nothing else tells whether it is.
+    /// The kernel's view of the thread; read only once the loop has been busy for some time, or where nothing else
+    /// shows whether it is.
     pub kernel: Option<KernelLook>,
-    /// While another thread holds the GIL and this one waits for it: that thread's stack.
+    /// The stack of the thread that holds the GIL, while this thread waits for it.
     pub holder_stack: Option<StackId>,
 }
 
@@ -144,97 +144,97 @@ pub struct LoopSample {
 pub enum Phase {
     /// In its selector, waiting for events.
     Selecting,
-    /// Away from it: a callback or step runs, or wants to.
+    /// Busy: a callback or step runs or is ready to run.
     Away,
-    /// Events have come, but the thread has not got the GIL to leave the selector with.
+    /// Events have arrived, but the thread waits for the GIL before it can leave the selector.
     LeavingSelector,
-    /// The thread runs, but no loop in it.
+    /// The thread runs, but no event loop runs in it.
     NotRunning,
-    /// Cannot be known.
+    /// Unknown.
     Unknown,
 }
 
-/// Who holds the GIL.
+/// The holder of the GIL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Gil {
-    /// Nobody.
+    /// No thread.
     Free,
     /// The loop's thread.
     Own,
     /// Another thread, by its kernel id in our PID namespace where that is known.
     Other(Option<i32>),
-    /// This build has none.
+    /// This build has no GIL.
     None,
-    /// Cannot be known.
+    /// Unknown.
     Unknown,
 }
 
-/// What the kernel says of a thread.
+/// The kernel's view of a thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelLook {
-    /// What it does.
+    /// What the thread is doing.
     pub doing: Doing,
-    /// Nanoseconds on a processor since it started.
+    /// Nanoseconds on CPU since the thread started.
     pub run_ns: Option<u64>,
-    /// Nanoseconds ready to run without getting a processor, since it started.
+    /// Nanoseconds runnable but not scheduled since the thread started.
     pub starved_ns: Option<u64>,
-    /// Microseconds that its control group was throttled for its CPU quota, since that was made.
+    /// Microseconds that its control group has been throttled for its CPU quota since the group was created.
     pub throttled_us: Option<u64>,
 }
 
-/// What a thread does, as the kernel sees it.
+/// What a thread is doing, as the kernel sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Doing {
-    /// On a processor, or ready for one.
+    /// On CPU or runnable.
     Running,
     /// In this system call.
     Call {
-        /// Its name, where it is a known one, and its number.
+        /// Its name, where it is a known call.
         name: Option<Arc<str>>,
         /// Its number on the target's machine.
         number: u32,
-        /// The descriptor it is about, where its first argument is one.
+        /// The descriptor in its first argument, where that is one.
         fd: Option<i32>,
     },
-    /// Asleep on the lock or condition of the GIL.
+    /// Asleep on the lock or condition variable of the GIL.
     WaitingForGil,
-    /// Not in a system call and not running: a page fault, mostly.
+    /// Neither in a system call nor running: usually a page fault.
     Fault,
     /// Stopped by job control or a debugger.
     Stopped,
-    /// Cannot be known.
+    /// Unknown.
     Unknown,
 }
 
-/// What became of the tasks since the last look. A task that is not named is as it was.
+/// What changed in the tasks since the last sample. A task that is not named has not changed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskChanges {
-    /// When the look began.
+    /// When reading began.
     pub at_ns: u64,
-    /// How long it took.
+    /// Duration of the reading.
     pub took_ns: u64,
-    /// Tasks that are new, or that are not as they were.
+    /// Tasks that are new or have changed.
     pub changed: Vec<TaskLook>,
-    /// Tasks that were there at the last look and are no more.
+    /// Tasks of the last sample that no longer exist.
     pub ended: Vec<TaskNo>,
-    /// How many there are now.
+    /// Number of tasks now.
     pub total: u32,
-    /// Every task that there is was seen; if not, one that is missing may live.
+    /// Every task was seen. If false, a task that is missing may still exist.
     pub complete: bool,
 }
 
 /// A task at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskLook {
-    /// Which.
+    /// Its number.
     pub task: TaskNo,
-    /// It was not there at the last look. At the first look nobody knows since when a task is there: then it is false.
+    /// It was not there at the last sample. False at the first sample, because the age of a task is unknown then.
     pub born: bool,
-    /// What it does.
+    /// Its state.
     pub state: TaskState,
-    /// Its coroutines, and while it runs the synchronous calls under them.
+    /// Its coroutines and, while it runs, the synchronous calls below them.
     pub stack: Option<StackId>,
-    /// The inner part of the stack could not be read as one moment.
+    /// The inner part of the stack was torn.
     pub torn: bool,
     /// What it waits for; `None` while it runs or is ready.
     pub wait: Option<TaskWait>,
@@ -243,41 +243,41 @@ pub struct TaskLook {
 /// What a task waits for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskWait {
-    /// The kind of thing.
+    /// The kind of wait.
     pub kind: WaitKind,
-    /// What more is known.
+    /// Further details, where known.
     pub detail: Option<WaitDetail>,
-    /// The tasks it waits for, directly or through gather, shield, wait, TaskGroup.
+    /// The tasks it waits for, directly or through gather, shield, wait or TaskGroup.
     pub tasks: Vec<TaskNo>,
-    /// For a lock, semaphore or condition: the tasks that hold it, where that can be seen.
+    /// For a lock, semaphore or condition: the tasks that hold it, where they can be seen.
     pub held_by: Vec<TaskNo>,
 }
 
-/// A finding of one look, with names instead of numbers that only that look knows.
+/// A finding of one snapshot, with numbers of the tables in place of ids that are valid only in that snapshot.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KeptFinding {
     /// The finding; its `tasks` are empty.
     pub finding: Finding,
-    /// The tasks concerned, as far as they have a number here.
+    /// The tasks concerned, as far as they have a number in the tables.
     pub tasks: Vec<TaskNo>,
-    /// Where the program's author should look: the frame nearest to the cause in their own code.
+    /// The frame to change: the innermost one of the user's own code.
     pub site: Option<super::snapshot::Frame>,
 }
 
-/// How well the watch goes: totals since it began, and the rates of now.
+/// Health of the watch: totals since it began, and current rates.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Health {
-    /// When this was so.
+    /// When it was measured.
     pub at_ns: u64,
-    /// Samples of loops that were accepted, partial ones included.
+    /// Accepted samples of loops, including partial ones.
     pub loop_samples: u64,
-    /// Task snapshots that were accepted.
+    /// Accepted task snapshots.
     pub task_snapshots: u64,
-    /// Samples given up after bounded retries.
+    /// Samples given up after a bounded number of retries.
     pub dropped: u64,
-    /// Samples lost because whoever takes them was slow.
+    /// Samples lost because the receiver of the events was slow.
     pub lost: u64,
-    /// Attempts that did not hold together and were tried again.
+    /// Attempts that were torn and retried.
     pub torn: u64,
     /// Samples kept with an explicit gap.
     pub partial: u64,
@@ -285,11 +285,11 @@ pub struct Health {
     pub late: u64,
     /// asyncprof's own CPU time, nanoseconds.
     pub cpu_ns: u64,
-    /// Samples of each loop a second, now.
+    /// Current samples of each loop per second.
     pub loop_rate_hz: f64,
-    /// Task snapshots a second, now.
+    /// Current task snapshots per second.
     pub task_rate_hz: f64,
-    /// A rate is lower than asked for, to stay within the CPU budget.
+    /// A rate is lower than requested, to stay within the CPU budget.
     pub lowered_rate: bool,
     /// The longest time between two accepted samples of a loop since the last such event.
     pub longest_gap_ns: u64,
@@ -300,9 +300,9 @@ pub struct Health {
 pub struct Note {
     /// When it was seen.
     pub at_ns: u64,
-    /// What.
+    /// What happened.
     pub kind: NoteKind,
-    /// In words, for people.
+    /// The same as human-readable text.
     pub text: String,
 }
 
@@ -311,24 +311,24 @@ pub struct Note {
 pub enum NoteKind {
     /// The target exited.
     Exited,
-    /// The target executes another program now.
+    /// The target now executes another program.
     Executed,
     /// The target was stopped by job control or a debugger.
     Stopped,
-    /// It goes on.
+    /// It continued.
     Continued,
-    /// The machine was suspended; the time is not counted.
+    /// The machine was suspended; that time is not counted.
     Suspended,
-    /// The watch was ended by the user or its time was over.
+    /// The watch was ended by the user or by its time limit.
     Ended,
     /// Something could not be read.
     Gap,
-    /// The watch continues otherwise than asked for.
+    /// The watch continues with settings other than the requested ones.
     Adjusted,
 }
 
 impl NoteKind {
-    /// The contract's word.
+    /// The word in the output contract.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Exited => "exited",

@@ -1,8 +1,8 @@
-//! What is known of a process, as owned, inert data: one instant ([`snapshot`]), what a watch over time consists of
-//! ([`event`]), what tasks wait for ([`wait`]), and names said once ([`tables`]).
+//! What is known of a process, as owned, inert data: one snapshot ([`snapshot`]), the events of a watch ([`event`]),
+//! what tasks wait for ([`wait`]), and interned names ([`tables`]).
 //!
-//! **Architecture invariant:** nothing here can read the target, and nothing here uses another layer, so that whatever works
-//! on the model cannot read it either. (`tests/layering.rs`)
+//! **Architecture invariant:** nothing here can read the target or use another layer, so code that works on the model
+//! cannot read the target either. (`tests/layering.rs`)
 
 pub mod event;
 pub mod snapshot;

@@ -1,4 +1,4 @@
-//! The inert picture of one instant. Everything that renders or judges works on this and nothing else.
+//! One snapshot, as inert data. Everything that renders or judges a snapshot works on this and nothing else.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 pub use super::wait::{WaitDetail, WaitKind};
 
-/// One instant of a process.
+/// A snapshot of a process.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// Process id in our PID namespace.
@@ -18,9 +18,9 @@ pub struct Snapshot {
     pub taken_at: SystemTime,
     /// Time spent reading the target, microseconds.
     pub elapsed_us: f64,
-    /// Every accepted part was shown to be one moment.
+    /// Every accepted part was proved to show a single moment.
     pub consistent: bool,
-    /// How the reading went.
+    /// Statistics of the reading.
     pub reading: Reading,
     /// All distinct frames; [`FrameId`] indexes this.
     pub frames: Vec<Frame>,
@@ -28,19 +28,19 @@ pub struct Snapshot {
     pub threads: Vec<Thread>,
     /// Event loops.
     pub loops: Vec<EventLoop>,
-    /// Tasks that are not done, plus done ones whose exception nobody retrieved.
+    /// Tasks that are not done, plus done ones whose exception was never retrieved.
     pub tasks: Vec<Task>,
     /// What could not be read, and why.
     pub gaps: Vec<Gap>,
 }
 
 impl Snapshot {
-    /// The frame behind an id.
+    /// The frame with this id.
     pub fn frame(&self, id: FrameId) -> &Frame {
         &self.frames[id.0 as usize]
     }
 
-    /// The task behind an index.
+    /// The task with this index.
     pub fn task(&self, id: TaskId) -> &Task {
         &self.tasks[id.0 as usize]
     }
@@ -55,13 +55,13 @@ pub struct Python {
     pub free_threaded: bool,
     /// Path of the executable as the target sees it.
     pub executable: String,
-    /// Whether this build's layout was checked on a running interpreter by asyncprof's own tests.
+    /// Whether asyncprof's own tests have checked this build's layout on a running interpreter.
     pub tested: bool,
     /// asyncio's C module is loaded; without it there are no tasks.
     pub asyncio_loaded: bool,
 }
 
-/// Counts that say how far to trust the snapshot.
+/// Counts that show how far the snapshot can be trusted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reading {
     /// System calls that read memory.
@@ -70,7 +70,7 @@ pub struct Reading {
     pub pieces: u64,
     /// Bytes read.
     pub bytes: u64,
-    /// Tasks or threads that changed while being read and were read again.
+    /// Tasks or threads that changed while they were read and were read again.
     pub torn: u64,
     /// Given up after a bounded number of retries; each has a gap.
     pub dropped: u64,
@@ -87,7 +87,7 @@ pub struct Frame {
     pub function: Arc<str>,
     /// `co_filename`.
     pub file: Arc<str>,
-    /// Line being executed or suspended at; `None` when the bytecode has no line there or it cannot be known.
+    /// Line being executed or suspended at; `None` when the bytecode has no line there or the line is unknown.
     pub line: Option<u32>,
 }
 
@@ -100,7 +100,7 @@ pub struct Thread {
     pub name: Option<String>,
     /// Interpreter id, 0 is the main one.
     pub interpreter: i64,
-    /// `None` in free-threaded builds without a GIL, or when it cannot be known.
+    /// `None` in free-threaded builds without a GIL, or when unknown.
     pub holds_gil: Option<bool>,
     /// What it is doing.
     pub state: ThreadState,
@@ -123,7 +123,7 @@ pub enum ThreadState {
     WaitingGil,
     /// In this system call.
     Syscall(String),
-    /// Cannot be known.
+    /// Unknown.
     Unknown,
 }
 
@@ -140,7 +140,7 @@ pub struct EventLoop {
     pub class: String,
     /// Kernel id of the thread that runs it.
     pub thread: Option<i32>,
-    /// It is running in a thread now (idle in its selector counts).
+    /// It is running in a thread now; one idle in its selector counts as running.
     pub running: Option<bool>,
     /// The task whose step runs now.
     pub running_task: Option<TaskId>,
@@ -159,35 +159,35 @@ pub struct TaskId(pub u32);
 pub struct Task {
     /// Stable while the task lives; printed as hex.
     pub key: u64,
-    /// As `get_name()` would say.
+    /// The result of `get_name()`.
     pub name: Option<String>,
-    /// Class name when it is not asyncio's own C `Task`.
+    /// Class name, unless it is asyncio's own C `Task`.
     pub class: Option<String>,
     /// What it is doing.
     pub state: TaskState,
     /// Its event loop.
     pub event_loop: Option<LoopId>,
-    /// Outermost first: its coroutines, and for the running task the synchronous frames under them.
+    /// Outermost first: its coroutines and, for the running task, the synchronous frames below them.
     pub stack: Vec<FrameId>,
-    /// How many of `stack` are coroutines; the rest are synchronous calls of the running step.
+    /// How many frames of `stack` are coroutines; the rest are synchronous calls of the running step.
     pub coroutines: u32,
-    /// Why the stack ends, when it does not end in a future.
+    /// Why the stack ends, unless it ends in a future.
     pub stack_end: Option<StackEnd>,
     /// What it waits for; `None` while running or ready.
     pub awaiting: Option<Awaiting>,
-    /// All tasks that wait for it.
+    /// All tasks that await it.
     pub awaited_by: Vec<TaskId>,
-    /// The scope that it was started in; `None` for a task that belongs to none, or where that cannot be seen.
+    /// The scope that it was started in; `None` if it belongs to none or the scope cannot be seen.
     pub parent: Option<ParentScope>,
-    /// Pending, awaited by nobody, no strong reference but the loop's own.
+    /// Pending, not awaited, and with no strong reference but the event loop's own.
     pub orphaned: Option<bool>,
     /// Strong references beyond the event loop's own.
     pub references: Option<i64>,
-    /// Type and text of an exception that nobody has retrieved.
+    /// Type and text of an exception that was never retrieved.
     pub unretrieved_exception: Option<String>,
-    /// `cancel()` was called this often and not taken back.
+    /// Number of calls of `cancel()` minus those of `uncancel()`.
     pub cancel_requests: u32,
-    /// Age at least, milliseconds; a single snapshot cannot know it.
+    /// Lower bound of its age, milliseconds; a single snapshot cannot know the age.
     pub age_ms_at_least: Option<f64>,
 }
 
@@ -204,12 +204,12 @@ pub enum TaskState {
     Done,
     /// Cancellation requested and not finished.
     Cancelling,
-    /// Cannot be known.
+    /// Unknown.
     Unknown,
 }
 
 impl TaskState {
-    /// The contract's word.
+    /// The word in the output contract.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -222,36 +222,36 @@ impl TaskState {
     }
 }
 
-/// Why a stack ends other than in a future.
+/// Why a stack ends in something other than a future.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StackEnd {
-    /// An awaitable that cannot be looked into, by type name.
+    /// An awaitable that cannot be inspected, by type name.
     Opaque(String),
-    /// The part below could not be read as one moment.
+    /// The part below was torn.
     Torn,
-    /// Deeper than the limit of a walk.
+    /// Deeper than the limit for a stack walk.
     Limit,
 }
 
-/// A scope that does not end before the tasks that were started in it: a task group, a nursery.
+/// A scope that does not end before the tasks started in it: a task group or nursery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParentScope {
-    /// Stable while the scope lives: tasks of the same scope have the same.
+    /// Stable while the scope lives; equal for tasks of the same scope.
     pub key: u64,
-    /// The task that opened it, if it is among those of the snapshot.
+    /// The task that opened it, if it is in the snapshot.
     pub owner: Option<TaskId>,
 }
 
 /// What a task waits for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Awaiting {
-    /// The kind of thing.
+    /// The kind of wait.
     pub kind: WaitKind,
-    /// What more is known.
+    /// Further details, where known.
     pub detail: Option<WaitDetail>,
-    /// The tasks it waits for, directly or through gather, shield, wait, TaskGroup.
+    /// The tasks it waits for, directly or through gather, shield, wait or TaskGroup.
     pub tasks: Vec<TaskId>,
-    /// For a lock, semaphore or condition: the tasks that hold it, where that can be seen.
+    /// For a lock, semaphore or condition: the tasks that hold it, where they can be seen.
     pub held_by: Vec<TaskId>,
 }
 
@@ -264,19 +264,19 @@ pub struct Gap {
     pub why: String,
 }
 
-/// How bad a finding is.
+/// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// Worth knowing.
     Info,
-    /// Worth a look.
+    /// Worth checking.
     Warning,
     /// Wrong.
     Error,
 }
 
 impl Severity {
-    /// The contract's word.
+    /// The word in the output contract.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Info => "info",
@@ -286,7 +286,7 @@ impl Severity {
     }
 }
 
-/// The kebab-case name of a rule. A recording can name rules that this version does not have.
+/// The kebab-case name of a rule. A recording can contain rules that this version does not have.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleId(Cow<'static, str>);
 
@@ -318,13 +318,13 @@ impl fmt::Display for RuleId {
 pub struct Finding {
     /// The rule that found it.
     pub rule: RuleId,
-    /// How bad.
+    /// Its severity.
     pub severity: Severity,
     /// One sentence.
     pub message: String,
     /// The tasks concerned.
     pub tasks: Vec<TaskId>,
-    /// The facts it rests on, by name.
+    /// The facts that support it, by name.
     pub evidence: Evidence,
     /// What to do, in one sentence.
     pub advice: String,

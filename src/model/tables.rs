@@ -1,8 +1,8 @@
-//! Names said once: frames, stacks, tasks and loops are numbered in the order in which they are first met, and events
+//! Interned names: frames, stacks, tasks and loops are numbered in the order in which they are first met, and events
 //! carry the numbers.
 //!
-//! A stack is its innermost frame and the stack of its caller, so that stacks which share their outer frames share memory,
-//! and an await stack that grows by one level costs one entry.
+//! A stack is stored as its innermost frame plus the stack of its caller, so stacks with the same outer frames share
+//! memory, and an await stack that grows by one level costs one entry.
 
 use std::sync::Arc;
 
@@ -10,15 +10,15 @@ use rustc_hash::FxHashMap;
 
 use super::snapshot::{Frame, FrameId};
 
-/// A stack: its number, see [`Tables::stack`].
+/// The number of a stack, see [`Tables::stack`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StackId(pub u32);
 
-/// A task as the watch numbers it: see [`Tables::task`].
+/// The number of a task in a watch, see [`Tables::task`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskNo(pub u32);
 
-/// An event loop as the watch numbers it: see [`Tables::event_loop`].
+/// The number of an event loop in a watch, see [`Tables::event_loop`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LoopNo(pub u32);
 
@@ -31,19 +31,19 @@ pub struct StackNode {
     pub frame: FrameId,
 }
 
-/// What is said once about a task. Two tasks that agree in all of it, one after the other, cannot be told apart and
-/// are one.
+/// The constant properties of a task, sent once. Two successive tasks with equal properties cannot be distinguished and
+/// count as one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TaskInfo {
-    /// Its identity in the target while it lives; printed as hex. A later task can have it again.
+    /// Its identity in the target while it lives; printed as hex. A later task can have the same one.
     pub key: u64,
-    /// As `get_name()` would say.
+    /// The result of `get_name()`.
     pub name: Option<Arc<str>>,
-    /// The coroutine it was made of: function and file; the line is where the function begins.
+    /// The coroutine it was created from: function and file; the line is the first line of the function.
     pub coroutine: Option<Frame>,
 }
 
-/// What is said once about an event loop.
+/// The constant properties of an event loop, sent once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LoopInfo {
     /// Its identity in the target while it lives.
@@ -69,7 +69,7 @@ pub struct Tables {
     loop_numbers: FxHashMap<LoopInfo, LoopNo>,
 }
 
-/// Entries that follow those which somebody has already.
+/// New entries, to follow those that the receiver has already.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Definitions {
     /// For [`Tables::frame`].
@@ -83,13 +83,13 @@ pub struct Definitions {
 }
 
 impl Definitions {
-    /// Whether there is nothing in it.
+    /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.frames.is_empty() && self.stacks.is_empty() && self.tasks.is_empty() && self.loops.is_empty()
     }
 }
 
-/// How many entries of each kind there are: what somebody has who has all of them.
+/// The number of entries of each kind: identifies how much of the tables a receiver has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
     frames: usize,
@@ -98,7 +98,7 @@ pub struct Mark {
     loops: usize,
 }
 
-/// Definitions that do not fit to what was defined before.
+/// Definitions that refer to entries that are not defined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a stack names a caller or a frame that was not defined before it")]
 pub struct UndefinedError;
@@ -124,7 +124,7 @@ impl Tables {
         })
     }
 
-    /// The number of a whole stack, outermost frame first; `None` for one without frames.
+    /// The number of a whole stack, given outermost frame first; `None` for a stack without frames.
     pub fn add_frames<'f>(&mut self, frames: impl IntoIterator<Item = &'f Frame>) -> Option<StackId> {
         let mut stack = None;
         for frame in frames {
@@ -156,22 +156,22 @@ impl Tables {
         number
     }
 
-    /// The frame behind a number.
+    /// The frame with this number.
     pub fn frame(&self, id: FrameId) -> Option<&Frame> {
         self.frames.get(id.0 as usize)
     }
 
-    /// The stack behind a number.
+    /// The stack with this number.
     pub fn stack(&self, id: StackId) -> Option<StackNode> {
         self.stacks.get(id.0 as usize).copied()
     }
 
-    /// The task behind a number.
+    /// The task with this number.
     pub fn task(&self, number: TaskNo) -> Option<&TaskInfo> {
         self.tasks.get(number.0 as usize)
     }
 
-    /// The event loop behind a number.
+    /// The event loop with this number.
     pub fn event_loop(&self, number: LoopNo) -> Option<&LoopInfo> {
         self.loops.get(number.0 as usize)
     }
@@ -203,7 +203,7 @@ impl Tables {
         frames
     }
 
-    /// Where the tables are now.
+    /// The current number of entries.
     pub fn mark(&self) -> Mark {
         Mark { frames: self.frames.len(), stacks: self.stacks.len(), tasks: self.tasks.len(), loops: self.loops.len() }
     }
@@ -218,10 +218,10 @@ impl Tables {
         }
     }
 
-    /// Defines what somebody else has defined, under the same numbers.
+    /// Adds the definitions of another table under the same numbers.
     ///
     /// # Errors
-    /// When a stack is defined before its parts. Nothing is defined then.
+    /// If a stack is defined before its parts; then nothing is defined.
     pub fn define(&mut self, definitions: &Definitions) -> Result<(), UndefinedError> {
         let (frames, first) = (self.frames.len() + definitions.frames.len(), self.stacks.len());
         let is_whole = |(at, node): (usize, &StackNode)| {

@@ -1,6 +1,6 @@
-//! What a task waits for: the kind of thing, and what more is known of it. Data only; its words are `render`'s.
+//! What a task waits for: the kind of thing and its details. Data only; the text for it is in `render`.
 
-/// The kind of thing a task waits for; the contract's words.
+/// The kind of thing a task waits for; the names are part of the output contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "each is asyncio's own word")]
 pub enum WaitKind {
@@ -24,7 +24,7 @@ pub enum WaitKind {
 }
 
 impl WaitKind {
-    /// The contract's word.
+    /// The word in the output contract.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Sleep => "sleep",
@@ -48,10 +48,10 @@ impl WaitKind {
     }
 }
 
-/// What more is known of a wait.
+/// Details of a wait.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WaitDetail {
-    /// A sleep of so many nanoseconds in all.
+    /// A sleep; its whole length in nanoseconds.
     Delay(u64),
     /// Of the futures waited for, how many are done.
     Done {
@@ -60,7 +60,7 @@ pub enum WaitDetail {
         /// Waited for.
         total: usize,
     },
-    /// Futures that are not done; how many there were is not known.
+    /// Futures that are not done; the total is not known.
     NotDone(usize),
     /// Tasks of a group that have not finished.
     Unfinished(usize),
@@ -79,7 +79,7 @@ pub enum WaitDetail {
     Job(Box<str>),
     /// A file descriptor.
     Descriptor(i32),
-    /// The transport's write buffer has to drain.
+    /// Waiting for the transport's write buffer to drain.
     WriteBufferFull,
     /// A child process.
     Process(i64),
@@ -91,17 +91,17 @@ pub enum WaitDetail {
     ServeForever,
     /// A wait with a timeout.
     Timeout {
-        /// In all, nanoseconds; `None` for one of any length.
+        /// The whole timeout in nanoseconds; `None` for any length.
         ns: Option<u64>,
-        /// What is known besides.
+        /// Other details of the wait.
         wait: Option<Box<WaitDetail>>,
     },
-    /// In words, as recordings of earlier versions have it.
+    /// As text, as in recordings of earlier versions.
     Words(Box<str>),
 }
 
 impl WaitDetail {
-    /// With a timeout in seconds, if it has one.
+    /// Adds a timeout in seconds, if there is one.
     pub fn with_timeout(wait: Option<Self>, seconds: Option<f64>) -> Option<Self> {
         match seconds.and_then(nanoseconds) {
             Some(ns) => Some(Self::Timeout { ns: Some(ns), wait: wait.map(Box::new) }),
@@ -109,7 +109,7 @@ impl WaitDetail {
         }
     }
 
-    /// What waits at the same place have in common: a number is another at each of them.
+    /// The part that all waits at the same place have in common: without numbers, which differ from wait to wait.
     pub fn of_the_place(&self) -> Option<Self> {
         match self {
             Self::Delay(_)
@@ -134,15 +134,15 @@ impl WaitDetail {
         }
     }
 
-    /// A sleep of so many seconds.
+    /// A sleep of `seconds`.
     pub fn delay(seconds: f64) -> Option<Self> {
         nanoseconds(seconds).map(Self::Delay)
     }
 }
 
-/// `None` for what is no time.
+/// `None` if the value is not a valid duration.
 fn nanoseconds(seconds: f64) -> Option<u64> {
-    // A longer time than 584 years is as good as that.
+    // Longer times saturate at 584 years.
     (seconds >= 0.0).then_some((seconds * 1e9).round() as u64)
 }
 

@@ -1,4 +1,4 @@
-//! Attributes of instances: in a dict, in values beside the object, or in slots.
+//! Attributes of instances: in a dict, in values next to the object, or in slots.
 
 use rustc_hash::FxHashMap;
 
@@ -14,25 +14,25 @@ const MAX_BASES: usize = 64;
 /// Value of `valid` in a block of inline values that is in use. CPython: Include/internal/pycore_dict.h, v3.13.0.
 const VALUES_VALID: u8 = 1;
 
-/// Where attributes were found, so that the same one of many objects is cheap: of the second object with the same keys
-/// only the key and the value are read. Lives as long as one view: keys that are freed may be replaced by others.
+/// Where attributes were found, so that the same attribute of many objects is cheap: for the second object with the
+/// same keys only the key and the value are read. Lives as long as one view: freed keys may be replaced by others.
 #[derive(Debug, Default)]
 pub struct AttributeCache {
-    /// Keys to what was asked for.
+    /// Keys to the names that were searched in them.
     entries: FxHashMap<Addr, Vec<Found>>,
-    /// Name to the str object that was a key. Attribute names are interned: other dicts have the same object.
+    /// Name to the str object that was a key. Attribute names are interned: other dicts contain the same object.
     names: FxHashMap<String, Addr>,
     /// Type to (name, byte offset in the instance).
     slots: FxHashMap<Addr, Vec<(String, Option<u64>)>>,
 }
 
-/// What a search in keys has found.
+/// The result of a search in keys.
 #[derive(Debug)]
 struct Found {
     name: String,
     /// The entry and its key.
     entry: Option<(usize, Addr)>,
-    /// How many entries the keys had: one that was not there may be by now.
+    /// Number of entries the keys had: one that was absent may exist by now.
     count: usize,
 }
 
@@ -42,8 +42,8 @@ impl AttributeCache {
         Self::default()
     }
 
-    /// The instance attribute `name` (ASCII) of `obj`, `None` when it has none of that name. What its class defines is not
-    /// looked at.
+    /// The instance attribute `name` (ASCII) of `obj`; `None` if it has none. Attributes of its class are not
+    /// considered.
     ///
     /// # Errors
     /// Those of reading the type and the dict.
@@ -70,8 +70,8 @@ impl AttributeCache {
         }
     }
 
-    /// The value of the slot `name` (of `__slots__`, or a member defined in C that is an object) of `obj`, `None` when it
-    /// is empty or there is no such slot.
+    /// The value of the slot `name` (of `__slots__`, or a member defined in C that is an object) of `obj`; `None` if it
+    /// is empty or does not exist.
     ///
     /// # Errors
     /// Those of reading the types and their dicts.
@@ -90,7 +90,7 @@ impl AttributeCache {
         }
     }
 
-    /// The byte offset of the slot `name` in instances of the type at `ty`, `None` when there is no such slot.
+    /// The byte offset of the slot `name` in instances of the type at `ty`; `None` if it does not exist.
     ///
     /// # Errors
     /// Those of [`Self::read_slot`].
@@ -197,7 +197,7 @@ fn find_store(view: &mut View<'_>, layout: &Layout, obj: Addr, ty: &TypeInfo) ->
     }
 }
 
-/// The dict pointer of an object whose type says where it is; a negative place counts from the end of the object.
+/// The dict pointer of an object whose type gives its offset; a negative offset counts from the end of the object.
 fn read_dict_pointer(
     view: &mut View<'_>,
     layout: &Layout,
@@ -245,7 +245,7 @@ fn find_slot(
     Err(ReadError::Limit("base types"))
 }
 
-/// The offset that a member descriptor names, `None` when it is something else or the member is not an object.
+/// The offset in a member descriptor; `None` if it is something else or the member is not an object.
 fn read_member(
     view: &mut View<'_>,
     layout: &Layout,

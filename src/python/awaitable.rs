@@ -1,4 +1,4 @@
-//! What kind of awaitable a type is, as far as a chain of coroutines can be followed through it. Decided once a type.
+//! How a chain of coroutines continues through a type of awaitable. Determined once per type.
 
 use rustc_hash::FxHashMap;
 
@@ -7,12 +7,12 @@ use super::layout::{Layout, Offset};
 use super::types::TypeCache;
 use crate::remote::{Addr, ReadError, View};
 
-/// How a chain goes on through an object of a type.
+/// How a chain continues through an object of a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AwaitableKind {
     /// Coroutine, generator or async generator: a level of the chain.
     Generator,
-    /// Passed through: holds the next object first (coroutine_wrapper, async_generator_asend, ...).
+    /// Passed through: its first field is the next object (coroutine_wrapper, async_generator_asend, ...).
     Wrapper,
     /// A coroutine compiled by Cython: a level without a current line.
     Cython {
@@ -29,7 +29,7 @@ pub enum AwaitableKind {
 #[derive(Default)]
 pub struct AwaitableCache {
     kinds: FxHashMap<Addr, AwaitableKind>,
-    /// The one asked for last: most levels of chains are coroutines.
+    /// The last one requested: most levels of chains are coroutines.
     last: Option<(Addr, AwaitableKind)>,
 }
 
@@ -71,7 +71,7 @@ impl AwaitableCache {
             return Ok(kind);
         }
         let info = types.get(view, layout, ty)?;
-        // A user's class may be called `coroutine` too; only the types of the interpreter are not on the heap.
+        // A user's class may be called `coroutine` too; only the interpreter's own types are not on the heap.
         let kind = if !info.is_heap && GENERATORS.contains(&&*info.name) {
             AwaitableKind::Generator
         } else if !info.is_heap && WRAPPERS.contains(&&*info.name) {
@@ -87,7 +87,7 @@ impl AwaitableCache {
     }
 }
 
-/// Cython's own coroutine type: its members say where their fields are.
+/// Cython's own coroutine type, whose members give the offsets of its fields.
 fn cython_kind(
     view: &mut View<'_>,
     layout: &Layout,

@@ -1,13 +1,13 @@
-//! Foreign bytes that were copied once and are decoded from the copy: long pieces, read in parts so that a length that
-//! lies is found out early, and structures.
+//! Bytes of the target that are copied once and decoded from the copy: structures, and long pieces, which are read in
+//! parts so that a false length is detected early.
 
 use super::layout::{Flag, Offset};
 use crate::remote::{Addr, ReadError, Span, View};
 
-/// LIMIT: bytes read at a time. A length that lies costs us at most this much memory before a part of it fails.
+/// LIMIT: bytes read at a time. A false length costs at most this much memory before a part of it fails.
 const PART: usize = 1 << 20;
 
-/// The `len` bytes at `addr`; as many batches as there are mebibytes. The caller has bounded `len`.
+/// The `len` bytes at `addr`, one batch per mebibyte. The caller has bounded `len`.
 pub(crate) fn read_block(view: &mut View<'_>, addr: Addr, len: usize) -> Result<Vec<u8>, ReadError> {
     let mut block = Vec::new();
     while block.len() < len {
@@ -31,7 +31,7 @@ pub(crate) fn words(block: &[u8]) -> impl Iterator<Item = u64> + '_ {
     block.as_chunks::<8>().0.iter().map(|&word| u64::from_le_bytes(word))
 }
 
-/// `addr + offset`, or why there is no such address.
+/// `addr + offset`, or why it is not a valid address.
 pub(crate) fn offset(addr: Addr, offset: u64) -> Result<Addr, ReadError> {
     addr.add(offset).ok_or(ReadError::BadPointer(addr.raw().wrapping_add(offset)))
 }
@@ -41,7 +41,7 @@ pub(crate) fn object(raw: u64) -> Result<Addr, ReadError> {
     Addr::aligned(raw).ok_or(ReadError::BadPointer(raw))
 }
 
-/// A copy of foreign bytes. Fields beyond its end are errors, never panics.
+/// A copy of the target's bytes. Fields beyond its end are errors, never panics.
 #[derive(Clone, Copy)]
 pub(crate) struct Block<'b>(pub(crate) &'b [u8]);
 
@@ -64,7 +64,7 @@ impl Block<'_> {
         self.field(at).map(i8::from_le_bytes)
     }
 
-    /// An object pointer: `None` when null.
+    /// An object pointer: `None` if null.
     pub(crate) fn pointer(self, at: Offset) -> Result<Option<Addr>, ReadError> {
         match self.u64(at)? {
             0 => Ok(None),

@@ -1,9 +1,9 @@
-//! Which built-in type an object is an instance of, by the bits of its type: what every reader of an object asks first.
+//! The built-in type of an object, by the flags of its type: the first check of every reader of objects.
 
 use super::layout::Layout;
 use crate::remote::{Addr, ReadError, View};
 
-/// Built-in types whose instances, and those of subclasses, are marked by a bit in `tp_flags`.
+/// Built-in types whose instances, and those of their subclasses, are marked by a bit in `tp_flags`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Builtin {
     Int,
@@ -43,8 +43,8 @@ pub fn type_of(view: &mut View<'_>, layout: &Layout, obj: Addr) -> Result<Addr, 
     view.object(obj, layout.object.ob_type)
 }
 
-/// That the object is an instance of a built-in type or of a subclass. Memory that was freed and used for something else
-/// is most often caught here.
+/// Checks that the object is an instance of a built-in type or of a subclass. Memory that was freed and reused is
+/// usually detected here.
 pub(crate) fn check_builtin(
     view: &mut View<'_>,
     layout: &Layout,
@@ -55,8 +55,8 @@ pub(crate) fn check_builtin(
     if read_flags(view, layout, ty)? & expected.flag() == 0 { Err(expected.invalid()) } else { Ok(()) }
 }
 
-/// A type's `tp_flags`. Those that say what a type is never change; others, about the interpreter's own caches, do all the
-/// time, so nobody's answer is said to rest on them.
+/// A type's `tp_flags`. The flags that describe the type never change; others, about the interpreter's own caches,
+/// change all the time, so these reads are not recorded as dependencies of an answer.
 pub(super) fn read_flags(view: &mut View<'_>, layout: &Layout, ty: Addr) -> Result<u64, ReadError> {
     view.passing(|view| view.u64(ty, layout.types.flags))
 }

@@ -1,5 +1,4 @@
-//! What was learnt about types, attributes and code objects while reading: everything that many objects share is read
-//! once.
+//! Cached knowledge about types, attributes and code objects: data that many objects share is read only once.
 
 use std::rc::Rc;
 
@@ -17,14 +16,14 @@ use crate::remote::{Addr, ReadError, View};
 pub struct Caches {
     /// Types by address.
     pub types: TypeCache,
-    /// Where attributes of a type's instances are.
+    /// The places of attributes in the instances of a type.
     pub attributes: AttributeCache,
     /// Code objects by address.
     pub codes: CodeCache,
-    /// Which types can be looked into when awaited.
+    /// The types through which a chain of awaits can be followed.
     pub awaitables: AwaitableCache,
     method_names: FxHashMap<Addr, Rc<str>>,
-    /// The address of None, once it was met: there is only one.
+    /// The address of None, once found: there is only one.
     pub(super) none: Option<Addr>,
 }
 
@@ -32,7 +31,7 @@ pub struct Caches {
 const MAX_METHOD_NAME: usize = 256;
 
 impl Caches {
-    /// The name of a function written in C, from its definition, which is there as long as its module.
+    /// The name of a function written in C, from its definition, which lives as long as its module.
     pub fn method_name(&mut self, view: &mut View<'_>, definition: Addr) -> Result<Rc<str>, ReadError> {
         if let Some(name) = self.method_names.get(&definition) {
             return Ok(Rc::clone(name));

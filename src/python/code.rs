@@ -1,5 +1,5 @@
-//! Code objects: read once, then every frame that runs one is a lookup. Names, file, line table and the names of local
-//! variables.
+//! Code objects: read once, after which every frame that runs one is a lookup. Names, file, line table and the names of
+//! local variables.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ const MAX_LOCALS: i32 = 100_000;
 const KIND_CELL: u8 = 0x40;
 const KIND_FREE: u8 = 0x80;
 
-/// What a frame needs to know of its code object.
+/// The data of a code object that its frames need.
 #[derive(Debug)]
 pub struct CodeInfo {
     /// `co_qualname` (3.11+), else `co_name`.
@@ -31,9 +31,9 @@ pub struct CodeInfo {
     pub first_line: i32,
     /// Deepest evaluation stack, entries.
     pub stack_size: u32,
-    /// 3.11+: locals, cells and free variables in front of the evaluation stack. Before: from the three tuples.
+    /// 3.11+: locals, cells and free variables before the evaluation stack. Earlier: from the three tuples.
     pub locals: u32,
-    /// Address of the first instruction, where instructions are pointers (3.11+).
+    /// Address of the first instruction, if instructions are pointers (3.11+).
     first_instruction: Option<u64>,
     lines: LineIndex,
 }
@@ -44,8 +44,8 @@ impl CodeInfo {
         self.lines.line_of(offset)
     }
 
-    /// Whether it is not a program's: the interpreter enters a class's `__init__` through a piece of bytecode of its own,
-    /// which has one and the same name for everything.
+    /// Whether it is the interpreter's own: the interpreter enters a class's `__init__` through its own piece of
+    /// bytecode, which has the same name for everything.
     // CPython: Objects/codeobject.c, v3.12.1: _Py_InitCleanup.
     pub fn is_interpreters_own(&self) -> bool {
         &*self.function == "__init__" && &*self.file == "__init__"
@@ -68,8 +68,8 @@ pub struct Local {
 
 /// Code objects of one attachment.
 ///
-/// INVARIANT: an entry is trusted for one snapshot only (the owner clears the cache between snapshots or checks what was
-/// read for it, see `View::sharing`), because a code object can be freed and another one appear at its address.
+/// INVARIANT: an entry is trusted for one snapshot only (the owner clears the cache between snapshots or checks what
+/// was read for it, see `View::sharing`), because a code object can be freed and another one created at its address.
 #[derive(Default)]
 pub struct CodeCache {
     infos: FxHashMap<Addr, Rc<CodeInfo>>,
@@ -135,7 +135,7 @@ impl CodeCache {
         })
     }
 
-    /// The part of a code object that tells whether it is still the one that was read: names, first line, line table.
+    /// The part of a code object that identifies it: names, first line, line table.
     pub fn identity(layout: &Layout, code: Addr) -> Option<Span> {
         let fields = &layout.code;
         let places = [fields.filename, fields.name, fields.firstlineno, fields.linetable];
@@ -144,7 +144,7 @@ impl CodeCache {
         Some(Span::new(code.add(first)?, (last + 8 - first) as usize))
     }
 
-    /// A str object that serves as a name: read once, shared.
+    /// A str object that is a name: read once, shared.
     pub fn name(&mut self, view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<Arc<str>, ReadError> {
         if let Some(name) = self.names.get(&addr) {
             return Ok(name.clone());
@@ -154,7 +154,7 @@ impl CodeCache {
         Ok(name)
     }
 
-    /// The variables of the code object at `addr`, in the order of their slots.
+    /// The variables of the code object at `addr`, in order of their slots.
     pub fn locals(&mut self, view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<Rc<[Local]>, ReadError> {
         if let Some(locals) = self.locals.get(&addr) {
             return Ok(locals.clone());
@@ -188,7 +188,7 @@ impl CodeCache {
         Ok(locals)
     }
 
-    /// The names of the free variables of the code object at `addr`, in the order of a function's closure.
+    /// The names of the free variables of the code object at `addr`, in order of the function's closure.
     pub fn free_variables(
         &mut self,
         view: &mut View<'_>,

@@ -10,7 +10,7 @@ use crate::remote::{Addr, ReadError, Span, View};
 /// LIMIT: items of a tuple or list.
 pub const MAX_ITEMS: u64 = 1_000_000;
 
-/// LIMIT: entries of a dict, the deleted ones included.
+/// LIMIT: entries of a dict, including deleted ones.
 pub const MAX_DICT_ENTRIES: u64 = 1_000_000;
 
 /// LIMIT: slots of a set: room for ten million members at its load factor.
@@ -19,7 +19,7 @@ pub const MAX_SET_SLOTS: u64 = 1 << 24;
 /// LIMIT: items of a deque.
 pub const MAX_DEQUE_ITEMS: u64 = 1_000_000;
 
-/// LIMIT: objects prefetched in one batch, so that a table of lies does not make us hold its number in pages.
+/// LIMIT: objects prefetched in one batch, so that a false table does not make us hold a page for each of its entries.
 pub(super) const OBJECTS_PER_BATCH: usize = 16 << 10;
 
 /// The items of the tuple at `addr`.
@@ -54,13 +54,13 @@ fn length(raw: i64, kind: &'static str, limit: u64, limit_name: &'static str) ->
     }
 }
 
-/// The keys of a dict, or those that instances of a class share: where the entries are and what they look like.
+/// The keys of a dict, or the keys shared by the instances of a class: where the entries are and their format.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DictKeys {
     entries: Addr,
-    /// Entries written so far, deleted ones included.
+    /// Entries written so far, including deleted ones.
     count: usize,
-    /// Words an entry: key and value, for other than str keys also the hash in front.
+    /// Words per entry: key and value, preceded by the hash if keys can be other than str.
     entry_words: usize,
 }
 
@@ -106,18 +106,18 @@ impl DictKeys {
         Ok(Self { entries: offset(addr, layout.dict.indices + index_bytes)?, count, entry_words })
     }
 
-    /// All entries as (key, value) words; either is 0 where there is none.
+    /// All entries as (key, value) words; either is 0 if absent.
     fn read_entries(&self, view: &mut View<'_>) -> Result<Vec<(u64, u64)>, ReadError> {
         let words = read_words(view, self.entries, self.count * self.entry_words)?;
         Ok(words.chunks_exact(self.entry_words).map(|e| (e[self.entry_words - 2], e[self.entry_words - 1])).collect())
     }
 
-    /// Entries so far.
+    /// Number of entries so far.
     pub(crate) fn count(&self) -> usize {
         self.count
     }
 
-    /// Whether the key of entry `index` is this very object.
+    /// Whether the key of entry `index` is exactly this object.
     pub(crate) fn is_key(&self, view: &mut View<'_>, index: usize, key: Addr) -> Result<bool, ReadError> {
         let word = ((index + 1) * self.entry_words - 2) as u64 * 8;
         Ok(index < self.count && view.u64(self.entries, word)? == key.raw())
@@ -128,8 +128,8 @@ impl DictKeys {
         view.pointer(self.entries, ((index + 1) * self.entry_words - 1) as u64 * 8)
     }
 
-    /// Which entry has the str key `name`, which must be ASCII. All keys are prefetched in one batch; that of a key
-    /// known to be the right object, if it is passed, is found without looking at any.
+    /// The index of the entry with the str key `name`, which must be ASCII. All keys are prefetched in one batch; if
+    /// the right key object is known and passed, its entry is found without reading any keys.
     pub(crate) fn find(
         &self,
         view: &mut View<'_>,
@@ -150,7 +150,7 @@ impl DictKeys {
         for batch in keys.chunks(OBJECTS_PER_BATCH) {
             view.prefetch(batch.iter().map(|&(_, key)| Span::new(key, len)));
             for &(index, key) in batch {
-                // A key is a str that never changes, and the entry that holds it was read.
+                // A key is a str that never changes, and the entry that contains it was read.
                 if view.passing(|view| is_str(view, layout, key, name))? {
                     return Ok(Some((index, key)));
                 }
@@ -160,7 +160,7 @@ impl DictKeys {
     }
 }
 
-/// A dict's keys and, if it is a split one, its values.
+/// A dict's keys and, if it is a split dict, its values.
 pub(crate) struct DictTable {
     /// Where the keys are.
     pub(crate) keys_addr: Addr,
@@ -181,7 +181,7 @@ impl DictTable {
         Ok(Self { keys_addr, keys: DictKeys::read(view, layout, keys_addr)?, values })
     }
 
-    /// The value of entry `index`, `None` when it was deleted or never set.
+    /// The value of entry `index`; `None` if it was deleted or never set.
     pub(crate) fn value(&self, view: &mut View<'_>, index: usize) -> Result<Option<Addr>, ReadError> {
         match self.values {
             Some(values) => view.pointer(values, index as u64 * 8),
@@ -226,7 +226,7 @@ pub fn read_set(view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<Vec<
     read_set_slots(view, layout, addr)?.into_iter().map(object).collect()
 }
 
-/// The members of a set as they are in its table, good or bad.
+/// The words in a set's table, valid or not.
 pub(super) fn read_set_slots(view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<Vec<u64>, ReadError> {
     const INVALID: ReadError = ReadError::Invalid("set");
     /// Hash of the slot of a removed member; no object has it.
@@ -251,12 +251,12 @@ pub(super) fn read_set_slots(view: &mut View<'_>, layout: &Layout, addr: Addr) -
     Ok(members)
 }
 
-/// Items of a block of a deque. CPython: Modules/_collectionsmodule.c, BLOCKLEN; in front a link to the left, behind
-/// one to the right.
+/// Items in a block of a deque. CPython: Modules/_collectionsmodule.c, BLOCKLEN; preceded by a link to the left,
+/// followed by one to the right.
 const DEQUE_BLOCK_ITEMS: u64 = 64;
 const DEQUE_RIGHT_LINK: u64 = 8 + DEQUE_BLOCK_ITEMS * 8;
 
-/// How many items the deque at `addr` has.
+/// The number of items in the deque at `addr`.
 ///
 /// # Errors
 /// `Invalid("deque")`, `Limit("deque items")`.
@@ -264,7 +264,7 @@ pub fn read_deque_len(view: &mut View<'_>, layout: &Layout, addr: Addr) -> Resul
     length(view.i64(addr, layout.object.size)?, "deque", MAX_DEQUE_ITEMS, "deque items")
 }
 
-/// The items of the deque at `addr`, from the left. One batch a block of 64, as they are a list.
+/// The items of the deque at `addr`, from the left. One batch per block of 64, because the blocks form a list.
 ///
 /// # Errors
 /// `Invalid("deque")`, `Limit("deque items")`.

@@ -1,5 +1,6 @@
-//! Chains of suspended coroutines: from a task's coroutine through everything it awaits, one level a coroutine,
-//! generator or async generator. A walk is resumable, so that the walks of many tasks advance together (`View::wave`).
+//! Chains of suspended coroutines: from a task's coroutine through everything it awaits, one level per coroutine,
+//! generator or async generator. A walk can be resumed, so that the walks of many tasks advance together
+//! (`View::wave`).
 
 use super::awaitable::AwaitableKind;
 use super::block::Block;
@@ -24,7 +25,7 @@ pub struct Level {
     pub object: Addr,
     /// Its frame.
     pub frame: RawFrame,
-    /// How many anchors had been noted when this level was complete.
+    /// Number of anchors recorded when this level was complete.
     pub anchors: u32,
 }
 
@@ -46,31 +47,31 @@ pub enum ChainEnd {
         /// Its type.
         ty: Addr,
     },
-    /// Something did not read as what it should be.
+    /// Something could not be read as the expected object.
     Broken(ReadError),
     /// LIMIT: more than [`MAX_LEVELS`], or a cycle.
     Limit,
 }
 
-/// A chain as far as it was walked, and the pieces that prove it.
+/// A chain, as far as it was walked, and the pieces that prove it.
 #[derive(Clone, Debug)]
 pub struct Chain {
     /// Outermost first.
     pub levels: Vec<Level>,
-    /// How it ends.
+    /// The end of the chain.
     pub end: ChainEnd,
-    /// Reading these again and finding them unchanged shows that the chain held; in order of the walk.
+    /// If these are unchanged when read again, the chain held; in order of the walk.
     pub anchors: Vec<Span>,
 }
 
-/// A walk under way.
+/// A walk in progress.
 pub struct ChainWalk {
     next: Option<Addr>,
     cycle: CycleDetector,
     chain: Chain,
 }
 
-/// What a level says about going on.
+/// How a walk continues after a level.
 enum Step {
     Next(Addr),
     End(ChainEnd),
@@ -79,20 +80,20 @@ enum Step {
 impl ChainWalk {
     /// A walk that starts at a coroutine-like object.
     pub fn new(root: Addr) -> Self {
-        /// Levels of a usual chain: room from the start for most.
+        /// Levels of a typical chain: the initial capacity.
         const USUAL: usize = 8;
         let chain =
             Chain { levels: Vec::with_capacity(USUAL), end: ChainEnd::Limit, anchors: Vec::with_capacity(USUAL + 1) };
         Self { next: Some(root), cycle: CycleDetector::default(), chain }
     }
 
-    /// The chain as far as it was walked.
+    /// The chain, as far as it was walked.
     pub fn into_chain(self) -> Chain {
         self.chain
     }
 
-    /// Walks on until the chain ends; ends with [`ReadError::Pending`] where a page is missing, and goes on from there
-    /// when called again.
+    /// Walks on until the chain ends; ends with [`ReadError::Pending`] where a page is missing, and continues from
+    /// there when called again.
     pub fn advance(&mut self, view: &mut View<'_>, layout: &Layout, caches: &mut Caches) -> Result<(), ReadError> {
         while let Some(object) = self.next {
             match self.step(view, layout, caches, object) {
@@ -126,8 +127,8 @@ impl ChainWalk {
             AwaitableKind::Generator => match layout.generator.frame {
                 GeneratorFrame::Object { frame, running, .. } => {
                     let step = self.step_frame_object(view, layout, object, frame, running)?;
-                    // Only a generator can be suspended at a plain yield. A coroutine that seems to be was just making a
-                    // step, and its frame may look so again when it is read once more.
+                    // Only a generator can be suspended at a plain yield. A coroutine that seems to be was in the
+                    // middle of a step, and its frame may look the same when it is read once more.
                     if matches!(step, Step::End(ChainEnd::Yield))
                         && caches.types.get_type_of(view, layout, object)?.name != "generator"
                     {
@@ -145,7 +146,7 @@ impl ChainWalk {
             AwaitableKind::Cython { awaits, code } => {
                 let frame = RawFrame {
                     code: view.object(object, code)?,
-                    // The current line exists only in a frame object that nobody asked for.
+                    // The current line exists only in a frame object, which was never created.
                     instruction: Instruction::Offset(-1),
                     generator: None,
                     locals: object,
@@ -157,7 +158,8 @@ impl ChainWalk {
                 Ok(next.map_or(Step::End(ChainEnd::Yield), Step::Next))
             }
             AwaitableKind::Other => {
-                // What is sent to a coroutine lies on top of what it awaits before it says that it runs, and a task sends None.
+                // A value sent to a coroutine lies on top of what it awaits before the coroutine is marked as running,
+                // and a task sends None.
                 // CPython: Objects/genobject.c, gen_send_ex; gen_send_ex2 from 3.11 on.
                 if !self.chain.levels.is_empty() && caches.types.get_type_of(view, layout, object)?.name == "NoneType" {
                     return Err(ReadError::Invalid("suspended frame"));
@@ -178,7 +180,7 @@ impl ChainWalk {
         self.chain.levels.push(Level { object, frame, anchors: self.chain.anchors.len() as u32 });
     }
 
-    /// 3.11 and later: header, frame and usually the stack slot are one piece.
+    /// 3.11 and later: header, frame and usually the stack slot are in one piece.
     fn step_embedded(
         &mut self,
         view: &mut View<'_>,
@@ -203,14 +205,14 @@ impl ChainWalk {
         let header = Block(bytes.get(iframe_at as usize..).ok_or(ReadError::Invalid("generator layout"))?);
         let header = decode_embedded(layout, fields, frame_addr, header)?;
         let Some(mut frame) = header.frame else { return Err(ReadError::Invalid("generator frame")) };
-        // A suspended generator's frame belongs to it and hangs on no caller.
+        // A suspended generator's frame belongs to it and has no caller.
         if header.owner != OWNED_BY_GENERATOR || header.previous != 0 {
             return Err(ReadError::Invalid("suspended frame"));
         }
         frame.generator = Some(object);
         let created = state == states.created;
         let target = if created { None } else { await_slot(view, layout, &frame, state)? };
-        // One anchor from the state to the slot that says what is awaited: locals of a suspended frame stand still.
+        // One anchor from the state to the slot with the awaited object: locals of a suspended frame do not change.
         let mut end = iframe_at + EMBEDDED_HEADER as u64;
         if let Some((index, _)) = target {
             end = end.max(iframe_at + fields.localsplus + 8 * u64::from(index) + 8);
@@ -224,7 +226,7 @@ impl ChainWalk {
         }
     }
 
-    /// Up to 3.10: the frame is an object of its own.
+    /// Up to 3.10: the frame is a separate object.
     fn step_frame_object(
         &mut self,
         view: &mut View<'_>,
@@ -250,7 +252,8 @@ impl ChainWalk {
             self.anchor(frame_addr, 0, FRAME_OBJECT_HEADER as u64);
             return Ok(Step::End(ChainEnd::Running));
         }
-        // Up to 3.9 a frame that has just returned hangs on for some instructions, and the thread can lose its processor there.
+        // Up to 3.9 a frame that has just returned stays linked for some instructions, and the thread can be preempted
+        // there.
         // CPython: Objects/genobject.c, gen_send_ex.
         if header.without_stack || header.state.is_some_and(|state| state >= states.finished) {
             return Ok(Step::End(ChainEnd::Finished));
@@ -275,8 +278,8 @@ impl ChainWalk {
     }
 }
 
-/// The frame of a coroutine or generator, whatever it does, for the sake of which function it is: of one that runs nothing
-/// else stands still. It is given as one that has not started. `None` for other objects and for what has finished.
+/// The frame of a coroutine or generator in any state, used only to find its function: nothing else in a running one is
+/// stable. It is returned as one that has not started. `None` for other objects and finished ones.
 pub fn read_function(
     view: &mut View<'_>,
     layout: &Layout,
@@ -307,7 +310,7 @@ pub fn read_function(
     Ok(frame.map(|frame| RawFrame { instruction: Instruction::Offset(-1), generator: Some(object), ..frame }))
 }
 
-/// The slot that holds what a suspended frame awaits, and its raw word; `None` when it is suspended at a plain yield.
+/// The slot that holds what a suspended frame awaits, and its raw word; `None` if it is suspended at a plain yield.
 fn await_slot(
     view: &mut View<'_>,
     layout: &Layout,

@@ -1,10 +1,10 @@
-//! Notices that a walk along links goes in circles, long before it meets its limit: a limit that is generous for one walk
-//! is too much for ten thousand of them.
+//! Detects that a walk along links goes in circles, long before it reaches its limit: a limit that is generous for one
+//! walk is too much for ten thousand of them.
 
 use crate::remote::Addr;
 
-/// Follows one walk. It compares each step with one earlier step, and takes a new one to compare with each time that the
-/// number of steps has doubled (Brent), so a circle is noticed within a few rounds, and nothing grows.
+/// Follows one walk. It compares each step with one earlier step, and replaces that one each time the number of steps
+/// has doubled (Brent), so a cycle is detected within a few rounds, in constant memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CycleDetector {
     landmark: Option<Addr>,
@@ -12,7 +12,7 @@ pub(crate) struct CycleDetector {
 }
 
 impl CycleDetector {
-    /// Notes a step to `addr`; whether the walk has been there before.
+    /// Records a step to `addr`. Returns whether the walk has been there before.
     pub(crate) fn is_repeat(&mut self, addr: Addr) -> bool {
         if self.landmark == Some(addr) {
             return true;
@@ -29,7 +29,7 @@ impl CycleDetector {
 mod tests {
     use super::*;
 
-    /// Steps until a walk is stopped that takes `tail` steps and then goes round in `circle` steps.
+    /// Number of steps before a walk is stopped that takes `tail` steps and then goes round in `circle` steps.
     fn steps_until_noticed(tail: u64, circle: u64) -> u64 {
         let mut watch = CycleDetector::default();
         let place = |step: u64| if step < tail { step } else { tail + (step - tail) % circle };

@@ -1,22 +1,22 @@
-//! The exceptions that a thread is handling, as a witness of which generator it executes.
+//! The exceptions that a thread is handling, as evidence of which generator it executes.
 
 use super::frame::RawFrame;
 use super::layout::{Frames, Layout};
 use super::reader::optional;
 use crate::remote::{Addr, ReadError, View};
 
-/// Whether the current frame can be one that its `previous` called; `frames` are the thread's, innermost first, and `top` is
-/// what the thread state says of the topmost entry.
+/// Whether the current frame can have been called by its `previous`; `frames` are the thread's, innermost first, and
+/// `top` is the topmost entry in the thread state.
 ///
-/// A call makes a frame the current one and links it to its caller, in whichever order the compiler chose. A thread that
-/// loses its processor between the two shows, for as long as that lasts, a frame that is linked to the caller of an earlier
-/// frame at the same place, and nothing moves. A caller on the thread's own stack is the right one nevertheless: a place on
-/// it belongs to what lies below. What can be missing are generators, and the topmost entry is that of the innermost of
-/// them. Only a frame that has not gone beyond its first instruction is doubted, because extensions can have generators, and
-/// entries, of their own.
+/// A call makes a frame the current one and links it to its caller, in whichever order the compiler chose. A thread
+/// that is preempted between the two shows, until it runs again, a frame that is linked to the caller of an earlier
+/// frame at the same place, and nothing changes. A caller on the thread's own stack is correct nevertheless, because a
+/// place on it belongs to what lies below. Only generators can be missing, and the topmost entry is that of the
+/// innermost of them. Only a frame that has not gone beyond its first instruction is in doubt, because extensions can
+/// have generators and entries of their own.
 ///
 /// # Errors
-/// Only when no more reads can succeed.
+/// Only if no more reads can succeed.
 // CPython: Python/ceval_macros.h, DISPATCH_INLINED; Python/bytecodes.c, SEND.
 pub fn links_are_consistent(
     view: &mut View<'_>,
@@ -26,7 +26,7 @@ pub fn links_are_consistent(
 ) -> Result<bool, ReadError> {
     let mut frames = frames.peekable();
     let Some(&current) = frames.peek() else { return Ok(true) };
-    // Frame objects are linked before they are anything else.
+    // Frame objects are linked before anything else.
     if matches!(layout.frames, Frames::Objects(_)) {
         return Ok(true);
     }
@@ -54,7 +54,7 @@ mod tests {
     const CORO: u64 = 0x3000;
     const OUTER_CORO: u64 = 0x4000;
 
-    /// Nothing that is asked here is in the memory of a process.
+    /// A memory that does not contain anything that is read here.
     struct Nothing;
 
     impl Memory for Nothing {
@@ -68,7 +68,7 @@ mod tests {
         Addr::new(raw).expect("no address here is 0")
     }
 
-    /// So many bytes behind its first instruction.
+    /// A frame `offset` bytes after its first instruction.
     fn frame(layout: &Layout, offset: u64, generator: Option<u64>) -> RawFrame {
         let first = match layout.code.body {
             CodeBody::Inline { adaptive, .. } => CODE + adaptive,
@@ -94,13 +94,13 @@ mod tests {
             let (of_thread, of_generator) = (layout.exceptions.of_thread, layout.exceptions.of_generator);
             let (begun, beginning) = (frame(&layout, 8, None), frame(&layout, 0, None));
             let (coro, outer) = (frame(&layout, 8, Some(CORO)), frame(&layout, 8, Some(OUTER_CORO)));
-            // Called by the innermost one, or by none.
+            // Called by the innermost generator, or by none.
             assert!(is_right(&layout, CORO + of_generator, &[beginning, coro, outer]));
             assert!(is_right(&layout, TSTATE + of_thread, &[beginning, begun]));
-            // The innermost one is missing, and with it perhaps others.
+            // The innermost generator is missing, and perhaps others with it.
             assert!(!is_right(&layout, CORO + of_generator, &[beginning, outer]));
             assert!(!is_right(&layout, CORO + of_generator, &[beginning, begun]));
-            // Others than the interpreter's own have entries too.
+            // Extensions' own generators have entries too.
             assert!(is_right(&layout, 0x5000, &[begun, outer]));
             assert!(is_right(&layout, OUTER_CORO + of_generator, &[coro, outer]));
             assert!(is_right(&layout, TSTATE + of_thread, &[]));

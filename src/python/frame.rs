@@ -1,5 +1,5 @@
-//! Execution frames, of both ages: frame objects up to 3.10, frames embedded in generators and thread stacks from 3.11.
-//! A frame is read raw, as addresses; naming it is a second step that can use the caches of code objects.
+//! Execution frames of both kinds: frame objects up to 3.10, frames embedded in generators and thread stacks from 3.11
+//! on. A frame is read raw, as addresses; naming it is a second step that can use the caches of code objects.
 
 use std::sync::Arc;
 
@@ -16,27 +16,27 @@ pub const MAX_SLOTS: u64 = 200_000;
 /// Owner of a frame that is embedded in a generator. CPython: Include/internal/pycore_frame.h, v3.11.7.
 pub const OWNED_BY_GENERATOR: i8 = 1;
 
-/// A frame as it was read: addresses, not yet names.
+/// A raw frame: addresses, without names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RawFrame {
     /// Its code object.
     pub code: Addr,
-    /// Where it is in the bytecode.
+    /// Its position in the bytecode.
     pub instruction: Instruction,
     /// The generator, coroutine or async generator that owns it.
     pub generator: Option<Addr>,
     /// Address of its first local.
     pub locals: Addr,
-    /// How many slots (locals, then evaluation stack) hold values; 0 while the frame runs.
+    /// Number of slots (locals, then evaluation stack) that hold values; 0 while the frame runs.
     pub live_slots: u32,
 }
 
-/// Where a frame is in its bytecode.
+/// The position of a frame in its bytecode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Instruction {
     /// Bytes from the start of the bytecode; -1 or less: not started.
     Offset(i64),
-    /// 3.11+: an address in the bytecode, and which thread's copy of it (0: the main one).
+    /// 3.11+: an address in the bytecode, and the index of the thread's copy of it (0: the main one).
     Pointer {
         /// Address.
         at: u64,
@@ -61,7 +61,7 @@ impl RawFrame {
     pub fn name(&self, view: &mut View<'_>, layout: &Layout, caches: &mut Caches) -> Result<NamedFrame, ReadError> {
         let info = caches.codes.get(view, layout, &mut caches.types, self.code)?;
         let function = match (layout.code.qualname, self.generator) {
-            // Before 3.11 only the generator knows its qualified name.
+            // Before 3.11 only the generator has the qualified name.
             (None, Some(generator)) => {
                 let qualname = view.object(generator, layout.generator.qualname)?;
                 caches.codes.name(view, layout, qualname)?
@@ -75,12 +75,12 @@ impl RawFrame {
         Ok(NamedFrame { function, file: info.file.clone(), line })
     }
 
-    /// Bytes into the bytecode; `None` when the frame has not started.
+    /// Bytes into the bytecode; `None` if the frame has not started.
     fn offset(&self, view: &mut View<'_>, layout: &Layout, info: &CodeInfo) -> Result<Option<i64>, ReadError> {
         match self.instruction {
             Instruction::Offset(offset) => Ok((offset >= 0).then_some(offset)),
             Instruction::Pointer { at, copy: 0 } => match info.offset_of(at) {
-                // 3.11 and 3.12 keep the last started instruction: before the first one, the unit in front of it.
+                // 3.11 and 3.12 store the last started instruction: before the first one, the unit before it.
                 Some(-2) => Ok(Some(0)),
                 Some(offset) if offset >= 0 => Ok(Some(offset)),
                 _ => Err(ReadError::Invalid("instruction pointer")),
@@ -110,7 +110,7 @@ impl RawFrame {
         let CodeBody::Inline { thread_local: Some(field), .. } = layout.code.body else {
             return Err(ReadError::Invalid("instruction pointer"));
         };
-        // The name of the frame is kept by code object and instruction.
+        // The name of the frame is cached by code object and instruction.
         view.sharing(|view| {
             let array = view.object(self.code, field)?;
             let copies = view.u64(array, 0)?;
@@ -140,8 +140,8 @@ impl RawFrame {
         Ok(())
     }
 
-    /// The value of the local variable `name`, through its cell if it has one; `None` when it is unbound or the
-    /// function has no such variable.
+    /// The value of the local variable `name`, through its cell if it has one; `None` if it is unbound or the function
+    /// has no such variable.
     pub fn local(
         &self,
         view: &mut View<'_>,
@@ -159,7 +159,7 @@ impl RawFrame {
             if !local.is_cell {
                 return Ok(Some(value));
             }
-            // Before 3.11 a captured argument has two slots, a plain one that is empty and a cell.
+            // Before 3.11 a captured argument has two slots: an empty plain one and a cell.
             if let Some(content) = view.pointer(value, layout.builtin.cell_content)? {
                 return Ok(Some(content));
             }
@@ -168,7 +168,7 @@ impl RawFrame {
     }
 }
 
-/// The object behind a word of a frame: without tag bits, `None` when empty.
+/// The object that a word of a frame refers to, without tag bits; `None` if empty.
 pub fn untag(layout: &Layout, raw: u64) -> Option<Addr> {
     Addr::aligned(raw & !layout.object.stackref_tag)
 }
@@ -178,7 +178,7 @@ pub fn owns_reference(layout: &Layout, raw: u64) -> bool {
     !layout.object.stackref_borrows || raw & 1 == 0
 }
 
-/// What the header of an embedded frame says.
+/// The contents of an embedded frame's header.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EmbeddedHeader {
     pub(crate) previous: u64,
@@ -186,7 +186,7 @@ pub(crate) struct EmbeddedHeader {
     pub(crate) frame: Option<RawFrame>,
 }
 
-/// Decodes the header of the embedded frame at `addr` from a copy of it. `frame` is `None` for shims of the interpreter,
+/// Decodes the header of the embedded frame at `addr` from a copy of it. `frame` is `None` for the interpreter's shims,
 /// which run no Python code.
 pub(crate) fn decode_embedded(
     layout: &Layout,
@@ -220,7 +220,7 @@ pub(crate) fn decode_embedded(
     })
 }
 
-/// How many slots are in use, from the stack pointer or index in the header; 0 where none is saved.
+/// Number of slots in use, from the stack pointer or index in the header; 0 if none is saved.
 fn live_slots(header: Block<'_>, stack: StackTop, locals: Addr) -> Result<u32, ReadError> {
     let slots = match stack {
         StackTop::Index(at) => u64::try_from(header.i32(at)?).unwrap_or(0),
@@ -230,15 +230,15 @@ fn live_slots(header: Block<'_>, stack: StackTop, locals: Addr) -> Result<u32, R
     if slots > MAX_SLOTS { Ok(0) } else { Ok(slots as u32) }
 }
 
-/// What a frame object says, up to 3.10.
+/// The contents of a frame object, up to 3.10.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FrameObjectHeader {
     pub(crate) back: Option<Addr>,
     pub(crate) frame: RawFrame,
-    /// `f_lasti` in bytes, below 0 when not started.
+    /// `f_lasti` in bytes; below 0 if not started.
     pub(crate) lasti: i64,
     pub(crate) state: Option<i8>,
-    /// Up to 3.9: it has no evaluation stack, so it is neither suspended nor about to begin.
+    /// Up to 3.9: it has no evaluation stack, so it is neither suspended nor about to start.
     pub(crate) without_stack: bool,
 }
 

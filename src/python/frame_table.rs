@@ -1,5 +1,5 @@
-//! All distinct frames of a snapshot, each named once. A raw frame is a lookup; only one that was not met before reads
-//! names and lines.
+//! All distinct frames of a snapshot, each named once. A raw frame is a lookup; names and lines are read only for a new
+//! one.
 
 use rustc_hash::FxHashMap;
 
@@ -18,7 +18,7 @@ pub struct FrameTable {
 impl FrameTable {
     /// The number of a frame.
     pub fn number(&mut self, reader: &mut Reader<'_, '_>, raw: &RawFrame) -> Result<u32, ReadError> {
-        // Where only the generator knows its qualified name, that name is part of what makes frames the same.
+        // If only the generator has the qualified name, that name is part of the frame's identity.
         let qualname = match (reader.layout.code.qualname, raw.generator) {
             (None, Some(generator)) => Some(reader.view.object(generator, reader.layout.generator.qualname)?),
             _ => None,
@@ -41,7 +41,7 @@ impl FrameTable {
         Ok(number)
     }
 
-    /// Forgets which code object has which name: code can be freed, and its address be that of other code. Numbers stay.
+    /// Forgets the names of code objects: code can be freed, and its address reused for other code. Numbers stay valid.
     pub fn forget_code(&mut self) {
         self.by_place.clear();
     }

@@ -1,30 +1,30 @@
-//! The collector's lists: every container object of a GIL build is on one of them.
+//! The garbage collector's lists: every container object of a GIL build is on one of them.
 
 use super::block::Block;
 use super::layout::{GC_GENERATION_SIZE, GC_HEADER_SIZE};
 use super::reader::Reader;
 use crate::remote::{Addr, ReadError};
 
-/// LIMIT: objects walked. Beyond this a walk takes longer than people wait, and says so.
+/// LIMIT: objects walked. A longer walk would take more time than a user waits; reaching the limit is reported.
 const MAX_OBJECTS: usize = 5_000_000;
 
-/// LIMIT: how often a walk of one list goes on behind a link that was changed under it.
+/// LIMIT: how many times the walk of one list continues after a link that was changed meanwhile.
 const REPAIRS: u32 = 20;
 
-/// Bytes of a collector's header and the head of the object behind it.
+/// Bytes of a collector's header and the head of the object after it.
 const NODE: usize = 32;
 
 /// Links of a ring carry flags in their low bits. CPython: Include/internal/pycore_gc.h.
 const FLAGS: u64 = 3;
 
-/// Calls `visit` with the address and type of every object on the lists of an interpreter (of the runtime, in 3.8).
-/// Goes on to the next list when one does not hold together, and then ends with that error.
+/// Calls `visit` with the address and type of every object on the lists of an interpreter (of the runtime, in 3.8). If
+/// a list is inconsistent, continues with the next one and finally returns that error.
 ///
-/// There are very many objects, most of them met here only: who visits must not keep something of each.
+/// There are very many objects, most of them met only here: `visit` must not keep data for each.
 ///
 /// # Errors
-/// `Invalid("collector list")` when a list changed while being walked, `Limit("objects")`, and `Unmapped`;
-/// `Invalid("collector layout")` for builds that keep no lists.
+/// `Invalid("collector list")` if a list changed while it was walked, `Limit("objects")`, and `Unmapped`;
+/// `Invalid("collector layout")` for builds without such lists.
 pub fn walk_collected(
     reader: &mut Reader<'_, '_>,
     runtime: Addr,
@@ -59,8 +59,8 @@ fn walk_ring(
         let node = Addr::aligned(next).ok_or(ReadError::BadPointer(next))?;
         reader.view.page_of_list(node);
         let block = Block(reader.view.piece(node, NODE)?);
-        // Each link must be answered by the one back; a list that was changed under us breaks this somewhere. Then both
-        // ends are read afresh: as long as the object we stand at is alive, the walk can go on from it.
+        // Each link must be matched by the one back; a list that was changed meanwhile breaks this somewhere. Then both
+        // ends are read afresh: while the object we are at is alive, the walk can continue from it.
         let (onwards, back) = (block.u64(0)? & !FLAGS, block.u64(8)? & !FLAGS);
         if back != at.raw() {
             if patience == 0 {

@@ -8,13 +8,13 @@ use crate::remote::{Addr, ReadError, View};
 /// Bits of one digit of an int. CPython: Include/cpython/longintrepr.h, 64-bit builds.
 const DIGIT_BITS: u32 = 30;
 
-/// LIMIT: digits of an int that can fit 64 bits.
+/// LIMIT: digits of an int that fits 64 bits.
 const MAX_DIGITS: u64 = 3;
 
 /// The int (or bool) at `addr`.
 ///
 /// # Errors
-/// `Invalid("int")` when it is none, `Invalid("int of 64 bits")` when it does not fit.
+/// `Invalid("int")` if it is not one, `Invalid("int of 64 bits")` if it does not fit.
 pub fn read_int(view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<i64, ReadError> {
     check_builtin(view, layout, addr, Builtin::Int)?;
     let (negative, count, digits) = match layout.int {
@@ -50,7 +50,7 @@ pub fn read_int(view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<i64,
 /// The float (or instance of a subclass) at `addr`.
 ///
 /// # Errors
-/// `Invalid("float")` when it is none.
+/// `Invalid("float")` if it is not one.
 pub fn read_float(view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<f64, ReadError> {
     let ty = view.object(addr, layout.object.ob_type)?;
     if !has_base_named(view, layout, ty, "float")? {

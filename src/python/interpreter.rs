@@ -1,4 +1,5 @@
-//! Interpreters and their threads: the lists that start at the runtime, who holds the GIL, whether the collector runs.
+//! Interpreters and their threads: the lists that start at the runtime, the holder of the GIL, whether the collector
+//! runs.
 
 use super::cycle::CycleDetector;
 use super::layout::{Gil, Layout};
@@ -20,9 +21,9 @@ pub struct Interpreter {
     pub id: i64,
     /// Its threads, oldest first.
     pub threads: Vec<PythonThread>,
-    /// A garbage collection is under way.
+    /// A garbage collection is in progress.
     pub collecting: bool,
-    /// The thread state that holds the GIL; `None` when nobody does or this build has none.
+    /// The thread state that holds the GIL; `None` if it is free or this build has none.
     pub gil_holder: Option<Addr>,
     /// The interpreter runs with a GIL.
     pub has_gil: bool,
@@ -33,7 +34,7 @@ pub struct Interpreter {
 pub struct PythonThread {
     /// Its state.
     pub addr: Addr,
-    /// `pthread_self()`, what `threading.get_ident()` says.
+    /// `pthread_self()`, the result of `threading.get_ident()`.
     pub pthread_id: u64,
     /// Kernel thread id in the target's PID namespace.
     pub native_id: Option<i32>,
@@ -43,8 +44,8 @@ pub struct PythonThread {
     pub wants_gil: Option<bool>,
 }
 
-/// Reads all interpreters from the list at the runtime. `kernel_threads` are the ids of the process's threads in its own
-/// PID namespace.
+/// Reads all interpreters from the list at the runtime. `kernel_threads` are the ids of the process's threads in its
+/// own PID namespace.
 pub fn read_interpreters(
     view: &mut View<'_>,
     layout: &Layout,
@@ -71,7 +72,7 @@ pub fn read_interpreters(
     Ok(interpreters)
 }
 
-/// The states of an interpreter and of its threads: where they are, and nothing that changes while they run.
+/// The states of an interpreter and of its threads: only their addresses, nothing that changes while they run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ThreadList {
     /// The interpreter's state.
@@ -141,7 +142,7 @@ fn read_gil(
             (gil, locked, last_holder)
         }
     };
-    // The last holder stays noted when the lock is free. -1 is "not created yet".
+    // The last holder is kept when the lock is free. -1 means "not created yet".
     let holder = if view.i32(base, locked)? == 1 { view.pointer(base, last_holder)? } else { None };
     Ok((true, holder))
 }

@@ -1,4 +1,4 @@
-//! Line tables of code objects: which line a bytecode offset belongs to.
+//! Line tables of code objects: the line of each bytecode offset.
 
 use super::layout::LineTable;
 
@@ -15,11 +15,11 @@ pub fn line_of(table: &[u8], kind: LineTable, first_line: i32, byte_offset: i64)
     until.last().and_then(|entry| entry.line)
 }
 
-/// A line table decoded for many questions.
+/// A line table decoded for repeated lookups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineIndex {
     first_line: Option<u32>,
-    /// Sorted by offset, no two the same, neighbours with different lines.
+    /// Sorted by offset, without duplicates; adjacent entries have different lines.
     starts: Vec<(u32, Option<u32>)>,
 }
 
@@ -28,7 +28,7 @@ impl LineIndex {
     pub fn parse(table: &[u8], kind: LineTable, first_line: i32) -> Self {
         let mut starts: Vec<(u32, Option<u32>)> = Vec::new();
         for Entry { start, line } in Entries::new(table, kind, first_line) {
-            // An empty range is overruled by what follows at the same offset.
+            // An empty range is overridden by the next entry at the same offset.
             if starts.last().is_some_and(|last| last.0 == start) {
                 starts.pop();
             }
@@ -40,7 +40,7 @@ impl LineIndex {
         Self { first_line: u32::try_from(first_line).ok(), starts }
     }
 
-    /// As [`line_of`].
+    /// Like [`line_of`].
     pub fn line_of(&self, byte_offset: i64) -> Option<u32> {
         if byte_offset < 0 {
             return self.first_line;
@@ -57,16 +57,16 @@ struct Entry {
     line: Option<u32>,
 }
 
-/// The entries of a table in order of their offsets; the last one of the same offset holds. Formats that have an end
-/// close with an entry without a line.
+/// The entries of a table in order of their offsets; of several with the same offset the last one is valid. Formats
+/// with an end finish with an entry without a line.
 struct Entries<'a> {
     kind: LineTable,
     rest: &'a [u8],
     /// Where the next entry starts.
     offset: u32,
-    /// The line that steps count from. Wider than any step sum a table can hold.
+    /// The line that steps are relative to. Wider than any sum of steps in a table.
     line: i64,
-    /// Whether the entry in front of or behind all others is still to come.
+    /// Whether the entry before or after all others is still to come.
     edge: bool,
 }
 
@@ -85,7 +85,7 @@ impl<'a> Entries<'a> {
         Some(byte)
     }
 
-    /// Moves on by `len` bytes of bytecode; answers where that began. `None`: no code object is that long.
+    /// Advances by `len` bytes of bytecode and returns the old offset. `None`: no code object is that long.
     fn advance(&mut self, len: u32) -> Option<u32> {
         let start = self.offset;
         self.offset = start.checked_add(len)?;
@@ -131,13 +131,13 @@ impl<'a> Entries<'a> {
             10..=12 => self.line += i64::from(code - 10),
             _ => {}
         }
-        // Columns follow; the next entry begins with the next byte that has the high bit.
+        // Columns follow; the next entry starts with the next byte that has the high bit set.
         let columns = self.rest.iter().take_while(|&&byte| byte & 0x80 == 0).count();
         self.rest = &self.rest[columns..];
         Some(self.entry(start, if code == NO_LINE { None } else { Some(self.line) }))
     }
 
-    /// Six bits a byte, low ones first; bit 6: more follow; the lowest bit of the whole is the sign.
+    /// Six bits per byte, low ones first; bit 6: more follow; the lowest bit of the result is the sign.
     fn take_signed_varint(&mut self) -> Option<i64> {
         let (mut value, mut shift) = (0u32, 0);
         loop {

@@ -1,5 +1,5 @@
-//! Finds CPython's runtime in a process: which mapped file holds it, where it was loaded, which version it is, and
-//! whether its lists look as that version's do.
+//! Finds CPython's runtime in a process: which mapped file contains it, where it was loaded, which version it is, and
+//! whether its lists match the layout of that version.
 
 use crate::remote::elf::{Elf, ElfError, Wanted, loaded};
 use crate::remote::maps::{Maps, Module};
@@ -15,24 +15,24 @@ mod lists;
 pub use error::LocateError;
 use lists::{Proof, prove};
 
-/// LIMIT: mapped files searched; programs with a thousand extension modules exist.
+/// LIMIT: mapped files searched; there are programs with a thousand extension modules.
 const MAX_MODULES: usize = 4_096;
-/// LIMIT: how often the proof is repeated when threads come and go under it.
+/// LIMIT: how many times the proof is repeated when threads start and end meanwhile.
 const ATTEMPTS: usize = 16;
 /// LIMIT: bytes searched for the cookie in data segments.
 const MAX_SCAN: u64 = 256 << 20;
 /// Bytes fetched at a time by that search.
 const SCAN_STEP: u64 = 1 << 20;
 
-/// The section that holds the runtime. CPython: Include/internal/pycore_runtime.h, `GENERATE_DEBUG_SECTION`.
+/// The section that contains the runtime. CPython: Include/internal/pycore_runtime.h, `GENERATE_DEBUG_SECTION`.
 const RUNTIME_SECTION: &str = ".PyRuntime";
 const RUNTIME_SYMBOL: &str = "_PyRuntime";
 
-/// Public functions and the minor version of CPython 3 that brought them, newest first. CPython: Doc/data/stable_abi.dat
-/// and the "New in version" notes of the C API.
+/// Public functions and the minor version of CPython 3 that brought them, newest first.
+/// CPython: Doc/data/stable_abi.dat and the "New in version" notes of the C API.
 const API_AGE: [(&str, u8); 4] =
     [("Py_Version", 11), ("PyModule_AddObjectRef", 10), ("PyFrame_GetBack", 9), ("PyConfig_Clear", 8)];
-/// The minor version of a runtime that has the symbol below and none of the above: the first with a `_PyRuntime`.
+/// The minor version of a runtime that has the symbol below and none of those above: the first with a `_PyRuntime`.
 const AGE_OF_THE_REST: u8 = 7;
 const ANY_API: &str = "Py_GetVersion";
 /// Only Python 2 has it.
@@ -58,33 +58,33 @@ const WANTED: Wanted<'static> = Wanted {
     local_symbols: true,
 };
 
-/// Where CPython is in a process.
+/// The location of CPython in a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Located {
     /// The runtime, `_PyRuntime`.
     pub runtime: Addr,
     /// Its version.
     pub version: LocatedVersion,
-    /// Whether it is a free-threaded build, as it says itself; false for versions that have none.
+    /// Whether it is a free-threaded build, according to the runtime; false for versions without such builds.
     pub free_threaded: bool,
     /// Path of the program in its own mount namespace.
     pub executable: String,
-    /// Path of the file that holds the runtime: the program itself or a shared library.
+    /// Path of the file that contains the runtime: the program itself or a shared library.
     pub object_path: String,
     /// The types of coroutines and generators.
     pub types: TypeAddresses,
 }
 
-/// What is known of the version before an object has been read.
+/// What is known about the version before an object has been read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocatedVersion {
-    /// Minor version of CPython 3, certain.
+    /// Minor version of CPython 3; certain.
     pub minor: u8,
-    /// The whole version where the program carries it as a number; older ones only as `sys.hexversion`.
+    /// The whole version, if the program contains it as a number; older ones have it only as `sys.hexversion`.
     pub exact: Option<Version>,
 }
 
-/// Addresses of types, as far as the file names them.
+/// Addresses of types, as far as the file has symbols for them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TypeAddresses {
     /// `coroutine`.
@@ -109,8 +109,8 @@ pub fn locate(process: &Process, memory: &dyn Memory) -> Result<Located, LocateE
             Ok(Some(located)) => return Ok(located),
             Ok(None) => {}
             Err(error @ LocateError::Access(_)) => return Err(error),
-            // An idle copy of the runtime may lie beside the one that runs, so the search goes on; what is said of the
-            // likeliest file is what the user hears.
+            // An unused copy of the runtime may exist next to the running one, so the search continues; the user sees
+            // the error of the likeliest file.
             Err(error) => failure = failure.or(Some(error)),
         }
     }
@@ -118,7 +118,7 @@ pub fn locate(process: &Process, memory: &dyn Memory) -> Result<Located, LocateE
         return Ok(located);
     }
     if !process.is_same() {
-        // Whatever was missed, it was missed because the process was going.
+        // Whatever was not found, the reason is that the process was exiting.
         return Err(gone().into());
     }
     Err(failure.unwrap_or(LocateError::NotPython { pid, executable }))
@@ -139,7 +139,7 @@ pub fn find_section(process: &Process, memory: &dyn Memory, module: &str, sectio
     })
 }
 
-/// How likely a file is to hold the runtime.
+/// How likely a file is to contain the runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     Library,
@@ -178,7 +178,7 @@ fn version_in_path(path: &str) -> Option<(u8, u8)> {
     version_in_name(name, "libpython").or_else(|| version_in_name(name, "python"))
 }
 
-/// What a search needs at every step.
+/// The data needed at every step of a search.
 struct Search<'a> {
     process: &'a Process,
     memory: &'a dyn Memory,
@@ -187,11 +187,11 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Looks for the runtime in one mapped file; `None` when it is not there.
+    /// Searches one mapped file for the runtime; `None` if it is not there.
     fn module(&self, module: &Module) -> Result<Option<Located>, LocateError> {
         let pid = self.process.pid();
         let rank = rank(module, self.executable);
-        // The debugging symbols of every library would take seconds to search; exported names do for them.
+        // Searching the debugging symbols of every library would take seconds; exported names are enough for them.
         let wanted = Wanted { local_symbols: rank < Rank::Other, ..WANTED };
         let object = module.path().to_string_lossy().into_owned();
         let elf = match Elf::open(self.process, module, self.memory, wanted) {
@@ -219,7 +219,7 @@ impl Search<'_> {
         self.runtime(runtime, &object, Some((&elf, bias))).map(Some)
     }
 
-    /// Last resort where no file can be opened: the table of offsets announces itself in a data segment.
+    /// Last resort if no file can be opened: the table of offsets starts with a cookie in a data segment.
     fn cookie(&self) -> Result<Option<Located>, LocateError> {
         let mut budget = MAX_SCAN;
         for mapping in self.maps.mappings().iter().filter(|m| m.readable && m.writable && m.file.inode != 0) {
@@ -242,7 +242,7 @@ impl Search<'_> {
         Ok(None)
     }
 
-    /// Judges the runtime at `runtime`.
+    /// Examines the runtime at `runtime`.
     fn runtime(&self, runtime: Addr, object: &str, elf: Option<(&Elf, u64)>) -> Result<Located, LocateError> {
         let pid = self.process.pid();
         let published = self.published(runtime)?;
@@ -281,7 +281,7 @@ impl Search<'_> {
         })
     }
 
-    /// The head of the table of offsets, `None` where the runtime does not start with one.
+    /// The head of the table of offsets; `None` if the runtime does not start with one.
     fn published(&self, runtime: Addr) -> Result<Option<Head>, LocateError> {
         let mut bytes = [0; HEAD_SIZE];
         match self.memory.read(runtime, &mut bytes) {
@@ -301,7 +301,7 @@ impl Search<'_> {
             let exact = Version::from_hex(u32::try_from(hex).map_err(|_| unknown())?);
             return Ok(LocatedVersion { minor: exact.minor, exact: Some(exact) });
         }
-        // What the C API offers tells the minor version for certain; a name is only what somebody called the file.
+        // The C API identifies the minor version for certain; a file name can be anything.
         let by_api = API_AGE.iter().find(|(name, _)| elf.symbol(name).is_some()).map(|&(_, minor)| minor);
         let by_api = by_api.or_else(|| elf.symbol(ANY_API).map(|_| AGE_OF_THE_REST));
         let by_name = || [object, self.executable].into_iter().find_map(version_in_path).filter(|v| v.0 == 3);
@@ -309,8 +309,8 @@ impl Search<'_> {
         Ok(LocatedVersion { minor, exact: None })
     }
 
-    /// Proves by the lists of interpreters and threads that this is a running interpreter of the version expected:
-    /// every thread says which interpreter it belongs to.
+    /// Proves, with the lists of interpreters and threads, that this is a running interpreter of the expected version:
+    /// every thread points to its interpreter.
     fn prove(&self, runtime: Addr, layout: &Layout, version: String) -> Result<(), LocateError> {
         let pid = self.process.pid();
         let mut what = "";
@@ -337,7 +337,7 @@ impl Search<'_> {
     }
 }
 
-/// What a file without a runtime is: no Python (`None`), or one from before there was such a thing.
+/// The meaning of a file without a runtime: not Python (`None`), or a Python older than `_PyRuntime`.
 fn too_old_for_a_runtime(pid: i32, elf: &Elf, object: &str) -> Result<Option<Located>, LocateError> {
     if elf.symbol(ANY_API).is_none() {
         return Ok(None);

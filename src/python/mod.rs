@@ -1,9 +1,9 @@
 //! CPython's objects, frames, coroutines, code and threads, read from outside, and their layouts per version.
 //!
-//! **Architecture invariant:** nothing here knows asyncio or another runtime, because every runtime is made of these parts:
-//! a second one needs them as they are. Versions are compared under [`layout`] only, so that a new Python is a new row; all
-//! others ask the layout. Bytes of the target are never trusted: every walk is bounded (`LIMIT:`), and what does not read
-//! as what it should be is an error. (`tests/layering.rs`, `tests/hostile*.rs`)
+//! **Architecture invariant:** nothing here depends on asyncio or another runtime, because every runtime is built on
+//! these parts, and a second one needs them unchanged. Versions are compared under [`layout`] only, so that a new
+//! Python is a new row; all other code uses the layout. Bytes of the target are never trusted: every walk is bounded
+//! (`LIMIT:`), and an object that is not what it should be is an error. (`tests/layering.rs`, `tests/hostile*.rs`)
 
 pub mod attribute;
 pub mod awaitable;

@@ -3,7 +3,7 @@
 use super::reader::Reader;
 use crate::remote::{Addr, ReadError};
 
-/// A module that the interpreter has imported.
+/// An imported module.
 #[derive(Clone, Copy, Debug)]
 pub struct Module {
     /// Its `__dict__`.
@@ -17,7 +17,7 @@ impl Reader<'_, '_> {
     pub fn module(&mut self, interpreter: Addr, name: &str) -> Result<Option<Module>, ReadError> {
         let Some(modules) = self.view.pointer(interpreter, self.layout.interp.modules)? else { return Ok(None) };
         let Some(module) = self.key(modules, name)? else { return Ok(None) };
-        // `sys.modules` can hold anything, None included.
+        // `sys.modules` can contain anything, including None.
         if !self.is_instance(module, "module")? {
             return Ok(None);
         }

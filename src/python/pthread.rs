@@ -3,13 +3,13 @@
 
 use crate::remote::{Addr, ReadError, View};
 
-/// Where glibc keeps the kernel's thread id on x86_64 (`struct pthread.tid`; seen in 2.36 and 2.43).
+/// Offset of the kernel's thread id in glibc on x86_64 (`struct pthread.tid`; seen in 2.36 and 2.43).
 const GLIBC_TID: u64 = 720;
 
-/// The structure is searched this far where the id is not at the usual place (other C libraries, other machines).
+/// The structure is searched this far if the id is not at the usual place (other C libraries, other machines).
 const SEARCHED: usize = 2304;
 
-/// The kernel's id of the thread whose `pthread_self()` is `pthread_id`, if exactly one of `kernel_threads` is noted in
+/// The kernel's id of the thread whose `pthread_self()` is `pthread_id`, if exactly one of `kernel_threads` is found in
 /// its structure.
 pub fn find_native_id(view: &mut View<'_>, pthread_id: u64, kernel_threads: &[i32]) -> Result<Option<i32>, ReadError> {
     let Some(pthread) = Addr::aligned(pthread_id) else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! A view, a layout and the caches together, with the small reads that everything above needs.
+//! A view, a layout and the caches together, with the small reads that the upper layers need.
 
 use std::rc::Rc;
 
@@ -15,14 +15,14 @@ use crate::remote::{Addr, ReadError, View};
 pub struct Reader<'r, 'm> {
     /// The memory.
     pub view: &'r mut View<'m>,
-    /// Where things are.
+    /// The layout of the structures.
     pub layout: &'r Layout,
-    /// What is known already.
+    /// Cached knowledge.
     pub caches: &'r mut Caches,
 }
 
 impl<'r, 'm> Reader<'r, 'm> {
-    /// A reader over these.
+    /// A reader with these.
     pub fn new(view: &'r mut View<'m>, layout: &'r Layout, caches: &'r mut Caches) -> Self {
         Self { view, layout, caches }
     }
@@ -38,28 +38,28 @@ impl<'r, 'm> Reader<'r, 'm> {
         self.caches.types.is_subtype(self.view, self.layout, ty, name)
     }
 
-    /// The instance attribute `name`; `None` when it is not set.
+    /// The instance attribute `name`; `None` if it is not set.
     pub fn attribute(&mut self, object: Addr, name: &str) -> Result<Option<Addr>, ReadError> {
         self.caches.attributes.read(self.view, self.layout, &mut self.caches.types, object, name)
     }
 
-    /// The instance attribute `name`; `None` when it is not set, or set to None.
+    /// The instance attribute `name`; `None` if it is not set, or set to None.
     pub fn attribute_not_none(&mut self, object: Addr, name: &str) -> Result<Option<Addr>, ReadError> {
         self.attribute(object, name)?.map_or(Ok(None), |value| self.not_none(value))
     }
 
-    /// The value of a local variable of a suspended frame; `None` when it is not set.
+    /// The value of a local variable of a suspended frame; `None` if it is not set.
     pub fn local(&mut self, frame: &RawFrame, name: &str) -> Result<Option<Addr>, ReadError> {
         frame.local(self.view, self.layout, &mut self.caches.codes, name)
     }
 
-    /// An attribute that is an int; `None` when it is not set or is something else.
+    /// An attribute that is an int; `None` if it is not set or is something else.
     pub fn int_attribute(&mut self, object: Addr, name: &str) -> Result<Option<i64>, ReadError> {
         let Some(value) = self.attribute(object, name)? else { return Ok(None) };
         optional(read_int(self.view, self.layout, value))
     }
 
-    /// An attribute that is a str; `None` when it is not set or is something else.
+    /// An attribute that is a str; `None` if it is not set or is something else.
     pub fn str_attribute(&mut self, object: Addr, name: &str) -> Result<Option<String>, ReadError> {
         let Some(value) = self.attribute(object, name)? else { return Ok(None) };
         optional(self.str(value))
@@ -85,7 +85,7 @@ impl<'r, 'm> Reader<'r, 'm> {
         read_set(self.view, self.layout, object)
     }
 
-    /// The value of a str key of a dict.
+    /// The value of a str key in a dict.
     pub fn key(&mut self, dict: Addr, name: &str) -> Result<Option<Addr>, ReadError> {
         find_str_key(self.view, self.layout, dict, name)
     }
@@ -123,7 +123,7 @@ impl<'r, 'm> Reader<'r, 'm> {
     }
 }
 
-/// What did not read as what it should be becomes `None`; what is not an answer about it stays an error.
+/// An object that is not of the expected kind becomes `None`; errors that are not about the object stay errors.
 pub fn optional<T>(result: Result<T, ReadError>) -> Result<Option<T>, ReadError> {
     match result {
         Ok(value) => Ok(Some(value)),

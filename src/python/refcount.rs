@@ -1,12 +1,12 @@
-//! How many references an object has, as `sys.getrefcount()` minus one would say.
+//! The reference count of an object: the result of `sys.getrefcount()` minus one.
 
 use super::layout::{Layout, RefCount};
 use crate::remote::{Addr, ReadError, View};
 
-/// The reference count of an object; `None` when it is immortal, so that the number means nothing.
+/// The reference count of an object; `None` if it is immortal, since the number is meaningless then.
 ///
 /// # Errors
-/// `Invalid("reference count")` for a count that no live object has.
+/// `Invalid("reference count")` for a count that no live object can have.
 // CPython: Include/refcount.h (object.h up to 3.13).
 pub fn read_refcount(view: &mut View<'_>, layout: &Layout, object: Addr) -> Result<Option<i64>, ReadError> {
     const IMMORTAL_BIT: u32 = 1 << 31;

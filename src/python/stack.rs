@@ -1,4 +1,5 @@
-//! The stack of a thread, read once: a [`StackWatch`] that takes one sample, so that one proof holds for every stack.
+//! The stack of a thread, read once: a [`StackWatch`] that takes one sample, so that the same proof applies to every
+//! stack.
 
 use super::frame::RawFrame;
 use super::layout::Layout;
@@ -10,16 +11,17 @@ use crate::remote::{Addr, Memory, ReadError};
 pub struct ThreadStack {
     /// Outermost first.
     pub frames: Vec<RawFrame>,
-    /// Whether `frames` reaches the innermost frame; if not, the inner part moved while being read, or did not read.
+    /// Whether `frames` reaches the innermost frame; if not, the inner part changed while it was read, or could not be
+    /// read.
     pub complete: bool,
-    /// Attempts that did not hold together.
+    /// Torn attempts.
     pub torn: u32,
 }
 
 /// Reads the stack of the thread whose state is at `tstate`.
 ///
 /// # Errors
-/// When the thread state cannot be read, or no more reads can succeed.
+/// If the thread state cannot be read, or no more reads can succeed.
 pub fn read_thread_stack(memory: &dyn Memory, layout: &Layout, tstate: Addr) -> Result<ThreadStack, ReadError> {
     let mut watch = StackWatch::new(memory, layout, tstate, &[])?;
     let sampled = watch.sample(memory, layout, &[], &[])?;

@@ -5,25 +5,25 @@ use super::builtin::{Builtin, check_builtin};
 use super::layout::Layout;
 use crate::remote::{Addr, ReadError, View};
 
-/// LIMIT: characters kept of a str. Names and file names are far shorter; somebody's document in a local variable is
-/// not worth its memory.
+/// LIMIT: characters kept of a str. Names and file names are far shorter; a document in a local variable is not worth
+/// its memory.
 pub const MAX_STR_CHARS: usize = 64 << 10;
 
 /// LIMIT: bytes of a bytes object. The longest are the line tables and bytecode of generated modules.
 pub const MAX_BYTES: u64 = 16 << 20;
 
-/// Stands where a longer str was cut.
+/// Marks the place where a longer str was cut.
 const ELLIPSIS: char = '\u{2026}';
 
-/// Where a C string is read in pieces: no piece crosses a page unless the string does.
+/// C strings are read in pieces of this size: no piece crosses a page unless the string does.
 const C_STR_PIECE: u64 = 64;
 
 /// The str at `addr`. Lone surrogates become U+FFFD; of more than [`MAX_STR_CHARS`] characters the rest is replaced by
 /// an ellipsis.
 ///
 /// # Errors
-/// `Invalid("str")` when it is none, `Invalid("compact str")` for the legacy kind whose characters are elsewhere (C code
-/// of old versions, and instances of subclasses of str).
+/// `Invalid("str")` if it is not one, `Invalid("compact str")` for the legacy kind whose characters are elsewhere (C
+/// code of old versions, and instances of subclasses of str).
 pub fn read_str(view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<String, ReadError> {
     check_builtin(view, layout, addr, Builtin::Str)?;
     let shape = read_shape(view, layout, addr)?;
@@ -36,8 +36,8 @@ pub fn read_str(view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<Stri
     Ok(text)
 }
 
-/// Whether the object at `addr` is the str `name`, which must be ASCII. Cheap when the length differs; that the object
-/// is a str at all is asked only when everything else fits.
+/// Whether the object at `addr` is the str `name`, which must be ASCII. Cheap if the length differs; whether the object
+/// is a str at all is checked only if everything else matches.
 pub(crate) fn is_str(view: &mut View<'_>, layout: &Layout, addr: Addr, name: &str) -> Result<bool, ReadError> {
     if view.u64(addr, layout.unicode.length)? != name.len() as u64 {
         return Ok(false);
@@ -58,7 +58,7 @@ pub(crate) fn is_str(view: &mut View<'_>, layout: &Layout, addr: Addr, name: &st
 
 struct Shape {
     chars: u64,
-    /// Bytes a character.
+    /// Bytes per character.
     width: usize,
     ascii: bool,
     /// Where the characters start.
@@ -110,14 +110,14 @@ fn or_replacement(point: u32) -> char {
 /// The zero-terminated UTF-8 string at `addr`.
 ///
 /// # Errors
-/// `Invalid("C string")` when no zero comes within `max` bytes or the bytes are not UTF-8.
+/// `Invalid("C string")` if there is no zero within `max` bytes or the bytes are not UTF-8.
 pub fn read_c_str(view: &mut View<'_>, addr: Addr, max: usize) -> Result<String, ReadError> {
     const INVALID: ReadError = ReadError::Invalid("C string");
     let mut text = Vec::new();
     while text.len() < max {
         let at = offset(addr, text.len() as u64)?;
         let until_boundary = (C_STR_PIECE - at.raw() % C_STR_PIECE) as usize;
-        // What lies behind the string in the last piece is none of its.
+        // The bytes after the string in the last piece do not belong to it.
         let piece = view.passing(|view| view.bytes(at, until_boundary.min(max - text.len())))?;
         let end = piece.iter().position(|&byte| byte == 0);
         view.touch(at, end.map_or(piece.len(), |end| end + 1));
@@ -135,7 +135,7 @@ pub fn read_c_str(view: &mut View<'_>, addr: Addr, max: usize) -> Result<String,
 /// The content of the bytes object at `addr`.
 ///
 /// # Errors
-/// `Invalid("bytes")` when it is none, `Limit("bytes")` for more than [`MAX_BYTES`].
+/// `Invalid("bytes")` if it is not one, `Limit("bytes")` for more than [`MAX_BYTES`].
 pub fn read_bytes_object(view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<Vec<u8>, ReadError> {
     check_builtin(view, layout, addr, Builtin::Bytes)?;
     let len = u64::try_from(view.i64(addr, layout.object.size)?).map_err(|_| ReadError::Invalid("bytes"))?;

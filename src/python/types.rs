@@ -1,4 +1,4 @@
-//! Type objects: what an object is, by its type's own words, read once per type.
+//! Type objects: the type of an object as its type object describes it, read once per type.
 
 use std::rc::Rc;
 
@@ -14,10 +14,10 @@ use crate::remote::{Addr, ReadError, Span, View};
 /// LIMIT: bytes of a type's name.
 const MAX_NAME: usize = 512;
 
-/// LIMIT: bases walked; deeper class hierarchies do not occur outside of generated code.
+/// LIMIT: bases walked; deeper class hierarchies do not occur outside generated code.
 const MAX_BASES: usize = 64;
 
-/// LIMIT: types kept. Programs have thousands; more means that we are being led around.
+/// LIMIT: types kept. Programs have thousands; more means that the data is misleading us.
 const MAX_TYPES: usize = 1 << 20;
 
 const INVALID: ReadError = ReadError::Invalid("type");
@@ -30,7 +30,7 @@ mod flag {
     pub(super) const TYPE_SUBCLASS: u64 = 1 << 31;
 }
 
-/// What a type object says.
+/// The contents of a type object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypeInfo {
     /// The type object.
@@ -43,27 +43,27 @@ pub struct TypeInfo {
     pub itemsize: i64,
     /// `tp_flags`.
     pub flags: u64,
-    /// Where the dict pointer is; 0: nowhere, negative: from the end.
+    /// Offset of the dict pointer; 0: none, negative: from the end.
     pub dictoffset: i64,
     /// `tp_base`; only `object` has none.
     pub base: Option<Addr>,
-    /// Created at run time: a class, or a type of a C module that is made from a specification.
+    /// Created at run time: a class, or a type of a C module that is created from a specification.
     pub is_heap: bool,
 }
 
 impl TypeInfo {
-    /// Whether the interpreter manages the instances' dict, in front of the object (3.11+).
+    /// Whether the interpreter manages the instances' dict, stored before the object (3.11+).
     pub fn has_managed_dict(&self) -> bool {
         self.flags & flag::MANAGED_DICT != 0
     }
 
-    /// Whether instances have room for attribute values behind them (3.13+).
+    /// Whether instances have room for attribute values after them (3.13+).
     pub fn has_inline_values(&self) -> bool {
         self.flags & flag::INLINE_VALUES != 0
     }
 }
 
-/// Whether the type or one of its bases is called `name`, without a cache: for built-in types that have no bit in the
+/// Whether the type or one of its bases is called `name`, without a cache: for built-in types without a bit in the
 /// flags.
 pub(crate) fn has_base_named(view: &mut View<'_>, layout: &Layout, ty: Addr, name: &str) -> Result<bool, ReadError> {
     let mut next = Some(ty);
@@ -84,12 +84,12 @@ fn read_name(view: &mut View<'_>, layout: &Layout, ty: Addr) -> Result<String, R
     read_c_str(view, name, MAX_NAME)
 }
 
-/// The types met so far. A cache may outlive a view as long as the caller makes sure that the process is the same and
-/// accepts that a class can be destroyed and its address be used for another one.
+/// The types read so far. A cache may outlive a view, provided that the process is the same and the caller accepts that
+/// a class can be destroyed and its address reused for another one.
 #[derive(Debug, Default)]
 pub struct TypeCache {
     types: FxHashMap<Addr, Rc<TypeInfo>>,
-    /// `type` and its subclasses, as far as met.
+    /// `type` and those of its subclasses read so far.
     metatypes: FxHashSet<Addr>,
 }
 

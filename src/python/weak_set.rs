@@ -1,4 +1,4 @@
-//! `weakref.WeakSet`: the objects in it that are alive.
+//! `weakref.WeakSet`: its live members.
 
 use super::attribute::AttributeCache;
 use super::container::{OBJECTS_PER_BATCH, read_set_slots};
@@ -6,19 +6,19 @@ use super::layout::Layout;
 use super::types::{TypeCache, type_of};
 use crate::remote::{Addr, ReadError, Span, View};
 
-/// What a `WeakSet` holds.
+/// The contents of a `WeakSet`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WeakMembers {
-    /// The objects that are alive.
+    /// The live members.
     pub members: Vec<Addr>,
-    /// Entries that could not be read: the set changed meanwhile.
+    /// Entries that could not be read because the set changed.
     pub skipped: usize,
 }
 
-/// The live members of the `weakref.WeakSet` at `addr`. A bad entry costs that entry only.
+/// The live members of the `weakref.WeakSet` at `addr`. A bad entry does not affect the others.
 ///
 /// # Errors
-/// `Invalid("weak set")` when there is no attribute `data`, and those of [`super::container::read_set`].
+/// `Invalid("weak set")` if there is no attribute `data`, and those of [`super::container::read_set`].
 pub fn read_weak_set(
     view: &mut View<'_>,
     layout: &Layout,

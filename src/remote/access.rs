@@ -1,33 +1,33 @@
-//! Why a process cannot be read, and the smallest thing that would change it.
+//! Why a process cannot be read, and the smallest change that would allow it.
 
 use std::io;
 
 use nix::errno::Errno;
 
-/// What helps in most cases.
+/// The fix in most cases.
 pub(super) const GENERAL_FIX: &str = "run asyncprof as the user the target runs as, or with sudo";
 
-/// Why a process is out of reach.
+/// Why a process cannot be accessed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AccessError {
     /// No process has this id.
     #[error("there is no process {pid}")]
     NoSuchProcess {
-        /// The id asked for.
+        /// The requested id.
         pid: i32,
     },
     /// The id belongs to a thread, not to a process.
     #[error("{tid} is a thread of process {pid}, not a process")]
     Thread {
-        /// The id asked for.
+        /// The requested id.
         tid: i32,
         /// The process it belongs to.
         pid: i32,
     },
-    /// A thread of the kernel: it has no user memory.
+    /// A kernel thread: it has no user memory.
     #[error("process {pid} ({comm}) is a thread of the kernel, not a program")]
     KernelThread {
-        /// The id asked for.
+        /// The requested id.
         pid: i32,
         /// Its name.
         comm: String,
@@ -35,43 +35,43 @@ pub enum AccessError {
     /// Dead, and not yet waited for by its parent.
     #[error("process {pid} ({comm}) has already exited and waits for its parent to notice (zombie)")]
     Zombie {
-        /// The id asked for.
+        /// The requested id.
         pid: i32,
         /// Its name.
         comm: String,
     },
-    /// It was there and has gone.
+    /// It existed and has exited.
     #[error("process {pid} has exited")]
     Exited {
-        /// The id asked for.
+        /// The requested id.
         pid: i32,
     },
-    /// The kernel says no.
+    /// The kernel denies access.
     #[error("cannot read process {pid}: permission denied{}", because(why))]
     Forbidden {
-        /// The id asked for.
+        /// The requested id.
         pid: i32,
-        /// What probably stands in the way, empty when it is not known.
+        /// The probable obstacle; empty if unknown.
         why: String,
-        /// What to do about it.
+        /// How to fix it.
         fix: String,
     },
-    /// The program is built for another machine than this profiler.
+    /// The program is built for another architecture than this profiler.
     #[error("process {pid} runs {found} code; this asyncprof reads {expected} programs only")]
     OtherArchitecture {
-        /// The id asked for.
+        /// The requested id.
         pid: i32,
-        /// What its executable is built for.
+        /// The architecture of its executable.
         found: String,
-        /// What we are built for.
+        /// Our architecture.
         expected: &'static str,
     },
-    /// The kernel's account of the process cannot be had for another reason.
+    /// The kernel's data about the process cannot be read for another reason.
     #[error("cannot read {path}: {error}")]
     Proc {
         /// The file under /proc.
         path: String,
-        /// What the kernel said.
+        /// The kernel's message.
         error: String,
     },
 }
@@ -94,8 +94,8 @@ impl AccessError {
         }
     }
 
-    /// What a failed access to a file below `/proc/PID` says about the process; the reason for a refusal is not looked
-    /// for.
+    /// What a failed access to a file below `/proc/PID` says about the process; does not determine the reason for a
+    /// refusal.
     pub(super) fn from_proc(pid: i32, path: &str, error: &io::Error) -> Self {
         match classify(error) {
             IoFailure::Gone => Self::Exited { pid },

@@ -4,8 +4,8 @@
 use std::fmt;
 use std::num::NonZeroU64;
 
-/// The end of user space on x86_64, whose programs get 47-bit addresses unless they ask for more. Programs on aarch64 are
-/// given 48 bits: an asyncprof for it needs another number here.
+/// The end of user space on x86_64, where programs get 47-bit addresses unless they ask for more. Programs on aarch64
+/// get 48 bits: an asyncprof for it needs another number here.
 const USER_SPACE_END: u64 = 1 << 47;
 
 /// The first page is never mapped in a sane process; small numbers read as pointers are a sign of a torn read.

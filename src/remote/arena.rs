@@ -1,18 +1,18 @@
-//! Memory for what is read: it grows in ever larger pieces, never moves, and is freed all at once. Large pieces use huge
-//! pages, because a page fault for every 4 KiB costs more than the copy; a thread that reads repeatedly reuses its pieces,
-//! because the kernel has to clear new ones.
+//! Memory for copies of the target's: it grows in ever larger pieces, never moves, and is freed all at once. Large
+//! pieces use huge pages, because a page fault for every 4 KiB costs more than the copy; a thread that reads repeatedly
+//! reuses its pieces, because the kernel has to clear new ones.
 
 use std::cell::RefCell;
 
 use memmap2::{Advice, MmapMut};
 
-/// Bytes of the first piece: enough for a look at a thread's stack.
+/// Bytes of the first piece: enough for one sample of a thread's stack.
 const SMALLEST: usize = 64 << 10;
 
-/// Bytes of the second: who needs more than a little mostly needs much.
+/// Bytes of the second: a reading that needs more than a little usually needs much.
 const SECOND: usize = 4 << 20;
 
-/// Bytes of the largest piece that is made before it is needed.
+/// Bytes of the largest piece that is allocated ahead of need.
 const LARGEST: usize = 16 << 20;
 
 /// From this size on a piece is worth huge pages (2 MiB on x86_64).
@@ -25,7 +25,7 @@ thread_local! {
     static SPARES: RefCell<Vec<MmapMut>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Where a part of an arena is.
+/// Position of a part in an arena.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Part {
     piece: u32,
@@ -33,7 +33,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// The place `bytes` further on in the same part.
+    /// The position `bytes` further on in the same part.
     #[inline]
     pub(super) fn at(self, bytes: usize) -> Self {
         Self { offset: self.offset + bytes as u32, ..self }
@@ -44,12 +44,12 @@ impl Part {
 #[derive(Default)]
 pub(super) struct Arena {
     pieces: Vec<MmapMut>,
-    /// Bytes in use of the last piece.
+    /// Bytes in use in the last piece.
     used: usize,
 }
 
 impl Arena {
-    /// A new part of `len` bytes, with anything in them; `None` when the system has no memory for it.
+    /// A new part of `len` bytes with undefined contents; `None` if the system is out of memory.
     pub(super) fn allocate(&mut self, len: usize) -> Option<(Part, &mut [u8])> {
         if self.pieces.last().is_none_or(|piece| piece.len() - self.used < len) {
             let usual = match &self.pieces[..] {
@@ -58,7 +58,7 @@ impl Arena {
                 _ => LARGEST,
             };
             let size = usual.max(len);
-            // Offsets are kept in 32 bits.
+            // Offsets are stored in 32 bits.
             u32::try_from(size).ok()?;
             let spare = SPARES.with_borrow_mut(|spares| {
                 let position = spares.iter().position(|piece| piece.len() == size)?;
@@ -76,14 +76,14 @@ impl Arena {
         Some((part, self.pieces.last_mut()?.get_mut(start..start + len)?))
     }
 
-    /// `len` bytes from a place on.
+    /// `len` bytes from a position on.
     #[inline(always)]
     pub(super) fn bytes(&self, part: Part, len: usize) -> &[u8] {
         let start = part.offset as usize;
         &self.pieces[part.piece as usize][start..start + len]
     }
 
-    /// Gives all memory back.
+    /// Frees all memory.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
@@ -91,7 +91,7 @@ impl Arena {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        // At the end of a thread there are no spares any more.
+        // While a thread ends, the spares are no longer available.
         let _ = SPARES.try_with(|spares| {
             let mut spares = spares.borrow_mut();
             for piece in self.pieces.drain(..).filter(|piece| piece.len() == SMALLEST || piece.len() == SECOND) {
@@ -106,7 +106,7 @@ impl Drop for Arena {
 fn new_piece(size: usize) -> Option<MmapMut> {
     let piece = MmapMut::map_anon(size).ok()?;
     if size >= HUGE {
-        // Only advice: without huge pages everything works, a quarter slower.
+        // Advice only: without huge pages everything works, a quarter slower.
         let _ = piece.advise(Advice::HugePage);
     }
     Some(piece)

@@ -5,27 +5,28 @@ use std::fs;
 
 use super::process::{Process, Stat};
 
-/// LIMIT: processes that are remembered; a program that forks without end must not take our memory, nor our time.
+/// LIMIT: processes that are remembered; a program that forks endlessly must not use up our memory or time.
 const MAX_KNOWN: usize = 4_096;
-/// LIMIT: threads of one process whose children are asked for one by one; beyond, all processes are gone through instead.
+/// LIMIT: threads of one process whose children are queried one by one; beyond that, all processes are searched
+/// instead.
 const MAX_THREADS: usize = 256;
 
-/// The descendants of a process, told as they appear.
+/// The descendants of a process, reported as they appear.
 #[derive(Debug)]
 pub struct Descendants {
     /// `None` when it is gone.
     root: Option<Process>,
-    /// Those that live, by id.
+    /// The live ones, by id.
     known: BTreeMap<i32, Process>,
 }
 
 impl Descendants {
-    /// Of this process; none of them is known before the first [`Descendants::look`].
+    /// The descendants of this process; none are known before the first [`Descendants::look`].
     pub fn of(pid: i32) -> Self {
         Self { root: Process::open(pid).ok(), known: BTreeMap::new() }
     }
 
-    /// Looks who is there now; answers with those that were not at the last look, parents before their children.
+    /// Finds the current descendants; returns those that were not there the last time, parents before their children.
     pub fn look(&mut self) -> Vec<Process> {
         self.root = self.root.take().filter(Process::is_same);
         self.known.retain(|_, process| process.is_same());
@@ -37,7 +38,7 @@ impl Descendants {
                 if self.known.len() >= MAX_KNOWN || self.known.contains_key(&child) || self.is_root(child) {
                     continue;
                 }
-                // One that is gone again, a zombie perhaps, is nobody's parent any more.
+                // A process that is already gone, or a zombie, has no children any more.
                 let Ok(process) = Process::open(child) else { continue };
                 self.known.insert(child, process.clone());
                 to_ask.push(child);
@@ -47,12 +48,12 @@ impl Descendants {
         found
     }
 
-    /// Whether the process itself or one of those that were found lives; as of the last look.
+    /// Whether the process itself or one of its known descendants was alive at the last [`Descendants::look`].
     pub fn anybody_lives(&self) -> bool {
         self.root.is_some() || !self.known.is_empty()
     }
 
-    /// Whether this process is among them and lives; as of the last look.
+    /// Whether this process was among them and alive at the last search.
     pub fn has(&self, process: &Process) -> bool {
         self.known.get(&process.pid()) == Some(process)
     }
@@ -62,7 +63,7 @@ impl Descendants {
     }
 }
 
-/// The children of a process. `parents` is who has which parent, once somebody had to go through all processes for it.
+/// The children of a process. `parents` caches the parent of every process, once all processes had to be searched.
 fn children_of(pid: i32, parents: &mut Option<Vec<(i32, i32)>>) -> Vec<i32> {
     if let Some(children) = listed_children(pid) {
         return children;
@@ -71,7 +72,8 @@ fn children_of(pid: i32, parents: &mut Option<Vec<(i32, i32)>>) -> Vec<i32> {
     parents.iter().filter(|(_, parent)| *parent == pid).map(|(child, _)| *child).collect()
 }
 
-/// As the kernel lists them, each with the thread that forked it; `None` where it does not (CONFIG_PROC_CHILDREN).
+/// The children as the kernel lists them, under the thread that forked each; `None` where it does not
+/// (CONFIG_PROC_CHILDREN).
 fn listed_children(pid: i32) -> Option<Vec<i32>> {
     let mut children = Vec::new();
     let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
@@ -81,7 +83,7 @@ fn listed_children(pid: i32) -> Option<Vec<i32>> {
         }
         match fs::read_to_string(thread.path().join("children")) {
             Ok(list) => children.extend(list.split_ascii_whitespace().filter_map(|id| id.parse::<i32>().ok())),
-            // A thread that has ended just now left its children to another one.
+            // A thread that has just ended left its children to another one.
             Err(_) if !thread.path().exists() => {}
             Err(_) => return None,
         }
@@ -89,7 +91,7 @@ fn listed_children(pid: i32) -> Option<Vec<i32>> {
     Some(children)
 }
 
-/// (process, parent) of every process that there is.
+/// (process, parent) of every process.
 fn all_parents() -> Vec<(i32, i32)> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let ids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
@@ -103,7 +105,7 @@ mod tests {
 
     use super::*;
 
-    /// A shell, and what it says first.
+    /// A shell, and its first line of output.
     fn shell(script: &str) -> (Child, String) {
         let mut child =
             Command::new("sh").args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -114,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_grandchild_is_told_once_and_known_after_its_parent_has_ended() {
-        // The one in the middle ends when its stdin does.
+        // The process in the middle ends when its stdin does.
         let (mut child, said) = shell("exec 3<&0; sh -c 'sleep 60 & echo $!; read line <&3; :' & wait");
         let grandchild: i32 = said.parse().unwrap();
         let mut descendants = Descendants::of(i32::try_from(child.id()).unwrap());

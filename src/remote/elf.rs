@@ -1,5 +1,5 @@
-//! The program and library files that a process has mapped: opened as the process sees them, and searched for
-//! sections and symbols. A file is as hostile as memory.
+//! The program and library files that a process has mapped: opened as the process sees them, and searched for sections
+//! and symbols. Files are as untrusted as memory.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::ffi::OsStrExt;
@@ -37,32 +37,32 @@ pub enum ElfError {
     Unopenable {
         /// Path in the target's mount namespace.
         path: String,
-        /// What the last attempt answered.
+        /// The error of the last attempt.
         reason: String,
     },
-    /// It does not start as an ELF file does.
+    /// It does not start like an ELF file.
     #[error("not an ELF file")]
     NotElf,
-    /// It is for another machine.
+    /// It is for another architecture.
     #[error("an ELF file for {0}")]
     OtherArchitecture(String),
-    /// Its tables contradict the format or a limit; the word says which.
+    /// Its tables violate the format or a limit; the word says which.
     #[error("an ELF file with an impossible {0}")]
     Malformed(&'static str),
 }
 
-/// What to look for in a file.
+/// What to search for in a file.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
     /// Section names.
     pub sections: &'a [&'static str],
     /// Names of symbols with an address.
     pub symbols: &'a [&'static str],
-    /// Whether to search the debugging symbols too when no exported one is found. That can take long for a big file.
+    /// Whether to search the debugging symbols too if no exported one is found, which can take long for a big file.
     pub local_symbols: bool,
 }
 
-/// What was found in a file. Addresses are the file's own: see [`Elf::load_bias`].
+/// The results of a search. Addresses are the file's own: see [`Elf::load_bias`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Elf {
     /// Linked to a fixed address.
@@ -72,7 +72,7 @@ pub struct Elf {
     symbols: FxHashMap<&'static str, u64>,
 }
 
-/// A loadable part.
+/// A loadable segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Segment {
     offset: u64,
@@ -80,7 +80,7 @@ struct Segment {
     executable: bool,
 }
 
-/// A piece by the file's own addresses.
+/// A piece, by the file's own addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileSpan {
     /// Address of the first byte, before the load bias.
@@ -98,7 +98,7 @@ impl Elf {
         }
     }
 
-    /// Searches what is mapped of a file that cannot be opened: its exported symbols, but not its sections.
+    /// Searches the mapped part of a file that cannot be opened: its exported symbols, but not its sections.
     fn from_memory(module: &Module, memory: &dyn Memory, wanted: Wanted<'_>) -> Result<Self, ElfError> {
         let file = read_mapped(module, memory);
         let file = file.as_slice();
@@ -176,13 +176,13 @@ impl Elf {
         Ok(())
     }
 
-    /// What to add to the file's own addresses to get the target's, given where the file is mapped.
+    /// The difference between the target's addresses and the file's own, given where the file is mapped.
     pub fn load_bias(&self, module: &Module) -> Option<u64> {
         if self.fixed {
             return Some(0);
         }
-        // A file can be mapped a second time as plain data, so the code decides; only where the program has moved its
-        // own code (to huge pages) does the lowest mapping.
+        // A file can be mapped a second time as plain data, so the code segment decides; if the program has moved its
+        // own code (to huge pages), the lowest mapping does.
         let code = self.segments.iter().find(|s| s.executable).and_then(|segment| {
             let offset = page(segment.offset);
             let mapping = module.mappings().iter().find(|m| m.executable && m.offset == offset)?;
@@ -205,7 +205,7 @@ impl Elf {
     }
 }
 
-/// The target's address of something at the file's address `address`.
+/// The target's address for the file's own address `address`.
 pub fn loaded(bias: u64, address: u64) -> Option<Addr> {
     bias.checked_add(address).and_then(Addr::new)
 }
@@ -214,9 +214,9 @@ fn page(address: u64) -> u64 {
     address & !(PAGE - 1)
 }
 
-/// The header of a file for this machine.
+/// The header of a file for this architecture.
 fn file_header<'d, R: ReadRef<'d>>(data: R) -> Result<&'d FileHeader64<LittleEndian>, ElfError> {
-    // The identification is the same for every class and byte order; it decides how the rest is read.
+    // The identification is the same for every class and byte order; it determines how the rest is read.
     let ident = data.read_bytes_at(0, 20).map_err(|()| ElfError::NotElf)?;
     if !ident.starts_with(b"\x7fELF") {
         return Err(ElfError::NotElf);
@@ -230,24 +230,24 @@ fn file_header<'d, R: ReadRef<'d>>(data: R) -> Result<&'d FileHeader64<LittleEnd
     FileHeader64::parse(data).map_err(|_| ElfError::NotElf)
 }
 
-/// The machine this profiler is built for, as ELF numbers it.
+/// The architecture this profiler is built for, as an ELF number.
 #[cfg(target_arch = "x86_64")]
 const OUR_MACHINE: u16 = elf::EM_X86_64.0;
-/// The machine this profiler is built for, as ELF numbers it.
+/// The architecture this profiler is built for, as an ELF number.
 #[cfg(target_arch = "aarch64")]
 const OUR_MACHINE: u16 = elf::EM_AARCH64.0;
 
-/// Whether a file is for this machine.
+/// Whether a file is for this architecture.
 pub(super) fn check_architecture(file: &File) -> Result<(), ElfError> {
     let mut ident = [0; size_of::<FileHeader64<LittleEndian>>()];
     file.read_exact_at(&mut ident, 0).map_err(|_| ElfError::NotElf)?;
     file_header(&ident[..]).map(|_| ())
 }
 
-/// The machine this profiler is built for, by name.
+/// The name of the architecture this profiler is built for.
 pub const OUR_ARCHITECTURE: &str = std::env::consts::ARCH;
 
-/// A machine's name, as people know it.
+/// The usual name of an architecture.
 fn architecture(machine: u16, class: u8, order: u8) -> String {
     let name = match elf::Machine(machine) {
         elf::EM_386 => "i386",
@@ -291,7 +291,7 @@ fn section_bytes<'d, R: ReadRef<'d>>(
     section.data(LittleEndian, data).map_err(|_| ElfError::Malformed("table"))
 }
 
-/// Opens the file behind `module`, wherever the target sees it: other mount namespace, chroot, deleted or replaced.
+/// Opens the file behind `module` as the target sees it: other mount namespace, chroot, deleted or replaced.
 fn open_mapped(process: &Process, module: &Module, memory: &dyn Memory) -> Result<File, ElfError> {
     let pid = process.pid();
     let first = module.first();
@@ -318,7 +318,7 @@ fn open_mapped(process: &Process, module: &Module, memory: &dyn Memory) -> Resul
     Err(ElfError::Unopenable { path: String::from_utf8_lossy(path.as_os_str().as_bytes()).into_owned(), reason })
 }
 
-/// Opens a file for reading, if it is a regular one. A pipe at its place must not make us wait.
+/// Opens a file for reading if it is a regular file. A pipe in its place must not block us.
 fn open_regular(path: &std::path::Path) -> std::io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(std::io::Error::other("not a regular file")) }
@@ -328,8 +328,8 @@ fn is_mapped_file(file: &File, id: FileId) -> bool {
     file.metadata().is_ok_and(|m| m.ino() == id.inode && (major(m.dev()), minor(m.dev())) == id.device)
 }
 
-/// Whether the file begins with what is mapped of its beginning. Overlay and btrfs file systems show other device
-/// numbers in `maps` than in `stat`; the first page holds the header, the segments and the build id.
+/// Whether the file starts with the same bytes as its mapping. Overlay and btrfs file systems show other device numbers
+/// in `maps` than in `stat`; the first page contains the header, the segments and the build id.
 fn starts_alike(file: &File, module: &Module, memory: &dyn Memory) -> bool {
     let Some(head) = module.mappings().iter().find(|m| m.offset == 0 && m.readable && !m.writable) else {
         return false;

@@ -1,6 +1,6 @@
-//! Reassembles a program or library file from its mapped pieces when the file itself cannot be opened: a library deleted
-//! by an upgrade can be opened by root only. What the loader needs is always mapped: program headers, dynamic section,
-//! exported symbols.
+//! Reassembles a program or library file from its mapped pieces when the file itself cannot be opened: a library
+//! deleted by an upgrade can be opened by root only. Everything the loader needs is always mapped: program headers,
+//! dynamic section, exported symbols.
 
 use object::LittleEndian;
 use object::elf::{self, FileHeader64};
@@ -10,12 +10,12 @@ use super::addr::{Addr, Span};
 use super::maps::Module;
 use super::memory::Memory;
 
-/// LIMIT: bytes of one file put together; the largest Python library has 30 MB with debugging data, which is not mapped.
+/// LIMIT: bytes of one reassembled file; the largest Python library has 30 MB with debugging data, which is not mapped.
 const MAX_FILE: u64 = 64 << 20;
-/// LIMIT: entries of a dynamic section; usual are about 30.
+/// LIMIT: entries of a dynamic section; about 30 are usual.
 const MAX_DYNAMIC: usize = 4_096;
 
-/// The mapped part of a file, each byte at its place in the file; what is not mapped is zero.
+/// The mapped part of a file, each byte at its file offset; the rest is zero.
 pub(super) fn read_mapped(module: &Module, memory: &dyn Memory) -> Vec<u8> {
     let mut file = Vec::new();
     for mapping in module.mappings().iter().filter(|m| m.readable) {
@@ -45,8 +45,8 @@ fn read_pages(addr: Addr, place: &mut [u8], memory: &dyn Memory) {
     }
 }
 
-/// Exported symbols and their names in a file put together by [`read_mapped`], found as the loader finds them; `None` when its
-/// dynamic section is malformed.
+/// Exported symbols and their names in a file put together by [`read_mapped`], found as the loader finds them; `None`
+/// when its dynamic section is malformed.
 pub(super) fn dynamic_symbols<'f>(
     file: &'f [u8],
     header: &FileHeader64<LittleEndian>,
@@ -66,7 +66,7 @@ pub(super) fn dynamic_symbols<'f>(
     let start = in_file(dynamic.p_vaddr(LittleEndian))?;
     let entries = file.get(start..).unwrap_or_default().chunks_exact(16).take(MAX_DYNAMIC);
     let entries = entries.map(|entry| (word(entry, 0), word(entry, 8))).take_while(|&(tag, _)| tag != 0);
-    // Some loaders (glibc's) turn addresses of the file into addresses of the process in place, others do not.
+    // Some loaders (glibc's) convert file addresses to process addresses in place, others do not.
     let place = |value: u64| in_file(value).or_else(|| in_file(value.checked_sub(bias)?));
     let (mut symbols, mut strings, mut strings_len) = (None, None, 0);
     for (tag, value) in entries {
@@ -79,7 +79,7 @@ pub(super) fn dynamic_symbols<'f>(
     }
     let (symbols, strings) = symbols.zip(strings)?;
     let names = file.get(strings..strings.saturating_add(strings_len))?;
-    // The number of symbols is written nowhere; linkers put the names right behind them.
+    // The number of symbols is not stored; linkers put the names right after them.
     let table = file.get(symbols..strings)?;
     let whole = table.len() - table.len() % size_of::<elf::Sym64<LittleEndian>>();
     Some((&table[..whole], names))

@@ -1,5 +1,5 @@
-//! Saved memory of a process: what a reader read, page by page, with a few facts beside it. Tests, bug reports and
-//! fuzzing read it as they would the process.
+//! Saved memory of a process: everything a reader has read, page by page, together with a few facts. Tests, bug reports
+//! and fuzzing read it like the process itself.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,37 +13,37 @@ use super::memory::{Memory, ReadError};
 
 /// The first bytes of the file; the last one is the format's version.
 const MAGIC: &[u8; 8] = b"APIMAGE1";
-/// What all versions of the format begin with.
+/// The common beginning of all versions of the format.
 const ANY_MAGIC: &[u8] = b"APIMAGE";
 const PAGE: u64 = 4096;
 /// LIMIT: bytes of memory in one image.
 const MAX_BYTES: u64 = 1 << 30;
 /// LIMIT: bytes of the facts, as JSON.
 const MAX_FACTS: u32 = 64 << 20;
-/// LIMIT: pieces in one image: all of its pages apart from each other.
+/// LIMIT: pieces in one image: at most one for each page.
 const MAX_PIECES: u32 = (MAX_BYTES / PAGE) as u32;
-/// How hard zstd tries; images are written once and kept.
+/// Compression level; images are written once and kept.
 const COMPRESSION: i32 = 9;
 
 /// Why an image could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
-    /// Something else.
+    /// Not a memory image.
     #[error("this is not a memory image of asyncprof")]
     Foreign,
-    /// Of a format that is not known yet.
+    /// A format version that is not known yet.
     #[error("this memory image was written by a newer asyncprof")]
     Newer,
     /// It ends too early.
     #[error("the memory image is cut off")]
     Truncated,
-    /// Damaged, or made to look like one.
+    /// Damaged, or crafted to look so.
     #[error("the memory image is damaged: {0}")]
     Damaged(&'static str),
-    /// More than one image may hold.
+    /// Larger than an image may be.
     #[error("the memory image holds more than the limit of {0}")]
     TooLarge(&'static str),
-    /// The disk.
+    /// An I/O error.
     #[error("the memory image cannot be read or written: {0}")]
     Io(#[source] io::Error),
 }
@@ -63,7 +63,7 @@ impl ImageError {
     fn reading(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => Self::Truncated,
-            // What zstd finds wrong, its checksum included.
+            // Errors found by zstd, including the checksum.
             io::ErrorKind::Other | io::ErrorKind::InvalidData => Self::Damaged("its compressed data do not hold"),
             _ => Self::Io(error),
         }
@@ -74,13 +74,13 @@ impl ImageError {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Image {
     facts: Value,
-    /// Start to bytes. INVARIANT: no overlaps, none empty, neighbours are joined.
+    /// Start to bytes. INVARIANT: no overlaps, no empty pieces, adjacent pieces are joined.
     pieces: BTreeMap<u64, Vec<u8>>,
     faults: Vec<Range<u64>>,
 }
 
 impl Image {
-    /// An image of `pieces`, with `facts` beside it. `None` when pieces overlap, are empty or leave user space.
+    /// An image of `pieces`, with `facts`. `None` if pieces overlap, are empty or leave user space.
     pub fn new(facts: Value, pieces: impl IntoIterator<Item = (Addr, Vec<u8>)>) -> Option<Self> {
         let mut sorted: Vec<(Addr, Vec<u8>)> = pieces.into_iter().collect();
         sorted.sort_by_key(|piece| piece.0);
@@ -91,7 +91,7 @@ impl Image {
         Some(image)
     }
 
-    /// Adds a piece behind all others; `None` when it is not behind them.
+    /// Adds a piece after all others; `None` if its place is not after them.
     fn append(&mut self, start: Addr, bytes: Vec<u8>) -> Option<()> {
         // The last byte must have an address too.
         start.add((bytes.len() as u64).checked_sub(1)?)?;
@@ -109,7 +109,7 @@ impl Image {
         Some(())
     }
 
-    /// What was noted beside the memory.
+    /// The facts saved with the memory.
     pub fn facts(&self) -> &Value {
         &self.facts
     }
@@ -130,7 +130,7 @@ impl Image {
         self
     }
 
-    /// The same memory with `bytes` written over it at `addr`, as far as it is there: a lie for a reader to find.
+    /// The same memory with `bytes` written over it at `addr`, as far as it exists: wrong data for a reader to detect.
     pub fn with_bytes(mut self, addr: Addr, bytes: &[u8]) -> Self {
         for (index, &byte) in bytes.iter().enumerate() {
             let at = addr.raw().saturating_add(index as u64);
@@ -143,7 +143,7 @@ impl Image {
         self
     }
 
-    /// Writes the image: the magic bytes, then compressed and with a checksum: length and JSON of the facts, number of
+    /// Writes the image: the magic bytes, then, compressed and with a checksum: length and JSON of the facts, number of
     /// pieces, and address, length and bytes of each. Numbers are little-endian.
     pub fn save(&self, mut out: impl Write) -> Result<(), ImageError> {
         let facts = self.facts.to_string();
@@ -168,7 +168,8 @@ impl Image {
         zstd::Encoder::new(&mut out as &mut dyn Write, COMPRESSION).and_then(write).map_err(ImageError::Io)
     }
 
-    /// Reads an image. What is not one, is cut off or too large is refused without taking more memory than the limits.
+    /// Reads an image. A file that is not an image, is truncated or too large is rejected without using more memory
+    /// than the limits.
     pub fn load(mut input: impl Read) -> Result<Self, ImageError> {
         let mut magic = [0; MAGIC.len()];
         match input.read_exact(&mut magic) {
@@ -197,7 +198,7 @@ impl Image {
             let bytes = read_bytes(&mut input, len)?;
             image.append(start, bytes).ok_or(ImageError::Damaged("its pieces overlap"))?;
         }
-        // Reading on to the end is what makes zstd compare the checksum.
+        // Only reading to the end makes zstd compare the checksum.
         match input.read(&mut [0]).map_err(ImageError::reading)? {
             0 => Ok(image),
             _ => Err(ImageError::Damaged("something follows its last piece")),
@@ -248,17 +249,17 @@ fn read_u64(input: &mut impl Read) -> Result<u64, ImageError> {
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// Exactly `len` bytes. Memory is taken as they arrive, so a length that lies costs nothing.
+/// Exactly `len` bytes. Memory is allocated as they arrive, so a false length costs nothing.
 fn read_bytes(input: &mut impl Read, len: u64) -> Result<Vec<u8>, ImageError> {
     let mut bytes = Vec::new();
     input.take(len).read_to_end(&mut bytes).map_err(ImageError::reading)?;
     if bytes.len() as u64 == len { Ok(bytes) } else { Err(ImageError::Truncated) }
 }
 
-/// Remembers what is read through it, to be saved. For a consistent image the process should stand still.
+/// Records what is read through it, to be saved. For a consistent image the process should be stopped.
 ///
-/// Reading goes by pages, because that costs no more than single fields; of each page only those bytes are saved that
-/// were looked at, the others as zeros. So an image holds nothing of a process that asyncprof has no use for, and
+/// Reads are by page, because a page costs no more than a single field; of each page only the bytes that were decoded
+/// are saved, the others as zeros. So an image contains nothing of a process that asyncprof does not use, and
 /// compresses well.
 pub struct Recorder<'m> {
     memory: &'m dyn Memory,
@@ -275,7 +276,7 @@ impl<'m> Recorder<'m> {
         Self { memory, pages: RefCell::default(), decoded: RefCell::default() }
     }
 
-    /// The pages read so far as an image.
+    /// The pages read so far, as an image.
     pub fn image(&self, facts: Value) -> Image {
         let (pages, decoded) = (self.pages.borrow(), self.decoded.borrow());
         let pieces = pages.iter().filter_map(|(page, bytes)| {
@@ -304,7 +305,7 @@ impl Memory for Recorder<'_> {
 
     fn read_batch(&self, spans: &[Span], out: &mut [u8], results: &mut Vec<Result<(), ReadError>>) {
         results.clear();
-        // Who asks for anything else than whole pages has no cache behind which it decides later what to look at.
+        // A reader that asks for anything but whole pages has no page cache from which it decodes later.
         let is_pages = |span: &Span| span.addr.raw().is_multiple_of(PAGE) && (span.len as u64).is_multiple_of(PAGE);
         for span in spans.iter().filter(|span| !is_pages(span)) {
             self.decoded(span.addr, span.len);
@@ -359,7 +360,7 @@ fn copy_from_pages(
     while !out.is_empty() {
         let (page, within) = (at / PAGE, (at % PAGE) as usize);
         match (failed.get(&page), pages.get(&page)) {
-            // The piece failed, not the page, which the reader never asked for as such.
+            // The piece failed, not the page, which the reader never requested as such.
             (Some(ReadError::Unmapped(_)), _) | (None, None) => return Err(ReadError::Unmapped(span.addr)),
             (Some(&error), _) => return Err(error),
             (None, Some(bytes)) => {
@@ -489,7 +490,7 @@ mod tests {
     }
 
     proptest! {
-        // Setting up the compressor is what takes the time.
+        // Setting up the compressor takes most of the time.
         #![proptest_config(ProptestConfig::with_cases(48))]
 
         #[test]

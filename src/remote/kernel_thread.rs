@@ -4,29 +4,29 @@ use std::fs;
 
 use super::process::{Process, Stat};
 
-/// One thread as the kernel shows it at one instant. What cannot be had is `None`.
+/// One thread as the kernel shows it at one moment. `None` where data is unavailable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelThread {
     /// Its id in our process namespace.
     pub tid: i32,
     /// Name, at most 15 bytes.
     pub name: Option<String>,
-    /// What it does.
+    /// Its state.
     pub state: Option<ThreadState>,
     /// Its system call; needs the permission to trace.
     pub system_call: Option<SystemCall>,
-    /// Its time on and off the processor.
+    /// Its time on and off the CPU.
     pub schedule: Option<Schedule>,
 }
 
 /// A thread's state. Linux: fs/proc/array.c, `task_state_array`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ThreadState {
-    /// Running, or ready to run.
+    /// Running or runnable.
     Running,
-    /// Waiting, can be interrupted.
+    /// Waiting, interruptible.
     Sleeping,
-    /// Waiting for the disk or the like; cannot be interrupted.
+    /// Waiting for the disk or similar; not interruptible.
     Uninterruptible,
     /// Stopped by job control.
     Stopped,
@@ -34,7 +34,7 @@ pub enum ThreadState {
     Traced,
     /// Exited.
     Exited,
-    /// Another letter.
+    /// Any other letter.
     Other(char),
 }
 
@@ -53,10 +53,10 @@ impl ThreadState {
     }
 }
 
-/// Where a thread is between the program and the kernel.
+/// Whether a thread is in user code or in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SystemCall {
-    /// On a processor: the kernel does not tell.
+    /// On CPU: the kernel does not show it.
     Running,
     /// Not in a system call: a page fault, or it was preempted.
     None,
@@ -86,7 +86,7 @@ impl SystemCall {
         Some(Self::In { number: first.parse().ok()?, arguments })
     }
 
-    /// The descriptor that it is about, where its first argument is one.
+    /// The descriptor in its first argument, where that is one.
     pub fn descriptor(self) -> Option<i32> {
         const ABOUT_ONE: [&str; 35] = [
             "read",
@@ -131,12 +131,12 @@ impl SystemCall {
         }
     }
 
-    /// Whether it waits for events of several descriptors, as an event loop's selector does.
+    /// Whether it waits for events on several descriptors, as an event loop's selector does.
     pub fn is_selector(self) -> bool {
         self.name().is_some_and(is_selector)
     }
 
-    /// The word that it waits on, for a wait of one thread for another (a lock, a condition).
+    /// The word it waits on, when one thread waits for another (a lock or condition).
     pub fn futex(self) -> Option<u64> {
         match (self, self.name()) {
             (Self::In { arguments, .. }, Some("futex" | "futex_wait")) => Some(arguments[0]),
@@ -144,7 +144,7 @@ impl SystemCall {
         }
     }
 
-    /// Its name, where it is one of those that wait.
+    /// Its name, if it is a call that waits.
     pub fn name(self) -> Option<&'static str> {
         match self {
             Self::In { number, .. } => NAMES.iter().find(|entry| entry.0 == number).map(|entry| entry.1),
@@ -153,21 +153,21 @@ impl SystemCall {
     }
 }
 
-/// Whether a system call of this name waits for events of several descriptors.
+/// Whether a system call of this name waits for events on several descriptors.
 pub fn is_selector(name: &str) -> bool {
     const SELECTORS: [&str; 8] =
         ["epoll_wait", "epoll_pwait", "epoll_pwait2", "select", "pselect6", "poll", "ppoll", "io_uring_enter"];
     SELECTORS.contains(&name)
 }
 
-/// A thread's account with the scheduler since it started. Linux: Documentation/scheduler/sched-stats.rst.
+/// A thread's scheduler statistics since it started. Linux: Documentation/scheduler/sched-stats.rst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
-    /// Nanoseconds on a processor.
+    /// Nanoseconds on CPU.
     pub run_ns: u64,
-    /// Nanoseconds ready to run without getting a processor.
+    /// Nanoseconds runnable but not scheduled.
     pub wait_ns: u64,
-    /// How often it got a processor.
+    /// How often it was scheduled.
     pub slices: u64,
 }
 
@@ -180,8 +180,8 @@ impl Schedule {
 }
 
 impl KernelThread {
-    /// What the kernel says of thread `tid` (our process namespace) of `process`. A thread that is gone has `None`
-    /// everywhere. Costs three small files, some 10 µs.
+    /// The kernel's view of thread `tid` (our process namespace) of `process`. For a thread that is gone, everything is
+    /// `None`. Costs three small files, some 10 µs.
     pub fn read(process: &Process, tid: i32) -> Self {
         let folder = format!("/proc/{}/task/{tid}", process.pid());
         let text = |file: &str| fs::read_to_string(format!("{folder}/{file}")).ok();
@@ -392,7 +392,7 @@ mod tests {
         let tid = started.recv().unwrap();
         let process = Process::open(std::process::id() as i32).unwrap();
         let mut seen = KernelThread::read(&process, tid);
-        // Between its message and its wait it still runs.
+        // Between its message and its wait it is still running.
         while seen.state != Some(ThreadState::Sleeping) {
             std::thread::yield_now();
             seen = KernelThread::read(&process, tid);

@@ -21,7 +21,7 @@ pub struct LiveMemory {
 }
 
 impl LiveMemory {
-    /// The memory of process `pid`. Nothing is opened or checked here; the first read tells.
+    /// The memory of process `pid`. Nothing is opened or checked here; errors appear at the first read.
     pub fn new(pid: i32) -> Self {
         Self { pid: Pid::from_raw(pid), calls: Cell::new(0) }
     }
@@ -31,7 +31,7 @@ impl LiveMemory {
         self.calls.get()
     }
 
-    /// One call over `spans`; answers how many leading bytes arrived.
+    /// One call for `spans`; returns how many leading bytes were read.
     fn call(&self, spans: &[Span], out: &mut [u8]) -> Result<usize, Errno> {
         let remote: Vec<RemoteIoVec> =
             spans.iter().map(|s| RemoteIoVec { base: s.addr.raw() as usize, len: s.len }).collect();
@@ -40,7 +40,7 @@ impl LiveMemory {
     }
 }
 
-/// What an error of a whole call says. Only a refusal ends a watch with advice about permissions.
+/// The meaning of an error of a whole call. Only a refusal ends a watch with advice about permissions.
 fn failure(error: Errno) -> ReadError {
     match error {
         Errno::ESRCH => ReadError::Gone,
@@ -58,18 +58,18 @@ impl Memory for LiveMemory {
             let wanted: usize = batch.iter().map(|s| s.len).sum();
             let arrived = match self.call(batch, &mut out[offset..offset + wanted]) {
                 Ok(arrived) => arrived,
-                // None of the first piece arrived; a signal (EINTR) or a shortage of the kernel's (ENOMEM) fails one
-                // piece too, never the whole batch.
+                // Nothing of the first piece was read; a signal (EINTR) or a shortage in the kernel (ENOMEM) also fails
+                // a single piece, never the whole batch.
                 Err(Errno::EFAULT | Errno::EINTR | Errno::ENOMEM) => 0,
                 Err(error) => {
-                    // Every remaining piece has the same answer. A zombie has no memory any more and answers as one that
-                    // is gone.
+                    // Every remaining piece has the same result. A zombie has no memory any more and fails like a
+                    // process that is gone.
                     results.resize(spans.len(), Err(failure(error)));
                     return;
                 }
             };
-            // The kernel stops within the first piece it cannot read, possibly after a part of it: the ones before it
-            // are whole, that one has failed, and the next call goes on behind it.
+            // The kernel stops in the first piece it cannot read, possibly after part of it: the pieces before it are
+            // complete, that one has failed, and the next call continues after it.
             let mut seen = 0;
             for span in batch {
                 offset += span.len;
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn a_piece_that_fails_does_not_hurt_its_neighbours() {
         let (first, second) = (b"first piece".to_vec(), b"second piece".to_vec());
-        // Nothing is ever mapped in the page behind the first.
+        // Nothing is ever mapped in the page after the first.
         let hole = Addr::new(4096).unwrap();
         let memory = ourselves();
         let spans = [Span::new(hole, 8), span(&first), Span::new(hole, 24), Span::new(hole, 1), span(&second)];

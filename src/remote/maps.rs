@@ -19,9 +19,9 @@ const MAX_MAPPINGS: usize = 1 << 20;
 pub struct Mapping {
     /// First byte.
     pub start: u64,
-    /// Behind the last byte.
+    /// Address after the last byte.
     pub end: u64,
-    /// Where in the file it starts, in bytes.
+    /// Offset of its start in the file, in bytes.
     pub offset: u64,
     /// `r`.
     pub readable: bool,
@@ -33,11 +33,11 @@ pub struct Mapping {
     pub file: FileId,
     /// Path in the target's mount namespace or a name in brackets; empty for anonymous memory.
     pub path: PathBuf,
-    /// Whether the kernel says that the file is no longer at its path.
+    /// Whether the file is no longer at its path, according to the kernel.
     pub deleted: bool,
 }
 
-/// A file as the kernel tells it apart from others.
+/// The identity of a file for the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FileId {
     /// Major and minor device number.
@@ -62,9 +62,9 @@ impl Mapping {
         (self.start..self.end).contains(&addr.raw())
     }
 
-    /// Parses one line; `None` when it is not one. Linux: man 5 proc_pid_maps.
+    /// Parses one line; `None` if it is not valid. Linux: man 5 proc_pid_maps.
     pub fn parse(line: &[u8]) -> Option<Self> {
-        // Five fields separated by one space, then spaces, then the path, which may hold spaces itself.
+        // Five fields separated by one space, then spaces, then the path, which may contain spaces itself.
         let mut fields = line.splitn(6, |&b| b == b' ');
         let mut text = || std::str::from_utf8(fields.next()?).ok();
         let (start, end) = text()?.split_once('-')?;
@@ -97,7 +97,7 @@ impl Mapping {
 }
 
 fn hex(digits: &str) -> Option<u64> {
-    // `from_str_radix` would take a sign.
+    // `from_str_radix` would accept a sign.
     if digits.starts_with('+') { None } else { u64::from_str_radix(digits, 16).ok() }
 }
 
@@ -127,7 +127,7 @@ pub struct Maps {
 }
 
 impl Maps {
-    /// The mappings of `process` now.
+    /// The current mappings of `process`.
     pub fn read(process: &Process) -> Result<Self, AccessError> {
         let path = format!("/proc/{}/maps", process.pid());
         let bytes = fs::read(&path).map_err(|error| match AccessError::from_proc(process.pid(), &path, &error) {
@@ -137,7 +137,7 @@ impl Maps {
         Ok(Self::parse(&bytes))
     }
 
-    /// Parses the file; lines that are not mappings are left out.
+    /// Parses the file; lines that are not mappings are skipped.
     pub fn parse(bytes: &[u8]) -> Self {
         let lines = bytes.split(|&b| b == b'\n').take(MAX_MAPPINGS);
         Self { mappings: lines.filter_map(Mapping::parse).collect() }
@@ -148,7 +148,7 @@ impl Maps {
         &self.mappings
     }
 
-    /// The mapping that holds `addr`.
+    /// The mapping that contains `addr`.
     pub fn find(&self, addr: Addr) -> Option<&Mapping> {
         let index = self.mappings.partition_point(|m| m.end <= addr.raw());
         self.mappings.get(index).filter(|m| m.contains(addr))

@@ -1,8 +1,8 @@
 //! Layer 1: the target process as the kernel shows it: memory, mapped files, threads, permissions.
 //!
-//! Architecture invariant: nothing here knows Python. Bytes are only copied, located and compared here; what they mean is
-//! decided in the layers above, so that every memory (live, stopped, saved image, test) is read by the same code.
-//! (`tests/layering`) Every byte of the target is hostile input: it may be torn, freed, or written to mislead us.
+//! Architecture invariant: nothing here depends on Python. Bytes are only copied, located and compared here; the layers
+//! above interpret them, so that every memory (live, stopped, saved image, test) is read by the same code.
+//! (`tests/layering`) Every byte of the target is untrusted input: it may be torn, freed, or crafted to mislead us.
 
 pub mod access;
 pub mod addr;

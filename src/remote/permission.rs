@@ -1,5 +1,5 @@
-//! Whether the kernel will let us read a process: the facts that decide it, and a pure judgement of them with the
-//! smallest fix for each obstacle.
+//! Whether the kernel will let us read a process: the facts that decide it, and a pure function that evaluates them,
+//! with the smallest fix for each obstacle.
 //!
 //! Linux: kernel/ptrace.c `__ptrace_may_access`, security/yama/yama_lsm.c, security/commoncap.c.
 
@@ -14,64 +14,64 @@ pub use facts::{AttemptError, Credentials, Facts};
 /// The capability to trace other users' processes. Linux: include/uapi/linux/capability.h
 const CAP_SYS_PTRACE: u64 = 1 << 19;
 
-/// One thing that was checked.
+/// One check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// What was looked at, a few words.
+    /// What was checked, in a few words.
     pub name: &'static str,
-    /// How it stands.
+    /// The result.
     pub status: Status,
-    /// What was found, a sentence.
+    /// The finding, as a sentence.
     pub detail: String,
-    /// What would help, for problems.
+    /// The fix, for problems.
     pub fix: Option<Fix>,
 }
 
-/// How a check came out.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Nothing in the way.
+    /// No obstacle.
     Ok,
     /// It prevents reading.
     Problem,
-    /// It could not be found out.
+    /// It could not be determined.
     Unknown,
-    /// Nothing in the way, but good to know.
+    /// No obstacle, but good to know.
     Note,
 }
 
-/// A way out.
+/// A fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fix {
-    /// How much it asks.
+    /// How much it takes.
     pub effort: Effort,
     /// What to do.
     pub text: String,
 }
 
-/// How much a fix asks, least first.
+/// How much a fix takes, least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effort {
     /// Run asyncprof as the user that the target runs as.
     SameUser,
-    /// A setting of the system, or running asyncprof beside the target in its container.
+    /// A system setting, or running asyncprof next to the target in its container.
     Setting,
     /// One capability for asyncprof.
     Capability,
-    /// The administrator's account.
+    /// The root account.
     Root,
     /// Another target or another asyncprof.
     Elsewhere,
 }
 
 impl Facts {
-    /// Whether we have the capability, and it counts for the target. In another user namespace it counts only from
+    /// Whether we have the capability and it applies to the target. In another user namespace it applies only from the
     /// outside inwards, which cannot be seen from here.
     fn may_trace_anybody(&self) -> bool {
         self.ours.effective & CAP_SYS_PTRACE != 0 && self.same_user_namespace != Some(false)
     }
 
-    /// Judges every fact, in the order in which they matter.
+    /// Evaluates every fact, in order of importance.
     pub fn checks(&self) -> Vec<Check> {
         vec![
             self.architecture(),
@@ -256,8 +256,8 @@ pub fn diagnose(pid: i32) -> Vec<Check> {
     }
 }
 
-/// The obstacle to name first. Fixing one of several is not enough, so the one whose fix asks most is what is really
-/// needed; a general "as root" counts only when nothing more particular was found.
+/// The obstacle to report first. Fixing one of several is not enough, so the one with the largest fix decides; a
+/// general "as root" counts only if nothing more specific was found.
 pub fn decisive(checks: &[Check]) -> Option<(&Check, &Fix)> {
     let problems = || checks.iter().filter(|c| c.status == Status::Problem).filter_map(|c| Some((c, c.fix.as_ref()?)));
     let particular = problems().filter(|(check, _)| check.name != "attempt").max_by_key(|(_, fix)| fix.effort);
@@ -288,7 +288,7 @@ fn problem(name: &'static str, detail: String, effort: Effort, text: String) -> 
 }
 
 impl AccessError {
-    /// The kernel refused to show process `pid`; finds out why.
+    /// The kernel denied access to process `pid`; determines why.
     pub fn forbidden(pid: i32) -> Self {
         let checks = diagnose(pid);
         let (why, fix) = decisive(&checks).map_or_else(

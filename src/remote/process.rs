@@ -1,16 +1,16 @@
-//! One process as the kernel names it: which one it is, what it runs, its threads.
+//! One process as the kernel identifies it: which one it is, what it runs, its threads.
 
 use std::fs;
 
 use super::access::{AccessError, IoFailure, classify};
 
-/// LIMIT: threads listed of one process; far above what a program can use, below what would hurt us.
+/// LIMIT: threads listed for one process; far above what a program can use, below what would harm us.
 const MAX_THREADS: usize = 65_536;
 
-/// A flag in `/proc/PID/stat`: a thread of the kernel. Linux: include/linux/sched.h.
+/// A flag in `/proc/PID/stat`: a kernel thread. Linux: include/linux/sched.h.
 const PF_KTHREAD: u64 = 0x0020_0000;
 
-/// A process, told apart from a later one with the same id by its start time.
+/// A process, distinguished from a later one with the same id by its start time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
     pid: i32,
@@ -18,7 +18,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// The process `pid`, if it is one whose memory can be read in principle. Permission is not tried here.
+    /// The process `pid`, if it is one whose memory can be read in principle. Permission is not checked here.
     pub fn open(pid: i32) -> Result<Self, AccessError> {
         if pid <= 0 {
             return Err(AccessError::NoSuchProcess { pid });
@@ -52,18 +52,18 @@ impl Process {
         self.start_ticks
     }
 
-    /// The same id at another time.
+    /// The same id with another start time.
     #[cfg(test)]
     pub(crate) fn started_at(self, start_ticks: u64) -> Self {
         Self { start_ticks, ..self }
     }
 
-    /// Whether the id still means this process, and it is not a zombie.
+    /// Whether the id still belongs to this process, and it is not a zombie.
     pub fn is_same(&self) -> bool {
         self.stat().is_some_and(|s| s.start_ticks == self.start_ticks && !matches!(s.state, 'Z' | 'X'))
     }
 
-    /// What the kernel says of it now, `None` when it is gone.
+    /// Its current `stat`; `None` if it is gone.
     pub fn stat(&self) -> Option<Stat> {
         Stat::parse(&fs::read(format!("/proc/{}/stat", self.pid)).ok()?)
     }
@@ -95,18 +95,18 @@ impl Process {
         ids
     }
 
-    /// Its descendants: (process, parent) in no order.
+    /// Its descendants as (process, parent), in no particular order.
     pub fn descendants(&self) -> Vec<(i32, i32)> {
         self.remote().and_then(|p| p.child_processes()).unwrap_or_default()
     }
 
-    /// The kernel's name of a thread (`comm`, at most 15 bytes), `None` when it is gone.
+    /// The kernel's name of a thread (`comm`, at most 15 bytes); `None` if it is gone.
     pub fn thread_name(&self, tid: i32) -> Option<String> {
         let bytes = fs::read(format!("/proc/{}/task/{tid}/comm", self.pid)).ok()?;
         Some(String::from_utf8_lossy(bytes.strip_suffix(b"\n").unwrap_or(&bytes)).into_owned())
     }
 
-    /// Its threads as both sides number them.
+    /// Its threads' ids in both process namespaces.
     pub fn namespaced_threads(&self) -> ThreadIds {
         let ids = self.thread_ids();
         let same = self.namespace_ids(self.pid).is_none_or(|ids| ids.len() < 2);
@@ -128,7 +128,7 @@ impl Process {
     }
 }
 
-/// Thread ids on both sides of a process namespace.
+/// Thread ids in both process namespaces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ThreadIds {
     /// (ours, theirs).
@@ -136,12 +136,12 @@ pub struct ThreadIds {
 }
 
 impl ThreadIds {
-    /// Our id of the thread that calls itself `theirs`, `None` when there is no such thread.
+    /// Our id of the thread with id `theirs` in its own namespace; `None` if there is none.
     pub fn ours(&self, theirs: i32) -> Option<i32> {
         self.pairs.iter().find(|pair| pair.1 == theirs).map(|pair| pair.0)
     }
 
-    /// What the thread that we call `ours` calls itself.
+    /// The id, in the target's namespace, of the thread that is `ours` in our namespace.
     pub fn theirs(&self, ours: i32) -> Option<i32> {
         self.pairs.iter().find(|pair| pair.0 == ours).map(|pair| pair.1)
     }
@@ -152,7 +152,7 @@ impl ThreadIds {
     }
 }
 
-/// What `/proc/PID/stat` says, as far as it is used.
+/// The fields of `/proc/PID/stat` that are used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stat {
     /// Name, at most 15 bytes; bytes that are not UTF-8 are replaced.
@@ -168,14 +168,14 @@ pub struct Stat {
 }
 
 impl Stat {
-    /// Parses the line; `None` when it is not one. Linux: man 5 proc_pid_stat.
+    /// Parses the line; `None` if it is not valid. Linux: man 5 proc_pid_stat.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        // The name may hold spaces and parentheses, so it ends at the last one.
+        // The name may contain spaces and parentheses, so it ends at the last one.
         let open = bytes.iter().position(|&b| b == b'(')?;
         let close = bytes.iter().rposition(|&b| b == b')').filter(|&close| close > open)?;
         let comm = String::from_utf8_lossy(&bytes[open + 1..close]).into_owned();
         let rest = std::str::from_utf8(&bytes[close + 1..]).ok()?;
-        // The first field behind the name is number 3.
+        // The first field after the name is number 3.
         let field = |number: usize| rest.split_ascii_whitespace().nth(number - 3);
         Some(Self {
             comm,
@@ -187,7 +187,7 @@ impl Stat {
     }
 }
 
-/// What the kernel appends to the path of a mapped or executed file that was deleted.
+/// The kernel's mark after the path of a mapped or executed file that was deleted.
 pub(super) const DELETED: &str = " (deleted)";
 
 /// The path without the kernel's mark for a deleted file.

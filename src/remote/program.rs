@@ -1,5 +1,5 @@
-//! Which program a process executes: distinguished from the one before an `exec`, even if that was the same file at the same
-//! addresses.
+//! Which program a process executes: distinguished from the one before an `exec`, even if that was the same file at the
+//! same addresses.
 
 use std::fs;
 
@@ -7,8 +7,8 @@ use super::addr::Addr;
 use super::live::LiveMemory;
 use super::memory::{Memory, ReadError};
 
-/// The entry of the auxiliary vector that names 16 random bytes, made by the kernel at each `exec` for the new program, and
-/// used by its C library as a seed. Linux: include/uapi/linux/auxvec.h.
+/// The entry of the auxiliary vector that names 16 random bytes, made by the kernel at each `exec` for the new program,
+/// and used by its C library as a seed. Linux: include/uapi/linux/auxvec.h.
 const AT_RANDOM: u64 = 25;
 
 /// A program, as started by one `exec`.
@@ -19,7 +19,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// The program that process `pid` executes; `None` when that cannot be known: no permission, or it is just beginning or
+    /// The program that process `pid` executes; `None` if unknown: no permission, or the process is just starting or
     /// ending.
     pub fn of(pid: i32) -> Option<Self> {
         let random_at = find_random(&fs::read(format!("/proc/{pid}/auxv")).ok()?)?;
@@ -28,7 +28,7 @@ impl Program {
         Some(Self { random_at, random })
     }
 
-    /// Whether process `pid` still executes it; `None` when that cannot be known. One read.
+    /// Whether process `pid` still executes it; `None` if unknown. One read.
     pub fn still_runs_in(&self, pid: i32) -> Option<bool> {
         let mut random = [0; 16];
         match LiveMemory::new(pid).read(self.random_at, &mut random) {
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn an_exec_of_the_same_file_is_another_program() {
-        // Without `setarch -R` the addresses would tell; this must be seen by the bytes as well.
+        // Without `setarch -R` the addresses would differ; the bytes alone must show it too.
         let mut child = Command::new("sh")
             .args(["-c", "echo first; read line; exec sh -c 'echo second; read line'"])
             .stdin(Stdio::piped())

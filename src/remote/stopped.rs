@@ -1,5 +1,5 @@
-//! The memory of a process that is stopped while it is read. A guard owns the stop: the process continues when the guard is
-//! dropped, and when asyncprof is killed.
+//! The memory of a process that is stopped while it is read. A guard owns the stop: the process continues when the
+//! guard is dropped, and when asyncprof is killed.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,37 +15,37 @@ use super::live::LiveMemory;
 use super::memory::{Memory, ReadError};
 use super::process::{Process, Stat};
 
-/// How often a thread that cannot be stopped just now is asked again.
+/// How often to retry a thread that cannot be stopped at the moment.
 const PATIENCE: Duration = Duration::from_micros(200);
 
-/// Why a process could not be stopped. It runs on.
+/// Why a process could not be stopped. It keeps running.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StopError {
     /// The process cannot be traced at all.
     #[error(transparent)]
     Access(#[from] AccessError),
-    /// A debugger or tracer holds it.
+    /// A debugger or tracer is attached to it.
     #[error("process {pid} is already traced by process {tracer}")]
     Traced {
         /// The process.
         pid: i32,
-        /// Who traces it.
+        /// The process that traces it.
         tracer: i32,
     },
-    /// Not all threads stood still in time.
+    /// Not all threads stopped in time.
     #[error("process {pid} did not stop within {} ms", limit.as_millis())]
     Deadline {
         /// The process.
         pid: i32,
-        /// How long was waited.
+        /// How long we waited.
         limit: Duration,
     },
-    /// Something else.
+    /// Another error.
     #[error("process {pid} cannot be stopped: {reason}")]
     Failed {
         /// The process.
         pid: i32,
-        /// What the kernel said.
+        /// The kernel's message.
         reason: String,
     },
 }
@@ -64,18 +64,18 @@ impl StopError {
     }
 }
 
-/// A process that is stopped as long as this lives.
+/// A process that stays stopped while this lives.
 #[derive(Debug)]
 pub struct StopGuard {
-    /// Dropped to let the process go on.
+    /// Dropped to let the process continue.
     release: Option<Sender<()>>,
     tracer: Option<thread::JoinHandle<()>>,
     threads: usize,
 }
 
 impl StopGuard {
-    /// Stops every thread of `process`, within `limit`. The kernel ties a trace to the thread that asked for it, so a
-    /// thread of its own holds it; that leaves the caller free to wait no longer than `limit`.
+    /// Stops every thread of `process`, within `limit`. The kernel ties a trace to the thread that requested it, so a
+    /// dedicated thread holds it; that leaves the caller free to wait no longer than `limit`.
     pub fn stop(process: &Process, limit: Duration) -> Result<Self, StopError> {
         let pid = process.pid();
         let (release, released) = bounded::<()>(0);
@@ -85,8 +85,8 @@ impl StopGuard {
             .name("asyncprof-stop".into())
             .spawn(move || hold(&target, deadline, limit, &answer, &released))
             .map_err(|error| StopError::Failed { pid, reason: error.to_string() })?;
-        // The thread minds the deadline itself; only a thread of the target that goes into an uninterruptible wait
-        // just while it is being stopped can delay it further, and then it lets go as soon as that ends.
+        // The thread observes the deadline itself. Only a thread of the target that enters an uninterruptible wait just
+        // while it is being stopped can delay it further, and it is released as soon as that wait ends.
         match answered.recv_timeout(limit + limit / 4 + PATIENCE) {
             Ok(Ok(threads)) => Ok(Self { release: Some(release), tracer: Some(tracer), threads }),
             Ok(Err(error)) => Err(error),
@@ -97,7 +97,7 @@ impl StopGuard {
         }
     }
 
-    /// How many threads are stopped.
+    /// Number of stopped threads.
     pub fn threads(&self) -> usize {
         self.threads
     }
@@ -107,14 +107,14 @@ impl Drop for StopGuard {
     fn drop(&mut self) {
         self.release = None;
         if let Some(tracer) = self.tracer.take() {
-            // Joined, so that the process runs again when the guard is gone. The thread has no way to panic that
-            // would not also have let the process go.
+            // Joined, so that the process runs again when the guard is gone. The thread cannot panic in a way that
+            // would not also have released the process.
             let _ = tracer.join();
         }
     }
 }
 
-/// The tracing thread: stops, answers, holds until released. Leaving it by any way lets the process go.
+/// The tracing thread: stops, replies, holds until released. Leaving it in any way releases the process.
 fn hold(
     process: &Process,
     deadline: Instant,
@@ -135,11 +135,11 @@ fn hold(
     }
 }
 
-/// A thread that stands still: held by us, or by job control before we came.
+/// A stopped thread: stopped by us, or by job control before us.
 type Held = FxHashMap<i32, Option<remoteprocess::ThreadLock>>;
 
-/// Stops thread after thread until a pass over all of them finds no new one: a thread that is not stopped yet can
-/// still start others.
+/// Stops thread after thread until a pass over all of them finds no new one: a thread that is not stopped yet can still
+/// start others.
 fn stop_all(process: &Process, deadline: Instant, limit: Duration) -> Result<Held, StopError> {
     let pid = process.pid();
     let mut held = Held::default();
@@ -155,7 +155,7 @@ fn stop_all(process: &Process, deadline: Instant, limit: Duration) -> Result<Hel
             }
             match thread_state(pid, tid) {
                 None | Some(ThreadState::Exited) => {}
-                // Asking would make us wait for it without a limit.
+                // Attaching would make us wait for it without a limit.
                 Some(ThreadState::Uninterruptible) => waiting = true,
                 Some(state) => {
                     if let Some(lock) = stop_one(pid, tid, state)? {
@@ -177,19 +177,19 @@ fn stop_all(process: &Process, deadline: Instant, limit: Duration) -> Result<Hel
     if held.is_empty() { Err(AccessError::Exited { pid }.into()) } else { Ok(held) }
 }
 
-/// Stops one thread; `None` when it is gone meanwhile.
+/// Stops one thread; `None` if it is gone by now.
 fn stop_one(pid: i32, tid: i32, state: ThreadState) -> Result<Option<Option<remoteprocess::ThreadLock>>, StopError> {
     let locked = remoteprocess::Thread::new(tid).and_then(|thread| thread.lock());
     match locked {
         Ok(lock) => Ok(Some(Some(lock))),
         Err(remoteprocess::Error::NixError(Errno::ESRCH)) => Ok(None),
-        // A thread that is exiting answers so too.
+        // This is also the error for a thread that is exiting.
         Err(remoteprocess::Error::NixError(Errno::EPERM)) => match (tracer(tid), thread_state(pid, tid)) {
             (_, None | Some(ThreadState::Exited)) => Ok(None),
             (Some(tracer), _) => Err(StopError::Traced { pid, tracer }),
             (None, _) => Err(AccessError::forbidden(pid).into()),
         },
-        // Job control has stopped it: it cannot be interrupted, and stands still already.
+        // Job control has stopped it: it cannot be interrupted, but it is not running either.
         Err(_) if state == ThreadState::Stopped => Ok(Some(None)),
         Err(error) => Err(StopError::Failed { pid, reason: error.to_string() }),
     }
@@ -200,12 +200,12 @@ fn thread_state(pid: i32, tid: i32) -> Option<ThreadState> {
     Some(ThreadState::from_letter(stat.state))
 }
 
-/// Who traces a thread, `None` for nobody.
+/// The tracer of a thread; `None` if it is not traced.
 fn tracer(tid: i32) -> Option<i32> {
     super::process::status_number(tid, "TracerPid:").filter(|&tracer| tracer != 0)
 }
 
-/// The memory of a process that stands still.
+/// The memory of a stopped process.
 #[derive(Debug)]
 pub struct StoppedMemory {
     memory: LiveMemory,
@@ -213,13 +213,13 @@ pub struct StoppedMemory {
 }
 
 impl StoppedMemory {
-    /// Stops `process` within `limit`; it goes on when this is dropped.
+    /// Stops `process` within `limit`; it continues when this is dropped.
     pub fn stop(process: &Process, limit: Duration) -> Result<Self, StopError> {
         let guard = StopGuard::stop(process, limit)?;
         Ok(Self { memory: LiveMemory::new(process.pid()), guard })
     }
 
-    /// The stop.
+    /// The guard that keeps it stopped.
     pub fn guard(&self) -> &StopGuard {
         &self.guard
     }

@@ -25,7 +25,7 @@ pub struct ThreadWatch {
 }
 
 impl ThreadWatch {
-    /// Opens what may be opened of thread `tid` (our process namespace).
+    /// Opens the files of thread `tid` (our process namespace) that may be opened.
     pub fn open(process: &Process, tid: i32) -> Self {
         let open = |file: &str| File::open(format!("/proc/{}/task/{tid}/{file}", process.pid())).ok();
         Self {
@@ -43,14 +43,14 @@ impl ThreadWatch {
         self.tid
     }
 
-    /// Its system call; `None` without the permission to trace, and when it is gone.
+    /// Its system call; `None` without the permission to trace, or if the thread is gone.
     pub fn system_call(&self) -> Option<SystemCall> {
         with_text(self.system_call.as_ref()?, SystemCall::parse)
     }
 
-    /// Its account with the scheduler.
+    /// Its scheduler statistics.
     pub fn schedule(&self) -> Option<Schedule> {
-        // All zero: accounting is switched off.
+        // All zero: scheduler statistics are switched off.
         with_text(self.schedule.as_ref()?, Schedule::parse).filter(|schedule| schedule.slices > 0)
     }
 
@@ -61,10 +61,10 @@ impl ThreadWatch {
         Stat::parse(&bytes[..len]).map(|stat| ThreadState::from_letter(stat.state))
     }
 
-    /// Microseconds for which its control group was kept from running because its quota was used up; `None` where there
-    /// is no quota or it cannot be read.
-    // Linux: Documentation/admin-guide/cgroup-v2.rst, cpu.stat (microseconds); Documentation/scheduler/sched-bwc.rst for
-    // version 1 (nanoseconds).
+    /// Microseconds for which its control group was throttled because its quota was used up; `None` if there is no
+    /// quota or it cannot be read.
+    // Linux: Documentation/admin-guide/cgroup-v2.rst, cpu.stat (microseconds); Documentation/scheduler/sched-bwc.rst
+    // for version 1 (nanoseconds).
     pub fn throttled_us(&self) -> Option<u64> {
         with_text(self.throttling.as_ref()?, |text| {
             text.lines().find_map(|line| match line.split_once(' ')? {
@@ -82,8 +82,8 @@ fn with_text<T>(file: &File, parse: impl FnOnce(&str) -> Option<T>) -> Option<T>
     parse(std::str::from_utf8(&bytes[..len]).ok()?)
 }
 
-/// The file that says how long the control group was throttled: of the nearest one with a quota, its own or a parent.
-/// `groups` is a thread's `cgroup` file. With cgroup version 1 the CPU controller has a hierarchy of its own.
+/// The file with the time for which the control group was throttled: that of the nearest group with a quota, its own or
+/// a parent. `groups` is a thread's `cgroup` file. With cgroup version 1 the CPU controller has a hierarchy of its own.
 fn open_throttling(groups: &str, mounted: &Path) -> Option<File> {
     let groups = groups.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
     let cpu = groups.clone().find(|(controllers, _)| controllers.split(',').any(|name| name == "cpu"));
@@ -92,7 +92,7 @@ fn open_throttling(groups: &str, mounted: &Path) -> Option<File> {
         None => (mounted.into(), "cpu.max", "max", groups.clone().find(|(controllers, _)| controllers.is_empty())?.1),
     };
     let mut group = group.trim_matches('/');
-    // A group outside of our namespace: its parents are not mounted here.
+    // A group outside our namespace: its parents are not mounted here.
     if group.starts_with("..") {
         return None;
     }
@@ -122,7 +122,7 @@ mod tests {
         assert!(watch.system_call().is_none_or(|call| call != SystemCall::None));
     }
 
-    /// Microseconds throttled, of a thread with this `cgroup` file where these files are mounted.
+    /// Microseconds throttled for a thread with this `cgroup` file, with these files mounted.
     fn throttled_us(groups: &str, files: &[(&str, &str)]) -> Option<u64> {
         let mounted = tempfile::tempdir().unwrap();
         for (file, text) in files {

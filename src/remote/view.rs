@@ -1,9 +1,9 @@
-//! A page cache over a [`Memory`] that lives for one walk: every page is read at most once, so all that is decoded
-//! from a page comes from one moment, and a walk over N objects costs as many system calls as it has levels. Whether
-//! the pages fit together is not known here; that is proved afterwards by reading the anchors again.
+//! A page cache over a [`Memory`] that lives for one walk: every page is read at most once, so everything decoded from
+//! a page comes from one moment, and a walk over N objects costs as many system calls as it has levels. Whether the
+//! pages are consistent with each other is not checked here; that is proved afterwards by reading the anchors again.
 //!
-//! [`View::wave`] is how many objects are walked at once: it runs a step for every item, notes the pages that steps
-//! found missing, reads all of them in one batch, and runs the steps that were cut short again.
+//! [`View::wave`] walks many objects at once: it runs a step for every item, collects the pages that steps found
+//! missing, reads all of them in one batch, and repeats the steps that were cut short.
 
 use std::ops::Range;
 
@@ -15,17 +15,17 @@ use super::memory::{Memory, ReadError};
 
 pub(super) const PAGE: u64 = 4096;
 
-/// LIMIT: bytes one view may hold. A snapshot of a million tasks needs about 2 GB; a target that leads us through all
-/// of its memory must not exhaust ours.
+/// LIMIT: bytes that one view may hold. A snapshot of a million tasks needs about 2 GB; a target that leads us through
+/// all of its memory must not exhaust ours.
 const MAX_BYTES: u64 = 4 << 30;
 
-/// Pages that are remembered beside the map; a power of two.
+/// Number of recent pages kept beside the map; a power of two.
 const RECENT: usize = 512;
 
 /// No page has this number.
 const NO_PAGE: u64 = u64::MAX;
 
-/// From this many items on one of them goes ahead of a wave.
+/// With this many items or more, one of them goes ahead of the wave.
 const MANY: usize = 64;
 
 /// LIMIT: rounds in which it goes ahead.
@@ -43,35 +43,35 @@ pub struct View<'m> {
     pages_from: &'m dyn Memory,
     /// The memory itself.
     memory: &'m dyn Memory,
-    /// Page number to where its copy is, or why there is none.
+    /// For each page number, the place of its copy, or why there is none.
     pages: FxHashMap<u64, Result<Part, ReadError>>,
     arena: Arena,
-    /// Bytes held now, and bytes read in all.
+    /// Bytes held now, and bytes read in total.
     held: u64,
     bytes: u64,
     batches: u64,
     pieces: u64,
     /// During a wave: the pages found missing, to be read together.
     wanted: Option<Vec<u64>>,
-    /// Pages asked for lately, by the low bits of their number: most reads are near one of them, and this is several times
+    /// Recently used pages, by the low bits of their number: most reads are near one of them, and this is several times
     /// faster than the map.
     recent: Box<[(u64, Part); RECENT]>,
-    /// The last piece that did not lie on one page.
+    /// The last piece that spanned more than one page.
     joined: Vec<u8>,
-    /// Pages read ahead of a miss outside waves; grows while it pays, see [`View::page_of_list`].
+    /// Pages read ahead of a miss outside waves; grows while that pays, see [`View::page_of_list`].
     ahead: u64,
-    /// The memory wants to know what is looked at.
+    /// The memory wants to know which bytes are decoded.
     telling: bool,
-    /// Somebody wants to know what an answer rests on.
+    /// Set while the bytes that an answer depends on are recorded.
     touched: Option<Touched>,
 }
 
-/// What was looked at: addresses and lengths.
+/// The bytes that were used: addresses and lengths.
 #[derive(Clone, Debug, Default)]
 pub struct Touched {
-    /// For what is being read.
+    /// For the object being read.
     pub own: Vec<(u64, u32)>,
-    /// For what is kept and serves others too, see [`View::sharing`].
+    /// For data that is kept and shared with others, see [`View::sharing`].
     pub shared: Vec<(u64, u32)>,
     sharing: u32,
     passing: u32,
@@ -92,8 +92,8 @@ impl<'m> View<'m> {
         Self::over(memory, memory)
     }
 
-    /// An empty view of `memory` whose pages come from a memory that keeps pages. What must not come from any cache is
-    /// read from `memory` itself.
+    /// An empty view of `memory` whose pages come from a memory that keeps pages. Reads that must bypass every cache go
+    /// to `memory` itself.
     pub fn over(pages_from: &'m dyn Memory, memory: &'m dyn Memory) -> Self {
         Self {
             pages_from,
@@ -113,19 +113,19 @@ impl<'m> View<'m> {
         }
     }
 
-    /// From now on keeps what is looked at, until it is taken.
+    /// Records the bytes that are used from now on, until they are taken.
     pub fn keep_touched(&mut self) {
         self.touched = Some(Touched::default());
         self.telling = true;
     }
 
-    /// What was looked at since the last time, if that is kept. The caller clears what it has used.
+    /// The bytes used since the last call, if they are recorded. The caller clears what it has processed.
     pub fn touched(&mut self) -> Option<&mut Touched> {
         self.touched.as_mut()
     }
 
-    /// Reads something that is kept and that other answers will rest on too. What could not be read is not kept: nobody but
-    /// the answer that is being worked out rests on it.
+    /// Reads something that is kept and that other answers will depend on too. What could not be read is not kept: only
+    /// the current answer depends on it.
     ///
     /// # Errors
     /// Those of `read`.
@@ -138,13 +138,13 @@ impl<'m> View<'m> {
         answer
     }
 
-    /// Reads something that the answer rests on only through what was looked at already: an object that never changes, held
-    /// by a reference that was read.
+    /// Reads something that the answer depends on only through bytes already recorded: an object that never changes,
+    /// held by a reference that was read.
     pub fn passing<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
         self.in_scope(read, |touched| &mut touched.passing)
     }
 
-    /// Says that an answer rests on these bytes, which were read as part of more.
+    /// Records that an answer depends on these bytes, which were read as part of a larger piece.
     pub fn touch(&mut self, addr: Addr, len: usize) {
         if let Some(touched) = &mut self.touched {
             touched.add(addr.raw(), len);
@@ -158,7 +158,7 @@ impl<'m> View<'m> {
         answer
     }
 
-    /// Forgets every page, so that all that follows is read afresh.
+    /// Drops every page, so that everything after this is read afresh.
     pub fn forget(&mut self) {
         self.pages_from.renew();
         self.pages.clear();
@@ -167,7 +167,7 @@ impl<'m> View<'m> {
         self.recent.fill((NO_PAGE, Part::default()));
     }
 
-    /// Makes the view hold as much as it may.
+    /// Sets the size limit of the view.
     #[cfg(test)]
     pub(super) fn fill_up(&mut self) {
         self.held = MAX_BYTES;
@@ -178,7 +178,7 @@ impl<'m> View<'m> {
         self.memory
     }
 
-    /// Batches read so far: what the number of system calls follows.
+    /// Batches read so far, which determine the number of system calls.
     pub fn batches(&self) -> u64 {
         self.batches
     }
@@ -193,8 +193,8 @@ impl<'m> View<'m> {
         self.bytes
     }
 
-    /// Reads the pages under `spans` that are not here yet, in one batch. Failures are kept for the pages concerned and
-    /// met again by whoever asks for them.
+    /// Reads those pages under `spans` that are missing, in one batch. Failures are kept for the pages concerned and
+    /// returned to later reads of them.
     pub fn prefetch(&mut self, spans: impl IntoIterator<Item = Span>) {
         let mut missing: Vec<u64> = Vec::new();
         for span in spans {
@@ -221,10 +221,10 @@ impl<'m> View<'m> {
         }
     }
 
-    /// Runs `step` for every item until each has a final answer. A step that meets a page which is not here yet ends
-    /// with [`ReadError::Pending`] (by `?`), and is run again when the missing pages of *all* items were read in one
-    /// batch; it keeps what it has learnt in its item. So the number of system calls follows the longest chain of
-    /// dependent reads, not the number of items.
+    /// Runs `step` for every item until each has a final answer. A step that needs a missing page ends with
+    /// [`ReadError::Pending`] (by `?`), and is run again once the missing pages of *all* items were read in one batch;
+    /// it keeps its progress in its item. So the number of system calls depends on the longest chain of dependent
+    /// reads, not on the number of items.
     pub fn wave<I, O>(
         &mut self,
         items: &mut [I],
@@ -232,8 +232,9 @@ impl<'m> View<'m> {
     ) -> Vec<Result<O, ReadError>> {
         let mut answers: Vec<Result<O, ReadError>> = items.iter().map(|_| Err(ReadError::Pending)).collect();
         if items.len() >= MANY {
-            // What all items need (types, code objects, names) is met one page after the other, and each time all of them
-            // would begin again. One from the middle is like most of them, and finds these pages for all.
+            // The data that all items need (types, code objects, names) is met one page after the other, and every time
+            // all items would have to restart. One item from the middle is usually typical, and finds these pages for
+            // all.
             let mut ahead = vec![items.len() / 2];
             for _ in 0..ROUNDS_AHEAD {
                 self.round(&mut ahead, items, &mut answers, &mut step);
@@ -247,7 +248,7 @@ impl<'m> View<'m> {
         answers
     }
 
-    /// Runs the step of each open item and reads what these found missing.
+    /// Runs the step of each open item and reads the pages found missing.
     fn round<I, O>(
         &mut self,
         open: &mut Vec<usize>,
@@ -260,8 +261,8 @@ impl<'m> View<'m> {
             answers[index] = step(self, &mut items[index]);
             matches!(answers[index], Err(ReadError::Pending))
         });
-        // Every page fetched here becomes an answer, right or wrong, so that each round settles something; a step that is
-        // pending without wanting a page could never end.
+        // Every page fetched here gets a result, good or bad, so each round makes progress; a step that is pending
+        // without a missing page could never end.
         let wanted = self.wanted.take().unwrap_or_default();
         if wanted.is_empty() {
             open.drain(..).for_each(|index| answers[index] = Err(ReadError::Invalid("wave")));
@@ -284,9 +285,9 @@ impl<'m> View<'m> {
         self.prefetch(addrs.iter().map(|addr| Span::new(*addr, 1)));
     }
 
-    /// Makes the page at `addr` present for a walk along a linked list, whose next page is only known when this one is
-    /// here: reads a window of neighbours with it, a larger one as long as windows touch each other. Neighbours in a list
-    /// are mostly neighbours in memory, and a larger piece costs less than another call.
+    /// Makes the page at `addr` present for a walk along a linked list, whose next page is only known once this one is
+    /// present: reads a window of neighbours with it, a larger one while windows keep touching each other. Neighbours
+    /// in a list are mostly neighbours in memory, and a larger piece costs less than another call.
     #[inline]
     pub fn page_of_list(&mut self, addr: Addr) {
         let page = addr.raw() / PAGE;
@@ -296,14 +297,14 @@ impl<'m> View<'m> {
     }
 
     fn fetch_window(&mut self, page: u64) {
-        // What is kept already costs no call.
+        // A page that is already kept costs no call.
         if page_addr(page).is_some_and(|addr| self.pages_from.keeps(addr)) {
             self.fetch(&[page]);
             return;
         }
-        // Windows are aligned, so that they meet whichever way the list leads; the largest is one of the areas in which
-        // CPython asks the system for memory.
-        // Whatever window lies next to this page's, one of these distances leads into it.
+        // Windows are aligned, so that they meet whichever direction the list takes; the largest has the size of the
+        // areas that CPython requests from the system.
+        // For every window next to this page's, one of these distances leads into it.
         let touches = (0..=MAX_AHEAD.ilog2()).map(|power| 1 << power).any(|distance| {
             self.pages.contains_key(&(page + distance)) || self.pages.contains_key(&page.saturating_sub(distance))
         });
@@ -311,7 +312,7 @@ impl<'m> View<'m> {
         let first = page - page % self.ahead;
         let window: Vec<u64> = (first..first + self.ahead).filter(|page| !self.pages.contains_key(page)).collect();
         if !self.fetch_whole(&window) {
-            // Something in the window is not mapped: what was asked for is enough.
+            // Part of the window is not mapped: only the requested page is read.
             self.ahead = 1;
             self.fetch(&[page]);
         }
@@ -325,7 +326,7 @@ impl<'m> View<'m> {
             .filter_map(|&(page, pages)| Some(Span::new(page_addr(page)?, (pages * PAGE) as usize)))
             .collect();
         let fits = self.held + pages.len() as u64 * PAGE <= MAX_BYTES;
-        // A window of one page is kept also when it fails: then the failure is what is known of it.
+        // A window of a single page is kept even if it fails: the failure is then the result for that page.
         fits && spans.len() == runs.len() && self.fetch_spans(&spans).is_empty()
     }
 
@@ -346,7 +347,7 @@ impl<'m> View<'m> {
         if failed.is_empty() {
             return;
         }
-        // A run with a hole in it fails as a whole: its pages are tried one by one, still in one batch.
+        // A run with a hole in it fails as a whole: its pages are retried one by one, still in one batch.
         let single: Vec<Span> = failed
             .iter()
             .flat_map(|run| pages_of(*run).filter_map(|page| Some(Span::new(page_addr(page)?, PAGE as usize))))
@@ -354,7 +355,7 @@ impl<'m> View<'m> {
         self.fetch_spans(&single);
     }
 
-    /// Reads spans of whole pages; answers those of several pages that failed.
+    /// Reads spans of whole pages; returns the failed ones that have several pages.
     fn fetch_spans(&mut self, spans: &[Span]) -> Vec<Span> {
         let total: usize = spans.iter().map(|s| s.len).sum();
         let Some((start, buffer)) = self.arena.allocate(total) else {
@@ -385,7 +386,7 @@ impl<'m> View<'m> {
         failed
     }
 
-    /// Copies the bytes at `addr` into `out`, reading the pages that are not here yet.
+    /// Copies the bytes at `addr` into `out`, reading missing pages first.
     pub fn copy(&mut self, addr: Addr, out: &mut [u8]) -> Result<(), ReadError> {
         let mut at = addr.raw();
         let mut out = out;
@@ -428,13 +429,12 @@ impl<'m> View<'m> {
         }
     }
 
-    /// The `len` bytes at `addr` where they were put, for who decodes them at once: copied only when they do not lie on one
-    /// page.
+    /// The `len` bytes at `addr`, in place, for immediate decoding: copied only if they span more than one page.
     #[inline(always)]
     pub fn piece(&mut self, addr: Addr, len: usize) -> Result<&[u8], ReadError> {
         let (page, within) = (addr.raw() / PAGE, (addr.raw() % PAGE) as usize);
         let (recent, part) = self.recent[page as usize % RECENT];
-        // Nearly every read ends here.
+        // Nearly every read takes this path.
         if recent == page && within + len <= PAGE as usize && !self.telling {
             return Ok(self.arena.bytes(part.at(within), len));
         }
@@ -478,8 +478,8 @@ impl<'m> View<'m> {
         Ok(*self.piece(addr, N)?.first_chunk().expect("a piece has the length that was asked for"))
     }
 
-    /// The first `len` bytes of an array are those at `addr`, the rest are zeros: for structures whose size differs
-    /// between versions, and that may be the last thing on the last page of a mapping.
+    /// An array whose first `len` bytes are those at `addr` and the rest zeros: for structures whose size differs
+    /// between versions and that may be the last thing on the last page of a mapping.
     #[inline]
     pub fn block<const N: usize>(&mut self, addr: Addr, len: usize) -> Result<[u8; N], ReadError> {
         let mut out = [0; N];
@@ -525,7 +525,7 @@ impl<'m> View<'m> {
         self.array(at(addr, offset)?).map(i8::from_le_bytes)
     }
 
-    /// The object pointer at `addr + offset`: `None` when null, an error when it cannot be an object's address.
+    /// The object pointer at `addr + offset`: `None` if null, an error if it cannot be an object's address.
     pub fn pointer(&mut self, addr: Addr, offset: u64) -> Result<Option<Addr>, ReadError> {
         match self.u64(addr, offset)? {
             0 => Ok(None),

@@ -1,16 +1,16 @@
-//! How much may be read in all of what futures list: callbacks, awaiters, members. Each list has its own limit, but one
-//! list can be named by everybody, and then its limit is paid as often.
+//! Limits how much may be read in total of what futures list: callbacks, awaiters, members. Each list has its own
+//! limit, but many futures can refer to the same list, and then its cost is paid each time.
 
 use crate::remote::ReadError;
 
-/// LIMIT: listed things in one reading beyond [`USUAL`] for each future. In a program's own memory every list belongs to
-/// one future, so what is listed grows with the futures.
+/// LIMIT: listed things in one reading beyond [`USUAL`] for each future. In a normal program every list belongs to one
+/// future, so the number of listed things grows with the futures.
 const SPARE: usize = 2_000_000;
 
-/// Listed things that every future may have.
+/// Listed things allowed for every future.
 const USUAL: usize = 64;
 
-/// What is left.
+/// The remaining allowance.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Allowance {
     left: usize,
@@ -23,12 +23,12 @@ impl Default for Allowance {
 }
 
 impl Allowance {
-    /// Another future was met.
+    /// Adds the allowance of one more future.
     pub(super) fn earn(&mut self) {
         self.left = self.left.saturating_add(USUAL);
     }
 
-    /// Takes `count` things, if so many are left. To be called when they were read, not when they are read once more
+    /// Takes `count` things if the allowance suffices. Call it once they were read, not when they are read again
     /// because a page was missing.
     ///
     /// # Errors
@@ -38,7 +38,7 @@ impl Allowance {
         Ok(())
     }
 
-    /// What would be left; for asking before anything is read.
+    /// What would remain; to be checked before anything is read.
     pub(super) fn check(self, count: usize) -> Result<usize, ReadError> {
         self.left.checked_sub(count).ok_or(ReadError::Limit("listed things"))
     }

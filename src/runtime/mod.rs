@@ -1,7 +1,7 @@
-//! The async runtimes as seen from outside: loops, tasks, futures, and what waits for what. One folder each.
+//! The async runtimes as seen from outside: loops, tasks, futures, and what they wait for. One folder per runtime.
 //!
-//! **Architecture invariant:** a runtime answers from one reading with data of the model. It knows neither time nor
-//! sampling, so that the dump and the watches ask it alike, and it makes no sentences, so that every output can word the
+//! **Architecture invariant:** a runtime returns data of the model from a single reading. It does not depend on time or
+//! sampling, so that the dump and the watches use it alike, and it produces no text, so that every output can word the
 //! same fact its own way. (`tests/layering.rs`: it may use `remote`, `python` and `model` only.)
 
 mod allowance;
@@ -10,7 +10,7 @@ pub mod wait_graph;
 
 use crate::python::layout::Layout;
 
-/// Where the interpreter and the runtimes in it keep things.
+/// The layouts of the interpreter and its runtimes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layouts {
     /// CPython.

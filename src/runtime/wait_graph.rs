@@ -1,5 +1,5 @@
-//! Who waits for whom: from the futures that tasks wait for to the tasks behind them, and from the locks they wait for to the
-//! tasks that hold them. Pure functions over addresses: the caller reads memory and says what it found.
+//! The wait graph: from the futures that tasks wait for to the tasks behind them, and from the locks they wait for to
+//! the tasks that hold them. Pure functions over addresses: the caller reads memory and passes in what it found.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -8,18 +8,18 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::remote::Addr;
 
-/// LIMIT: how deep futures are followed into each other (a gather of gathers of shields ...), in rounds.
+/// LIMIT: how deep nested futures are followed (a gather of gathers of shields ...), in rounds.
 const MAX_ROUNDS: usize = 1_000;
 
-/// What is known of tasks and of the futures between them.
+/// The known tasks and the futures between them.
 pub trait Futures {
     /// How the caller identifies a task.
     type Task: Copy + Eq + Hash;
 
-    /// The task at `addr`, if it is one that takes part.
+    /// The task at `addr`, if it is part of the graph.
     fn task(&self, addr: Addr) -> Option<Self::Task>;
 
-    /// What a future that is no such task stands for; nothing if that is not known.
+    /// The targets of a future that is not such a task; empty if unknown.
     fn targets(&self, future: Addr) -> &[Addr];
 }
 
@@ -28,17 +28,18 @@ pub trait Futures {
 pub struct Node<'a, T> {
     /// The task.
     pub task: T,
-    /// It is suspended, so that what follows is what it waits for now.
+    /// It is suspended, so the following fields are what it waits for now.
     pub is_suspended: bool,
-    /// The tasks and futures it waits for. Tasks that wait for the same thing share one list, which is then expanded once.
+    /// The tasks and futures it waits for. Tasks that wait for the same thing share one list, which is expanded only
+    /// once.
     pub targets: &'a [Addr],
     /// The lock it waits for.
     pub wanted_lock: Option<Addr>,
-    /// It has released its locks for as long as it waits.
+    /// It has released its locks while it waits.
     pub has_released: bool,
-    /// What its coroutines have entered with `async with`, locks among it.
+    /// The objects that its coroutines have entered with `async with`, including locks.
     pub entered: &'a [Addr],
-    /// The tasks that await it by its own account.
+    /// Its awaiters, according to its own field.
     pub awaiters: &'a [Addr],
 }
 
@@ -87,13 +88,13 @@ pub fn awaited_by<T: Copy + Eq + Hash>(nodes: &[Node<'_, T>], edges: &[Edges<T>]
     awaited_by
 }
 
-/// From lists of targets to tasks. A list that many tasks share is followed once.
+/// Expands lists of targets to tasks. A list that many tasks share is followed only once.
 struct Expansion<'f, F: Futures> {
     futures: &'f F,
     nothing: Arc<[F::Task]>,
-    /// By the place of a list: lists do not move while the graph is worked out.
+    /// By the address of a list: lists do not move while the graph is built.
     known: FxHashMap<(*const Addr, usize), Arc<[F::Task]>>,
-    /// Targets that were looked at.
+    /// Targets followed so far.
     steps: usize,
 }
 
@@ -102,10 +103,10 @@ impl<'f, F: Futures> Expansion<'f, F> {
         Self { futures, nothing: Arc::default(), known: FxHashMap::default(), steps: 0 }
     }
 
-    /// The tasks that these targets stand for, each once, in the order met.
+    /// The tasks that these targets stand for, each once, in the order in which they are found.
     fn of(&mut self, targets: &[Addr]) -> Arc<[F::Task]> {
         let mut list = targets;
-        // One future alone is what it stands for: several shields of one gather are expanded once.
+        // A single future is replaced by its targets: several shields of one gather are expanded once.
         for _ in 0..MAX_ROUNDS {
             let [only] = list else { break };
             if let Some(task) = self.futures.task(*only) {
@@ -142,14 +143,15 @@ impl<'f, F: Futures> Expansion<'f, F> {
     }
 }
 
-/// The tasks that hold each lock that some task waits for. Entering `async with lock` puts the lock on the stack before it is
-/// acquired: a task that waits for a lock does not hold it. One that waits for a condition has released its lock.
+/// The tasks that hold each lock that some task waits for. Entering `async with lock` puts the lock on the stack before
+/// it is acquired: a task that waits for a lock does not hold it. A task that waits for a condition has released its
+/// lock.
 fn find_holders<T: Copy + Eq>(nodes: &[Node<'_, T>]) -> FxHashMap<Addr, Arc<[T]>> {
     let wanted = nodes.iter().filter(|node| node.is_suspended).filter_map(|node| node.wanted_lock);
     let mut holders: FxHashMap<Addr, Vec<T>> = wanted.map(|lock| (lock, Vec::new())).collect();
     for node in nodes.iter().filter(|node| !node.has_released) {
         for lock in node.entered.iter().filter(|lock| node.wanted_lock != Some(**lock)) {
-            // A lock that is entered twice is on the stack twice; nodes come one after the other.
+            // A lock that is entered twice is on the stack twice; nodes are visited one after the other.
             if let Some(holders) = holders.get_mut(lock).filter(|holders| holders.last() != Some(&node.task)) {
                 holders.push(node.task);
             }
@@ -158,7 +160,7 @@ fn find_holders<T: Copy + Eq>(nodes: &[Node<'_, T>]) -> FxHashMap<Addr, Arc<[T]>
     holders.into_iter().map(|(lock, holders)| (lock, holders.into())).collect()
 }
 
-/// Adds what tasks say themselves of who awaits them, to what was derived.
+/// Adds the awaiters that tasks record themselves to the derived ones.
 fn add_awaiters<F: Futures>(nodes: &[Node<'_, F::Task>], futures: &F, edges: &mut [Edges<F::Task>]) {
     let mut awaited: FxHashMap<F::Task, Vec<F::Task>> = FxHashMap::default();
     for node in nodes {
@@ -170,7 +172,7 @@ fn add_awaiters<F: Futures>(nodes: &[Node<'_, F::Task>], futures: &F, edges: &mu
         return;
     }
     for (node, edges) in nodes.iter().zip(edges) {
-        // Only of a task that waits now: the note stays until the awaiter's next step.
+        // Only for a task that waits now: the entry stays until the awaiter's next step.
         let Some(awaited) = awaited.get(&node.task).filter(|_| node.is_suspended) else { continue };
         let mut known: FxHashSet<F::Task> = edges.awaits.iter().copied().collect();
         let missing: Vec<F::Task> = awaited.iter().copied().filter(|task| known.insert(*task)).collect();
@@ -180,7 +182,7 @@ fn add_awaiters<F: Futures>(nodes: &[Node<'_, F::Task>], futures: &F, edges: &mu
     }
 }
 
-/// The futures between tasks, to be read round by round, outwards from what the tasks wait for. Each is met once.
+/// The futures between tasks, to be read round by round, starting from what the tasks wait for. Each is visited once.
 #[derive(Debug, Default)]
 pub struct Frontier {
     met: FxHashSet<Addr>,
@@ -189,7 +191,7 @@ pub struct Frontier {
 }
 
 impl Frontier {
-    /// Begins with the targets of tasks. `is_task` says of an address whether it is a task that takes part.
+    /// Starts with the targets of tasks. `is_task` returns whether an address is a task of the graph.
     pub fn new<'a>(lists: impl Iterator<Item = &'a [Addr]>, is_task: impl Fn(Addr) -> bool) -> Self {
         let mut frontier = Self::default();
         let mut shared = FxHashSet::default();
@@ -199,7 +201,7 @@ impl Frontier {
         frontier
     }
 
-    /// Adds what a future stands for.
+    /// Adds the targets of a future.
     pub fn add(&mut self, targets: &[Addr], is_task: impl Fn(Addr) -> bool) {
         for target in targets.iter().filter(|target| !is_task(**target)) {
             if self.met.insert(*target) {
@@ -208,7 +210,7 @@ impl Frontier {
         }
     }
 
-    /// The futures to be read next, in the order of their addresses.
+    /// The futures to read next, in order of address.
     pub fn next_round(&mut self) -> Option<Vec<Addr>> {
         self.rounds += 1;
         if self.open.is_empty() || self.rounds > MAX_ROUNDS {
@@ -228,7 +230,7 @@ mod tests {
 
     use super::*;
 
-    /// Made-up futures. The first `tasks` of them are tasks, and not all of the others are known.
+    /// Made-up futures. The first `tasks` of them are tasks, and some of the others are unknown.
     #[derive(Clone, Debug)]
     struct Graph {
         tasks: usize,
@@ -260,7 +262,7 @@ mod tests {
             (0..self.tasks).map(|task| Node { targets: self.targets(addr(task)), ..idle(task) }).collect()
         }
 
-        /// The tasks that are reached from `targets`, found by adding neighbours until nothing more comes.
+        /// The tasks that can be reached from `targets`, found by adding neighbours until there are no new ones.
         fn reached(&self, targets: &[Addr]) -> BTreeSet<usize> {
             let mut reached: BTreeSet<Addr> = targets.iter().copied().collect();
             loop {
@@ -287,7 +289,7 @@ mod tests {
         }
     }
 
-    /// Graphs of every shape: few futures with many targets have circles and diamonds, many with few have chains.
+    /// Graphs of every shape: few futures with many targets have cycles and diamonds, many with few have chains.
     fn graphs() -> impl Strategy<Value = Graph> {
         (1..40usize, 1..6usize).prop_flat_map(|(count, most)| {
             let list = prop::collection::vec((0..count).prop_map(addr), 0..most);

@@ -1,4 +1,4 @@
-//! How much CPU time each watch is charged. The budget is for asyncprof as a whole: watches that share it have equal parts,
+//! The CPU time charged to each watch. The budget is for asyncprof as a whole: watches that share it have equal parts,
 //! and each is charged with its own two threads and an equal part of everything else (the receiver of the events,
 //! subprocess discovery).
 
@@ -10,17 +10,17 @@ use super::sharing::Sharing;
 #[derive(Debug)]
 pub(super) struct Account {
     sharing: Sharing,
-    /// CPU time at the last update: of the threads of its two tiers, and of everything that is nobody's own.
+    /// CPU time at the last update: of the threads of its two tiers, and of everything that belongs to no watch.
     loops_ns: u64,
     tasks_ns: u64,
     common_ns: u64,
-    /// What this watch was charged with, without the task tier and with it.
+    /// CPU time charged to this watch, without the task tier and with it.
     rest_ns: f64,
     total_ns: f64,
 }
 
 impl Account {
-    /// An account of a watch whose threads have not run yet; what the process used before is not charged.
+    /// An account for a watch whose threads have not run yet; earlier CPU time of the process is not charged.
     pub(super) fn open(sharing: &Sharing, process_ns: u64) -> Self {
         sharing.join();
         Self {
@@ -33,15 +33,16 @@ impl Account {
         }
     }
 
-    /// Charges what was used since the last update. To be called by the loop tier's thread.
+    /// Charges the CPU time used since the last update. Call it from the loop tier's thread.
     pub(super) fn update(&mut self, clock: &dyn Clock, shared: &Shared) {
         let loops_ns = clock.thread_cpu_ns();
-        // A thread that has ended used what it had used.
+        // A thread that has ended keeps its last reading.
         let task_thread = shared.task_thread().and_then(|tid| clock.cpu_of_thread_ns(tid));
         let tasks_ns = task_thread.unwrap_or(self.tasks_ns);
         let (loops, tasks) = (loops_ns.saturating_sub(self.loops_ns), tasks_ns.saturating_sub(self.tasks_ns));
         let tiers_ns = self.sharing.charge(loops + tasks);
-        // What other tiers have not told yet looks common until they do; so only what is more than ever before counts.
+        // CPU time that other tiers have not reported yet counts as common until they do, so only a new maximum is
+        // charged.
         let common_ns = clock.process_cpu_ns().saturating_sub(tiers_ns);
         let common = common_ns.saturating_sub(self.common_ns);
         let charged = loops as f64 + common as f64 * self.sharing.part();
@@ -50,19 +51,19 @@ impl Account {
         (self.loops_ns, self.tasks_ns, self.common_ns) = (loops_ns, tasks_ns, self.common_ns.max(common_ns));
     }
 
-    /// What it was charged with so far, but for the threads of the task tier.
+    /// CPU time charged so far, without the threads of the task tier.
     pub(super) fn rest_ns(&self) -> u64 {
         // CAST: CPU time of this process, which fits.
         self.rest_ns as u64
     }
 
-    /// What it was charged with so far.
+    /// CPU time charged so far.
     pub(super) fn total_ns(&self) -> u64 {
         // CAST: as above.
         self.total_ns as u64
     }
 
-    /// The part of the budget that this watch has now.
+    /// The current share of this watch in the budget.
     pub(super) fn part(&self) -> f64 {
         self.sharing.part()
     }
@@ -82,13 +83,13 @@ mod tests {
     use super::super::governor::{Governor, Rates, Spent};
     use super::*;
 
-    /// Who used how much: the process, and by watch the threads of its tiers. One thread at a time asks.
+    /// CPU time used by the process and by the threads of each watch's tiers. Only one thread asks at a time.
     struct Usage(Mutex<Used>);
 
     #[derive(Debug)]
     struct Used {
         process_ns: u64,
-        /// Of the threads of each watch: loops, tasks.
+        /// The threads of each watch: loops, tasks.
         tiers_ns: Vec<(u64, u64)>,
         /// The watch whose thread asks.
         asks: usize,
@@ -99,7 +100,7 @@ mod tests {
             Self(Mutex::new(Used { process_ns: 0, tiers_ns: vec![(0, 0); watches], asks: 0 }))
         }
 
-        /// A watch and its tiers, or nobody's own, used a processor.
+        /// Adds CPU time of a watch's tiers, or of no watch.
         fn add(&self, watch: Option<usize>, loops_ns: u64, tasks_ns: u64) {
             let mut usage = self.0.lock().unwrap();
             usage.process_ns += loops_ns + tasks_ns;
@@ -141,7 +142,7 @@ mod tests {
         fn sleep_until(&self, _deadline_ns: u64) {}
     }
 
-    /// So many watches that share a budget.
+    /// A number of watches that share a budget.
     fn company(watches: usize) -> (Usage, Vec<(Account, Shared)>) {
         let sharing = Sharing::default();
         let open = |_| {
@@ -174,7 +175,7 @@ mod tests {
             }
         }
         let totals: Vec<u64> = company.iter().map(|(account, _)| account.total_ns()).collect();
-        // What the second one used in the first stretch was nobody's own until it said so.
+        // CPU time of the second one in the first period belonged to no watch until it was reported.
         assert!(totals[0].abs_diff(135_000) < 100 && totals[1].abs_diff(28_000) < 100, "{totals:?}");
         drop(company.pop());
         assert_eq!(company[0].0.part(), 1.0, "who is gone has no part");
@@ -187,7 +188,7 @@ mod tests {
         for watches in [1_usize, 2, 5] {
             let (usage, mut company) = company(watches);
             let mut governors: Vec<_> = (0..watches).map(|_| (Governor::new(asked, BUDGET), 0)).collect();
-            // A sample of a loop costs 25 µs, a look at all tasks from 0.1 ms to much, the rest 0.4 % of a core.
+            // A sample of a loop costs 25 µs, a sample of all tasks from 0.1 ms to much more, the rest 0.4 % of a core.
             let look_ns = |watch: usize| 100_000 + watch as u64 * 2_000_000;
             let mut used = Vec::new();
             for _ in 0..120 {

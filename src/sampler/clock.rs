@@ -7,15 +7,15 @@ use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
 /// Nanoseconds.
 pub(super) const SECOND: u64 = 1_000_000_000;
 
-/// A wait for less than this is spent turning: the kernel takes about as long to put a thread to sleep and wake it up.
+/// Shorter waits are spent spinning: the kernel takes about as long to put a thread to sleep and wake it up.
 const TURN_NS: u64 = 60_000;
 
-/// Where times come from. All are nanoseconds.
+/// The source of all times. All are nanoseconds.
 pub(super) trait Clock: Send + Sync {
     /// `CLOCK_MONOTONIC`: the clock of every event.
     fn now_ns(&self) -> u64;
 
-    /// How far `CLOCK_BOOTTIME` is ahead of it: grows while the machine is suspended, and only then.
+    /// How far `CLOCK_BOOTTIME` is ahead of it: it grows only while the machine is suspended.
     fn suspended_ns(&self) -> u64;
 
     /// CPU time of this process, all threads.
@@ -24,14 +24,14 @@ pub(super) trait Clock: Send + Sync {
     /// CPU time of the calling thread.
     fn thread_cpu_ns(&self) -> u64;
 
-    /// CPU time of another thread of this process, by its kernel id; `None` when it is gone.
+    /// CPU time of another thread of this process, by its kernel id; `None` if the thread is gone.
     fn cpu_of_thread_ns(&self, tid: i32) -> Option<u64>;
 
     /// Returns when [`Clock::now_ns`] is at least `deadline_ns`.
     fn sleep_until(&self, deadline_ns: u64);
 }
 
-/// The kernel's.
+/// The kernel's clocks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SystemClock;
 
@@ -50,7 +50,7 @@ impl Clock for SystemClock {
     }
 
     fn suspended_ns(&self) -> u64 {
-        // In this order a preemption between the two cannot look like time that was not suspended.
+        // In this order, a preemption between the two readings cannot be mistaken for the end of a suspension.
         let monotonic = read(ClockId::CLOCK_MONOTONIC);
         read(ClockId::CLOCK_BOOTTIME).saturating_sub(monotonic)
     }
@@ -64,7 +64,8 @@ impl Clock for SystemClock {
     }
 
     fn cpu_of_thread_ns(&self, tid: i32) -> Option<u64> {
-        // Linux: include/linux/posix-timers.h: the id in the upper bits, inverted; CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED.
+        // Linux: include/linux/posix-timers.h: the id in the upper bits, inverted; CPUCLOCK_PERTHREAD_MASK |
+        // CPUCLOCK_SCHED.
         let time = clock_gettime(ClockId::from_raw((!tid << 3) | 0b110)).ok()?;
         Some(nanoseconds(time))
     }
@@ -74,7 +75,7 @@ impl Clock for SystemClock {
         while deadline_ns.saturating_sub(self.now_ns()) > TURN_NS {
             match clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::TIMER_ABSTIME, &deadline) {
                 Ok(_) | Err(Errno::EINTR) => {}
-                // It cannot refuse a time that the clock will show; if it does, turning is right too.
+                // The kernel cannot reject a time that the clock will reach; if it does, spinning is correct too.
                 Err(_) => break,
             }
         }
@@ -84,9 +85,9 @@ impl Clock for SystemClock {
     }
 }
 
-/// Asks the kernel to wake the calling thread exactly when it asked for, not up to 50 µs later together with others.
+/// Asks the kernel to wake the calling thread exactly on time, not up to 50 µs later together with others.
 pub(super) fn be_punctual() {
-    // A kernel that does not know it wakes us a little later, no more.
+    // A kernel that does not support it only wakes us a little later.
     let _ = nix::sys::prctl::set_timerslack(1);
 }
 
@@ -96,7 +97,7 @@ pub(super) mod fake {
 
     use super::Clock;
 
-    /// A clock that moves when somebody sleeps or works.
+    /// A clock that moves only when something sleeps or works.
     #[derive(Debug, Default)]
     pub(in crate::sampler) struct FakeClock {
         now: AtomicU64,
@@ -105,7 +106,7 @@ pub(super) mod fake {
     }
 
     impl FakeClock {
-        /// Works for so long, on a processor.
+        /// Spends `ns` nanoseconds on CPU.
         pub(in crate::sampler) fn work(&self, ns: u64) {
             self.now.fetch_add(ns, Relaxed);
             self.cpu.fetch_add(ns, Relaxed);

@@ -1,20 +1,21 @@
-//! What happens to events that do not fit into the channel: samples are lost, task changes are merged, and of events that
-//! supersede each other the latest is kept.
+//! Handles events that do not fit into the channel: samples are lost, task changes are merged, and of events that
+//! supersede each other only the latest is kept.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::model::event::{Event, Health, TaskChanges, TaskLook};
 use crate::model::tables::TaskNo;
 
-/// LIMIT: notes that wait for room in the channel. More of them than a person could read.
+/// LIMIT: notes that wait for room in the channel, more than anyone would read.
 const MAX_NOTES: usize = 1_000;
 
-/// How many tasks are named in changes.
+/// Number of tasks named in changes.
 pub(super) fn size(changes: &TaskChanges) -> usize {
     changes.changed.len() + changes.ended.len()
 }
 
-/// What must be kept of events that do not fit into the channel, in the order of time, and how many samples that loses.
+/// Returns what must be kept of events that do not fit into the channel, in order of time, and how many samples are
+/// lost.
 pub(super) fn condense(events: Vec<Event>) -> (Vec<Event>, u64) {
     let mut lost = 0;
     let (mut notes, mut changes, mut findings, mut health) = (Vec::new(), None::<TaskChanges>, None, None::<Health>);
@@ -45,7 +46,7 @@ pub(super) fn condense(events: Vec<Event>) -> (Vec<Event>, u64) {
     (kept, lost)
 }
 
-/// One event that says what two said. In rare cases it says that a task ended whose life nobody was told of.
+/// Merges two events into one. In rare cases it reports the end of a task that was never reported.
 fn merge(earlier: TaskChanges, later: TaskChanges) -> TaskChanges {
     let mut looks: Vec<TaskLook> = Vec::with_capacity(earlier.changed.len() + later.changed.len());
     let mut places: FxHashMap<TaskNo, usize> = FxHashMap::default();
@@ -53,7 +54,7 @@ fn merge(earlier: TaskChanges, later: TaskChanges) -> TaskChanges {
     let mut unseen: FxHashSet<TaskNo> = FxHashSet::default();
     for look in earlier.changed {
         if ended_later.contains(&look.task) {
-            // Born and ended in between: nobody was told of it, so nobody has to be told that it is gone.
+            // Born and ended in between: it was never reported, so its end need not be either.
             if look.born {
                 unseen.insert(look.task);
             }
@@ -64,7 +65,7 @@ fn merge(earlier: TaskChanges, later: TaskChanges) -> TaskChanges {
     }
     let ended_earlier: FxHashSet<TaskNo> = earlier.ended.iter().copied().collect();
     for look in later.changed {
-        // It ended and is there again, under the same number: whoever has heard of it has not heard of its end.
+        // It ended and exists again under the same number: the receiver knows it and has not seen its end.
         let look = TaskLook { born: look.born && !ended_earlier.contains(&look.task), ..look };
         match places.get(&look.task) {
             Some(&place) => {

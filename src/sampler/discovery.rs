@@ -1,5 +1,5 @@
-//! Finds the subprocesses that run an event loop, as they start, and starts a watch of each. Most subprocesses are no Python
-//! or have no event loop: they are checked now and then, at little cost, and never watched.
+//! Finds subprocesses that run an event loop, as they start, and starts a watch of each. Most subprocesses do not run
+//! Python or have no event loop: they are checked now and then, at little cost, and never watched.
 
 use std::io;
 use std::thread::Builder;
@@ -25,20 +25,20 @@ const CHANNEL: usize = 8;
 /// How often new processes are looked for, and at most how often a known one is checked.
 const LOOK_EVERY: u64 = SECOND / 7;
 const GLANCE_EVERY: u64 = SECOND / 10;
-/// The part of the CPU budget that each of these may use: looking for processes, attaching to them, looking for loops in them.
+/// The part of the CPU budget for each of these: finding processes, attaching to them, finding loops in them.
 const SHARE: f64 = 0.1;
-/// How often a process is attached to again: it may have loaded asyncio since, or executed another program.
+/// How often a process is attached to again: it may have loaded asyncio or executed another program in the meantime.
 const ATTACH_EVERY: u64 = SECOND;
-/// For this long after it was first seen, a process counts as young: it is probably starting, which must not be missed. A few
-/// young processes are checked this often whatever it costs.
+/// A process counts as young for this long after it was first seen: it is probably starting, which must not be missed.
+/// A few young processes are checked this often whatever the cost.
 const YOUNG: u64 = 10 * SECOND;
 const YOUNG_EVERY: u64 = SECOND / 4;
 const FEW: usize = 4;
 /// LIMIT: the longest pause, whatever the cost and the number of processes.
 const MAX_PAUSE: u64 = 10 * SECOND;
-/// The longest pause for a process that is no Python.
+/// The longest pause for a process that does not run Python.
 const MAX_LEAVE: u64 = 2 * SECOND;
-/// LIMIT: how long to wait for permission: a process in the middle of `exec` can look forbidden.
+/// LIMIT: how long to wait for permission: a process in the middle of `exec` can appear forbidden.
 const FORBIDDEN: u64 = 2 * SECOND;
 
 /// What subprocess discovery reports.
@@ -46,26 +46,26 @@ const FORBIDDEN: u64 = 2 * SECOND;
 pub enum NewProcess {
     /// The process itself: its watch, or why there is none.
     Main(Result<Watch, AttachError>),
-    /// A process below it runs an event loop.
+    /// A descendant runs an event loop.
     Below(Watch),
-    /// A process below it may not be read; whether it is a Python is not known.
+    /// A descendant may not be read; whether it runs Python is not known.
     Refused(i32, AttachError),
     /// There are more than can be watched; reported once.
     TooMany,
 }
 
-/// Watches a process, and those below it as soon as they run an event loop, until all have exited or [`Options::stop`] is
-/// asked for. The channel closes when no process can be added any more.
+/// Watches a process, and its descendants as soon as they run an event loop, until all have exited or [`Options::stop`]
+/// is requested. The channel closes when no process can be added any more.
 ///
 /// # Errors
-/// When the kernel has no room for a thread.
+/// If the kernel cannot create a thread.
 pub fn follow(pid: i32, options: &Options) -> io::Result<Receiver<NewProcess>> {
     let (sender, new_processes) = bounded(CHANNEL);
     let descendants = Descendants::of(pid);
     let below = Options { wait_for_python: false, ..options.clone() };
     let main = Options { stop: options.stop.for_one_of_several(), ..options.clone() };
     let from_main = sender.clone();
-    // This can wait for a Python that never comes, while there are some below.
+    // This can wait for a Python that never starts, while descendants run Python.
     Builder::new().name("asyncprof-main".into()).spawn(move || {
         // The receiver may be gone.
         let _ = from_main.send(NewProcess::Main(start(pid, &main)));
@@ -81,11 +81,11 @@ pub fn follow(pid: i32, options: &Options) -> io::Result<Receiver<NewProcess>> {
 struct Candidate {
     process: Process,
     since: u64,
-    /// Finds its loops, as it was attached to.
+    /// Finds its loops; valid for the last attachment.
     reader: Option<LoopWatch>,
     attach_at: u64,
     glance_at: u64,
-    /// How long it is left alone, as no Python.
+    /// How long it is left alone, because it does not run Python.
     leave: u64,
 }
 
@@ -94,7 +94,7 @@ impl Candidate {
         Self { process, since: now, reader: None, attach_at: now, glance_at: now, leave: GLANCE_EVERY }
     }
 
-    /// When it is to be looked at next.
+    /// When it is due for the next check.
     fn due(&self) -> u64 {
         if self.reader.is_some() { self.glance_at } else { self.attach_at }
     }
@@ -103,7 +103,7 @@ impl Candidate {
         now.saturating_sub(self.since) < YOUNG
     }
 
-    /// Finds Python in it, when that is due; `pause` says how far apart that is to be for what it cost.
+    /// Attaches to it if that is due; `pause` computes the time until the next attempt from the cost of this one.
     fn attach(&mut self, clock: &SystemClock, pause: impl FnOnce(u64) -> u64) -> Result<(), AttachError> {
         let (now, before) = (clock.now_ns(), clock.thread_cpu_ns());
         if now < self.attach_at {
@@ -134,7 +134,7 @@ impl Candidate {
         let has_loop = match reader.rediscover(&LiveMemory::new(self.process.pid()), now) {
             Ok(()) => reader.loops() > 0,
             Err(_) => {
-                // It executes another program, perhaps, or ends.
+                // It may have executed another program or be exiting.
                 self.reader = None;
                 false
             }
@@ -144,14 +144,14 @@ impl Candidate {
     }
 }
 
-/// How far apart things are to be that cost so much and of which there are so many.
+/// The pause between actions that cost `cost_ns` each, for `count` processes.
 fn pause(cost_ns: u64, count: usize, cpu_budget: f64) -> u64 {
-    // A budget of zero makes this infinite, which is the largest number when it becomes one.
+    // With a budget of zero this is infinite; the cast then yields the largest integer.
     let pause = cost_ns as f64 * count as f64 / (SHARE * cpu_budget);
     (pause as u64).min(MAX_PAUSE)
 }
 
-/// What to do with a candidate after it was checked.
+/// What to do with a candidate after a check.
 enum Decision {
     Keep,
     Drop,
@@ -238,13 +238,13 @@ impl Discovery {
         let process = &self.candidates[position].process;
         let options = Options { stop: self.options.stop.for_one_of_several(), ..self.options.clone() };
         match start(process.pid(), &options) {
-            // The id can have become another process's before it was attached to, but not after.
+            // The id can have passed to another process before we attached, but not after.
             Ok(watch) if process.is_same() => {
                 self.begun += 1;
                 self.report(NewProcess::Below(watch))?;
                 Ok(Decision::Drop)
             }
-            // If it is gone, that is seen soon.
+            // If it is gone, that is noticed soon.
             _ => Ok(Decision::Keep),
         }
     }

@@ -1,40 +1,41 @@
-//! Keeps the watch within its CPU budget by lowering rates, and restores them when there is room. The task rate is lowered
-//! first, because a missed stall is worse than a task that is seen late.
+//! Keeps the watch within its CPU budget by lowering rates, and restores them when there is room. The task rate is
+//! lowered first, because a missed stall is worse than a task that is seen late.
 
-/// The loop tier is never slowed below this, whatever it costs: 20 ms still show every stall that a person would notice.
+/// The loop tier is never slowed below this, whatever it costs: every 20 ms still shows every stall that a user would
+/// notice.
 pub(super) const MIN_LOOP_HZ: f64 = 50.0;
 /// The task tier is never slowed below this.
 pub(super) const MIN_TASK_HZ: f64 = 0.1;
 
-/// Over the budget by this factor, rates are lowered; a little noise is nothing to act on.
+/// Rates are lowered when the budget is exceeded by this factor; smaller excesses are noise.
 const TOO_MUCH: f64 = 1.05;
 /// Below this part of the budget, rates are raised.
 const ROOM: f64 = 0.75;
-/// The part of the budget that every change aims at. Between `ROOM` and `TOO_MUCH`, so that a change is not undone.
+/// The part of the budget that every change aims at: between `ROOM` and `TOO_MUCH`, so that a change is not undone.
 const AIM: f64 = 0.9;
-/// The part of the budget that task snapshots may use before anything was measured over time.
+/// The part of the budget that task snapshots may use before anything has been measured over time.
 const TASK_SHARE: f64 = 0.6;
-/// What is judged is at least so long, in seconds: to be lowered, and to be raised.
+/// The minimum period that is judged, in seconds: before rates are lowered, and before they are raised.
 const LOWER_AFTER: f64 = 1.0;
 const RAISE_AFTER: f64 = 2.0;
-/// One step changes a rate by this factor at most, since what a rate costs is an estimate.
+/// One change alters a rate by this factor at most, since the cost of a rate is an estimate.
 const STEP: f64 = 2.0;
 
-/// How often each tier looks, a second.
+/// Samples per second of each tier.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Rates {
     pub(super) loop_hz: f64,
     pub(super) task_hz: f64,
 }
 
-/// What was spent in a stretch of time.
+/// CPU time spent in a period.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Spent {
-    /// How long it was.
+    /// Length of the period.
     pub(super) wall_ns: u64,
-    /// CPU time of everything but the looks of the task tier: the loop tier, and whoever takes the events.
+    /// CPU time of everything except the task tier's samples: the loop tier, and the receiver of the events.
     pub(super) cpu_ns: u64,
-    /// CPU time of one look of the task tier; zero when none was made yet.
+    /// CPU time of one task sample; zero when none was taken yet.
     pub(super) look_ns: u64,
 }
 
@@ -45,19 +46,19 @@ pub(super) struct Governor {
     rates: Rates,
     /// Share of a core.
     budget: f64,
-    /// Since the last change of a rate, in seconds, and the CPU time of everything but looks in it.
+    /// Seconds since the last change of a rate, and the CPU time in them of everything except task samples.
     wall: f64,
     cpu: f64,
 }
 
 impl Governor {
-    /// Begins with what was asked for. `budget` is a share of one core.
+    /// Starts with the requested rates. `budget` is a share of one core.
     pub(super) fn new(asked: Rates, budget: f64) -> Self {
         Self { asked, rates: asked, budget, wall: 0.0, cpu: 0.0 }
     }
 
-    /// Begins with this part of what was asked for, since the others have theirs: all of them at their full rates would be far
-    /// over the budget until each has been lowered. Where there is room it becomes more within seconds.
+    /// Starts with this part of the requested rates when other watches share the budget: all of them at full rate would
+    /// be far over it until each has been lowered. Where there is room, the rates rise within seconds.
     pub(super) fn beginning_with(self, part: f64) -> Self {
         let least = self.least();
         let rates = Rates {
@@ -67,28 +68,28 @@ impl Governor {
         Self { rates, ..self }
     }
 
-    /// The rates of now.
+    /// The current rates.
     pub(super) fn rates(&self) -> Rates {
         self.rates
     }
 
-    /// Whether a rate is lower than asked for.
+    /// Whether a rate is lower than requested.
     pub(super) fn is_lowered(&self) -> bool {
         self.rates != self.asked
     }
 
-    /// From now on this share of a core: others came or went that have a part of it.
+    /// Sets the share of a core from now on: watches that share the budget were added or removed.
     pub(super) fn set_budget(&mut self, budget: f64) {
         self.budget = budget;
     }
 
-    /// What was spent until now is not typical: a beginning, an interruption.
+    /// Discards what was spent until now as not typical: a start or an interruption.
     pub(super) fn restart(&mut self) {
         (self.wall, self.cpu) = (0.0, 0.0);
     }
 
-    /// A look of the task tier took this much CPU time. Its rate is bounded at once, before looks that take long have eaten
-    /// the budget of many seconds. Answers whether the rate changed.
+    /// Takes in the CPU time of one task sample. The task rate is bounded at once, before slow samples have used up the
+    /// budget of many seconds. Returns whether the rate changed.
     pub(super) fn bound_tasks(&mut self, look_ns: u64) -> bool {
         let most = TASK_SHARE * self.budget / seconds(look_ns).max(1e-9);
         let bounded = self.rates.task_hz.min(most).max(self.least().task_hz);
@@ -100,8 +101,8 @@ impl Governor {
         changed
     }
 
-    /// Takes into account what was spent. `reserved` is the share of a core that is used besides, on the average of a longer
-    /// time than is judged here. Answers whether a rate changed.
+    /// Takes in what was spent. `reserved` is the share of a core that is used besides, averaged over a longer time
+    /// than the one judged here. Returns whether a rate changed.
     pub(super) fn account(&mut self, spent: Spent, reserved: f64) -> bool {
         self.wall += seconds(spent.wall_ns);
         self.cpu += seconds(spent.cpu_ns);
@@ -119,8 +120,8 @@ impl Governor {
         } else if used < ROOM * budget {
             self.raise(rest, look, AIM * budget - used);
         }
-        // A new stretch: what the changed rates cost must not be mixed with what the old ones did, and an unchanged rate is
-        // judged by its last seconds, not by its whole past.
+        // A new period: costs of the changed rates must not be mixed with those of the old ones, and an unchanged rate
+        // is judged by its last seconds, not by its whole past.
         self.restart();
         let changed = self.rates != before;
         if changed {
@@ -130,7 +131,7 @@ impl Governor {
         changed
     }
 
-    /// Lowers rates by what costs `excess`, a share of a core.
+    /// Lowers rates until `excess`, a share of a core, is saved.
     fn lower(&mut self, rest: f64, look: f64, excess: f64) {
         let least = self.least();
         let tasks = look * self.rates.task_hz;
@@ -140,14 +141,14 @@ impl Governor {
             excess -= look * (self.rates.task_hz - lowered);
             self.rates.task_hz = lowered;
         }
-        // What is left of a difference of floats is nothing.
+        // A tiny difference of floats counts as zero.
         if excess > 1e-6 && rest > 0.0 {
             let factor = (1.0 - excess / rest).clamp(1.0 / STEP, 1.0);
             self.rates.loop_hz = (self.rates.loop_hz * factor).max(least.loop_hz);
         }
     }
 
-    /// Raises rates by what costs `room`, a share of a core: that of the loops first.
+    /// Raises rates until `room`, a share of a core, is used: the loop rate first.
     fn raise(&mut self, rest: f64, look: f64, room: f64) {
         if self.rates.loop_hz < self.asked.loop_hz {
             let factor = (1.0 + room / rest.max(1e-9)).min(STEP);
@@ -163,7 +164,7 @@ impl Governor {
     }
 }
 
-/// `rate`, or what was asked for when it is nearly that: the last per cent is not worth a step.
+/// `rate`, or the requested rate when it is nearly reached: the last per cent is not worth a change.
 fn up_to(asked: f64, rate: f64) -> f64 {
     if rate > asked * 0.97 { asked } else { rate }
 }
@@ -180,7 +181,7 @@ mod tests {
     const ASKED: Rates = Rates { loop_hz: 1000.0, task_hz: 10.0 };
     const TICK: u64 = 500_000_000;
 
-    /// What things cost, in nanoseconds.
+    /// Costs, in nanoseconds.
     #[derive(Clone, Copy, Debug)]
     struct World {
         sample: u64,
@@ -195,7 +196,7 @@ mod tests {
             self.fixed + rates.loop_hz * seconds(self.sample) + rates.task_hz * seconds(self.look)
         }
 
-        /// What a tick shows the governor, `noise` too high or low.
+        /// What the governor sees in one tick, `noise` too high or low.
         fn tick(&self, rates: Rates, noise: f64) -> Spent {
             let share = self.share(Rates { task_hz: 0.0, ..rates }) * noise;
             Spent { wall_ns: TICK, cpu_ns: (share * TICK as f64) as u64, look_ns: self.look }
@@ -264,8 +265,8 @@ mod tests {
     }
 
     proptest! {
-        /// In a world whose costs scatter: the budget is kept, or both rates are at their floor; a steady world sees no
-        /// change any more; and when everything becomes cheap, what was asked for comes back.
+        /// With costs that scatter, the budget is kept or both rates are at their minimum; with steady costs the rates
+        /// stop changing; and when everything becomes cheap, the requested rates are restored.
         #[test]
         fn the_budget_is_kept_and_rates_come_back(
             sample in 1_000u64..2_000_000, look in 1_000u64..2_000_000_000, fixed in 0.0f64..0.02,

@@ -29,7 +29,7 @@ pub(super) fn describe(attachment: &Attachment, options: &Options, now_ns: u64) 
     }
 }
 
-/// What a comparison with another recording needs to know. What cannot be known is left out.
+/// Facts that a comparison with another recording needs. Unknown ones are left out.
 fn machine() -> Vec<(String, String)> {
     let mut facts = Vec::new();
     let mut add = |name: &str, value: Option<String>| facts.extend(value.map(|value| (name.to_owned(), value)));
@@ -39,7 +39,7 @@ fn machine() -> Vec<(String, String)> {
     facts
 }
 
-/// The first processor's name in `/proc/cpuinfo`; other machines than x86 have none there.
+/// The first processor's name in `/proc/cpuinfo`; only x86 machines have one there.
 fn find_model(text: &str) -> Option<String> {
     let line = text.lines().find_map(|line| line.strip_prefix("model name"))?;
     Some(line.trim_start().strip_prefix(':')?.trim().to_owned())

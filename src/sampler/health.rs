@@ -5,7 +5,7 @@ use crate::model::event::Health;
 use super::governor::Rates;
 use super::readers::Effort;
 
-/// What the loop tier counts.
+/// Counters of the loop tier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct LoopTotals {
     pub(super) samples: u64,
@@ -17,7 +17,7 @@ pub(super) struct LoopTotals {
 }
 
 impl LoopTotals {
-    /// One look at all loops gave so many samples.
+    /// Counts one sample of all loops, which gave `samples` samples.
     pub(super) fn count(&mut self, samples: usize, effort: Effort) {
         self.samples += samples as u64;
         self.dropped += effort.dropped;
@@ -26,7 +26,7 @@ impl LoopTotals {
     }
 }
 
-/// What the task tier counts, and what its looks cost.
+/// Counters of the task tier, and the cost of its samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct TaskTotals {
     pub(super) snapshots: u64,
@@ -35,18 +35,18 @@ pub(super) struct TaskTotals {
     pub(super) partial: u64,
     pub(super) late: u64,
     pub(super) lost: u64,
-    /// CPU time of one look; zero when that is not known yet.
+    /// CPU time of one task sample; zero when not known yet.
     pub(super) look_ns: u64,
-    /// CPU time of the latest looks that can be compared, latest first; zero for none.
+    /// CPU time of the latest comparable samples, latest first; zero for none.
     latest_ns: [u64; 3],
-    /// CPU time of one deep look, and how far apart they are.
+    /// CPU time of one full snapshot, and the time between two of them.
     pub(super) deep_ns: u64,
     pub(super) deep_every_ns: u64,
 }
 
 impl TaskTotals {
-    /// A look took this much CPU time. The first look of a reader costs many times what those after it do: from it nothing
-    /// follows. Nor from a single one that stands out: the next one may be a long time off if it were believed.
+    /// Takes in the CPU time of a task sample. The first sample of a reader costs many times what later ones do and is
+    /// ignored. A single outlier is not believed either: if it were, the next sample could be a long time off.
     pub(super) fn add_look(&mut self, cpu_ns: u64, is_first: bool) {
         if is_first {
             return;
@@ -60,13 +60,13 @@ impl TaskTotals {
         };
     }
 
-    /// The share of a core that deep looks use.
+    /// The share of a core that full snapshots use.
     pub(super) fn deep_share(&self) -> f64 {
         if self.deep_every_ns == 0 { 0.0 } else { self.deep_ns as f64 / self.deep_every_ns as f64 }
     }
 }
 
-/// Puts both together.
+/// Combines the counters of both tiers.
 pub(super) fn combine(loops: &LoopTotals, tasks: &TaskTotals, rates: Rates) -> Health {
     Health {
         loop_samples: loops.samples,

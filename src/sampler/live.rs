@@ -1,4 +1,4 @@
-//! A running process as the tiers see it: the readers of the layers below, and the kernel.
+//! A running process as the tiers see it: the readers of the lower layers, and the kernel.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,33 +20,33 @@ use super::readers::{Effort, LookError, LoopReader, Target, TaskReader};
 use super::target_state::{Sight, see};
 use super::{Options, SECOND};
 
-/// LIMIT: how long stopping the target for one look may take.
+/// LIMIT: how long stopping the target for one sample may take.
 const STOP_LIMIT: Duration = Duration::from_millis(500);
-/// While a Python is waited for, this much of the time is spent looking for it: a twentieth.
+/// While waiting for Python to appear, this much of the time is spent on finding it: a twentieth.
 const PATIENCE: u64 = 20;
 const LEAST_WAIT: u64 = 2_000_000;
 const LONGEST_WAIT: u64 = SECOND / 4;
-/// The longer it has been waited for already, the less often: the wait is at least this part of that time.
+/// The longer the wait has lasted, the less often we check: the pause is at least this part of the wait so far.
 const WAITED: u64 = 50;
-/// LIMIT: how long a permission that is missing is waited for: a program that is just being executed can look so.
+/// LIMIT: how long to wait for permission: a program in the middle of `exec` can appear forbidden.
 const FORBIDDEN: u64 = 2 * SECOND;
 
 /// A running process.
 #[derive(Debug)]
 pub(super) struct LiveTarget {
     process: Process,
-    /// What was found when it was last attached to.
+    /// The result of the last attachment.
     attachment: Mutex<Arc<Attachment>>,
     generation: AtomicU64,
     stops: Option<Stops>,
 }
 
-/// The right to stop the process: one tier at a time can trace it.
+/// The right to stop the process: only one tier at a time can trace it.
 #[derive(Clone, Debug, Default)]
 struct Stops(Arc<Mutex<()>>);
 
 impl Stops {
-    /// Runs `look` while the process stands still.
+    /// Runs `look` while the process is stopped.
     fn still<T>(&self, process: &Process, look: impl FnOnce() -> T) -> Result<T, StopError> {
         let _turn = lock(&self.0);
         let _guard = StopGuard::stop(process, STOP_LIMIT)?;
@@ -55,11 +55,11 @@ impl Stops {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing here is ever left half changed.
+    // Nothing guarded here is ever left half changed.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Attaches to a process; waits for a Python in it, if that is wanted.
+/// Attaches to a process; waits for Python in it, if requested.
 pub(super) fn open(pid: i32, options: &Options) -> Result<Arc<LiveTarget>, AttachError> {
     let clock = SystemClock;
     let begun = clock.now_ns();
@@ -73,11 +73,11 @@ pub(super) fn open(pid: i32, options: &Options) -> Result<Arc<LiveTarget>, Attac
         let (now, kind) = (clock.now_ns(), error.kind());
         let is_hopeless = kind == FailureKind::Gone || (kind == FailureKind::Forbidden && now - begun > FORBIDDEN);
         if !options.wait_for_python || is_hopeless || options.stop.is_asked() {
-            // That it is gone says less than why it could not be read while it was there.
+            // That it is gone is less informative than why it could not be read while it was there.
             return Err(if kind == FailureKind::Gone { reason.unwrap_or(error) } else { error });
         }
         reason = Some(error);
-        // A program that has not become one for a long time will hardly do so within milliseconds.
+        // A program that has not run Python for a long time is unlikely to do so within milliseconds.
         let least = LEAST_WAIT.max((now - begun) / WAITED);
         clock.sleep_until(now + ((now - before) * PATIENCE).max(least).min(LONGEST_WAIT));
     };
@@ -90,7 +90,7 @@ pub(super) fn open(pid: i32, options: &Options) -> Result<Arc<LiveTarget>, Attac
 }
 
 impl LiveTarget {
-    /// What was found when it was last attached to.
+    /// The result of the last attachment.
     pub(super) fn attachment(&self) -> Arc<Attachment> {
         lock(&self.attachment).clone()
     }
@@ -106,7 +106,7 @@ impl Target for LiveTarget {
     }
 
     fn attach(&self) -> Result<bool, AttachError> {
-        // The process that is watched, not whichever has its id now.
+        // The watched process, not the one that has its id now.
         let found = Attachment::to(self.process.clone())?;
         let mut current = lock(&self.attachment);
         let (old, new) = (&current.facts, &found.facts);
@@ -140,7 +140,7 @@ impl Target for LiveTarget {
     }
 }
 
-/// How memory is read.
+/// How to read memory.
 struct Access {
     process: Process,
     memory: LiveMemory,
@@ -148,7 +148,7 @@ struct Access {
 }
 
 impl Access {
-    /// Runs `look`, while the process stands still if that is wanted.
+    /// Runs `look`, with the process stopped if requested.
     fn look<T>(&self, look: impl FnOnce(&LiveMemory) -> T) -> Result<T, StopError> {
         match &self.stops {
             None => Ok(look(&self.memory)),
@@ -160,7 +160,7 @@ impl Access {
 struct Loops {
     watch: LoopWatch,
     access: Access,
-    /// What was told of its effort, which it counts from the beginning.
+    /// The effort reported so far; the watch counts from its beginning.
     told: loops::Effort,
 }
 
@@ -199,7 +199,7 @@ impl LoopReader for Loops {
 struct Tasks {
     watch: TaskWatch,
     access: Access,
-    /// What was told of what was torn, which is counted from the beginning.
+    /// The torn attempts reported so far; they are counted from the beginning.
     torn: u64,
 }
 

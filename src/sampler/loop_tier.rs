@@ -16,14 +16,14 @@ use super::schedule::Schedule;
 use super::shared::End;
 use super::target_state::{Change, Stopper, TargetState};
 
-/// A batch goes out when so many samples wait, however little time has passed.
+/// A batch is sent when this many samples wait, however little time has passed.
 const BATCH: usize = 1_024;
-/// LIMIT: for how long every look may fail before we attach anew.
+/// LIMIT: for how long every sample may fail before we attach again.
 const FAILING: u64 = SECOND / 2;
-/// LIMIT: for how long we try to find Python again in a process in which it was lost.
+/// LIMIT: for how long we try to find Python again in a process that has lost it.
 const LOST: u64 = 30 * SECOND;
-/// Attaching is tried again after so many times the time that it took, and after at least this long: it must not become
-/// what asyncprof is busy with.
+/// Attaching is retried after this many times its own duration, and after at least the minimum below, so that it does
+/// not take up all of asyncprof's time.
 const PATIENCE: u64 = 20;
 const MIN_PATIENCE: u64 = SECOND / 50;
 
@@ -38,19 +38,19 @@ pub(super) struct LoopTier {
     samples: Vec<LoopSample>,
     /// There are loops to sample.
     has_loops: bool,
-    /// Since when looks fail.
+    /// Since when samples have failed.
     failing_since: Option<u64>,
-    /// Since when there has been no reader, and when the next attempt at one is due.
+    /// Since when there has been no reader, and when the next attempt to open one is due.
     lost_since: Option<u64>,
     attach_at: u64,
     /// Why the last attempt failed.
     error: Option<String>,
-    /// It was said that the loops cannot be read, and they could not since.
+    /// It was reported that the loops cannot be read, and they have not been readable since.
     reported_gap: bool,
 }
 
 impl LoopTier {
-    /// Begins with a target that was attached to.
+    /// Starts with a target that was attached to.
     pub(super) fn new(parts: LoopParts) -> Self {
         let now = parts.clock.now_ns();
         Self {
@@ -70,7 +70,7 @@ impl LoopTier {
         }
     }
 
-    /// Until the watch is over. `tasks_done` is closed when the task tier has said its last.
+    /// Runs until the watch is over. `tasks_done` closes when the task tier has sent its last event.
     pub(super) fn run(&mut self, tasks_done: &Receiver<()>) {
         self.open();
         while !self.parts.shared.is_over() {
@@ -79,7 +79,7 @@ impl LoopTier {
         self.finish(tasks_done);
     }
 
-    /// Waits for the next thing to do, and does it.
+    /// Waits for the next piece of work, and does it.
     pub(super) fn step(&mut self) {
         let sample_at = if self.has_loops { self.schedule.next_ns() } else { u64::MAX };
         self.parts.clock.sleep_until(sample_at.min(self.maintenance.next_ns()));
@@ -110,7 +110,7 @@ impl LoopTier {
             let samples = &self.samples;
             self.parts.outbox.keep_gaps_of(|event_loop| samples.iter().any(|sample| sample.event_loop == event_loop));
         }
-        // It ended, or another loop took its place.
+        // The loop ended, or another one took its place.
         if effort.dropped > 0 || self.samples.iter().any(|sample| sample.phase == Phase::NotRunning) {
             self.maintenance.rediscover_soon();
         }
@@ -124,10 +124,10 @@ impl LoopTier {
         self.totals.dropped += 1;
         let since = *self.failing_since.get_or_insert(now);
         if error.is_fatal() || now.saturating_sub(since) > FAILING {
-            // It may have exited or executed another program; then that is what is said.
+            // The process may have exited or executed another program; then that is reported instead.
             self.watch_target(now);
             if !self.parts.shared.is_over() && self.lost_since.is_none() {
-                // The memory of a process that exits is gone before the process is: nothing to say of that yet.
+                // The memory of an exiting process is gone before the process is: not reported yet.
                 let is_ending = matches!(error, LookError::Read(ReadError::Gone));
                 if !is_ending && !std::mem::replace(&mut self.reported_gap, true) {
                     self.note(now, NoteKind::Gap, format!("the event loops cannot be read: {error}"));
@@ -138,7 +138,7 @@ impl LoopTier {
         }
     }
 
-    /// There is nothing to read with any more.
+    /// There is nothing left to read with.
     fn lose(&mut self, now: u64) {
         self.reader = None;
         self.has_loops = false;
@@ -146,12 +146,12 @@ impl LoopTier {
         self.attach_at = now;
     }
 
-    /// A reader for what was attached to.
+    /// Opens a reader for the current attachment.
     pub(super) fn open(&mut self) {
         let now = self.parts.clock.now_ns();
         match self.parts.target.loops() {
             Ok(mut reader) => {
-                // If that fails, it is tried again soon.
+                // On failure it is retried soon.
                 self.has_loops = reader.rediscover(now).unwrap_or(false);
                 self.reader = Some(reader);
                 (self.lost_since, self.failing_since) = (None, None);
@@ -164,7 +164,7 @@ impl LoopTier {
         }
     }
 
-    /// Attaches again, when it is time to.
+    /// Attaches again, when that is due.
     fn attach(&mut self, now: u64) -> Result<(), ReceiverDropped> {
         if now < self.attach_at {
             return Ok(());
@@ -188,7 +188,7 @@ impl LoopTier {
         Ok(())
     }
 
-    /// What is done some times a second.
+    /// Work that is done several times a second.
     fn maintain(&mut self, now: u64) -> Result<(), ReceiverDropped> {
         self.maintenance.did(now);
         self.watch_target(now);
@@ -217,22 +217,22 @@ impl LoopTier {
         Ok(())
     }
 
-    /// Samples a second. One of several that has no loop (a supervisor of workers) only finds out whether it has one now: what it
-    /// would use to look at nothing is the others'.
+    /// Samples per second. A watch without a loop that shares the budget (a supervisor of workers) only checks whether
+    /// it has a loop now, and leaves the rest of its share to the others.
     fn rate(&self) -> f64 {
         let rate_hz = self.parts.governor.rates().loop_hz;
         let is_idle = !self.has_loops && self.parts.account.part() < 1.0;
         if is_idle { rate_hz.min(MIN_LOOP_HZ) } else { rate_hz }
     }
 
-    /// Which loops there are. As long as there is none, asyncio may not be loaded yet, and what was found of it when we
-    /// attached may be too little: then that is tried again as well.
+    /// Finds the loops. While there is none, asyncio may not be loaded yet and the attachment may have found too little
+    /// of it: then we attach again too.
     fn discover(&mut self, now: u64) -> Result<(), ReceiverDropped> {
         if let Some(reader) = self.reader.as_mut().filter(|_| self.maintenance.is_discovery_due(now)) {
             let before = self.parts.clock.thread_cpu_ns();
             match reader.rediscover(now) {
                 Ok(has_loops) => {
-                    // Deadlines that passed while there was nothing to sample were not missed.
+                    // Deadlines that passed while there was nothing to sample do not count as missed.
                     if has_loops && !self.has_loops {
                         self.schedule.restart(now);
                     }
@@ -256,7 +256,7 @@ impl LoopTier {
         Ok(())
     }
 
-    /// What became of the process.
+    /// Checks what happened to the process.
     fn watch_target(&mut self, now: u64) {
         let sight = self.parts.target.see();
         for change in self.state.update(&sight, self.parts.clock.suspended_ns()) {
@@ -301,7 +301,7 @@ impl LoopTier {
         self.parts.outbox.push(Event::Health(health));
     }
 
-    /// The last words, after those of the task tier. Nobody has to be on time any more.
+    /// Sends the last events, after those of the task tier. There are no deadlines any more.
     fn finish(&mut self, tasks_done: &Receiver<()>) {
         let now = self.parts.clock.now_ns();
         match self.parts.shared.ended() {
@@ -311,9 +311,9 @@ impl LoopTier {
             }
             _ => {}
         }
-        // Nothing is ever sent: it ends when the task tier does, in whatever way.
+        // Nothing is ever sent on it: it closes when the task tier ends, in any way.
         let _ = tasks_done.recv();
-        // What is sent first is in the gaps that the last health tells.
+        // What is sent first is included in the gaps of the last health event.
         let _ = self.parts.outbox.flush_at_end();
         self.send_health();
         let _ = self.parts.outbox.flush_at_end();

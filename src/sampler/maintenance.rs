@@ -1,4 +1,5 @@
-//! When the loop tier's other work is due (batches, health, discovery of loops, CPU budget), and what the governor is told.
+//! When the loop tier's other work is due (batches, health, discovery of loops, CPU budget), and the input of the
+//! governor.
 
 use crate::model::event::NoteKind;
 
@@ -6,24 +7,24 @@ use super::clock::SECOND;
 use super::governor::{Rates, Spent};
 use super::parts::LoopParts;
 
-/// How often batches are sent, and the things done that a watch needs besides samples.
+/// How often batches are sent and the other maintenance of a watch is done.
 const BATCHES_EVERY: u64 = SECOND / 20;
-/// How often the governor is told what was spent.
+/// How often the governor is given the CPU time spent.
 const GOVERN_EVERY: u64 = SECOND / 2;
 /// How often a health event is sent.
 const HEALTH_EVERY: u64 = SECOND;
-/// How often loops are looked for: when there are some, and when there are none.
+/// How often to search for loops: when there are some, and when there are none.
 const DISCOVER_EVERY: u64 = SECOND / 2;
 const SEEK_EVERY: u64 = SECOND / 20;
 /// How often a process without a loop is attached to again.
 const REATTACH_EVERY: u64 = SECOND / 4;
-/// Expensive work is done less often: it may take one part in this many of the time.
+/// Expensive work is done less often: at most one part in this many of the time.
 const SHARE: u64 = 50;
-/// But a loop or program that starts must not be missed.
+/// A loop or program that starts must not be missed, though.
 const SEEK_AT_LATEST: u64 = SECOND / 4;
 const REATTACH_AT_LATEST: u64 = SECOND;
-/// The governor waits until it is known what a task snapshot costs, since the first one costs more than any other, but not
-/// longer than this.
+/// The governor waits until the cost of a task snapshot is known, since the first one costs more than any other, but
+/// not longer than this.
 const BEGINNING: u64 = 5 * SECOND;
 
 /// When each kind of work is due, on the clock of the watch.
@@ -32,12 +33,12 @@ pub(super) struct Maintenance {
     next: u64,
     health_at: u64,
     discover_at: u64,
-    /// The earliest that it may be.
+    /// The earliest time it may be done.
     seek_at: u64,
     reattach_at: u64,
     govern_at: u64,
     begun: u64,
-    /// When the governor was told last, and the CPU time of everything but the task tier that we were charged with then.
+    /// When the governor last judged, and the CPU time charged to us by then, without the task tier.
     accounted: Option<(u64, u64)>,
     look_ns: u64,
     /// The rates of the last note about them.
@@ -72,7 +73,7 @@ impl Maintenance {
         self.next = now + BATCHES_EVERY;
     }
 
-    /// Whether a health event is due; asked once, it is not due any more.
+    /// Whether a health event is due; asking resets it.
     pub(super) fn is_health_due(&mut self, now: u64) -> bool {
         let due = now >= self.health_at;
         if due {
@@ -85,12 +86,12 @@ impl Maintenance {
         now >= self.discover_at
     }
 
-    /// What was found the last time is no longer right.
+    /// The last discovery is out of date.
     pub(super) fn rediscover_soon(&mut self) {
         self.discover_at = self.discover_at.min(self.seek_at);
     }
 
-    /// It was looked for loops, which took so much CPU time: that it waited for a processor meanwhile says nothing.
+    /// Records a search for loops, with its CPU time: wall time would include waiting for a CPU.
     pub(super) fn discovered(&mut self, began: u64, cost_ns: u64, has_loops: bool) {
         let patience = cost_ns.saturating_mul(SHARE);
         self.seek_at = began + patience.clamp(SEEK_EVERY, SEEK_AT_LATEST);
@@ -101,17 +102,17 @@ impl Maintenance {
         now >= self.reattach_at
     }
 
-    /// Python was looked for, which took so much CPU time.
+    /// Records a search for Python, with its CPU time.
     pub(super) fn reattached(&mut self, now: u64, cost_ns: u64) {
         self.reattach_at = now + cost_ns.saturating_mul(SHARE).clamp(REATTACH_EVERY, REATTACH_AT_LATEST);
     }
 
-    /// What was spent until now is nothing the governor should judge.
+    /// Discards the CPU time spent until now, which the governor should not judge.
     pub(super) fn restart_accounts(&mut self) {
         self.accounted = None;
     }
 
-    /// Lets the governor set the rates of the task tier and of `parts`. Answers what there is to say about it.
+    /// Lets the governor set the rates of the task tier and of `parts`. Returns the note to send, if any.
     pub(super) fn govern(&mut self, parts: &mut LoopParts, now: u64) -> Option<(NoteKind, String)> {
         let tasks = parts.shared.tasks();
         if tasks.look_ns != self.look_ns {
@@ -134,8 +135,8 @@ impl Maintenance {
         self.note_of(parts)
     }
 
-    /// A note when rates fall below those asked for, when they are restored, and in between when one has doubled or halved:
-    /// not for every step.
+    /// A note when rates fall below those requested, when they are restored, and in between whenever one has doubled or
+    /// halved, but not for every change.
     fn note_of(&mut self, parts: &LoopParts) -> Option<(NoteKind, String)> {
         let (rates, is_lowered) = (parts.governor.rates(), parts.governor.is_lowered());
         let differs = match self.noted {

@@ -1,5 +1,5 @@
-//! Layer 5: when to read. Two threads watch a process: the loop tier samples its event loops, the task tier its tasks. Both
-//! send what they see as [`Batch`]es over a bounded channel.
+//! Layer 5: when to read. Two threads watch a process: the loop tier samples its event loops, the task tier its tasks.
+//! Both send what they see as [`Batch`]es over a bounded channel.
 //!
 //! ```text
 //! loop tier: deadline -> LoopReader -> outbox -+
@@ -7,13 +7,13 @@
 //! task tier: deadline -> TaskReader -> outbox -+
 //! ```
 //!
-//! To watch a program's subprocesses too, `discovery` finds those that run an event loop and starts a watch of each; all share
-//! one CPU budget.
+//! To watch a program's subprocesses too, `discovery` finds those that run an event loop and starts a watch of each;
+//! all share one CPU budget.
 //!
-//! Architecture invariant: the sampler decides when something is read, how often and for how long; it does not know how a loop
-//! or a task is read, nor what is wrong with what was seen. The clock and the kernel come in through `clock` and `live` alone,
-//! so that every decision about time is tested on a fake clock, without waiting. (`tests.rs` here; `tests/layering` for the
-//! layers it may use)
+//! Architecture invariant: the sampler decides when something is read, how often and for how long; how a loop or a task
+//! is read, and what is wrong with the result, is left to other layers. The clock and the kernel come in through
+//! `clock` and `live` alone, so that every decision about time is tested on a fake clock, without waiting. (`tests.rs`
+//! here; `tests/layering` for the layers it may use)
 //!
 //! INVARIANT: a tier never waits for the receiver; what does not fit into the channel is lost and counted.
 //!

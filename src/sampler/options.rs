@@ -24,11 +24,11 @@ pub struct Judged {
 /// How to watch. Rates and shares are positive: the caller has checked them.
 #[derive(Clone)]
 pub struct Options {
-    /// Samples of each loop a second.
+    /// Samples of each loop per second.
     pub loop_rate_hz: f64,
-    /// Task snapshots a second.
+    /// Task snapshots per second.
     pub task_rate_hz: f64,
-    /// From how long on a blocked loop counts as stalled. For the header only.
+    /// A loop blocked for at least this long counts as stalled. For the header only.
     pub stall_threshold: Duration,
     /// Share of one core that this whole process may use.
     pub cpu_budget: f64,
@@ -38,11 +38,11 @@ pub struct Options {
     pub blocking: bool,
     /// Minimum time between full snapshots. The first is taken early, the last at the end.
     pub findings_every: Duration,
-    /// Wait for a Python that is not there yet, or no longer, for as long as the process lives.
+    /// Wait for Python if it is not running yet or any more, for as long as the process lives.
     pub wait_for_python: bool,
     /// Judges full snapshots; without it none are taken.
     pub judge: Option<Judge>,
-    /// Ends the watch, and the wait for a Python before it.
+    /// Ends the watch, and the wait for Python before it.
     pub stop: Stop,
 }
 

@@ -1,5 +1,5 @@
-//! Sends a tier's events as batches over a bounded channel, without ever making the tier wait. When the channel is full,
-//! samples are lost and counted; names are not, nor is anything that later events depend on.
+//! Sends a tier's events as batches over a bounded channel, without ever making the tier wait. When the channel is
+//! full, samples are lost and counted; names are not, nor is anything that later events depend on.
 //!
 //! What happens to an event that does not fit into the channel:
 //! - a loop sample is lost, and counted;
@@ -20,10 +20,10 @@ use crate::model::tables::{Definitions, LoopNo, Mark, Tables};
 
 use super::condense::{condense, size};
 
-/// LIMIT: names in the tables of one source; about 100 MB here, and as much at whoever takes them. Then the tables begin
-/// anew, unless what is there at one moment is more than a fourth of it.
+/// LIMIT: names in the tables of one source; about 100 MB here, and as much in the receiver. Then the tables are reset,
+/// unless the names in use at one moment are more than a fourth of it.
 const MAX_NAMES: usize = 400_000;
-/// LIMIT: tasks in changes that wait for room in the channel; then everything is said anew.
+/// LIMIT: tasks in changes that wait for room in the channel; then everything is sent again.
 const MAX_MERGED: usize = 1_000_000;
 
 /// LIMIT: how long the last batch waits for room in the channel.
@@ -33,20 +33,20 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ReceiverDropped;
 
-/// The events of one source, its tables, and what was sent of them.
+/// The events of one source, its tables, and what has been sent of them.
 #[derive(Debug)]
 pub(super) struct Outbox {
     source: Source,
     sender: Sender<Batch>,
     tables: Tables,
-    /// Everything before it was sent, or is in `definitions`.
+    /// Everything before this was sent or is in `definitions`.
     mark: Mark,
     /// Taken from the tables, not sent yet.
     definitions: Definitions,
-    /// The tables began anew, and nobody was told yet.
+    /// The tables were reset and the receiver has not been informed yet.
     begins_anew: bool,
     events: Vec<Event>,
-    /// Names since the tables began, and how many of them there were when everything had been said once.
+    /// Names added since the tables were reset, and how many there were once everything had been sent.
     names: usize,
     names_at_first: Option<usize>,
     most_names: usize,
@@ -55,7 +55,7 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// Nothing was sent yet.
+    /// An outbox that has sent nothing yet.
     pub(super) fn new(source: Source, sender: Sender<Batch>) -> Self {
         Self {
             source,
@@ -73,17 +73,17 @@ impl Outbox {
         }
     }
 
-    /// Where events of this source take their numbers from.
+    /// The tables that number the names in this source's events.
     pub(super) fn tables(&mut self) -> &mut Tables {
         &mut self.tables
     }
 
-    /// Takes an event. All numbers in it are of [`Outbox::tables`], as they are now.
+    /// Adds an event. All numbers in it refer to [`Outbox::tables`] as they are now.
     pub(super) fn push(&mut self, event: Event) {
         self.events.push(event);
     }
 
-    /// How many events wait.
+    /// Number of events that wait to be sent.
     pub(super) fn len(&self) -> usize {
         self.events.len()
     }
@@ -93,17 +93,17 @@ impl Outbox {
         self.lost
     }
 
-    /// The longest time between two samples of a loop that were sent, since this was last asked.
+    /// The longest time between two samples of a loop that were sent, since the last call.
     pub(super) fn take_longest_gap(&mut self) -> u64 {
         std::mem::take(&mut self.gaps.longest_ns)
     }
 
-    /// Only these loops are still there: one that comes back later was not missed meanwhile.
+    /// Keeps the gaps of these loops only: one that returns later does not count as missed in the meantime.
     pub(super) fn keep_gaps_of(&mut self, is_there: impl Fn(LoopNo) -> bool) {
         self.gaps.last.retain(|event_loop, _| is_there(*event_loop));
     }
 
-    /// Sends what there is, if the channel has room.
+    /// Sends what is waiting, if the channel has room.
     pub(super) fn flush(&mut self) -> Result<(), ReceiverDropped> {
         let Some(batch) = self.take_batch() else { return Ok(()) };
         match self.sender.try_send(batch) {
@@ -119,7 +119,7 @@ impl Outbox {
         }
     }
 
-    /// Sends what there is, and waits for room: at the end, when nothing has to be on time any more.
+    /// Sends what is waiting, and waits for room: for the end, when there are no more deadlines.
     pub(super) fn flush_at_end(&mut self) -> Result<(), ReceiverDropped> {
         self.flush_within(SHUTDOWN_TIMEOUT)
     }
@@ -139,14 +139,14 @@ impl Outbox {
         }
     }
 
-    /// Whether the tables are so large that they should begin anew.
+    /// Whether the tables are large enough to be reset.
     pub(super) fn is_overfull(&self) -> bool {
         self.names > self.most_names.max(self.names_at_first.unwrap_or(0).saturating_mul(4))
             || self.events.iter().any(|event| matches!(event, Event::Tasks(changes) if size(changes) > MAX_MERGED))
     }
 
-    /// The tables begin anew: no number from before means anything, and whoever keeps numbers must be made anew too. What
-    /// waits is sent; what does not fit any more is lost as far as it has numbers.
+    /// Resets the tables: earlier numbers are no longer valid, and readers that keep numbers must be recreated. What
+    /// waits is sent; what does not fit is lost if it contains numbers.
     pub(super) fn reset(&mut self) -> Result<(), ReceiverDropped> {
         self.flush()?;
         let waiting = std::mem::take(&mut self.events);
@@ -177,7 +177,7 @@ impl Outbox {
         if self.names > 0 {
             self.names_at_first.get_or_insert(self.names);
         }
-        // Before it is sent, because it is gone afterwards; put back if it was not.
+        // Done before sending, because the batch is gone afterwards; undone if it was not sent.
         self.gaps.begin();
         self.events.iter().for_each(|event| self.gaps.see(event));
         Some(Batch {
@@ -188,7 +188,7 @@ impl Outbox {
         })
     }
 
-    /// The batch was not sent.
+    /// Takes back a batch that was not sent.
     fn take_back(&mut self, batch: Batch) {
         self.gaps.undo();
         self.definitions = batch.definitions;
@@ -205,7 +205,7 @@ fn append(definitions: &mut Definitions, mut new: Definitions) {
     definitions.loops.append(&mut new.loops);
 }
 
-/// Distances between the samples of each loop that were sent.
+/// Times between the samples of each loop that were sent.
 #[derive(Debug, Default)]
 struct Gaps {
     last: FxHashMap<LoopNo, u64>,
@@ -253,11 +253,11 @@ mod tests {
         Event::Note(Note { at_ns, kind: NoteKind::Gap, text: String::new() })
     }
 
-    /// Takes batches as the invariant says, and checks every number against what was meant.
+    /// Receives batches as the invariant describes, and checks every number against the intended name.
     #[derive(Default)]
     struct Consumer {
         tables: Tables,
-        /// Key and stack number of what lives.
+        /// Key and stack number of each live task.
         tasks: BTreeMap<u64, u64>,
         samples: u64,
         notes: u64,
@@ -305,7 +305,7 @@ mod tests {
         }
     }
 
-    /// What a made-up source does.
+    /// An action of a fake source.
     #[derive(Clone, Debug)]
     enum Step {
         Sample(u32),
@@ -332,7 +332,7 @@ mod tests {
     /// Tasks as they are in the target: state by key.
     type World = BTreeMap<u64, u32>;
 
-    /// One look: what the reader of the task tier would say.
+    /// One sample: what the task tier's reader would return.
     fn look(outbox: &mut Outbox, world: &mut World, at: u64, set: &[(u64, u32)], end: &[u64]) -> TaskChanges {
         let tables = outbox.tables();
         let mut now = changes(at);
@@ -377,7 +377,7 @@ mod tests {
                     Step::Tasks(set, end) => {
                         let mut now = look(&mut outbox, &mut world, at, &set, &end);
                         if std::mem::take(&mut is_anew) {
-                            // A new reader says everything.
+                            // A new reader reports everything.
                             let all: Vec<(u64, u32)> = world.iter().map(|(key, state)| (*key, *state)).collect();
                             now = look(&mut outbox, &mut world, at, &all, &[]);
                         }

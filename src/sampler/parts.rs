@@ -1,4 +1,4 @@
-//! What each tier is made of.
+//! The parts of each tier.
 
 use std::sync::Arc;
 
@@ -10,31 +10,31 @@ use super::outbox::Outbox;
 use super::readers::Target;
 use super::shared::Shared;
 
-/// What a loop tier is made of.
+/// The parts of a loop tier.
 pub(super) struct LoopParts {
     pub(super) shared: Arc<Shared>,
     pub(super) target: Arc<dyn Target>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) outbox: Outbox,
     pub(super) governor: Governor,
-    /// Share of a core, of all that share it together.
+    /// Share of a core, for all watches that share it.
     pub(super) cpu_budget: f64,
-    /// A Python that is not there (yet, or any more) is waited for as long as the process lives.
+    /// Wait for Python if it is not running yet or any more, for as long as the process lives.
     pub(super) wait_for_python: bool,
-    /// CPU time that the watch is charged with.
+    /// CPU time that is charged to the watch.
     pub(super) account: Account,
 }
 
-/// What a task tier is made of.
+/// The parts of a task tier.
 pub(super) struct TaskParts {
     pub(super) shared: Arc<Shared>,
     pub(super) target: Arc<dyn Target>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) outbox: Outbox,
-    /// Share of a core, of all that share it together.
+    /// Share of a core, for all watches that share it.
     pub(super) cpu_budget: f64,
-    /// Without one, nobody looks at everything.
+    /// Without it, no full snapshots are taken.
     pub(super) judge: Option<Judge>,
-    /// How far apart looks at everything are at least.
+    /// Minimum time between full snapshots.
     pub(super) findings_every_ns: u64,
 }

@@ -9,73 +9,73 @@ use crate::remote::stopped::StopError;
 
 use super::target_state::Sight;
 
-/// How a sample of all loops, or a look at all tasks, went.
+/// Statistics of one sample of all loops or of all tasks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Effort {
-    /// Attempts that did not hold together.
+    /// Torn attempts.
     pub(super) torn: u64,
-    /// Loops that are not in the sample: all attempts failed.
+    /// Loops missing from the sample because all attempts failed.
     pub(super) dropped: u64,
-    /// Samples with an explicit gap; looks that did not show everything.
+    /// Samples with an explicit gap; task samples that were not complete.
     pub(super) partial: u64,
 }
 
-/// Why a look failed.
+/// Why a sample failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum LookError {
     /// Memory could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The target was to be stopped for it, and could not be.
+    /// The target was to be stopped, and could not be.
     #[error(transparent)]
     Stop(#[from] StopError),
 }
 
 impl LookError {
-    /// Whether the next look cannot succeed either.
+    /// Whether the next sample would fail too.
     pub(super) fn is_fatal(&self) -> bool {
         matches!(self, Self::Read(error) if error.is_fatal())
     }
 }
 
-/// Samples event loops. It keeps numbers of the tables it is given from one look to the next.
+/// Samples event loops. Between samples it keeps numbers of the tables it is given.
 pub(super) trait LoopReader {
     /// Samples every loop once; adds to `out`.
     fn sample(&mut self, tables: &mut Tables, at_ns: u64, out: &mut Vec<LoopSample>) -> Result<Effort, LookError>;
 
-    /// Looks which loops there are. Answers whether there is any.
+    /// Finds the current loops. Returns whether there are any.
     fn rediscover(&mut self, now_ns: u64) -> Result<bool, LookError>;
 
-    /// The tables began anew: numbers from before mean nothing any more.
+    /// The tables were reset: earlier numbers are no longer valid.
     fn forget_numbers(&mut self);
 }
 
-/// Looks at all tasks. It keeps numbers as [`LoopReader`] does. What it says first is everything.
+/// Samples all tasks. It keeps numbers as [`LoopReader`] does. Its first sample reports every task.
 pub(super) trait TaskReader {
-    /// What became of the tasks since the last look. How long it took is for the caller to say.
+    /// What changed in the tasks since the last sample. The caller fills in the duration.
     fn look(&mut self, tables: &mut Tables, at_ns: u64) -> Result<(TaskChanges, Effort), LookError>;
 
-    /// The tables began anew, and at the next look everything is said anew.
+    /// The tables were reset; the next sample reports every task again.
     fn forget_numbers(&mut self);
 }
 
-/// The process that is watched.
+/// The watched process.
 pub(super) trait Target: Send + Sync {
-    /// The process at this moment, compared with when it was last attached to.
+    /// The current state of the process, compared with the last attachment.
     fn see(&self) -> Sight;
 
-    /// Finds Python in it anew. `Ok(true)` when anything is otherwise than it was: then readers made before are of no use.
+    /// Attaches again. `Ok(true)` when anything has changed: then existing readers are useless.
     fn attach(&self) -> Result<bool, AttachError>;
 
-    /// How often [`Target::attach`] found something new.
+    /// How often [`Target::attach`] found a change.
     fn generation(&self) -> u64;
 
-    /// A reader of its loops, as it was last attached to.
+    /// A reader of its loops, for the last attachment.
     fn loops(&self) -> Result<Box<dyn LoopReader>, LookError>;
 
-    /// A reader of its tasks, as it was last attached to.
+    /// A reader of its tasks, for the last attachment.
     fn tasks(&self) -> Result<Box<dyn TaskReader>, LookError>;
 
-    /// Everything at one moment.
+    /// A full snapshot.
     fn snapshot(&self) -> Result<Snapshot, AttachError>;
 }

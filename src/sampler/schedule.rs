@@ -10,7 +10,7 @@ pub(super) struct Schedule {
 
 /// The period of a rate, at least a nanosecond.
 pub(super) fn period_of(rate_hz: f64) -> u64 {
-    // A float that is too large, or not a number, becomes the nearest integer or zero: nothing here can overflow.
+    // A float that is too large or not a number becomes the nearest integer or zero: nothing here can overflow.
     ((1e9 / rate_hz) as u64).clamp(1, u64::MAX / 4)
 }
 
@@ -30,9 +30,9 @@ impl Schedule {
         now_ns >= self.next_ns
     }
 
-    /// Keeps the deadline that has come. Answers how many that followed it had passed too, unused: those were missed.
+    /// Marks the current deadline as kept. Returns how many later ones have passed unused: those were missed.
     ///
-    /// INVARIANT: the next deadline is later than `now_ns`, so that after a delay there is one look, not several.
+    /// INVARIANT: the next deadline is later than `now_ns`, so that after a delay there is one sample, not several.
     pub(super) fn keep(&mut self, now_ns: u64) -> u64 {
         let Some(behind) = now_ns.checked_sub(self.next_ns) else { return 0 };
         let missed = behind / self.period_ns;
@@ -40,14 +40,14 @@ impl Schedule {
         missed
     }
 
-    /// From the last deadline on, the deadlines have another distance.
+    /// Changes the rate from the last deadline on.
     pub(super) fn set_rate(&mut self, rate_hz: f64) {
         let period_ns = period_of(rate_hz);
         self.next_ns = self.next_ns.saturating_sub(self.period_ns).saturating_add(period_ns);
         self.period_ns = period_ns;
     }
 
-    /// Goes on as if it began now: what passed until now was not missed, nobody was to look.
+    /// Restarts the schedule now: deadlines that have passed do not count as missed, because no sample was wanted.
     pub(super) fn restart(&mut self, now_ns: u64) {
         self.next_ns = now_ns;
     }
@@ -98,8 +98,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the delays and the rates: in no stretch of time are there more looks than its length allows, every
-        /// deadline is either kept or missed, and the next one lies ahead.
+        /// Whatever the delays and rates, no period has more samples than its length allows, every deadline is either
+        /// kept or missed, and the next one lies ahead.
         #[test]
         fn looks_never_come_in_bursts(delays in proptest::collection::vec(0u64..20_000, 1..200), period in 1u64..5_000) {
             let mut schedule = Schedule::new(0, 1e9 / period as f64);

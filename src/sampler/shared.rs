@@ -12,7 +12,7 @@ use super::sharing::Sharing;
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
     asked: Arc<AtomicBool>,
-    /// A request to stop this watch and others.
+    /// A stop request for this watch together with others.
     above: Option<Arc<AtomicBool>>,
 }
 
@@ -36,11 +36,11 @@ impl Stop {
 /// Why a watch ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It was asked to.
+    /// A stop was requested.
     Asked,
     /// The target exited.
     Exited,
-    /// The target lives, but nothing could be read of it any more; the error says why.
+    /// The target lives, but could not be read any more; the error says why.
     Unreadable,
     /// The receiver of the events is gone.
     ReceiverDropped,
@@ -48,22 +48,22 @@ pub enum End {
     Failed,
 }
 
-/// What both tiers can see.
+/// State visible to both tiers.
 #[derive(Debug)]
 pub(super) struct Shared {
     stop: Stop,
-    /// Who has a part of the CPU budget.
+    /// The watches that share the CPU budget.
     sharing: Sharing,
-    /// The first reason, and the error with it.
+    /// The first reason, with its error.
     end: Mutex<Option<(End, Option<String>)>>,
     tasks: Mutex<TaskTotals>,
     health: Mutex<Health>,
-    /// Bits of a float.
+    /// The bits of a float.
     task_hz: AtomicU64,
     task_thread: AtomicI32,
 }
 
-/// What a lock guards here is plain counts: they are whole even if somebody panicked.
+/// The lock guards plain counters only: they are valid even after a panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -86,7 +86,7 @@ impl Shared {
         lock(&self.end).get_or_insert((end, error));
     }
 
-    /// Why it ended; a wish to stop is a reason.
+    /// Why it ended; a stop request counts as a reason.
     pub(super) fn ended(&self) -> Option<(End, Option<String>)> {
         let mut end = lock(&self.end);
         if end.is_none() && self.stop.is_asked() {

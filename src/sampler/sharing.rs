@@ -3,24 +3,24 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-/// Watches that share a CPU budget: those that are started with clones of one value.
+/// Watches that share a CPU budget: those that are started with clones of the same value.
 #[derive(Clone, Debug, Default)]
 pub struct Sharing(Arc<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
     watches: AtomicU32,
-    /// CPU time of the threads of all tiers, as far as it was told.
+    /// CPU time of all tiers' threads, as far as reported.
     tiers_ns: AtomicU64,
 }
 
 impl Sharing {
-    /// How many watches there are now.
+    /// The current number of watches.
     pub fn watches(&self) -> u32 {
         self.0.watches.load(Relaxed)
     }
 
-    /// The part of one watch: all of it when there is no other.
+    /// The share of one watch: all of the budget if there is no other.
     pub(super) fn part(&self) -> f64 {
         1.0 / f64::from(self.watches().max(1))
     }

@@ -1,24 +1,24 @@
 //! What happens to the target process: it exits, executes another program, is stopped and continues, or the machine is
-//! suspended. Given what is observed, it returns what has changed.
+//! suspended. Takes observations and returns what has changed.
 
 use crate::remote::kernel_thread::ThreadState;
 use crate::remote::{Process, Program};
 
-/// A machine that was suspended for less was not; the two clocks are not read at the same instant.
+/// Shorter suspensions are ignored; the two clocks are not read at the same instant.
 const MIN_SUSPENSION_NS: u64 = 10_000_000;
 
-/// The process at one moment, as far as anything can be seen of it.
+/// The state of the process at one moment, as far as it is visible.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sight {
-    /// The id still means this process, and it is no zombie.
+    /// The id still belongs to this process, and it is not a zombie.
     pub(super) alive: bool,
-    /// Who stopped it.
+    /// What stopped it.
     pub(super) stopped: Option<Stopper>,
-    /// It still executes the program that it did when it was attached to; `None` when that cannot be known.
+    /// It still executes the program that it did when it was attached to; `None` if unknown.
     pub(super) same_program: Option<bool>,
 }
 
-/// Who stopped a process.
+/// What stopped a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stopper {
     /// SIGSTOP, SIGTSTP, ...
@@ -34,11 +34,11 @@ pub(super) enum Change {
     Executed,
     Stopped(Stopper),
     Continued,
-    /// For so long.
+    /// For this many nanoseconds.
     Suspended(u64),
 }
 
-/// Looks at a process. `blocking`: it is us who trace it.
+/// Observes a process. `blocking`: asyncprof itself traces it.
 pub(super) fn see(process: &Process, program: Option<&Program>, blocking: bool) -> Sight {
     let stat = process.stat().filter(|stat| stat.start_ticks == process.start_ticks());
     let state = stat.map(|stat| ThreadState::from_letter(stat.state));
@@ -53,7 +53,7 @@ pub(super) fn see(process: &Process, program: Option<&Program>, blocking: bool) 
     }
 }
 
-/// What is known of the target.
+/// The known state of the target.
 #[derive(Clone, Debug)]
 pub(super) struct TargetState {
     stopped: Option<Stopper>,
@@ -63,17 +63,17 @@ pub(super) struct TargetState {
 }
 
 impl TargetState {
-    /// A running process. `suspended_ns`: for how long the machine had been suspended until now.
+    /// A running process. `suspended_ns`: how long the machine had been suspended by now.
     pub(super) fn new(suspended_ns: u64) -> Self {
         Self { stopped: None, exited: false, executed: false, suspended_ns }
     }
 
-    /// The program of now is the one that was attached to.
+    /// The current program is the one that was attached to.
     pub(super) fn attached(&mut self) {
         self.executed = false;
     }
 
-    /// Takes in what is seen now. Each change is told once.
+    /// Takes in an observation. Each change is reported once.
     pub(super) fn update(&mut self, sight: &Sight, suspended_ns: u64) -> Vec<Change> {
         let mut changes = Vec::new();
         if suspended_ns.saturating_sub(self.suspended_ns) >= MIN_SUSPENSION_NS {
@@ -155,7 +155,7 @@ mod tests {
         let pid = nix::unistd::Pid::from_raw(child.id() as i32);
         let process = Process::open(pid.as_raw()).unwrap();
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
-        // A notification, not a wait for the end: the child is not reaped by it.
+        // Waits for a notification, not for the end: the child is not reaped by it.
         let stopped = nix::sys::wait::WaitPidFlag::WUNTRACED;
         nix::sys::wait::waitpid(pid, Some(stopped)).unwrap();
         let sight = see(&process, None, false);

@@ -1,4 +1,4 @@
-//! The task tier: reads all tasks at its deadlines, and takes a full snapshot now and then to have it judged.
+//! The task tier: reads all tasks at its deadlines, and regularly takes a full snapshot to be judged.
 
 use rustc_hash::FxHashMap;
 
@@ -21,7 +21,7 @@ use super::shared::End;
 const HEED_EVERY: u64 = SECOND / 20;
 /// After this many failures in a row the reader is replaced.
 const FAILURES: u32 = 5;
-/// How long to wait before another reader is tried.
+/// Pause before another reader is tried.
 const OPEN_EVERY: u64 = SECOND / 10;
 /// The part of the CPU budget that full snapshots may use.
 const DEEP_SHARE: f64 = 0.2;
@@ -32,20 +32,20 @@ const FRESH: u64 = SECOND;
 pub(super) struct TaskTier {
     pub(super) parts: TaskParts,
     reader: Option<Box<dyn TaskReader>>,
-    /// Of what was attached to when the reader was made.
+    /// The generation of the target when the reader was made.
     generation: u64,
     open_at: u64,
     failures: u32,
     /// There has been a reader.
     opened: bool,
-    /// The reader says everything at its next look.
+    /// The reader's next sample reports every task.
     is_cold: bool,
-    /// Tasks at the last look.
+    /// Number of tasks in the last sample.
     tasks: u32,
     rate_hz: f64,
     schedule: Schedule,
     pub(super) totals: TaskTotals,
-    /// When everything was looked at last, and when it is to be next.
+    /// When the last full snapshot was taken, and when the next one is due.
     deep_at: Option<u64>,
     next_deep: u64,
     /// When the latest findings were made, and whether it was reported that there are no newer ones.
@@ -54,7 +54,7 @@ pub(super) struct TaskTier {
 }
 
 impl TaskTier {
-    /// Begins with a target that was attached to.
+    /// Starts with a target that was attached to.
     pub(super) fn new(parts: TaskParts) -> Self {
         let (now, rate_hz) = (parts.clock.now_ns(), parts.shared.task_hz());
         Self {
@@ -76,7 +76,7 @@ impl TaskTier {
         }
     }
 
-    /// Until the watch is over.
+    /// Runs until the watch is over.
     pub(super) fn run(&mut self) {
         self.parts.shared.set_task_thread(nix::unistd::gettid().as_raw());
         while !self.parts.shared.is_over() {
@@ -85,7 +85,7 @@ impl TaskTier {
         self.finish();
     }
 
-    /// Waits for a deadline, not for too long, and looks if it has come.
+    /// Waits for a deadline, for a bounded time, and takes a sample if it has come.
     pub(super) fn step(&mut self) {
         let now = self.parts.clock.now_ns();
         self.parts.clock.sleep_until(self.schedule.next_ns().min(now + HEED_EVERY));
@@ -114,7 +114,7 @@ impl TaskTier {
         }
     }
 
-    /// Whether there is a reader for what the target is now; makes one if need be.
+    /// Whether there is a reader for the current target; opens one if necessary.
     fn open(&mut self, now: u64) -> Result<bool, ReceiverDropped> {
         let generation = self.parts.target.generation();
         if self.generation != generation {
@@ -130,7 +130,7 @@ impl TaskTier {
         }
         match self.parts.target.tasks() {
             Ok(reader) => {
-                // A new reader says everything anew; what it does not name any more must be forgotten.
+                // A new reader reports every task again; tasks that it does not name must be forgotten.
                 if std::mem::replace(&mut self.opened, true) {
                     self.parts.outbox.reset()?;
                 }
@@ -183,9 +183,9 @@ impl TaskTier {
         }
     }
 
-    /// Takes a full snapshot, when it is due, and has it judged.
+    /// Takes a full snapshot when it is due, and has it judged.
     fn look_deeper(&mut self, now: u64) -> Result<(), ReceiverDropped> {
-        // Numbers of the tasks come from a look. A program that is just starting has nothing to judge yet.
+        // Task numbers come from a task sample. A program that is just starting has nothing to judge yet.
         if now < self.next_deep || (self.deep_at.is_none() && self.tasks == 0) {
             return Ok(());
         }
@@ -203,24 +203,25 @@ impl TaskTier {
             Err(error) => self.fail_deep(at_ns, &error),
         }
         let cost = self.parts.clock.thread_cpu_ns().saturating_sub(before);
-        // The first look costs many times what those after it do: from it nothing follows, neither when the next one is due nor
-        // what share of the budget looks take.
+        // The first snapshot costs many times what later ones do: it determines neither when the next one is due nor
+        // the measured share of the budget.
         let cost = if self.deep_at.is_some() { cost } else { 0 };
-        // A budget of zero makes this infinite, which is the largest number when it becomes one.
+        // With a budget of zero this is infinite; the cast then yields the largest integer.
         let affordable =
             (cost as f64 / (DEEP_SHARE * self.parts.cpu_budget * self.parts.shared.sharing().part())) as u64;
         let every = self.parts.findings_every_ns.max(affordable);
         let now = self.parts.clock.now_ns();
         (self.totals.deep_ns, self.totals.deep_every_ns) = (cost, every);
         (self.deep_at, self.next_deep) = (Some(now), now.saturating_add(every));
-        // Deadlines that passed meanwhile were given up for this, not missed.
+        // Deadlines that passed in the meantime were given up for this and do not count as missed.
         if self.schedule.is_due(now) {
             self.schedule.restart(now);
         }
         self.parts.outbox.flush()
     }
 
-    /// Counts a full snapshot that failed. The first failure in a row is reported, with how old the findings are by then.
+    /// Counts a full snapshot that failed. The first failure in a row is reported, with the age of the findings by
+    /// then.
     fn fail_deep(&mut self, at_ns: u64, error: &AttachError) {
         self.totals.dropped += 1;
         if std::mem::replace(&mut self.reported_failure, true) {
@@ -234,7 +235,7 @@ impl TaskTier {
         self.parts.outbox.push(Event::Note(Note { at_ns, kind: NoteKind::Gap, text }));
     }
 
-    /// A last look, when there is still something to look at.
+    /// Takes a last sample, if there is still something to read.
     fn finish(&mut self) {
         let now = self.parts.clock.now_ns();
         if matches!(self.parts.shared.ended(), Some((End::Asked, _))) && self.reader.is_some() {
@@ -253,12 +254,12 @@ impl TaskTier {
     }
 }
 
-/// Findings with the numbers of `tables` in place of those that only the snapshot knows.
+/// Findings with numbers of `tables` in place of ids that are valid only in the snapshot.
 fn keep(snapshot: &Snapshot, judged: Vec<Judged>, tables: &mut Tables) -> Vec<KeptFinding> {
     if judged.is_empty() {
         return Vec::new();
     }
-    // The latest number of a key: an earlier task may have had it.
+    // The latest number of a key: an earlier task may have had the same key.
     let mut numbers: FxHashMap<u64, TaskNo> =
         (0..).map(TaskNo).zip(tables.tasks()).map(|(no, t)| (t.key, no)).collect();
     let mut kept = Vec::with_capacity(judged.len());
@@ -296,7 +297,7 @@ fn is_same(info: &TaskInfo, snapshot: &Snapshot, task: &Task) -> bool {
     same_name && same_coroutine
 }
 
-/// A task that was born after the last look. Where its coroutine's function begins is not known here.
+/// A task that was born after the last sample. The first line of its coroutine's function is not known here.
 fn info(snapshot: &Snapshot, task: &Task) -> TaskInfo {
     let coroutine = outermost(snapshot, task).map(|frame| Frame { line: None, ..frame.clone() });
     TaskInfo { key: task.key, name: task.name.as_deref().map(Into::into), coroutine }

@@ -27,9 +27,9 @@ const CHANNEL: usize = 256;
 pub struct Outcome {
     /// Why.
     pub end: End,
-    /// What went wrong, in words.
+    /// The error as text.
     pub error: Option<String>,
-    /// The last health.
+    /// The last health event.
     pub health: Health,
 }
 
@@ -45,18 +45,18 @@ pub struct Watch {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Attaches to a process and begins to watch it.
+/// Attaches to a process and starts to watch it.
 ///
 /// # Errors
-/// Why it cannot be read; each has a hint. With [`Options::wait_for_python`] this waits until Python can be read, and
-/// fails when the process exits or [`Options::stop`] is asked for before.
+/// If it cannot be read; each error has a hint. With [`Options::wait_for_python`] this waits until Python can be read,
+/// and fails if the process exits or [`Options::stop`] is requested first.
 pub fn start(pid: i32, options: &Options) -> Result<Watch, AttachError> {
     let target = live::open(pid, options)?;
     let header = header::describe(&target.attachment(), options, SystemClock.now_ns());
     Ok(begin(header, target, Arc::new(SystemClock), options))
 }
 
-/// Begins to watch a target that was attached to.
+/// Starts to watch a target that was attached to.
 pub(super) fn begin(header: Header, target: Arc<dyn Target>, clock: Arc<dyn Clock>, options: &Options) -> Watch {
     let (sender, batches) = bounded(CHANNEL);
     let shared = Arc::new(Shared::new(options.stop.clone(), options.sharing.clone(), options.task_rate_hz));
@@ -72,7 +72,7 @@ pub(super) fn begin(header: Header, target: Arc<dyn Target>, clock: Arc<dyn Cloc
         findings_every_ns: u64::try_from(options.findings_every.as_nanos()).unwrap_or(u64::MAX),
     };
     watch.spawn("asyncprof-tasks", move || {
-        // Dropped at the end, in whatever way that comes: the loop tier waits for it.
+        // Dropped when the thread ends in any way: the loop tier waits for it.
         let _done: Sender<()> = tasks_done;
         clock::be_punctual();
         task_tier::TaskTier::new(parts).run();
@@ -98,7 +98,7 @@ pub(super) fn begin(header: Header, target: Arc<dyn Target>, clock: Arc<dyn Cloc
 }
 
 impl Watch {
-    /// Asks both threads to end; they take a last sample, send it, and close the channel.
+    /// Requests both threads to end; they take a last sample, send it, and close the channel.
     pub fn stop(&self) {
         self.stop.ask();
     }
@@ -108,15 +108,15 @@ impl Watch {
         self.shared.is_over()
     }
 
-    /// Waits for the end of the watch; does not request it. Call it when `batches` has ended: events still in the channel are
-    /// dropped unless a clone of the receiver holds them.
+    /// Waits for the end of the watch; does not request it. Call it when `batches` has ended: events still in the
+    /// channel are dropped unless a clone of the receiver holds them.
     pub fn join(mut self) -> Outcome {
         self.close();
         let (end, error) = self.shared.ended().unwrap_or((End::Failed, Some("the watch ended for no reason".into())));
         Outcome { end, error, health: self.shared.health() }
     }
 
-    /// Runs a tier. A panic in it must not take down the rest of the program, which shows what was seen until then.
+    /// Runs a tier. A panic in it must not take down the rest of the program, which reports what was seen until then.
     fn spawn(&mut self, name: &str, tier: impl FnOnce() + Send + 'static) {
         let shared = self.shared.clone();
         let thread = Builder::new().name(name.to_owned()).spawn(move || {
@@ -132,7 +132,7 @@ impl Watch {
         }
     }
 
-    /// Joins the threads. Nothing is received any more.
+    /// Joins the threads. Nothing is received after this.
     fn close(&mut self) {
         self.batches = crossbeam_channel::never();
         for thread in self.threads.drain(..) {

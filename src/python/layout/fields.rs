@@ -1,4 +1,4 @@
-//! The fields of CPython's layout: where each thing is, and how it is made.
+//! The fields of CPython's layout: where each structure is, and how it is built.
 
 /// A byte offset from the start of a structure or object.
 pub type Offset = u64;
@@ -28,7 +28,7 @@ impl Version {
         self.major == 3 && self.minor == minor
     }
 
-    /// As `PY_VERSION_HEX`.
+    /// In the format of `PY_VERSION_HEX`.
     pub fn to_hex(self) -> u32 {
         u32::from_be_bytes([self.major, self.minor, self.micro, self.release])
     }
@@ -47,7 +47,7 @@ impl std::fmt::Display for Version {
     }
 }
 
-/// Everything a reader must know about one build of CPython.
+/// Everything a reader needs to know about one build of CPython.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
     /// The minor version of CPython 3.
@@ -112,7 +112,7 @@ pub struct Interp {
     pub modules: Offset,
     /// `sys.__dict__`.
     pub sysdict: Offset,
-    /// How to ask who holds the GIL.
+    /// How to find the holder of the GIL.
     pub gil: Gil,
 }
 
@@ -140,12 +140,12 @@ pub enum Gil {
 }
 
 impl Gil {
-    /// From the word that says whether the GIL is taken to the count of its changes of hands, u64.
+    /// Distance from the word that shows whether the GIL is taken to the count of its changes of hands, u64.
     /// CPython: Include/internal/pycore_gil.h, `switch_number`.
     pub const SWITCHES: Offset = 8;
 
-    /// Whether a thread that sleeps on the futex at `word` waits for the GIL whose note of its last holder is at `last_holder`:
-    /// its mutexes and conditions are in the same structure.
+    /// Whether a thread that sleeps on the futex at `word` waits for the GIL whose note of its last holder is at
+    /// `last_holder`: its mutexes and conditions are in the same structure.
     /// CPython: Include/internal/pycore_gil.h, `struct _gil_runtime_state`.
     pub fn has_lock_at(last_holder: u64, word: u64) -> bool {
         (last_holder.saturating_sub(16)..last_holder.saturating_add(240)).contains(&word)
@@ -225,7 +225,7 @@ pub struct FrameObjects {
     pub code: Offset,
     /// Start of the evaluation stack.
     pub valuestack: Offset,
-    /// How deep the evaluation stack is.
+    /// The depth of the evaluation stack.
     pub stack: StackTop,
     /// The generator that owns the frame, 0 for functions.
     pub generator: Offset,
@@ -235,7 +235,7 @@ pub struct FrameObjects {
     pub lasti_unit: i64,
     /// i8, 3.10 only: the frame's state, see [`Generator::states`].
     pub state: Option<Offset>,
-    /// i8, and what it is while the frame executes: a frame that has returned stays in memory as it was otherwise.
+    /// i8, and its value while the frame executes: a frame that has returned otherwise stays unchanged in memory.
     pub executing: (Offset, i8),
     /// Locals.
     pub localsplus: Offset,
@@ -243,9 +243,9 @@ pub struct FrameObjects {
     pub yield_from: u8,
 }
 
-/// The exceptions that a thread is handling: an entry of the thread, and one of each generator that executes.
-// CPython: Include/cpython/pystate.h, exc_info and exc_state; gi_exc_state in Include/genobject.h (3.11: cpython/genobject.h,
-// 3.14: internal/pycore_interpframe_structs.h).
+/// The exceptions that a thread is handling: one entry of the thread, and one of each executing generator.
+// CPython: Include/cpython/pystate.h, exc_info and exc_state; gi_exc_state in Include/genobject.h (3.11:
+// cpython/genobject.h, 3.14: internal/pycore_interpframe_structs.h).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ExceptionStack {
     /// In the thread state: pointer to the topmost entry, which is that of the innermost generator.
@@ -259,7 +259,7 @@ pub struct ExceptionStack {
 /// How the evaluation stack's depth is stored.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum StackTop {
-    /// Pointer behind the last entry (0 while running).
+    /// Pointer to the place after the last entry (0 while running).
     Pointer(Offset),
     /// i32 number of entries.
     Depth(Offset),
@@ -382,7 +382,7 @@ pub struct Generator {
     pub frame: GeneratorFrame,
     /// What the state number means; for 3.8 and 3.9 see [`GeneratorFrame::Object`].
     pub states: GeneratorStates,
-    /// How to tell what a suspended one awaits.
+    /// How to find the object that a suspended one awaits.
     pub awaits: AwaitTarget,
 }
 
@@ -414,7 +414,7 @@ pub struct GeneratorStates {
     pub created: i8,
     /// Suspended at a yield.
     pub suspended: i8,
-    /// Suspended in an await, where the version tells (otherwise see [`AwaitTarget`]); 3.15 has a second, locked one.
+    /// Suspended in an await, if the version stores it (otherwise see [`AwaitTarget`]); 3.15 has a second, locked one.
     pub awaiting: Option<(i8, i8)>,
     /// Running.
     pub executing: i8,
@@ -429,7 +429,7 @@ pub enum AwaitTarget {
     NextOpcode,
     /// 3.11, 3.12: if the next unit is one of these RESUME opcodes with an argument of 2 or more, the top entry.
     ResumeArgument([u8; 2]),
-    /// 3.13+: if the state says awaiting, the entry this many slots below the stack pointer (1 is the top).
+    /// 3.13+: if the state is awaiting, the entry this many slots below the stack pointer (1 is the top).
     State {
         /// 1, from 3.15 on 2.
         depth: u64,
@@ -559,7 +559,7 @@ pub struct Dict {
     pub values: Offset,
     /// In the keys: i64, entries written so far.
     pub nentries: Offset,
-    /// In the keys: how the size of the index table is known.
+    /// In the keys: how to determine the size of the index table.
     pub index: DictIndex,
     /// In the keys: start of the index table; entries follow it.
     pub indices: Offset,
@@ -630,8 +630,8 @@ pub struct Builtin {
     pub module_state: Offset,
     /// `functools.partial`: callable; args tuple at +8.
     pub partial_function: Offset,
-    /// The object that wrappers hold first: coroutine_wrapper, async_generator_asend/athrow, anext_awaitable, FutureIter,
-    /// TaskStepMethWrapper, TaskWakeupMethWrapper (3.8, 3.9).
+    /// The object that wrappers hold first: coroutine_wrapper, async_generator_asend/athrow, anext_awaitable,
+    /// FutureIter, TaskStepMethWrapper, TaskWakeupMethWrapper (3.8, 3.9).
     pub wrapped: Offset,
 }
 

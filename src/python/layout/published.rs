@@ -1,6 +1,6 @@
-//! The table of offsets that a target publishes about itself, `_Py_DebugOffsets` at the start of its runtime (3.13+). It
-//! is preferred to the rows, because some offsets move between micro releases, and it is bytes of the target: every
-//! number is checked before it is used.
+//! The table of offsets that a target publishes about itself, `_Py_DebugOffsets` at the start of its runtime (3.13+).
+//! It takes precedence over the rows, because some offsets change between micro releases. It consists of bytes of the
+//! target, so every number is checked before it is used.
 
 use super::fields::*;
 use tables::{Group, HEAD, Table, V3_13, V3_14, V3_15, WORD, word_count};
@@ -10,19 +10,19 @@ pub(crate) mod tables;
 
 pub use error::PublishedError;
 
-/// What a table of offsets begins with. CPython: Include/internal/pycore_debug_offsets.h, v3.13.0.
+/// The first bytes of a table of offsets. CPython: Include/internal/pycore_debug_offsets.h, v3.13.0.
 pub const COOKIE: [u8; 8] = *b"xdebugpy";
 
-/// Bytes of the longest table known: what a caller reads to be sure to have all of it.
+/// Bytes of the longest known table: reading this much includes every table.
 pub const MAX_TABLE: usize = word_count(&V3_15) * WORD;
 
-/// Bytes of the beginning that all tables have in common.
+/// Bytes of the beginning that all tables share.
 pub const HEAD_SIZE: usize = word_count(&HEAD) * WORD;
 
-/// The beginning of a table: what chooses the row to complete, and where the runtime's lists are.
+/// The beginning of a table: it determines the row to complete, and where the runtime's lists are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Who published it.
+    /// The version of the publisher.
     pub version: Version,
     /// A free-threaded build.
     pub free_threaded: bool,
@@ -62,19 +62,19 @@ impl Head {
         })
     }
 
-    /// Puts what the head says in place of the row's values.
+    /// Replaces the row's values with those of the head.
     pub fn overlay(&self, l: &mut Layout) {
         l.runtime = Runtime { finalizing: self.finalizing, interpreters_head: self.interpreters_head, ..l.runtime };
         (l.interp.next, l.interp.threads_head) = (self.next, self.threads_head);
     }
 }
 
-/// The layout with what the target publishes in place of the row's values. `layout` is the row of the version that
-/// [`Head::parse`] says.
+/// The layout, with the values published by the target in place of the row's. `layout` is the row of the version found
+/// by [`Head::parse`].
 ///
 /// # Errors
-/// When the table is none, is too short, belongs to another version or build than `layout`, or holds a number that
-/// cannot be right. Nothing of it is used then.
+/// If the table is missing, too short, belongs to another version or build than `layout`, or contains an implausible
+/// number. Then nothing of it is used.
 pub fn overlay(layout: Layout, table: &[u8]) -> Result<Layout, PublishedError> {
     let head = Head::parse(table)?;
     let groups: &[Group] = match (head.version.major, head.version.minor) {
@@ -87,7 +87,7 @@ pub fn overlay(layout: Layout, table: &[u8]) -> Result<Layout, PublishedError> {
         return Err(PublishedError::OtherBuild);
     }
     let table = Table::new(groups, table)?;
-    // A header of another size moves every field of every object, published or not.
+    // A header of another size shifts every field of every object, published or not.
     if table.word("pyobject", "size") != Some(layout.object.size) {
         return Err(PublishedError::OtherBuild);
     }
@@ -106,7 +106,7 @@ fn overlay_process(l: &mut Layout, table: &Table<'_>) -> Result<(), PublishedErr
     interp.put("imports_modules", 8, &mut l.interp.modules)?;
     interp.put("sysdict", 8, &mut l.interp.sysdict)?;
     if let Gil::Interpreter { pointer, locked, last_holder, .. } = &mut l.interp.gil {
-        // The table describes the interpreter's own lock, embedded in it; ours is the one that is pointed to.
+        // The table describes the interpreter's own lock, embedded in it; we use the one behind the pointer.
         let own = interp.offset("gil_runtime_state", 8)?;
         interp.put("ceval_gil", 8, pointer)?;
         *locked = interp.inner("gil_runtime_state_locked", 4, own)?;

@@ -1,4 +1,4 @@
-//! The rows of the layout table, oldest first: each says only what changed against the one before.
+//! The rows of the layout table, oldest first: each contains only the changes from the one before.
 //!
 //! Offsets were read from debug information and checked on running interpreters: the [`TAGS`], and v3.13.15 for the
 //! free-threaded row of 3.13; 3.14t and 3.15t come from the headers only and are marked untested.
@@ -6,8 +6,8 @@
 
 use super::fields::*;
 
-/// The tag of CPython that each row was read from and checked against, oldest minor version first. Citations of a version
-/// name it (`CPython: Include/object.h, v3.12.1`).
+/// The tag of CPython that each row was read from and checked against, oldest minor version first. Citations of a
+/// version name it (`CPython: Include/object.h, v3.12.1`).
 pub const TAGS: [&str; 8] = ["v3.8.18", "v3.9.18", "v3.10.13", "v3.11.7", "v3.12.1", "v3.13.0", "v3.14.10", "v3.15.2"];
 /// Oldest minor version with a row.
 pub const OLDEST_MINOR: u8 = 8;
@@ -21,12 +21,12 @@ pub(crate) const EMBEDDED_HEADER: usize = 80;
 /// Bytes of a generator with an embedded frame that are read in one piece, of any version: both headers.
 pub(crate) const GENERATOR_BLOCK: usize = 176;
 
-/// Whether a minor version without a row is one from before the oldest known.
+/// Whether a minor version without a row is older than the oldest known one.
 pub fn is_too_old(minor: u8) -> bool {
     minor < OLDEST_MINOR
 }
 
-/// The row of a minor version of CPython 3, `None` when there is none.
+/// The row of a minor version of CPython 3; `None` if there is none.
 pub fn row(minor: u8, free_threaded: bool) -> Option<Layout> {
     let layout = match minor {
         8 => v3_8(),
@@ -447,7 +447,7 @@ fn free_threaded_row(mut l: Layout) -> Layout {
     l.attributes = Attributes::Inline { dict_before: 8 };
     grow!(l.unicode, Unicode { length state ascii_data compact_data } but kind_bit compact_bit ascii_bit);
     if l.minor > 13 {
-        // The interned state takes a whole byte from 3.14t on, in front of the others.
+        // The interned state takes a whole byte from 3.14t on, before the others.
         l.unicode = Unicode { kind_bit: 8, compact_bit: 11, ascii_bit: 12, ..l.unicode };
     }
     l.int = Int::Tag { tag: 32, digits: 40 };

@@ -1,21 +1,21 @@
-//! Why no CPython was found that can be read, and what to do about it.
+//! Why no supported CPython was found, and what to do about it.
 
 use crate::python::layout::rows::{NEWEST_MINOR, OLDEST_MINOR};
 use crate::remote::AccessError;
 use crate::remote::elf::ElfError;
 
-/// Why no CPython was found that can be read.
+/// Why no supported CPython was found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LocateError {
     /// The process cannot be read at all.
     #[error(transparent)]
     Access(#[from] AccessError),
-    /// No mapped file holds a Python runtime.
+    /// No mapped file contains a Python runtime.
     #[error("process {pid} is not a Python program: it runs {executable}")]
     NotPython {
         /// The process.
         pid: i32,
-        /// What it runs.
+        /// The program it runs.
         executable: String,
     },
     /// A Python, but not CPython.
@@ -23,18 +23,18 @@ pub enum LocateError {
     OtherImplementation {
         /// The process.
         pid: i32,
-        /// Which one.
+        /// The implementation.
         name: &'static str,
     },
-    /// CPython from before the oldest known version.
+    /// A CPython older than the oldest supported version.
     #[error("process {pid} runs Python {found}; 3.{oldest} is the oldest that can be read", oldest = OLDEST_MINOR)]
     TooOld {
         /// The process.
         pid: i32,
-        /// Its version as far as it is known.
+        /// Its version, as far as it is known.
         found: String,
     },
-    /// CPython from after the newest known version.
+    /// A CPython newer than the newest supported version.
     #[error("process {pid} runs Python {found}; 3.{newest} is the newest that can be read", newest = NEWEST_MINOR)]
     TooNew {
         /// The process.
@@ -42,7 +42,7 @@ pub enum LocateError {
         /// Its version.
         found: String,
     },
-    /// A runtime whose version nothing tells.
+    /// A runtime whose version cannot be determined.
     #[error("process {pid} holds a Python runtime in {object}, but nothing tells its version")]
     UnknownVersion {
         /// The process.
@@ -50,19 +50,19 @@ pub enum LocateError {
         /// The file with the runtime.
         object: String,
     },
-    /// No interpreter yet.
+    /// The interpreter is not initialised yet.
     #[error("the Python interpreter of process {pid} is still starting")]
     Starting {
         /// The process.
         pid: i32,
     },
-    /// The interpreter shuts down.
+    /// The interpreter is shutting down.
     #[error("the Python interpreter of process {pid} is shutting down")]
     Finalizing {
         /// The process.
         pid: i32,
     },
-    /// The file that should hold the runtime cannot be used.
+    /// The file that should contain the runtime cannot be used.
     #[error("cannot search {object} of process {pid}: {error}")]
     Unreadable {
         /// The process.
@@ -72,7 +72,7 @@ pub enum LocateError {
         /// Why.
         error: ElfError,
     },
-    /// The runtime does not look as its version's does.
+    /// The runtime does not match the layout of its version.
     #[error("the memory of process {pid} does not look like Python {version}: {what}")]
     Layout {
         /// The process.

@@ -1,12 +1,13 @@
-//! The runtime's lists of interpreters and threads: whether what is where the layout has them can be them.
+//! The runtime's lists of interpreters and threads: checks whether the objects at the places in the layout are
+//! plausible.
 
 use crate::python::layout::Layout;
 use crate::remote::{Addr, Memory, ReadError};
 
-/// LIMIT: interpreters and threads looked at to prove the layout; a list longer than this has proved it already.
+/// LIMIT: interpreters and threads checked to prove the layout; a longer list has proved it already.
 const MAX_PROOF: usize = 256;
 
-/// How a walk over the lists ended.
+/// The result of a walk over the lists.
 pub(super) enum Proof {
     Running,
     Starting,
@@ -14,7 +15,7 @@ pub(super) enum Proof {
     Contradiction(&'static str),
 }
 
-/// Looks whether the runtime's interpreters and threads are where they should be.
+/// Checks whether the runtime's interpreters and threads are where they should be.
 pub(super) fn prove(memory: &dyn Memory, runtime: Addr, layout: &Layout) -> Result<Proof, ReadError> {
     let word = |addr: Addr, offset: u64| {
         memory.read_u64(addr.add(offset).ok_or(ReadError::BadPointer(addr.raw().wrapping_add(offset)))?)
@@ -24,7 +25,7 @@ pub(super) fn prove(memory: &dyn Memory, runtime: Addr, layout: &Layout) -> Resu
         raw => Addr::aligned(raw).map(Some).ok_or(ReadError::BadPointer(raw)),
     };
     let Some(first) = pointer(runtime, layout.runtime.interpreters_head)? else {
-        // A runtime that has been torn down has no interpreters either.
+        // A runtime that has shut down has no interpreters either.
         return Ok(if word(runtime, layout.runtime.finalizing)? == 0 { Proof::Starting } else { Proof::Finalizing });
     };
     if word(runtime, layout.runtime.finalizing)? != 0 {

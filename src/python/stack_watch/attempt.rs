@@ -1,24 +1,24 @@
-//! What one call that reads a whole stack comes to.
+//! The result of one call that reads a whole stack.
 
 use crate::remote::Addr;
 
 pub(super) enum Attempt {
     /// The chain is whole and both readings agree on it.
     Whole { same: bool },
-    /// Something did not fit together.
+    /// The parts were inconsistent.
     Torn,
-    /// Where the current frame is noted was not known before the first call.
+    /// The place where the current frame is stored was not known before the first call.
     Unplaced,
-    /// The chain leads to a frame that is in no piece.
+    /// The chain leads to a frame outside all pieces.
     Unknown(Addr),
 }
 
 pub(super) enum Head {
     At(Addr),
-    /// It was noted elsewhere a moment before or after.
+    /// It was the current frame a moment before or after.
     Unconfirmed(Addr),
     NoFrame,
-    /// The current frame is noted elsewhere than it was.
+    /// The current frame is now stored at another place.
     CFrame(Addr),
 }
 

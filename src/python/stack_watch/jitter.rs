@@ -1,16 +1,17 @@
 //! Pauses of uneven length between two readings of a stack.
 //!
-//! A target that repeats itself every few microseconds can fall into step with a reader that does the same. Each reading then
-//! meets it at the same place of its round, and shows the same wrong pair of frames: three of them would prove no more than one.
+//! A target that repeats itself every few microseconds can fall into step with a reader that does the same. Each
+//! reading then hits it at the same point of its cycle and shows the same wrong pair of frames: three readings would
+//! prove no more than one.
 
-/// LIMIT: the longest pause takes `1 << TURNS_BITS` turns, about 30 µs: longer than a reading, so that any place of a round can
-/// be next.
+/// LIMIT: the longest pause takes `1 << TURNS_BITS` turns, about 30 µs: longer than a reading, so that the next one can
+/// hit any point of a cycle.
 const TURNS_BITS: u32 = 10;
 
 /// 2^64 divided by the golden ratio: its multiples, modulo 2^64, are spread evenly, and neighbours are far apart.
 const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// Draws the pauses.
+/// Generates the pauses.
 #[derive(Debug, Default)]
 pub(super) struct Jitter(u64);
 

@@ -1,18 +1,18 @@
-//! A thread's stack read again and again, as fast as the kernel allows: what the last sample touched is read ahead in one
-//! call, so that a sample in which nothing moved is one system call. A caller that needs other memory of the same moment
-//! passes its pieces along.
+//! Samples a thread's stack repeatedly, as fast as the kernel allows: the memory that the last sample used is read
+//! ahead in one call, so that a sample in which nothing changed is one system call. A caller that needs other memory of
+//! the same moment passes its pieces along.
 //!
 //! # What a sample proves
 //!
 //! The target runs while it is read, so frames read one after the other need not belong together. Every call reads the
 //! frames twice, around the pointer to the current frame: from the outermost frame inwards, then that pointer, then
-//! outwards again. For each pair of neighbours the caller is so read before and after its callee. To show a pair
-//! that never was, the caller would have to leave its call, make another one, and be back in the first one in the meantime;
-//! that needs the more steps the further out the pair is, and the time between its two readings grows no faster. A stack
-//! whose functions and lines have never been seen together before is believed only when further calls show them again.
+//! outwards again. So for each pair of neighbours the caller is read before and after its callee. To show a pair that
+//! never existed, the caller would have to leave its call, make another one, and return to the first one in the
+//! meantime; that takes more steps the further out the pair is, and the time between its two readings grows no faster.
+//! A stack whose functions and lines have never been seen together is accepted only if further calls show them again.
 //!
-//! The instruction of the innermost frame is not part of the proof: it moves all the time and only gives the line. Asking
-//! it to stand still would keep idle moments only.
+//! The instruction of the innermost frame is not part of the proof: it changes all the time and only gives the line.
+//! Requiring it to be unchanged would keep idle moments only.
 
 use rustc_hash::FxHashSet;
 
@@ -34,91 +34,93 @@ use path::fingerprints;
 pub use plan::WatchedFrame;
 use plan::{Link, Plan, decode, header_len, notes_of, pieces_of, word};
 
-/// LIMIT: calls of one sample that read the whole stack. Fewer where they mostly lead to nothing do not pay: of a saturated
-/// server as many samples were kept, for as much time, with 8, 16 and 32.
+/// LIMIT: calls of one sample that read the whole stack. A smaller limit for calls that mostly fail does not pay: on a
+/// saturated server as many samples were kept, in the same time, with 8, 16 and 32.
 const ATTEMPTS: u32 = 32;
 
-/// Calls in a row that must show a stack whose path was never seen before.
+/// Calls in a row that must show a stack whose path is new.
 const SHOWN: u32 = 3;
 
-/// Attempts with as few pieces as possible. What moves even faster is met again only by those that read all that was met so far.
+/// Attempts with as few pieces as possible. Frames that change even faster are caught only by the later attempts, which
+/// read all frames met so far.
 const LEAN_ATTEMPTS: u32 = 8;
 
-/// After this number of samples in which nothing moved, only the stack that stands still is read.
+/// After this number of unchanged samples, only the unchanged stack is read.
 const STILL: u32 = 4;
 
 /// LIMIT: places of the current frame that are remembered.
 const C_FRAMES: usize = 32;
 
-/// A thread state is no larger than this.
+/// Upper bound for the size of a thread state.
 const TSTATE: u64 = 4096;
 
 /// LIMIT: frames of one thread. The interpreter's own limit is 1,000 by default; programs raise it up to where the C
 /// stack ends, some ten thousand.
 const MAX_FRAMES: usize = 50_000;
 
-/// LIMIT: paths that are known to be possible; then they are shown again to be.
+/// LIMIT: paths known to be possible; beyond this they must be shown again.
 const MAX_KNOWN: usize = 16_384;
 
-/// How a sample went.
+/// The result of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sampled {
-    /// The whole stack was one moment. `same`: it is the one of the sample before, except for the innermost instruction.
+    /// The whole stack shows a single moment. `same`: it equals that of the previous sample, except for the innermost
+    /// instruction.
     Complete {
         /// Nothing but the innermost instruction can have changed.
         same: bool,
     },
-    /// The outer frames held; what was inside of them moved in every attempt.
+    /// The outer frames held; the inner ones changed in every attempt.
     Partial,
     /// Nothing held.
     Lost,
 }
 
-/// Watches one thread.
+/// Samples the stack of one thread.
 pub struct StackWatch {
     tstate: Addr,
     /// The part of the thread state that is read in the middle of a call.
     head: Span,
     base: Option<u64>,
     plan: Plan,
-    /// The stack of the last sample that was complete, innermost first, and what proves it.
+    /// The stack of the last complete sample, innermost first, with its proof.
     last: Vec<Link>,
-    /// The stack of the attempt under way.
+    /// The stack of the current attempt.
     links: Vec<Link>,
     best: Vec<Link>,
-    /// What held of the last attempt that did not hold together as a whole.
+    /// The part that held of the last attempt that was torn.
     outer: Vec<Link>,
     frames: Vec<WatchedFrame>,
     /// Fingerprint of `frames`.
     fingerprint: u64,
-    /// Paths that are possible.
+    /// Paths known to be possible.
     known: FxHashSet<u64>,
-    /// Frames that are read with each call, because they may be in the next stack.
+    /// Frames that are read in each call because they may be in the next stack.
     cache: FrameCache,
-    /// All frames that were met are read, not only those that may well be met again.
+    /// All known frames are read, not only those that are likely to be needed.
     is_wide: bool,
-    /// The current frame of the last call, from which the order of the frames follows.
+    /// The current frame of the last call, which determines the order of the frames.
     current: Option<Addr>,
-    /// For the frames of this code object, this number of locals is read with the header.
+    /// For frames of this code object, this number of locals is read with the header.
     wanted_locals: Option<(Addr, u32)>,
     torn: u64,
     calls: u64,
-    /// Where the current frame was noted lately, for versions that note it on the stack of C, a place a level of calls
-    /// from C to Python.
+    /// Recent places of the pointer to the current frame, for versions that keep it on the C stack: one place per level
+    /// of calls from C to Python.
     c_frames: Vec<Addr>,
-    /// Where it was last.
+    /// Its last place.
     c_frame: Option<Addr>,
-    /// Samples in a row in which nothing moved.
+    /// Samples in a row in which nothing changed.
     still: u32,
     jitter: Jitter,
 }
 
 impl StackWatch {
-    /// Watches the thread whose state is at `tstate`. `fields` are offsets of words of the thread state that the caller
-    /// wants to know at the moment of the stack, see [`StackWatch::thread_word`].
+    /// Samples the thread whose state is at `tstate`. `fields` are offsets of words of the thread state that the caller
+    /// needs for the moment of the stack, see [`StackWatch::thread_word`].
     ///
     /// # Errors
-    /// When the thread state cannot be read.
+    /// If the thread state cannot be read.
     pub fn new(memory: &dyn Memory, layout: &Layout, tstate: Addr, fields: &[Offset]) -> Result<Self, ReadError> {
         let head_at = match &layout.frames {
             Frames::Objects(frames) => frames.head,
@@ -132,7 +134,7 @@ impl StackWatch {
         let end = fields().max().unwrap_or(head_at) + 8;
         let at = |offset| tstate.add(offset).ok_or(ReadError::BadPointer(tstate.raw()));
         let mut head = Span::new(at(first)?, (end - first) as usize);
-        // A saved image may lack the exceptions, which can lie on another page.
+        // A saved image may lack the exceptions, which can be on another page.
         if fields().count() == 2 && memory.read(head.addr, &mut vec![0; head.len]).is_err() {
             head = Span::new(at(head_at)?, 8);
         }
@@ -170,13 +172,13 @@ impl StackWatch {
         self.tstate
     }
 
-    /// Reads `count` locals of frames of this code object along.
+    /// Also reads `count` locals of frames with this code object.
     pub fn want_locals(&mut self, code: Addr, count: u32) {
         self.plan.stale |= self.wanted_locals != Some((code, count));
         self.wanted_locals = Some((code, count));
     }
 
-    /// Forgets which stacks were seen before, so that each has to be shown again to be possible.
+    /// Forgets which stacks were seen before, so that each has to be shown again.
     pub fn forget(&mut self) {
         self.known.clear();
         self.last.clear();
@@ -192,7 +194,7 @@ impl StackWatch {
         self.fingerprint
     }
 
-    /// Attempts that did not hold together, since the beginning.
+    /// Torn attempts since the beginning.
     pub fn torn(&self) -> u64 {
         self.torn
     }
@@ -202,12 +204,12 @@ impl StackWatch {
         self.calls
     }
 
-    /// Takes a sample. `beside` is read in front of it, `amid` right after the second reading of the frames that are the
-    /// first to change: nothing lies between those and the pointer to the current frame, because the time between their
-    /// two readings is the time in which a caller must not come and go.
+    /// Takes a sample. `beside` is read before it, `amid` right after the second reading of the frames that change
+    /// first: nothing is read between those and the pointer to the current frame, because a caller must not leave and
+    /// return in the time between their two readings.
     ///
     /// # Errors
-    /// Only when no more reads can succeed: the process is gone, or forbidden.
+    /// Only if no more reads can succeed: the process is gone or forbidden.
     pub fn sample(
         &mut self,
         memory: &dyn Memory,
@@ -257,7 +259,7 @@ impl StackWatch {
         Ok(sampled)
     }
 
-    /// As long as nothing moves, nothing grows old; when that lasts, all is forgotten at once that is not in the stack.
+    /// While nothing changes, frames do not age; if that lasts, all frames outside the stack are forgotten at once.
     fn stand_still(&mut self) {
         self.still = self.still.saturating_add(1);
         if self.still == STILL {
@@ -267,7 +269,7 @@ impl StackWatch {
         }
     }
 
-    /// What held of all the attempts.
+    /// The part that held in all attempts.
     fn give_up(&mut self) -> Sampled {
         if self.best.is_empty() {
             return Sampled::Lost;
@@ -334,15 +336,15 @@ impl StackWatch {
         }
     }
 
-    /// Whether the exceptions that the thread is handling do not say that a caller is missing.
+    /// Whether the exceptions that the thread is handling are consistent with the callers found.
     fn links_are_consistent(&self, memory: &dyn Memory, layout: &Layout) -> Result<bool, ReadError> {
-        // An image of before they were read may lack the exceptions.
+        // An image saved before they were read may lack the exceptions.
         let Some(top) = self.thread_word(layout.exceptions.top) else { return Ok(true) };
         let frames = self.links.iter().filter_map(|link| link.frame);
         links_are_consistent(&mut View::new(memory), layout, (self.tstate, top), frames)
     }
 
-    /// Follows the links from a frame that was the current one a moment before or after: not where the stack ends, but its
+    /// Follows the links from a frame that was current a moment before or after: the stack does not end there, but its
     /// outer part may hold.
     fn walk_unconfirmed(&mut self, layout: &Layout, addr: Addr) -> Attempt {
         self.current = Some(addr);
@@ -355,7 +357,7 @@ impl StackWatch {
         }
     }
 
-    /// Whether the call shows the stack of the last sample, both times.
+    /// Whether the call shows the stack of the last sample in both readings.
     fn is_last(&mut self, layout: &Layout, head: Addr) -> bool {
         if self.last.first().is_none_or(|link| link.addr != head) {
             return false;
@@ -363,7 +365,7 @@ impl StackWatch {
         for (position, link) in self.last.iter().enumerate() {
             let Some(now) = self.plan.link(layout, link.addr) else { return false };
             let same_frame = match (position, now.frame, link.frame) {
-                // The innermost: its instruction may move.
+                // The innermost frame: its instruction may change.
                 (0, Some(now), Some(then)) => now.code == then.code && now.generator == then.generator,
                 _ => now.frame == link.frame,
             };
@@ -377,17 +379,17 @@ impl StackWatch {
         true
     }
 
-    /// Follows the links from the current frame through what was read.
+    /// Follows the links from the current frame through the bytes that were read.
     fn walk(&mut self, layout: &Layout, head: Addr) -> Attempt {
         self.links.clear();
         let (mut next, mut cycle) = (Some(head), CycleDetector::default());
         while let Some(addr) = next {
-            // A circle can only be what was torn: no frame is its own caller.
+            // A cycle is always torn data: no frame is its own caller.
             if self.links.len() >= MAX_FRAMES || cycle.is_repeat(addr) {
                 return Attempt::Torn;
             }
             let Some(link) = self.plan.link(layout, addr) else {
-                // Of a piece that was read and is no frame there is nothing more to be learnt.
+                // If a piece was read and does not contain a frame, reading it again gives nothing new.
                 return if self.plan.has(layout, addr) { Attempt::Torn } else { Attempt::Unknown(addr) };
             };
             self.links.push(link);
@@ -397,7 +399,8 @@ impl StackWatch {
             }
         }
         let Some(outermost) = self.links.last() else { return Attempt::Torn };
-        // A generator that is being resumed or left has no caller for a moment; a thread never begins with one.
+        // A generator that is being resumed or left has no caller for a moment; a thread's outermost frame is never a
+        // generator's.
         let begins = outermost.frame.is_none_or(|frame| frame.generator.is_none());
         if !begins || self.base.is_some_and(|base| base != outermost.addr.raw()) {
             return Attempt::Torn;
@@ -409,8 +412,8 @@ impl StackWatch {
         Attempt::Torn
     }
 
-    /// Of the attempt under way the frames from position `first` outwards have held. What two attempts agree on can be
-    /// kept: one of them alone may have read a caller that had been left and was back in another call.
+    /// In the current attempt, the frames from position `first` outwards have held. The part on which two attempts
+    /// agree can be kept: one of them alone may have read a caller that had left its call and was back in another one.
     fn keep_outer(&mut self, first: usize) {
         let now = &self.links[first..];
         let mut agreed = 0;
@@ -421,7 +424,7 @@ impl StackWatch {
             if !same_place || !same_code {
                 break;
             }
-            // A frame that goes on in the meantime is the last of which the two agree that it is there.
+            // A frame that advances in the meantime is the last one on which both agree.
             agreed += 1;
             if now.frame != then.frame {
                 break;
@@ -435,16 +438,16 @@ impl StackWatch {
         self.outer.extend_from_slice(now);
     }
 
-    /// Looks at frames that no piece holds, until the links lead to one that does, and reads them from now on: until this
-    /// sample is taken, and longer if they turn out to be in the stack. Answers with the one that they lead to.
+    /// Reads frames outside all pieces until the links lead to one in a piece, and includes them from now on: until
+    /// this sample is taken, and longer if they turn out to be in the stack. Returns the frame that they lead to.
     fn probe(&mut self, memory: &dyn Memory, layout: &Layout, addr: Addr) -> Result<Option<Addr>, ReadError> {
         let mut next = Some(addr);
         let mut bytes = [0; FRAME_OBJECT_HEADER];
         let len = header_len(layout);
-        // As long as no stack was ever read, all of one is missing: by pages, that takes fewer calls.
+        // While no stack has ever been read, all frames are missing: reading whole pages takes fewer calls.
         let mut pages = self.known.is_empty().then(|| View::new(memory));
-        // What this attempt has walked is newer than what is remembered of it: only a chain whose links are those of now leads
-        // on to the frames that were met behind another gap.
+        // The links walked in this attempt are newer than the cached ones: only a chain with current links leads on to
+        // the frames that were met beyond another gap.
         self.cache.refresh(&self.links);
         self.plan.stale = true;
         for _ in 0..MAX_FRAMES {
@@ -471,7 +474,8 @@ impl StackWatch {
         Ok(next.filter(|addr| self.plan.has(layout, *addr)))
     }
 
-    /// A frame that the call has read turned out to be below the current one: from there outwards the stack may have held.
+    /// A frame that the call has read turned out to be below the current one: from there outwards the stack may have
+    /// held.
     fn keep_from(&mut self, layout: &Layout, addr: Addr) {
         if let Attempt::Whole { .. } = self.walk(layout, addr) {
             let is_caller = self.links.first().is_some_and(|link| self.plan.held(layout, link, false));
@@ -496,8 +500,8 @@ impl StackWatch {
         };
         plan.beside = plan.given.0.iter().map(|span| (add(&mut plan.spans, *span), span.len)).collect();
         let notes = notes_of(&self.c_frames, self.c_frame);
-        // Where the thread only says where the current frame is noted, the note is in the middle, and what the thread says
-        // around what is next to the middle.
+        // If the thread state only has the place where the current frame is stored, that place is read in the middle,
+        // and the thread state around the pieces next to the middle.
         let is_noted = !notes.is_empty();
         let outer = pieces.len() - core.min(pieces.len());
         plan.pieces = pieces[..outer].iter().map(|span| (*span, add(&mut plan.spans, *span), 0)).collect();
@@ -528,7 +532,7 @@ impl StackWatch {
         plan.stale = false;
     }
 
-    /// The current frame as the middle of the call shows it; `None` when that could not be read.
+    /// The current frame in the middle of the call; `None` if it could not be read.
     fn current_frame(&self, layout: &Layout) -> Option<Head> {
         let head = |at: Offset| self.thread_word(at);
         match &layout.frames {
@@ -545,8 +549,8 @@ impl StackWatch {
                     match Addr::aligned(current) {
                         Some(addr) if Some(again) != head(cframe) => Some(Head::Unconfirmed(addr)),
                         Some(addr) => Some(Head::At(addr)),
-                        // Only the note in the thread state itself can say that there is no frame. One on the stack of C that
-                        // says so is one that was left.
+                        // Only the entry in the thread state itself can mean that there is no frame. An empty one on
+                        // the C stack is one that was left.
                         // CPython: Include/cpython/pystate.h, root_cframe, 3.11 and 3.12.
                         None if within < TSTATE => Some(Head::NoFrame),
                         None => None,
@@ -556,8 +560,8 @@ impl StackWatch {
         }
     }
 
-    /// The word of the thread state at this offset, one of those asked for when the watch began, as it was in the middle of
-    /// the last call.
+    /// The word at this offset of the thread state, one of those requested at the start, as it was in the middle of the
+    /// last call.
     pub fn thread_word(&self, offset: Offset) -> Option<u64> {
         let plan = &self.plan;
         if !plan.is_read(plan.head_at) {
@@ -570,12 +574,12 @@ impl StackWatch {
         word(&plan.out, plan.head_at + within)
     }
 
-    /// The bytes of the piece `number` of those read in front of the last call.
+    /// The bytes of piece `number` of those read before the last call.
     pub fn beside(&self, number: usize) -> Option<&[u8]> {
         self.plan.given_bytes(*self.plan.beside.get(number)?)
     }
 
-    /// The bytes of the piece `number` of those read in the middle of the last call.
+    /// The bytes of piece `number` of those read in the middle of the last call.
     pub fn amid(&self, number: usize) -> Option<&[u8]> {
         self.plan.given_bytes(*self.plan.amid.get(number)?)
     }

@@ -1,4 +1,4 @@
-//! Which stacks are the same, and which go the same way through the program.
+//! Which stacks are equal, and which follow the same path through the program.
 
 use std::hash::{Hash as _, Hasher as _};
 
@@ -8,8 +8,8 @@ use super::plan::Link;
 use crate::python::layout::{Frames, Layout};
 use crate::remote::Addr;
 
-/// What tells one way through the program from another, and what tells one stack from another: many tasks go the same way,
-/// each with frames of its own.
+/// Fingerprints of the path through the program and of the stack itself: many tasks follow the same path, each with its
+/// own frames.
 pub(super) fn fingerprints(layout: &Layout, links: &[Link]) -> (u64, u64) {
     let (mut path, mut frames) = (FxHasher::default(), FxHasher::default());
     for (position, link) in links.iter().enumerate() {
@@ -22,7 +22,7 @@ pub(super) fn fingerprints(layout: &Layout, links: &[Link]) -> (u64, u64) {
         let generator = frame.generator.map_or(0, Addr::raw);
         frames.write_u64(generator);
         path.write_u64(frame.code.raw());
-        // A frame object only knows its code's name, its generator may have another.
+        // A frame object only has its code's name, and its generator may have another one.
         let is_object = matches!(layout.frames, Frames::Objects(_));
         path.write_u64(if is_object { generator } else { u64::from(generator != 0) });
         if position > 0 {

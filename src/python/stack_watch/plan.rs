@@ -1,4 +1,4 @@
-//! The pieces of one call that reads a whole stack, where they end up, and what they say of a frame.
+//! The pieces of one call that reads a whole stack, their places in the buffer, and what they show of a frame.
 
 use crate::python::block::Block;
 use crate::python::frame::{
@@ -7,25 +7,25 @@ use crate::python::frame::{
 use crate::python::layout::{Frames, GeneratorFrame, Layout};
 use crate::remote::{Addr, ReadError, Span};
 
-/// Bytes between two frames up to which they are read as one piece: what a further piece costs. A line of memory that the
-/// target has just written costs more than one that lies still, both us and the target.
+/// Largest gap between two frames that are read as one piece, in bytes: reading it costs as much as a further piece. A
+/// cache line that the target has just written costs more than an unchanged one, both for us and for the target.
 const GAP: u64 = 256;
 
-/// Bytes that are read behind the last frame of the thread's own stack: the next one to be called will lie there.
+/// Bytes that are read after the last frame of the thread's own stack, where the next frame will be.
 const AHEAD: u64 = 512;
 
 const PAGE: u64 = 4096;
 
-/// LIMIT: bytes of locals that are read with the headers of wanted frames, of the innermost first. A loop's iteration is on a
-/// stack once, or a few times where loops are nested; a target that recurses in such code must not make us read gigabytes.
+/// LIMIT: bytes of locals that are read with the headers of wanted frames, innermost first. A loop's iteration is on a
+/// stack once, or a few times if loops are nested; a target that recurses in such code must not make us read gigabytes.
 const MAX_LOCALS: usize = 1 << 20;
 
 /// A frame of a sampled stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WatchedFrame {
-    /// Where it is.
+    /// Its address.
     pub addr: Addr,
-    /// What it runs; `None` for a shim of the interpreter.
+    /// The frame; `None` for a shim of the interpreter.
     pub frame: Option<RawFrame>,
 }
 
@@ -35,33 +35,33 @@ pub(super) struct Link {
     pub(super) addr: Addr,
     pub(super) frame: Option<RawFrame>,
     pub(super) previous: u64,
-    /// Where its header is in the buffer, first and second reading.
+    /// Positions of its header in the buffer, in the first and second reading.
     pub(super) at: (usize, usize),
 }
 
-/// The pieces of a call and where they end up in the buffer.
+/// The pieces of a call and their positions in the buffer.
 #[derive(Default)]
 pub(super) struct Plan {
     pub(super) spans: Vec<Span>,
     /// Frames' pieces by address: (piece, offset of the first reading, of the second).
     pub(super) pieces: Vec<(Span, usize, usize)>,
-    /// Offset and length of each piece that the caller gave: those read first, those read in the middle.
+    /// Offset and length of each piece of the caller's: those read first, those read in the middle.
     pub(super) beside: Vec<(usize, usize)>,
     pub(super) amid: Vec<(usize, usize)>,
     pub(super) head_at: usize,
-    /// The second reading of the thread state, for versions that note the current frame elsewhere.
+    /// The second reading of the thread state, for versions that store the current frame elsewhere.
     pub(super) head_again: Option<usize>,
-    /// Pieces in which the current frame is noted, with their offsets.
+    /// Pieces that contain the pointer to the current frame, with their offsets.
     pub(super) c_frames: Vec<(Span, usize)>,
-    /// The same for all places that are remembered, read further from the middle.
+    /// The same for all remembered places, read further from the middle.
     pub(super) other_notes: Vec<(Span, usize)>,
     pub(super) out: Vec<u8>,
     pub(super) results: Vec<Result<(), ReadError>>,
-    /// Where the bytes of pieces begin that failed in the last call, ascending.
+    /// Start positions of the pieces that failed in the last call, ascending.
     pub(super) failed: Vec<usize>,
-    /// What is wanted has changed: to be made again.
+    /// The wanted pieces have changed: the plan must be made again.
     pub(super) stale: bool,
-    /// What the caller gave, to notice changes.
+    /// The caller's pieces, to detect changes.
     pub(super) given: (Vec<Span>, Vec<Span>),
 }
 
@@ -72,10 +72,11 @@ impl Link {
 }
 
 impl Plan {
-    /// Where the `len` bytes at `addr` are in the buffer, first and second reading; `None` when they were not read.
+    /// Positions of the `len` bytes at `addr` in the buffer, in the first and second reading; `None` if they were not
+    /// read.
     pub(super) fn places(&self, addr: Addr, len: usize) -> Option<(usize, usize)> {
         let behind = self.pieces.partition_point(|(span, _, _)| span.addr <= addr);
-        // Pieces of frames that are gone can overlap with others.
+        // Pieces of frames that are gone can overlap others.
         self.pieces[..behind].iter().rev().take(4).find_map(|&(span, first, second)| {
             let within = (addr.raw() - span.addr.raw()) as usize;
             let fits = within + len <= span.len && self.is_read(first) && self.is_read(second);
@@ -83,12 +84,12 @@ impl Plan {
         })
     }
 
-    /// Where the word at `addr`, one in which the current frame is noted, is in the buffer.
+    /// Position in the buffer of the word at `addr` that points to the current frame.
     pub(super) fn note(&self, addr: Addr) -> Option<usize> {
         self.word_in(&self.c_frames, addr)
     }
 
-    /// The same, where it is read further from the middle.
+    /// The same, if it is read further from the middle.
     pub(super) fn other_note(&self, addr: Addr) -> Option<usize> {
         self.word_in(&self.other_notes, addr)
     }
@@ -100,7 +101,7 @@ impl Plan {
         })
     }
 
-    /// Notes which pieces of a call have failed.
+    /// Records which pieces of a call have failed.
     pub(super) fn note_failures(&mut self) {
         self.failed.clear();
         if self.results.iter().all(Result::is_ok) {
@@ -115,7 +116,7 @@ impl Plan {
         }
     }
 
-    /// Whether the piece whose bytes begin at `at` was read.
+    /// Whether the piece that starts at `at` was read.
     pub(super) fn is_read(&self, at: usize) -> bool {
         self.failed.is_empty() || self.failed.binary_search(&at).is_err()
     }
@@ -124,8 +125,8 @@ impl Plan {
         self.out.get(at..at + len).filter(|_| self.is_read(at))
     }
 
-    /// Whether a piece holds the frame at `addr`; one that holds its beginning only, which a window ahead of the stack can, is of
-    /// no use.
+    /// Whether a piece contains the whole frame at `addr`; a piece with only its beginning, such as a window ahead of
+    /// the stack, is not enough.
     pub(super) fn has(&self, layout: &Layout, addr: Addr) -> bool {
         let len = header_len(layout) as u64;
         self.pieces
@@ -140,7 +141,7 @@ impl Plan {
         Some(Link { at, ..link })
     }
 
-    /// Whether both readings of a frame agree on what proves it.
+    /// Whether both readings of a frame agree on the words that prove it.
     pub(super) fn held(&self, layout: &Layout, link: &Link, innermost: bool) -> bool {
         let (start, end) = match &layout.frames {
             // The innermost frame is proved by its links and code; the others also by their instruction.
@@ -151,13 +152,13 @@ impl Plan {
         };
         let part = |at: usize| self.out.get(at + start as usize..at + end as usize);
         let (first, second) = link.at;
-        // The innermost frame is noted a little before it executes, and a little longer than that.
+        // The innermost frame is current from a little before it executes until a little after.
         let executes = |at| innermost || self.is_executing(layout, at);
         let lives = |at| executes(at) && self.is_referenced(layout, at);
         lives(first) && lives(second) && part(first) == part(second)
     }
 
-    /// A frame object that is not in use is kept for the next call, as it was except for its count of references.
+    /// An unused frame object is kept for the next call, unchanged except for its reference count.
     fn is_referenced(&self, layout: &Layout, at: usize) -> bool {
         matches!(layout.frames, Frames::Embedded(_)) || word(&self.out, at).is_some_and(|count| count != 0)
     }
@@ -216,9 +217,9 @@ pub(super) fn merge_in_order(spans: &[Span]) -> Vec<Span> {
     merged
 }
 
-/// The pieces that hold these frames, in the order in which they are read: outermost first, by their distance from the
-/// current frame; then the windows into the thread's own stack. `wanted`: a code object, and how many locals of
-/// its frames are read too.
+/// The pieces that contain these frames, in reading order: outermost first, by their distance from the current frame;
+/// then the windows into the thread's own stack. `wanted`: a code object, and the number of locals to read for its
+/// frames.
 pub(super) fn pieces_of(
     layout: &Layout,
     mut frames: Vec<(usize, Link)>,
@@ -237,8 +238,8 @@ pub(super) fn pieces_of(
         room -= locals;
         Span::new(link.addr, (start + locals).max(header))
     };
-    // Frames on the thread's own stack lie together and are the first to change, so they are read nearest to the middle;
-    // those of generators lie anywhere.
+    // Frames on the thread's own stack are adjacent and change first, so they are read nearest to the middle; those of
+    // generators are scattered.
     let has_stack = matches!(layout.frames, Frames::Embedded(_));
     let is_on_stack = |link: &Link| has_stack && link.frame.is_none_or(|frame| frame.generator.is_none());
     let (mut on_stack, mut elsewhere) = (Vec::new(), Vec::new());
@@ -249,15 +250,15 @@ pub(super) fn pieces_of(
     on_stack.sort_by_key(|span| span.addr);
     let windows = merge_in_order(&on_stack).into_iter().map(|window| {
         let end = window.addr.raw() + window.len as u64;
-        // Not into the next page, which may not be there.
+        // Not into the next page, which may not exist.
         let ahead = AHEAD.min(end.next_multiple_of(PAGE) - end);
         Span::new(window.addr, window.len + ahead as usize)
     });
     (merge_in_order(&elsewhere), windows.collect())
 }
 
-/// The piece that holds those of these places on the stack of C which are on one page with the last: they lie near each
-/// other, and a second page would take as long again. Without a last one, the pieces that hold all.
+/// The piece that contains those of these places on the C stack that share a page with the last one: they are near each
+/// other, and a second page would take as long again. Without a last one, the pieces that contain all.
 pub(super) fn notes_of(places: &[Addr], last: Option<Addr>) -> Vec<Span> {
     let near = places.iter().filter(|addr| last.is_none_or(|last| addr.raw() / PAGE == last.raw() / PAGE));
     let mut spans: Vec<Span> = near.map(|addr| Span::new(*addr, 8)).collect();

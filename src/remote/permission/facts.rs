@@ -11,26 +11,26 @@ use crate::remote::maps::Maps;
 use crate::remote::memory::{Memory, ReadError};
 use crate::remote::process::Process;
 
-/// LIMIT: generations of parents followed to see whether the target descends from us.
+/// LIMIT: generations of parents followed to see whether the target is our descendant.
 const MAX_ANCESTORS: usize = 128;
 
-/// What decides whether we may read a process. `None` is what could not be found out.
+/// The facts that decide whether we may read a process. `None` means unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// The target.
     pub pid: i32,
-    /// Who we are.
+    /// Our credentials.
     pub ours: Credentials,
-    /// Who it is.
+    /// The target's credentials.
     pub theirs: Option<Credentials>,
     /// The name of the target's user.
     pub user_name: Option<String>,
     /// Owner of `/proc/PID/maps`: root instead of the target's user when the kernel protects the target's memory.
     /// Linux: fs/proc/base.c, `task_dump_owner`; the folder itself always belongs to the user.
     pub proc_owner: Option<u32>,
-    /// Whether both are in one user namespace.
+    /// Whether both are in the same user namespace.
     pub same_user_namespace: Option<bool>,
-    /// Whether both are in one process namespace.
+    /// Whether both are in the same PID namespace.
     pub same_pid_namespace: Option<bool>,
     /// `/proc/sys/kernel/yama/ptrace_scope`; `None`: the kernel has no such rule.
     pub ptrace_scope: Option<u8>,
@@ -38,20 +38,20 @@ pub struct Facts {
     pub descendant: bool,
     /// Our seccomp mode: 0 none, 1 strict, 2 filter.
     pub seccomp: Option<u8>,
-    /// Reading our own memory by the same system call: fails where a filter forbids the call itself.
+    /// Whether we can read our own memory by the same system call: fails if a filter forbids the call itself.
     pub own_read: Result<(), ReadError>,
-    /// What the target's executable is built for, where it is not what we are built for.
+    /// The architecture of the target's executable, if it differs from ours.
     pub other_architecture: Option<String>,
-    /// What trying it showed.
+    /// The result of an attempt to read.
     pub attempt: Result<(), AttemptError>,
 }
 
 /// How an attempt to read failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptError {
-    /// Its list of mappings is not shown to us.
+    /// Its list of mappings may not be read.
     Maps,
-    /// Its memory is not.
+    /// Its memory may not be read.
     Memory,
     /// It is gone.
     Gone,
@@ -64,9 +64,9 @@ pub struct Credentials {
     pub users: [u32; 3],
     /// Real, effective and saved group.
     pub groups: [u32; 3],
-    /// Permitted capabilities, a bit each.
+    /// Permitted capabilities, as a bit set.
     pub permitted: u64,
-    /// Effective capabilities, a bit each.
+    /// Effective capabilities, as a bit set.
     pub effective: u64,
 }
 
@@ -89,7 +89,7 @@ impl Credentials {
 }
 
 impl Facts {
-    /// Finds out what can be found out about reading process `pid`.
+    /// Gathers the facts about reading process `pid`.
     pub fn gather(process: &Process) -> Self {
         let pid = process.pid();
         let status = |pid: &str| fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
@@ -152,7 +152,7 @@ fn other_architecture(pid: i32) -> Option<String> {
 }
 
 fn attempt(process: &Process) -> Result<(), AttemptError> {
-    // Not by `Maps::read`, whose errors come back here for their reason.
+    // Not with `Maps::read`, whose errors call this function for their reason.
     let bytes = fs::read(format!("/proc/{}/maps", process.pid())).map_err(|error| match classify(&error) {
         IoFailure::Gone => AttemptError::Gone,
         _ => AttemptError::Maps,
@@ -163,7 +163,7 @@ fn attempt(process: &Process) -> Result<(), AttemptError> {
     match LiveMemory::new(process.pid()).read(addr, &mut [0; 8]) {
         Err(ReadError::Forbidden) => Err(AttemptError::Memory),
         Err(ReadError::Gone) => Err(AttemptError::Gone),
-        // A piece that vanished was at least not refused.
+        // A piece that vanished was at least not forbidden.
         _ => Ok(()),
     }
 }

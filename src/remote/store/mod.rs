@@ -1,11 +1,13 @@
-//! Pages that stay from one look at a process to the next. Each look reads all of them again and learns which of the
-//! bytes that somebody's answer rests on have changed; what rests on none of those need not be worked out again.
+//! Pages that are kept from one sample of a process to the next. Each sample reads all of them again and finds out
+//! which of the bytes that answers depend on have changed; answers that depend on none of those need not be recomputed.
 //!
-//! A `View` over a store takes its pages from here, and what a step of a walk has looked at ([`Touched`]) is turned into
-//! [`Lines`]: the pages and their lines of 64 bytes. As long as the lines are held, the pages are kept and read again.
+//! A `View` over a store takes its pages from here, and the bytes that a step of a walk has used ([`Touched`]) are
+//! turned into [`Lines`]: the pages and their lines of 64 bytes. While the lines are held, the pages are kept and read
+//! again.
 //!
-//! INVARIANT: a change is never forgotten before whoever holds the line was asked. Every reading of a page compares it with
-//! what was there before; the marks stay until [`Store::forget_changes`], which is called when everybody was asked.
+//! INVARIANT: a change is never cleared before every holder of the line has checked for it. Every reading of a page
+//! compares it with the old contents; the marks stay until [`Store::forget_changes`], which is called once every holder
+//! has checked.
 
 mod lines;
 mod pages;
@@ -38,7 +40,7 @@ impl Store {
         &*self.memory
     }
 
-    /// How many pages are kept.
+    /// Number of pages kept.
     pub fn len(&self) -> usize {
         self.pages.borrow().index.len()
     }
@@ -48,24 +50,24 @@ impl Store {
         self.len() == 0
     }
 
-    /// How many pages there is memory for.
+    /// Number of pages for which memory is allocated.
     pub fn capacity(&self) -> usize {
         self.pages.borrow().slots.len()
     }
 
-    /// Gives up all pages and their memory. Lines and words from before mean nothing any more.
+    /// Drops all pages and their memory. Earlier lines and words are no longer valid.
     pub fn clear(&self) {
         let pages = &mut *self.pages.borrow_mut();
         *pages = Pages { read: pages.read, reading: pages.reading, ..Pages::default() };
     }
 
-    /// From now on pages are read afresh when somebody asks for them.
+    /// From now on pages are read afresh when they are needed.
     pub fn renew_pages(&self) {
         let pages = &mut *self.pages.borrow_mut();
         pages.reading = pages.reading.wrapping_add(1);
     }
 
-    /// Pages read since the store was made.
+    /// Pages read since the store was created.
     pub fn pages_read(&self) -> u64 {
         self.pages.borrow().read
     }
@@ -73,11 +75,11 @@ impl Store {
     /// Reads every page again and marks what has changed.
     ///
     /// # Errors
-    /// Those after which nothing more can be read. A page that cannot be read any more is a change.
+    /// Those after which nothing more can be read. A page that has become unreadable counts as a change.
     pub fn refresh(&self) -> Result<(), ReadError> {
         let pages = &mut *self.pages.borrow_mut();
         pages.reading = pages.reading.wrapping_add(1);
-        // Nearly sorted from the last time: this sort is made for it.
+        // Nearly sorted from the last time, which this sort handles well.
         pages.order.sort();
         let order = std::mem::take(&mut pages.order);
         let mut outcome = Ok(());
@@ -91,7 +93,7 @@ impl Store {
         outcome
     }
 
-    /// Turns what was looked at into lines, and watches it from now on.
+    /// Turns used bytes into lines, and watches them from now on.
     pub fn watch(&self, touched: &[(u64, u32)], lines: &mut Lines) {
         let pages = &mut *self.pages.borrow_mut();
         let mut last = (u64::MAX, 0);
@@ -107,7 +109,7 @@ impl Store {
         });
     }
 
-    /// Turns what was looked at into words, watches it, and holds their pages.
+    /// Turns used bytes into words, watches them, and holds their pages.
     pub fn watch_words(&self, touched: &[(u64, u32)], words: &mut Words) {
         let pages = &mut *self.pages.borrow_mut();
         for_each_page(touched, |page, first, end| {
@@ -128,24 +130,24 @@ impl Store {
         lines.0.iter().for_each(|(slot, _)| pages.slots[*slot as usize].holders += 1);
     }
 
-    /// Gives up what [`Store::hold`] holds.
+    /// Releases what [`Store::hold`] holds.
     pub fn release(&self, lines: &Lines) {
         let pages = &mut *self.pages.borrow_mut();
         lines.0.iter().for_each(|(slot, _)| pages.release(*slot));
     }
 
-    /// Gives up the pages of these words.
+    /// Releases the pages of these words.
     pub fn release_words(&self, words: &Words) {
         let pages = &mut *self.pages.borrow_mut();
         words.0.keys().for_each(|slot| pages.release(*slot));
     }
 
-    /// Whether anything in these lines has changed.
+    /// Whether any byte in these lines has changed.
     pub fn has_changed(&self, lines: &Lines) -> bool {
         self.pages.borrow().has_changed(lines)
     }
 
-    /// Of many, whether any of the lines have changed, in their order.
+    /// Calls `found` with the index of each of these whose lines have changed, in order.
     pub fn find_changed<'l>(&self, all: impl Iterator<Item = &'l Lines>, mut found: impl FnMut(usize)) {
         let pages = self.pages.borrow();
         if !pages.changed_slots.is_empty() {
@@ -162,7 +164,8 @@ impl Store {
         })
     }
 
-    /// Reads the pages of these words again; whether none of the words has changed since [`Store::forget_changes`].
+    /// Reads the pages of these words again. Returns whether none of the words has changed since
+    /// [`Store::forget_changes`].
     ///
     /// # Errors
     /// Those after which nothing more can be read.
@@ -178,7 +181,7 @@ impl Store {
         Ok(!self.have_words_changed(words))
     }
 
-    /// Everybody was asked: what has changed so far is forgotten.
+    /// Clears the changes found so far, once every holder has checked its lines.
     pub fn forget_changes(&self) {
         let pages = &mut *self.pages.borrow_mut();
         for slot in pages.changed_slots.drain(..) {
@@ -187,7 +190,7 @@ impl Store {
         }
     }
 
-    /// Gives up the pages that nobody holds.
+    /// Drops the pages that have no holder.
     pub fn sweep(&self) {
         let pages = &mut *self.pages.borrow_mut();
         let mut gone = false;
@@ -210,7 +213,7 @@ impl Store {
 }
 
 impl Memory for Store {
-    /// Whole pages come from the store, those that it has not got yet or that are to be read afresh from the memory.
+    /// Whole pages come from the store; those that are missing or must be read afresh come from the memory.
     fn read_batch(&self, spans: &[Span], out: &mut [u8], results: &mut Vec<Result<(), ReadError>>) {
         results.clear();
         let pages = &mut *self.pages.borrow_mut();
@@ -272,7 +275,7 @@ fn set_bits(mask: &mut WordMask, first: u64, end: u64) {
 }
 
 impl Store {
-    /// Watches what was looked at for an answer of its own, and what was looked at for what is kept for all.
+    /// Watches the bytes used for a single answer, and those used for data that is shared.
     pub fn watch_touched(&self, touched: Option<&mut Touched>, lines: &mut Lines, shared: &mut Words) {
         let Some(touched) = touched else { return };
         self.watch(&touched.own, lines);

@@ -1,4 +1,4 @@
-//! The pages of a store: where their copies are, which of their words are watched, and which of these have changed.
+//! The pages of a store: where their copies are, which of their words are watched, and which of those have changed.
 
 use memmap2::{Advice, MmapMut};
 use rustc_hash::FxHashMap;
@@ -11,24 +11,24 @@ use crate::remote::view::{PAGE, page_addr, runs};
 /// LIMIT: bytes of all pages; 100,000 tasks, each 8 coroutines deep, need 210 MB.
 const MAX_BYTES: usize = 4 << 30;
 
-/// Pages of one piece of our memory: two huge pages.
+/// Pages in one piece of our memory: two huge pages.
 const PIECE_PAGES: usize = 1024;
 
-/// Pages read in one call: what fits into a processor's cache together with what it is compared with.
+/// Pages read in one call: as many as fit into the CPU cache together with the copies they are compared with.
 pub(super) const CALL_PAGES: usize = 128;
 
-/// What is known of a page.
+/// The state of a page.
 pub(super) struct Slot {
     pub(super) page: u64,
-    /// Why it could not be read the last time.
+    /// Why the last reading failed.
     pub(super) error: Option<ReadError>,
-    /// How many hold lines of it.
+    /// Number of holders of its lines.
     pub(super) holders: u32,
-    /// In which reading it was read last.
+    /// The reading in which it was read last.
     pub(super) reading: u32,
-    /// Words that somebody has looked at.
+    /// Words that are in use.
     pub(super) watched: WordMask,
-    /// Of these, the ones that have changed.
+    /// Those of them that have changed.
     pub(super) changed: WordMask,
 }
 
@@ -41,9 +41,9 @@ pub(super) struct Pages {
     pub(super) changed_lines: Vec<u64>,
     /// Slots with such lines.
     pub(super) changed_slots: Vec<u32>,
-    /// Page and slot, in the order of pages, as far as sorted.
+    /// Page and slot, in order of pages, as far as sorted.
     pub(super) order: Vec<(u64, u32)>,
-    /// Slots that nobody may hold.
+    /// Slots that may have no holder.
     pub(super) loose: Vec<u32>,
     pub(super) pieces: Vec<MmapMut>,
     pub(super) buffer: Vec<u8>,
@@ -82,7 +82,7 @@ impl Pages {
         let mut failed = Vec::new();
         self.read_spans(memory, &spans, &mut failed)?;
         if !failed.is_empty() {
-            // A run with a hole in it fails as a whole: its pages are tried one by one.
+            // A run with a hole in it fails as a whole: its pages are retried one by one.
             let spans: Vec<Span> =
                 failed.iter().filter_map(|page| Some(Span::new(page_addr(*page)?, PAGE_BYTES))).collect();
             failed.clear();
@@ -116,7 +116,7 @@ impl Pages {
         outcome
     }
 
-    /// Takes a page as it is now.
+    /// Takes in the current contents of a page.
     fn accept(&mut self, page: u64, now: Result<&[u8], ReadError>) {
         let (slot, is_new) = match self.index.get(&page) {
             Some(&slot) => (slot, false),
@@ -159,7 +159,7 @@ impl Pages {
         for (group, changed) in changed.into_iter().enumerate() {
             let changed = changed & entry.watched[group];
             entry.changed[group] |= changed;
-            // Eight words a line, eight lines a group.
+            // Eight words per line, eight lines per group.
             let of_group =
                 (0..8).filter(|line| changed >> (8 * line) & 0xff != 0).fold(0, |mask, line| mask | 1 << line);
             lines |= of_group << (8 * group);
@@ -190,7 +190,7 @@ impl Pages {
             None => {
                 if self.slots.len() == self.pieces.len() * PIECE_PAGES {
                     let piece = MmapMut::map_anon(PIECE_PAGES * PAGE_BYTES).ok()?;
-                    // Only advice, see the arena of views.
+                    // Advice only, see the arena of views.
                     let _ = piece.advise(Advice::HugePage);
                     self.pieces.push(piece);
                 }
@@ -201,7 +201,7 @@ impl Pages {
         };
         self.index.insert(page, slot);
         self.order.push((page, slot));
-        // Nobody holds it yet, and perhaps nobody will.
+        // It has no holder yet, and may never get one.
         self.loose.push(slot);
         Some(slot)
     }

@@ -1,4 +1,4 @@
-//! The store on a memory that the tests change.
+//! The store on a memory that the tests modify.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use crate::remote::View;
 
 const BASE: u64 = 0x10000;
 
-/// Pages that the test changes, and how often pages were read.
+/// Pages that the test modifies, and how often pages were read.
 #[derive(Clone, Default)]
 struct Fake {
     pages: Rc<RefCell<BTreeMap<u64, Vec<u8>>>>,
@@ -57,7 +57,7 @@ fn addr(at: u64) -> Addr {
     Addr::new(BASE + at).unwrap()
 }
 
-/// Reads words through a view, and holds the lines they are in.
+/// Reads words through a view, and holds their lines.
 fn read(store: &Store, places: &[u64]) -> (Vec<Result<u64, ReadError>>, Lines) {
     let mut view = View::over(store, store.memory());
     view.keep_touched();

@@ -1,4 +1,4 @@
-//! What a callback of a future, or of a handle in the ready queue, is: the wakeup of a task, a closure of one of
+//! The meaning of a callback of a future, or of a handle in the ready queue: the wakeup of a task, a closure of one of
 //! asyncio's own helpers, a method, a partial.
 
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use crate::python::code::CodeInfo;
 use crate::python::reader::{Reader, optional};
 use crate::remote::{Addr, ReadError};
 
-/// A callback, as far as it can be looked into.
+/// A callback, as far as it can be inspected.
 #[derive(Clone, Debug)]
 pub enum Callback {
     /// Wakes or steps this task.
@@ -33,11 +33,11 @@ pub enum Callback {
 /// A Python function.
 #[derive(Clone, Debug)]
 pub struct Function {
-    /// Where it is.
+    /// Its address.
     pub addr: Addr,
     /// Its code object.
     pub code: Addr,
-    /// What the code object says.
+    /// The data of its code object.
     pub info: Rc<CodeInfo>,
 }
 
@@ -48,7 +48,7 @@ impl Function {
     }
 }
 
-/// What the object at `addr` is.
+/// The meaning of the object at `addr`.
 pub fn read_callback(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Callback, ReadError> {
     let builtin = &reader.layout.builtin;
     let ty = reader.type_of(addr)?;
@@ -82,7 +82,7 @@ pub fn read_callback(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Callback
     }
 }
 
-/// What all callbacks of a future are, in their order; of those that did not read well, nothing.
+/// The meaning of all callbacks of a future, in order; those that could not be read are skipped.
 pub fn read_callbacks(reader: &mut Reader<'_, '_>, callbacks: &[Addr]) -> Result<Vec<Callback>, ReadError> {
     let mut known = Vec::with_capacity(callbacks.len());
     for addr in callbacks {
@@ -108,7 +108,7 @@ pub struct Captured {
     pub value: Option<Addr>,
 }
 
-/// The captured variable `name` of a function, `None` when it captured none of that name.
+/// The captured variable `name` of a function; `None` if it captured no such variable.
 pub fn read_captured(
     reader: &mut Reader<'_, '_>,
     function: &Function,

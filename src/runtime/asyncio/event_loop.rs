@@ -1,4 +1,4 @@
-//! Event loops: which ones there are, which thread runs which, and what is in their queues.
+//! Event loops: finds them, the thread that runs each, and the contents of their queues.
 
 use super::callback::{Callback, read_callback};
 use super::layout::RunningLoop;
@@ -8,37 +8,37 @@ use crate::python::interpreter::PythonThread;
 use crate::python::reader::{Reader, optional};
 use crate::remote::{Addr, ReadError};
 
-/// LIMIT: handles of a ready queue that are looked into. The length of the queue is reported whole.
+/// LIMIT: handles of a ready queue that are inspected. The length of the queue is always exact.
 const MAX_HANDLES: usize = 200_000;
 
-/// Loops written in C are searched this far for their ready queue, bytes. uvloop 0.21 to 0.23 have it at 96.
+/// Loops written in C are searched this far for their ready queue, in bytes. uvloop 0.21 to 0.23 have it at 96.
 const SEARCHED: u64 = 512;
 
-/// LIMIT: bytes of a handle written in C that are looked through.
+/// LIMIT: bytes of a handle written in C that are searched.
 const MAX_HANDLE: u64 = 512;
 
 /// Key of the running loop in a thread's dict, up to 3.12. CPython: Modules/_asynciomodule.c.
 const RUNNING_LOOP_KEY: &str = "__asyncio_running_event_loop__";
 
-/// An event loop as it was read.
+/// An event loop that was read.
 #[derive(Clone, Debug)]
 pub struct LoopRecord {
-    /// Where it is.
+    /// Its address.
     pub addr: Addr,
     /// Qualified class name.
     pub class_name: String,
     /// Callbacks in the ready queue.
     pub ready: Option<usize>,
-    /// Timers, cancelled ones included; `None` where they are kept in C.
+    /// Timers, including cancelled ones; `None` where they are kept in C.
     pub scheduled: Option<usize>,
-    /// The handles in the ready queue, as far as they are looked into.
+    /// The handles in the ready queue, as far as they are inspected.
     pub handles: Vec<Addr>,
     /// `close()` was called.
     pub closed: Option<bool>,
 }
 
 impl AsyncioModules {
-    /// The event loop that runs in a thread. `pid` is the process id in the target's own namespace, if it is known.
+    /// The event loop that runs in a thread. `pid` is the process id in the target's own namespace, if known.
     pub fn read_running_loop(
         &self,
         reader: &mut Reader<'_, '_>,
@@ -52,7 +52,7 @@ impl AsyncioModules {
         let Some(noted) = reader.key(dict, RUNNING_LOOP_KEY)? else { return Ok(None) };
         match self.layout.running_loop {
             RunningLoop::Holder { event_loop, pid: pid_at } => {
-                // A forked child inherits its parent's note; it counts only in the process that wrote it.
+                // A forked child inherits its parent's entry, which is valid only in the process that wrote it.
                 let owner = reader.view.i32(noted, pid_at)?;
                 if pid.is_some_and(|pid| pid != owner) { Ok(None) } else { reader.field(noted, event_loop) }
             }
@@ -68,7 +68,7 @@ impl AsyncioModules {
         }
     }
 
-    /// The task whose step runs in a thread that runs `event_loop`: as the thread says (3.14+), else one of `current`.
+    /// The task whose step runs in a thread that runs `event_loop`: from the thread state (3.14+), else from `current`.
     pub fn read_running_task(
         &self,
         reader: &mut Reader<'_, '_>,
@@ -89,7 +89,7 @@ pub fn read_loop_class(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<String
     reader.caches.types.qualified_name(reader.view, reader.layout, ty)
 }
 
-/// Where the length of a loop's ready queue is, an i64.
+/// The address of the length of a loop's ready queue, an i64.
 pub fn find_ready_length(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Option<Addr>, ReadError> {
     Ok(ready_queue(reader, addr)?.and_then(|queue| queue.add(reader.layout.object.size)))
 }
@@ -108,7 +108,7 @@ pub fn read_loop(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<LoopRecord, 
     let (mut ready, mut handles) = (None, Vec::new());
     if let Some(queue) = queue {
         ready = optional(read_deque_len(reader.view, reader.layout, queue))?;
-        // The queue changes all the time; handles that could not be read are only not named.
+        // The queue changes all the time; unreadable handles are just left out.
         handles = optional(read_deque(reader.view, reader.layout, queue))?.unwrap_or_default();
         handles.truncate(MAX_HANDLES);
     }
@@ -153,7 +153,7 @@ pub fn read_handle_task(reader: &mut Reader<'_, '_>, handle: Addr) -> Result<Opt
             None => Ok(None),
         };
     }
-    // A handle written in C: whatever in it wakes a task.
+    // A handle written in C: search it for an object that wakes a task.
     let size = reader.type_of(handle)?.basicsize.unsigned_abs().min(MAX_HANDLE);
     for at in (reader.layout.object.size..size).step_by(8) {
         let Some(object) = Addr::aligned(reader.view.u64(handle, at)?) else { continue };

@@ -1,4 +1,4 @@
-//! Futures of every make: asyncio's C type and its Python twin, their subclasses, and the future of a gather.
+//! Futures of every implementation: asyncio's C type and its Python twin, their subclasses, and the future of a gather.
 
 use rustc_hash::FxHashMap;
 
@@ -12,14 +12,14 @@ use crate::runtime::allowance::Allowance;
 /// LIMIT: callbacks of one future that are read.
 const MAX_CALLBACKS: usize = 100_000;
 
-/// How a future or task is made.
+/// The implementation of a future or task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FutureKind {
     /// `_asyncio.Task` or a subclass.
     CTask,
     /// `_asyncio.Future` or a subclass.
     CFuture,
-    /// `asyncio.tasks._PyTask` or a subclass: everything is an attribute.
+    /// `asyncio.tasks._PyTask` or a subclass: every field is an attribute.
     PythonTask,
     /// `asyncio.futures._PyFuture` or a subclass.
     PythonFuture,
@@ -34,18 +34,18 @@ impl FutureKind {
     }
 }
 
-/// What a class of futures is.
+/// The properties of a class of futures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FutureClass {
-    /// How it is made.
+    /// Its implementation.
     pub kind: FutureKind,
     /// `asyncio.gather`'s own future, which lists its children.
     pub is_gathering: bool,
 }
 
-/// Classes of futures by type address, and how much of what futures list may still be read.
+/// Classes of futures by type address, and how much of the futures' lists may still be read.
 pub struct FutureClasses {
-    /// Where asyncio keeps things.
+    /// The layout of asyncio's structures.
     pub layout: Layout,
     classes: FxHashMap<Addr, FutureClass>,
     allowance: Allowance,
@@ -62,29 +62,29 @@ pub enum FutureState {
     Finished,
 }
 
-/// A future as it was read.
+/// A future that was read.
 #[derive(Clone, Debug)]
 pub struct FutureRecord {
-    /// Where it is.
+    /// Its address.
     pub addr: Addr,
-    /// What it is.
+    /// Its class.
     pub class: FutureClass,
-    /// Done or not.
+    /// Its state.
     pub state: FutureState,
     /// The event loop it belongs to.
     pub event_loop: Option<Addr>,
-    /// What is called when it is done.
+    /// The callbacks for when it is done.
     pub callbacks: Vec<Addr>,
     /// The exception it ended with.
     pub exception: Option<Addr>,
-    /// The exception was never asked for.
+    /// The exception was never retrieved.
     pub never_retrieved: bool,
-    /// 3.14+: who awaits it, as it says itself.
+    /// 3.14+: its awaiters, according to its own field.
     pub awaited_by: Vec<Addr>,
 }
 
 impl FutureClasses {
-    /// No class is known yet.
+    /// Knows no classes yet.
     pub fn new(layout: Layout) -> Self {
         Self { layout, classes: FxHashMap::default(), allowance: Allowance::default() }
     }
@@ -95,7 +95,7 @@ impl FutureClasses {
         self.class_of_type(reader, ty)
     }
 
-    /// The class that the type at `ty` is.
+    /// The class of the type at `ty`.
     pub fn class_of_type(&mut self, reader: &mut Reader<'_, '_>, ty: Addr) -> Result<FutureClass, ReadError> {
         if let Some(&class) = self.classes.get(&ty) {
             return Ok(class);
@@ -129,7 +129,7 @@ impl FutureClasses {
                 }
                 _ => FutureKind::Other,
             };
-            // The size of the C structures is the proof that their layout is the one we know.
+            // The size of the C structures proves that their layout is the known one.
             let expected = match kind {
                 FutureKind::CTask => Some(self.layout.task.size),
                 FutureKind::CFuture => Some(self.layout.future.size),
@@ -146,12 +146,12 @@ impl FutureClasses {
         Ok(FutureClass { kind, is_gathering })
     }
 
-    /// A new reading begins: what futures list may be read again.
+    /// Starts a new reading, in which the futures' lists may be read again.
     pub fn renew_allowance(&mut self) {
         self.allowance = Allowance::default();
     }
 
-    /// Whether the future (or task) at `addr` is done; `None` when the object is neither.
+    /// Whether the future (or task) at `addr` is done; `None` if the object is neither.
     pub fn read_state(&mut self, reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Option<FutureState>, ReadError> {
         match self.class_of(reader, addr)?.kind {
             FutureKind::CTask | FutureKind::CFuture => self.read_c_state(reader, addr).map(Some),
@@ -160,7 +160,7 @@ impl FutureClasses {
         }
     }
 
-    /// Reads the future (or task) at `addr`; `None` when the object is neither.
+    /// Reads the future (or task) at `addr`; `None` if the object is neither.
     pub fn read(&mut self, reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Option<FutureRecord>, ReadError> {
         let class = self.class_of(reader, addr)?;
         let future = match class.kind {
@@ -175,10 +175,10 @@ impl FutureClasses {
         Ok(Some(future))
     }
 
-    /// Counts what a task waits for, apart from futures that were read for it.
+    /// Counts the targets of a task that were not read as part of futures.
     ///
     /// # Errors
-    /// `Limit` when too much was listed in all.
+    /// `Limit` if too much was listed in total.
     pub fn count_targets(&mut self, targets: &[Addr]) -> Result<(), ReadError> {
         self.allowance.earn();
         self.allowance.take(targets.len())
@@ -248,7 +248,7 @@ fn read_python_state(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<FutureSt
     }
 }
 
-/// Attributes that were never set have the class's default; what is absent here means that.
+/// Attributes that were never set have the class's default, which is what an absent one means here.
 // CPython: Lib/asyncio/futures.py.
 fn read_python_future(
     reader: &mut Reader<'_, '_>,
@@ -289,7 +289,7 @@ fn read_callback_list(reader: &mut Reader<'_, '_>, list: Addr, allowance: Allowa
     allowance.check(len.min(MAX_CALLBACKS))?;
     let mut entries = reader.list(list)?;
     entries.truncate(MAX_CALLBACKS);
-    // Together, because there can be very many: one after the other would cost a round of the wave for each page.
+    // Read together, because there can be very many: one after the other would cost a round of the wave for each page.
     let len = reader.layout.builtin.tuple_items as usize + 8;
     reader.view.prefetch(entries.iter().map(|entry| Span::new(*entry, len)));
     let mut callbacks = Vec::with_capacity(entries.len());

@@ -1,7 +1,7 @@
-//! Where an event loop is in its iteration, and since when it has been away from its selector, by its own clock.
+//! Where an event loop is in its iteration, and when its busy part started, by the loop's own clock.
 //!
-//! asyncio's `_run_once` notes the time in a local variable as soon as its selector has returned, to find the timers that
-//! are due; until then the variable is unbound. libuv notes the same in its loop's structure.
+//! asyncio's `_run_once` stores the time in a local variable as soon as its selector has returned, to find the timers
+//! that are due; until then the variable is unbound. libuv stores the same in its loop's structure.
 
 use crate::python::frame::RawFrame;
 use crate::python::reader::{Reader, optional};
@@ -13,15 +13,15 @@ const SEARCHED: u64 = 128;
 /// Bytes of libuv's loop that are searched for its time. uvloop 0.21 to 0.23 (libuv 1.48) have it at 544.
 const SEARCHED_UV: usize = 848;
 
-/// Where libuv's loop points to its internal fields, which begin with flags and the number of iterations.
+/// Where libuv's loop points to its internal fields, which start with flags and the number of iterations.
 // libuv: include/uv.h, uv_loop_t; src/uv-common.h, uv__loop_internal_fields_t, 1.45.
 const UV_INTERNAL: u64 = 40;
 const UV_LOOP_COUNT: u64 = 8;
 
-/// How far behind libuv's time can be when we look for it, milliseconds: it is noted once an iteration.
+/// How far libuv's time can be behind when it is searched, milliseconds: it is updated once per iteration.
 const UV_BEHIND_MS: u64 = 600_000;
 
-/// The local variables of asyncio's `_run_once` that tell where an iteration is.
+/// The local variables of asyncio's `_run_once` that show where an iteration is.
 // CPython: Lib/asyncio/base_events.py, BaseEventLoop._run_once, v3.8.18 to v3.15.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunOnce {
@@ -35,12 +35,12 @@ pub struct RunOnce {
     pub handle: u32,
     /// Slot of `i`: how many callbacks of the iteration ran before it.
     pub position: Option<u32>,
-    /// So many slots hold all of these.
+    /// Number of slots that cover all of these.
     pub slots: u32,
 }
 
 impl RunOnce {
-    /// What a frame's code tells, if it is that of an iteration.
+    /// The variables of a frame's code, if it is that of an iteration.
     pub fn find(reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<Option<Self>, ReadError> {
         let info = reader.code(frame.code)?;
         if info.function.rsplit('.').next() != Some("_run_once") {
@@ -59,7 +59,7 @@ impl RunOnce {
     }
 }
 
-/// Whether a frame is of what calls `_run_once` again and again.
+/// Whether a frame is the one that calls `_run_once` repeatedly.
 // CPython: Lib/asyncio/base_events.py, BaseEventLoop.run_forever, v3.8.18 to v3.15.2.
 pub fn is_run_forever(reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<bool, ReadError> {
     Ok(reader.code(frame.code)?.function.rsplit('.').next() == Some("run_forever"))
@@ -75,8 +75,8 @@ pub struct UvLoop {
 }
 
 impl UvLoop {
-    /// Finds it: what the loop object points to and points back, and in it the word that is the time. `now_ns` is
-    /// `CLOCK_MONOTONIC`.
+    /// Finds it: the structure that the loop object points to and that points back, and the word in it that is the
+    /// time. `now_ns` is `CLOCK_MONOTONIC`.
     pub fn find(view: &mut View<'_>, event_loop: Addr, now_ns: u64) -> Result<Option<Self>, ReadError> {
         for at in (16..SEARCHED).step_by(8) {
             let Some(uv) = Addr::aligned(view.u64(event_loop, at)?) else { continue };
@@ -88,7 +88,7 @@ impl UvLoop {
             let is_time = |word: u64| word <= now_ms + 1 && word + UV_BEHIND_MS >= now_ms;
             let words = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
             let mut times = words.enumerate().skip(1).filter(|(_, word)| is_time(*word)).map(|(index, _)| index as u64);
-            // Two candidates: it cannot be told which is the time.
+            // Two candidates: it is not clear which one is the time.
             let (Some(index), None) = (times.next(), times.next()) else { return Ok(None) };
             let count = match optional(view.object(uv, UV_INTERNAL))? {
                 Some(internal) => internal.add(UV_LOOP_COUNT),
@@ -100,7 +100,7 @@ impl UvLoop {
     }
 }
 
-/// Whether a frame is one between `_run_once` and what it runs.
+/// Whether a frame lies between `_run_once` and the callback or step that it runs.
 // CPython: Lib/asyncio/events.py, Handle._run; Lib/asyncio/tasks.py, Task.__step and its parts.
 pub fn is_machinery(function: &str, file: &str) -> bool {
     let function = function.rsplit('.').next().unwrap_or_default();

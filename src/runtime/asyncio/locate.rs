@@ -1,4 +1,4 @@
-//! Where the table of offsets is that asyncio's C module publishes.
+//! Finds the table of offsets that asyncio's C module publishes.
 
 use super::layout::Layout;
 use crate::python::locate::find_section;
@@ -8,7 +8,8 @@ use crate::remote::{Addr, Memory, Process};
 const MODULE: &str = "_asyncio";
 const SECTION: &str = ".AsyncioDebug";
 
-/// The table of offsets, where this version has one and the module is loaded by now: when the program imports asyncio.
+/// The table of offsets, if this version has one and the module is already loaded: that happens when the program
+/// imports asyncio.
 pub fn find_table(process: &Process, memory: &dyn Memory, layout: &Layout) -> Option<Addr> {
     layout.publishes_offsets().then(|| find_section(process, memory, MODULE, SECTION)).flatten()
 }

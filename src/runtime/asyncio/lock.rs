@@ -1,11 +1,12 @@
-//! Who holds a lock or semaphore. asyncio does not note it, but a task inside `async with lock` has what will release
-//! it on the evaluation stack of that frame: the bound `__aexit__`, or from 3.14 on the lock itself.
+//! The task that holds a lock or semaphore. asyncio does not record it, but a task inside `async with lock` has the
+//! object that will release it on the evaluation stack of that frame: the bound `__aexit__`, or from 3.14 on the lock
+//! itself.
 
 use crate::python::frame::{RawFrame, untag};
 use crate::python::reader::{Reader, optional};
 use crate::remote::{Addr, ReadError};
 
-/// LIMIT: entries of one evaluation stack that are looked at.
+/// LIMIT: entries of one evaluation stack that are examined.
 const MAX_ENTRIES: u32 = 1_000;
 
 /// The objects that the suspended frame will use to leave its `async with` blocks.
@@ -25,7 +26,7 @@ fn read_context_managers(reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Resul
     Ok(managers)
 }
 
-/// What a suspended frame has entered with `async with`, and of conditions among it the locks that they wrap.
+/// The objects that a suspended frame has entered with `async with`, plus the locks wrapped by conditions among them.
 pub fn read_entered(reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<Vec<Addr>, ReadError> {
     let mut entered = read_context_managers(reader, frame)?;
     for position in 0..entered.len() {
@@ -34,7 +35,7 @@ pub fn read_entered(reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<Vec
     Ok(entered)
 }
 
-/// The lock that a condition wraps; `None` for anything else.
+/// The lock that a condition wraps; `None` for any other object.
 fn lock_of_condition(reader: &mut Reader<'_, '_>, manager: Addr) -> Result<Option<Addr>, ReadError> {
     Ok(match optional(reader.is_instance(manager, "Condition"))? {
         Some(true) => optional(reader.attribute(manager, "_lock"))?.flatten(),

@@ -1,7 +1,7 @@
-//! asyncio: tasks, futures, event loops, and what waits for what.
+//! asyncio: tasks, futures, event loops, and what they wait for.
 //!
-//! asyncio's own Python code is recognised by the names it has had in every version; where its C structures are, and how
-//! versions differ, is what [`layout`] says.
+//! asyncio's own Python code is recognised by its names, which are the same in every version; the places of its C
+//! structures, and the differences between versions, are in [`layout`].
 
 pub mod callback;
 pub mod event_loop;

@@ -1,6 +1,6 @@
-//! Whether anybody but the event loop holds a task. A task that nobody holds can be collected at any time, and its
-//! exceptions go nowhere. References are counted, not compared with a constant: every reference that comes from the
-//! event loop's side or from the task itself is looked up, and a task is held by somebody else if it has more.
+//! Whether anything other than the event loop holds a task. A task without other references can be collected at any
+//! time, and its exceptions go unnoticed. References are counted, not compared with a constant: every reference from
+//! the event loop's side or from the task itself is looked up, and if the task has more, something else holds it.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -14,44 +14,44 @@ use crate::python::reader::{Reader, optional};
 use crate::python::refcount::read_refcount;
 use crate::remote::{Addr, ReadError};
 
-/// LIMIT: slots of one frame that are looked at.
+/// LIMIT: slots of one frame that are examined.
 const MAX_SLOTS: u32 = 10_000;
 
-/// LIMIT: members of a container in a task's own frame that are looked at.
+/// LIMIT: members of a container in a task's own frame that are examined.
 const MAX_MEMBERS: i64 = 10_000;
 
 /// References to tasks from the event loop's side.
 #[derive(Debug, Default)]
 pub struct LoopReferences {
     counts: FxHashMap<Addr, i64>,
-    /// Tasks whose next step is arranged: by their wakeup in a future's callbacks, or by a handle in a ready queue. Futures
-    /// and queues are read one after the other, so both can be seen of one task; there is always only one.
+    /// Tasks whose next step is scheduled: by their wakeup in a future's callbacks, or by a handle in a ready queue.
+    /// Futures and queues are read one after the other, so both can be seen for one task; there is always only one.
     stepped: FxHashSet<Addr>,
-    /// Tasks with a reference that was read before the task itself made its last step: it may be gone by now.
+    /// Tasks with a reference that was read before the task's last step: it may be gone by now.
     stale: FxHashSet<Addr>,
-    /// Cells, functions and groups already counted: several callbacks share them.
+    /// Cells, functions and groups that were already counted: several callbacks share them.
     counted: FxHashSet<(Addr, Addr)>,
-    /// Futures already counted: several tasks can wait for the same one.
+    /// Futures that were already counted: several tasks can wait for the same one.
     futures: FxHashSet<Addr>,
-    /// `as_completed` up to 3.12: the futures by the queue that they report to.
+    /// `as_completed` up to 3.12: the futures, by the queue that they report to.
     completions: FxHashMap<Addr, Vec<Addr>>,
 }
 
-/// What one future contributes; found in a wave, counted afterwards.
+/// The references held by one future; found in a wave, counted afterwards.
 #[derive(Debug)]
 pub struct FutureReferences {
     future: Addr,
     references: Vec<Reference>,
 }
 
-/// One reference to a task, or what leads to one.
+/// One reference to a task, or an object that leads to one.
 #[derive(Debug)]
 enum Reference {
     /// The wakeup of this task.
     Wakes(Addr),
-    /// A reference of its own to this task.
+    /// A direct reference to this task.
     Own(Addr),
-    /// A reference that this shared holder has once.
+    /// A reference from a shared object, which counts once.
     Shared {
         /// The cell, function or object.
         holder: Addr,
@@ -62,7 +62,7 @@ enum Reference {
     Group {
         /// The group.
         group: Addr,
-        /// Who opened it.
+        /// The task that opened it.
         parent: Addr,
     },
     /// The future reports to this queue when it is done.
@@ -138,7 +138,7 @@ fn read_function_references(
 }
 
 impl LoopReferences {
-    /// Nothing yet, with room for what the futures of so many tasks contribute.
+    /// No references yet, with room for the futures of `tasks` tasks.
     pub fn with_room(tasks: usize) -> Self {
         let mut new = Self::default();
         new.counts.reserve(tasks);
@@ -147,8 +147,8 @@ impl LoopReferences {
         new
     }
 
-    /// Counts what a future contributes, once however often it is added. `is_stale` says of a task whether it was read
-    /// later than these references.
+    /// Counts the references held by a future, once however often it is added. `is_stale` returns whether a task was
+    /// read later than these references.
     pub fn add(&mut self, found: FutureReferences, is_stale: impl Fn(Addr) -> bool) {
         if !self.futures.insert(found.future) {
             return;
@@ -172,12 +172,12 @@ impl LoopReferences {
         }
     }
 
-    /// The next step of this task is arranged.
+    /// Records that the next step of this task is scheduled.
     pub fn add_step(&mut self, task: Addr) {
         self.stepped.insert(task);
     }
 
-    /// References to this task that were counted; `None` when there may be others that are gone by now.
+    /// Counted references to this task; `None` if some of them may be gone by now.
     pub fn of(&self, task: Addr) -> Option<i64> {
         let step = i64::from(self.stepped.contains(&task));
         if self.stale.contains(&task) { None } else { Some(self.counts.get(&task).copied().unwrap_or(0) + step) }
@@ -189,9 +189,9 @@ impl LoopReferences {
     }
 }
 
-/// Strong references to a suspended task beyond those of the event loop's side and its own; `None` when the count
-/// cannot be known (an immortal object, or a count that does not add up because the task moved). `own` finds its own,
-/// see [`count_own_references`]; it is asked only if there are any beyond the loop's.
+/// Strong references to a suspended task, without those of the event loop's side and its own; `None` if the count
+/// cannot be known (an immortal object, or an inconsistent count because the task changed). `own` finds the task's own,
+/// see [`count_own_references`]; it is called only if there are any beyond the loop's.
 pub fn count_other_references(
     task: &TaskRecord,
     loop_side: i64,
@@ -229,7 +229,7 @@ pub fn count_own_references(
                 own += i64::from(owns_reference(reader.layout, raw));
                 continue;
             }
-            // A caller passes the same few objects down all levels.
+            // A caller passes the same few objects down through all levels.
             if met.contains(&object) {
                 continue;
             }
@@ -244,7 +244,8 @@ pub fn count_own_references(
             };
             match found {
                 Ok(found) => own += found.unwrap_or(0),
-                // What is missing of all levels is read together: one after the other would cost a round of the wave each.
+                // The missing pages of all levels are read together: one after the other would cost a round of the wave
+                // each.
                 Err(ReadError::Pending) => pending = true,
                 Err(error) => return Err(error),
             }
@@ -260,7 +261,7 @@ pub fn count_own_references(
     if pending { Err(ReadError::Pending) } else { Ok(own) }
 }
 
-/// Which types are looked into for references to a task: those of most variables are not.
+/// The types whose objects are searched for references to a task: most variables are of other types.
 #[derive(Debug, Default)]
 pub struct HolderTypes(FxHashMap<Addr, bool>);
 
@@ -278,8 +279,8 @@ impl HolderTypes {
     }
 }
 
-/// References to `task` from an object that one of its own frames holds: a timeout it is in, or a container that nobody
-/// else holds.
+/// References to `task` from an object that one of its own frames holds: a timeout it is in, or a container that
+/// nothing else holds.
 fn count_in_object(
     reader: &mut Reader<'_, '_>,
     object: Addr,
@@ -307,12 +308,12 @@ fn count_in_object(
             _ => return Ok(0),
         };
     let found = members.iter().filter(|member| **member == task).count() as i64;
-    // A container that others hold too makes the task theirs.
+    // A container with other holders makes the task theirs.
     let exclusive = found > 0 && read_refcount(reader.view, reader.layout, object)? == Some(1);
     Ok(if exclusive { found } else { 0 })
 }
 
-/// CPython: Lib/asyncio/timeouts.py: an entered timeout keeps the task it may have to cancel.
+/// CPython: Lib/asyncio/timeouts.py: an entered timeout keeps the task that it may have to cancel.
 fn count_timeout(reader: &mut Reader<'_, '_>, object: Addr, task: Addr) -> Result<i64, ReadError> {
     if reader.type_of(object)?.name != "Timeout" {
         return Ok(0);

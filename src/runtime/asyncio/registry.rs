@@ -15,13 +15,13 @@ use crate::remote::{Addr, ReadError};
 /// LIMIT: tasks of one process.
 const MAX_TASKS: usize = 4_000_000;
 
-/// LIMIT: how often a list that changed while being walked is walked again.
+/// LIMIT: how many times a list that changed while it was walked is walked again.
 const ATTEMPTS: usize = 4;
 
 /// asyncio's modules in one interpreter.
 #[derive(Clone, Copy, Debug)]
 pub struct AsyncioModules {
-    /// Where asyncio keeps things.
+    /// The layout of asyncio's structures.
     pub layout: Layout,
     /// `asyncio.tasks`.
     pub tasks: Module,
@@ -30,20 +30,20 @@ pub struct AsyncioModules {
 }
 
 impl AsyncioModules {
-    /// Finds them; `None` when the interpreter has not imported asyncio.
+    /// Finds them; `None` if the interpreter has not imported asyncio.
     pub fn find(reader: &mut Reader<'_, '_>, layout: &Layout, interpreter: Addr) -> Result<Option<Self>, ReadError> {
         let Some(tasks) = reader.module(interpreter, "asyncio.tasks")? else { return Ok(None) };
         Ok(Some(Self { layout: *layout, tasks, accelerator: reader.module(interpreter, "_asyncio")? }))
     }
 }
 
-/// The tasks that were found, and what went wrong on the way.
+/// The tasks that were found, and the problems on the way.
 #[derive(Debug, Default)]
 pub struct TaskList {
-    /// Addresses, each once, in the order they were met.
+    /// Addresses, each once, in the order in which they were found.
     pub tasks: Vec<Addr>,
     seen: FxHashSet<Addr>,
-    /// Entries and lists that changed while being read, and what they were.
+    /// Entries and lists that changed while they were read.
     pub problems: Vec<(&'static str, ReadError)>,
 }
 
@@ -71,7 +71,8 @@ impl TaskList {
     }
 }
 
-/// Lists the tasks of an interpreter with these threads (states): all that are pending, and of those that are done the ones that asyncio still lists.
+/// Lists the tasks of an interpreter with these threads (states): all that are pending, and of those that are done the
+/// ones that asyncio still lists.
 ///
 /// # Errors
 /// Only those after which no further read can succeed; everything else is a problem of the list.
@@ -122,7 +123,7 @@ fn add_weak_set(
         match members {
             Ok(_) => break,
             Err(error) if error.is_fatal() => return Err(error),
-            // A set that grows moves its table; what was read of it before is stale.
+            // A growing set moves its table; what was read of it before is out of date.
             Err(_) => reader.view.forget(),
         }
     }
@@ -138,7 +139,7 @@ fn read_eager(reader: &mut Reader<'_, '_>, set: Option<Addr>) -> Result<Vec<Addr
     set.map_or(Ok(Vec::new()), |set| reader.set(set))
 }
 
-/// 3.14+: one ring a thread, and one of the interpreter for tasks whose thread has exited.
+/// 3.14+: one ring per thread, and one per interpreter for tasks whose thread has exited.
 fn add_lists(
     reader: &mut Reader<'_, '_>,
     interpreter: Addr,
@@ -154,7 +155,7 @@ fn add_lists(
             match outcome {
                 Ok(()) => break,
                 Err(error) if error.is_fatal() => return Err(error),
-                // The page of the link that did not fit is stale now; what follows must be read afresh.
+                // The page with the inconsistent link is out of date; the rest must be read afresh.
                 Err(_) => reader.view.forget(),
             }
         }
@@ -170,7 +171,7 @@ fn walk_list(reader: &mut Reader<'_, '_>, head: Addr, node_at: Offset, list: &mu
     for _ in 0..MAX_TASKS {
         let next = reader.view.object(at, 0)?;
         reader.view.page_of_list(next);
-        // Each link is answered by the one back; a node that was unlinked under us breaks this.
+        // Each link is matched by the one back; a node that was unlinked meanwhile breaks this.
         if reader.view.object(next, 8)? != at {
             return Err(ReadError::Invalid("task list"));
         }
@@ -183,8 +184,8 @@ fn walk_list(reader: &mut Reader<'_, '_>, head: Addr, node_at: Offset, list: &mu
     Err(ReadError::Limit("tasks"))
 }
 
-/// Adds tasks that no registry lists: from 3.14 on that is every task that is done, and those with an exception that
-/// nobody has asked for are worth finding. They are found among all objects that the collector knows.
+/// Adds tasks that are in no registry: from 3.14 on these are all tasks that are done, and those with an exception that
+/// was never retrieved are worth finding. They are found among all objects of the garbage collector.
 pub fn add_unlisted_tasks(
     reader: &mut Reader<'_, '_>,
     classes: &mut FutureClasses,
@@ -196,7 +197,7 @@ pub fn add_unlisted_tasks(
         return Ok(());
     }
     let mut types: FxHashMap<Addr, bool> = FxHashMap::default();
-    // Objects of a kind lie next to each other.
+    // Objects of the same type are adjacent.
     let (mut last, mut is_task) = (None, false);
     let walked = walk_collected(reader, runtime, interpreter.addr, |reader, object, ty| {
         if last != Some(ty) {

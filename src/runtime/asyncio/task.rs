@@ -9,26 +9,26 @@ use crate::python::reader::{Reader, optional};
 use crate::python::refcount::read_refcount;
 use crate::remote::{Addr, ReadError, Span};
 
-/// A task as it was read.
+/// A task that was read.
 #[derive(Clone, Debug)]
 pub struct TaskRecord {
     /// Its future part.
     pub future: FutureRecord,
-    /// Its coroutine; gone when it is done.
+    /// Its coroutine; gone once the task is done.
     pub coroutine: Option<Addr>,
     /// The future it waits for.
     pub waiter: Option<Addr>,
-    /// As `get_name()` would say.
+    /// The result of `get_name()`.
     pub name: Option<String>,
-    /// Class name when it is not asyncio's C task itself.
+    /// Class name, unless it is asyncio's own C task.
     pub class_name: Option<String>,
     /// Cancellation was requested and not delivered yet.
     pub must_cancel: bool,
-    /// How often `cancel()` was called and not taken back; 3.11+.
+    /// Number of calls of `cancel()` minus those of `uncancel()`; 3.11+.
     pub cancel_requests: u32,
-    /// How many references there are to it; `None` when that is not known.
+    /// Its reference count; `None` if unknown.
     pub references: Option<i64>,
-    /// The piece whose change means that the task made a step; a task made of attributes has none.
+    /// A piece that changes whenever the task makes a step; a task whose fields are attributes has none.
     pub anchor: Option<Span>,
 }
 
@@ -38,7 +38,7 @@ impl TaskRecord {
         self.future.state == FutureState::Pending
     }
 
-    /// Whether another reading of the same task shows that it made no step and nobody took or gave up a reference.
+    /// Whether another reading of the same task proves that it made no step and its reference count did not change.
     pub fn stood_still(&self, later: &Self) -> bool {
         self.waiter == later.waiter
             && self.coroutine == later.coroutine
@@ -47,7 +47,7 @@ impl TaskRecord {
             && self.future.callbacks == later.future.callbacks
     }
 
-    /// It ended with an exception that nobody has asked for.
+    /// It ended with an exception that was never retrieved.
     pub fn has_unretrieved_exception(&self) -> bool {
         self.future.state == FutureState::Finished && self.future.never_retrieved && self.future.exception.is_some()
     }
@@ -56,7 +56,7 @@ impl TaskRecord {
 /// Reads the task at `addr`.
 ///
 /// # Errors
-/// `Invalid("task")` when it is none.
+/// `Invalid("task")` if it is not a task.
 pub fn read_task(
     reader: &mut Reader<'_, '_>,
     classes: &mut FutureClasses,
@@ -66,7 +66,7 @@ pub fn read_task(
     match class.kind {
         FutureKind::CTask => read_c_task(reader, classes, addr),
         FutureKind::PythonTask => read_python_task(reader, classes, addr, class),
-        // A class of its own that was registered with asyncio: if it has a coroutine, it is a task in all but name.
+        // A third-party class that was registered with asyncio: if it has a coroutine, it counts as a task.
         FutureKind::Other if reader.attribute(addr, "_coro")?.is_some() => {
             read_python_task(reader, classes, addr, class)
         }
@@ -91,7 +91,7 @@ fn read_c_task(reader: &mut Reader<'_, '_>, classes: &mut FutureClasses, addr: A
         Some(at) => u32::try_from(block.i32(at)?).unwrap_or(0),
         None => 0,
     };
-    // The whole object up to its coroutine: count of references, callbacks, state, what it waits for.
+    // The whole object up to its coroutine: reference count, callbacks, state, waiter.
     let anchor = Some(Span::new(addr, (fields.coro.max(state) + 8) as usize));
     Ok(TaskRecord {
         coroutine: not_none(reader, block.pointer(fields.coro)?)?,
@@ -149,13 +149,13 @@ fn read_python_task(
     })
 }
 
-/// A task's name: a str, or an int n that stands for `Task-n` until somebody asks.
+/// A task's name: a str, or an int n that stands for `Task-n` until the name is requested.
 fn read_name(reader: &mut Reader<'_, '_>, name: Addr, lazy_names: bool) -> Result<Option<String>, ReadError> {
     if lazy_names && reader.type_of(name)?.name == "int" {
         let number = optional(read_int(reader.view, reader.layout, name))?;
         return Ok(number.map(|number| ["Task-", &number.to_string()].concat()));
     }
-    // Subclasses of str keep their characters elsewhere; the task is no worse for that.
+    // Subclasses of str keep their characters elsewhere; such a task just has no name here.
     optional(reader.str(name))
 }
 

@@ -15,21 +15,21 @@ use crate::remote::{Addr, ReadError, Span};
 /// What a task waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wait {
-    /// The kind of thing.
+    /// The kind of wait.
     pub kind: WaitKind,
-    /// What more is known.
+    /// Further details, where known.
     pub detail: Option<WaitDetail>,
-    /// Tasks and futures it waits for, not expanded. Tasks that wait for the same future share them.
+    /// The tasks and futures it waits for, not expanded. Tasks that wait for the same future share them.
     pub targets: Arc<[Addr]>,
     /// The lock or semaphore it waits for.
     pub lock: Option<Addr>,
-    /// `as_completed` up to 3.12: the queue into which its futures are put when they are done. Which futures these are
-    /// is known to their callbacks only.
+    /// `as_completed` up to 3.12: the queue into which its futures are put when they are done. Only the callbacks of
+    /// these futures show which ones they are.
     pub completions: Option<Addr>,
 }
 
 impl Wait {
-    /// A wait of this kind of which nothing else is known.
+    /// A wait of this kind without any details.
     pub fn new(kind: WaitKind) -> Self {
         Self { kind, detail: None, targets: Arc::default(), lock: None, completions: None }
     }
@@ -42,7 +42,7 @@ impl Wait {
         Self { targets: targets.into(), ..Self::new(kind) }
     }
 
-    /// `as_completed` up to 3.12: takes the futures that report to its queue for what it waits for.
+    /// `as_completed` up to 3.12: adds the futures that report to its queue as targets.
     pub fn complete(&mut self, reporting_to: impl FnOnce(Addr) -> Vec<Addr>) {
         let Some(queue) = self.completions else { return };
         self.targets = reporting_to(queue).into();
@@ -54,7 +54,7 @@ impl Wait {
 /// A level of a chain with its name.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'f> {
-    /// The frame as it was read.
+    /// The raw frame.
     pub raw: RawFrame,
     /// Its name and line.
     pub named: &'f NamedFrame,
@@ -67,7 +67,7 @@ impl Place<'_> {
     }
 }
 
-/// The module of asyncio's own that a frame is in.
+/// The asyncio module that contains a frame.
 fn asyncio_module(frame: &NamedFrame) -> Option<&str> {
     let (folder, file) = frame.file.rsplit_once('/')?;
     let module = file.strip_suffix(".py")?;
@@ -75,12 +75,12 @@ fn asyncio_module(frame: &NamedFrame) -> Option<&str> {
     is_asyncio.then_some(module)
 }
 
-/// Whether a frame is asyncio's own. A task whose innermost frame is not waits for just what its future stands for.
+/// Whether a frame is asyncio's own. A task whose innermost frame is not waits just for what its future stands for.
 pub fn is_asyncio(frame: &NamedFrame) -> bool {
     asyncio_module(frame).is_some()
 }
 
-/// Describes what a task with this chain (outermost first) waits for. `waiter` is what its future alone stands for, see
+/// Describes what a task with this chain (outermost first) waits for. `waiter` describes its future alone, see
 /// [`describe_future`].
 pub fn describe_wait(
     reader: &mut Reader<'_, '_>,
@@ -155,7 +155,7 @@ fn describe_lock(
     Ok(Some(Wait { lock, ..Wait::with(kind, waiters.map(WaitDetail::Waiters)) }))
 }
 
-/// A task that waits for something outside of the event loop.
+/// A task that waits for something outside the event loop.
 fn describe_io(
     reader: &mut Reader<'_, '_>,
     leaf: &Place<'_>,
@@ -199,7 +199,7 @@ fn describe_io(
     }))
 }
 
-/// What a bare future stands for: a task, a gather, the outside of a shield, an executor's job, or just a future.
+/// The meaning of a bare future: a task, a gather, the outer future of a shield, an executor's job, or a plain future.
 pub fn describe_future(
     reader: &mut Reader<'_, '_>,
     classes: &mut FutureClasses,
@@ -241,8 +241,8 @@ fn captured(reader: &mut Reader<'_, '_>, function: &Function, name: &str) -> Res
     Ok(optional(read_captured(reader, function, name))?.flatten().and_then(|captured| captured.value))
 }
 
-/// Up to 3.11 the waiter is a future of `wait_for`'s own and the awaited one a local variable; from 3.12 on it awaits
-/// directly.
+/// Up to 3.11 the waiter is a future of `wait_for`'s own and the awaited future a local variable; from 3.12 on it
+/// awaits directly.
 fn describe_wait_for(
     reader: &mut Reader<'_, '_>,
     classes: &mut FutureClasses,
@@ -265,7 +265,7 @@ fn describe_wait_for(
 }
 
 /// `as_completed` waits in the `get` of a queue. From 3.13 on the futures that are not done are an attribute of its
-/// iterator; before, only their callbacks know them.
+/// iterator; before that, only their callbacks identify them.
 fn as_completed(
     reader: &mut Reader<'_, '_>,
     classes: &mut FutureClasses,
@@ -292,9 +292,9 @@ fn describe_queue(reader: &mut Reader<'_, '_>, leaf: &Place<'_>, kind: WaitKind)
     Ok(Wait::with(kind, len.map(|len| WaitDetail::Items { len, max })))
 }
 
-/// Adds how many are done where more than one is waited for.
+/// Adds how many futures are done, if there are several.
 fn count_done(reader: &mut Reader<'_, '_>, classes: &mut FutureClasses, wait: Wait) -> Result<Wait, ReadError> {
-    // Together, because there can be very many: one after the other would cost a round of the wave each.
+    // Read together, because there can be very many: one after the other would cost a round of the wave each.
     reader.view.prefetch(wait.targets.iter().map(|target| Span::new(*target, classes.layout.future.size as usize)));
     let (mut done, mut known) = (0, true);
     for &target in wait.targets.iter() {
@@ -309,7 +309,7 @@ fn count_done(reader: &mut Reader<'_, '_>, classes: &mut FutureClasses, wait: Wa
     Ok(Wait { detail, ..wait })
 }
 
-/// Members of what is usually a set and sometimes a list or tuple.
+/// Members of a collection that is usually a set and sometimes a list or tuple.
 fn read_members(reader: &mut Reader<'_, '_>, collection: Addr) -> Result<Vec<Addr>, ReadError> {
     match reader.type_of(collection)?.name.as_str() {
         "list" => reader.list(collection),
@@ -337,7 +337,7 @@ fn local_number(reader: &mut Reader<'_, '_>, place: &Place<'_>, local: &str) -> 
     }
 }
 
-/// Name of a function, also behind a partial.
+/// Name of a function, also inside a partial.
 fn function_name(reader: &mut Reader<'_, '_>, object: Addr) -> Result<Option<WaitDetail>, ReadError> {
     let function = match read_callback(reader, object)? {
         Callback::Function(function) | Callback::Method { function, .. } => function,

@@ -1,4 +1,4 @@
-//! A made-up target: what it is and what reading it costs can be changed while it is watched.
+//! A fake target: its state and the cost of reading it can be changed while it is watched.
 
 use std::sync::{Arc, Mutex};
 
@@ -50,7 +50,7 @@ pub(in crate::sampler) fn changes(at_ns: u64) -> TaskChanges {
     TaskChanges { at_ns, took_ns: 0, changed: Vec::new(), ended: Vec::new(), total: 0, complete: true }
 }
 
-/// What a made-up target is and costs; times are nanoseconds.
+/// State and costs of a fake target; times are nanoseconds.
 #[derive(Clone, Debug)]
 pub(in crate::sampler) struct World {
     pub(in crate::sampler) sight: Sight,
@@ -59,13 +59,13 @@ pub(in crate::sampler) struct World {
     pub(in crate::sampler) sample_cost: u64,
     pub(in crate::sampler) look_cost: u64,
     pub(in crate::sampler) deep_cost: u64,
-    /// What every read answers.
+    /// The error of every read.
     pub(in crate::sampler) failure: Option<ReadError>,
     pub(in crate::sampler) attachable: bool,
     pub(in crate::sampler) snapshot_fails: bool,
     pub(in crate::sampler) generation: u64,
     pub(in crate::sampler) panics: bool,
-    /// How often each was asked for.
+    /// How often each was requested.
     pub(in crate::sampler) attached: u64,
     pub(in crate::sampler) rediscovered: u64,
     pub(in crate::sampler) snapshots: u64,
@@ -153,7 +153,7 @@ impl Target for FakeTarget {
     }
 }
 
-/// Reads the made-up world; like the real ones it keeps numbers.
+/// Reads the fake world; like the real ones it keeps numbers.
 struct FakeReader {
     clock: Arc<FakeClock>,
     world: Arc<Mutex<World>>,

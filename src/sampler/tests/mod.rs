@@ -1,4 +1,4 @@
-//! Both tiers on made-up targets: on a clock that moves only when somebody works or sleeps, and as threads.
+//! Both tiers on fake targets: on a clock that moves only when something works or sleeps, and as threads.
 
 pub(super) mod fakes;
 
@@ -41,7 +41,7 @@ fn judge_all(snapshot: &Snapshot) -> Vec<Judged> {
 
 const ASKED: Rates = Rates { loop_hz: 1000.0, task_hz: 10.0 };
 
-/// A tier on the made-up clock, and what came out of it.
+/// A tier on the fake clock, and its output.
 struct Stage {
     clock: Arc<FakeClock>,
     target: Arc<FakeTarget>,
@@ -84,7 +84,7 @@ impl Stage {
         })
     }
 
-    /// Events of so many seconds of a loop tier.
+    /// Runs a loop tier for `seconds` and returns its events.
     fn watch_loops(&self, tier: &mut LoopTier, seconds: f64) -> Vec<Event> {
         let end = self.clock.now_ns() + (seconds * 1e9) as u64;
         let mut events = Vec::new();
@@ -109,7 +109,7 @@ impl Stage {
         self.batches.try_iter().flat_map(|batch| batch.events).collect()
     }
 
-    /// The end of a loop tier whose task tier is gone.
+    /// Ends a loop tier whose task tier is gone.
     fn end(&self, tier: &mut LoopTier) -> Vec<Event> {
         let (_, done) = bounded(0);
         tier.run(&done);
@@ -293,7 +293,7 @@ fn the_task_tier_looks_at_its_rate_and_has_everything_judged_now_and_then() {
     let findings: Vec<&Event> = events.iter().filter(|event| matches!(event, Event::Findings { .. })).collect();
     assert_eq!(findings.len(), 3);
     let Event::Findings { findings, .. } = findings[0] else { unreachable!() };
-    // The look knows three tasks, the snapshot a fourth.
+    // The task sample has three tasks, the snapshot a fourth.
     assert_eq!(findings[0].tasks, [TaskNo(0), TaskNo(1), TaskNo(2), TaskNo(3)]);
     assert_eq!(tier.parts.outbox.tables().task(TaskNo(3)), Some(&task_info(3)));
     assert!(findings[0].finding.tasks.is_empty());
@@ -314,7 +314,7 @@ fn a_full_snapshot_that_fails_is_counted_and_reported_once_with_the_age_of_the_f
     let [note] = &notes[..] else { panic!("{notes:?}") };
     assert!(note.starts_with("a full snapshot failed, the findings are 10 s old: "), "{note}");
     assert_eq!(tier.totals.dropped, 2);
-    // After one that succeeds, the next failure is news again.
+    // After one that succeeds, the next failure is reported again.
     stage.target.change(|world| world.snapshot_fails = false);
     assert_eq!(reported(stage.watch_tasks(&mut tier, 10.0)), [""; 0]);
     stage.target.change(|world| world.snapshot_fails = true);
@@ -364,7 +364,7 @@ fn a_task_reader_that_fails_is_made_anew_and_its_failures_are_counted() {
     assert!(!stage.watch_tasks(&mut tier, 1.0).is_empty());
 }
 
-/// Both tiers as threads, on a clock that runs.
+/// Both tiers as threads, on a running clock.
 fn threads(change: impl FnOnce(&mut World)) -> (Watch, Arc<FakeTarget>) {
     let clock = Arc::new(FakeClock::default());
     let target = FakeTarget::new(&clock);

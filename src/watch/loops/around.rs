@@ -9,7 +9,7 @@ use crate::remote::{Addr, Process};
 use crate::runtime::asyncio;
 use crate::runtime::asyncio::registry::AsyncioModules;
 
-/// What is known of the process, shared by all loops.
+/// Data about the process that all loops share.
 pub(super) struct Around {
     pub(super) process: Process,
     pub(super) layout: Layout,

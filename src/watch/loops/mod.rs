@@ -1,4 +1,4 @@
-//! Looks at the threads that run event loops, again and again: each look is a [`LoopSample`] per loop.
+//! Samples the threads that run event loops: each sample gives a [`LoopSample`] per loop.
 
 mod around;
 mod naming;
@@ -21,10 +21,10 @@ use crate::runtime::asyncio::registry::AsyncioModules;
 use around::{Around, Place};
 use watched::WatchedLoop;
 
-/// What looking has cost and lost since the beginning.
+/// The cost and losses of sampling since the beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Effort {
-    /// Attempts that did not hold together and were tried again.
+    /// Torn attempts that were retried.
     pub torn: u64,
     /// Samples given up.
     pub dropped: u64,
@@ -35,17 +35,17 @@ pub struct Effort {
 }
 
 impl Effort {
-    /// Whether everything since `before` is whole.
+    /// Whether every sample since `before` is whole.
     pub fn is_whole_since(&self, before: &Self) -> bool {
         (self.dropped, self.partial) == (before.dropped, before.partial)
     }
 }
 
-/// LIMIT: stops for one sample of a process that is stopped to be sampled. It can stand still where it is between two
-/// frames, which no further look can mend; then it goes on for [a moment](MOMENT).
+/// LIMIT: stops for one sample of a process that is stopped for sampling. It can be stopped between two frames, where
+/// no retry helps; it is then continued for [a moment](MOMENT).
 pub const STOPS: usize = 8;
 
-/// How long it goes on before it is stopped again for the same sample: less, and it may not have run at all.
+/// How long it runs before it is stopped again for the same sample: in less time it may not run at all.
 pub const MOMENT: Duration = Duration::from_micros(100);
 
 /// Watches the event loops of one process.
@@ -56,10 +56,10 @@ pub struct LoopWatch {
 }
 
 impl LoopWatch {
-    /// Watches the process that was attached to. No loop is known before [`LoopWatch::rediscover`].
+    /// A watch of the process that was attached to. It knows no loops before [`LoopWatch::rediscover`].
     ///
     /// # Errors
-    /// When the attachment has no runtime.
+    /// If the attachment has no runtime.
     pub fn new(attachment: &Attachment) -> Result<Self, ReadError> {
         let facts = &attachment.facts;
         let around = Around {
@@ -73,12 +73,12 @@ impl LoopWatch {
         Ok(Self { around, loops: Vec::new(), effort: Effort::default() })
     }
 
-    /// How many loops are watched.
+    /// Number of watched loops.
     pub fn loops(&self) -> usize {
         self.loops.len()
     }
 
-    /// What looking has cost so far.
+    /// The cost of sampling so far.
     pub fn effort(&self) -> Effort {
         let (mut effort, mut stacks) = (self.effort, (0, 0));
         for watched in &self.loops {
@@ -89,11 +89,11 @@ impl LoopWatch {
         effort
     }
 
-    /// Finds the loops that run now, forgets those that do not, and everything that is known by an address which may have
-    /// got another meaning. To be called about twice a second.
+    /// Finds the loops that run now, and forgets those that do not and everything known by an address that may have
+    /// been reused. Call it about twice a second.
     ///
     /// # Errors
-    /// When the interpreters cannot be read: nothing is forgotten then.
+    /// If the interpreters cannot be read; then nothing is forgotten.
     pub fn rediscover(&mut self, memory: &dyn Memory, now_ns: u64) -> Result<(), ReadError> {
         let found = self.find(memory, now_ns)?;
         let mut kept = Vec::with_capacity(found.len());
@@ -118,7 +118,7 @@ impl LoopWatch {
     /// Takes a sample of each loop.
     ///
     /// # Errors
-    /// Only when no more reads can succeed: the process is gone, or forbidden.
+    /// Only if no more reads can succeed: the process is gone or forbidden.
     pub fn sample(
         &mut self,
         memory: &dyn Memory,
@@ -141,14 +141,14 @@ impl LoopWatch {
         Ok(())
     }
 
-    /// What is not whole since `before` is sampled again: it was torn.
+    /// Counts the samples since `before` that are not whole as torn instead: they will be retried.
     pub fn try_again(&mut self, before: &Effort) {
         let lost = (self.effort.dropped - before.dropped) + (self.effort.partial - before.partial);
         self.effort.torn += lost;
         (self.effort.dropped, self.effort.partial) = (before.dropped, before.partial);
     }
 
-    /// The tables were reset: numbers from before mean nothing any more.
+    /// The tables were reset: earlier numbers are no longer valid.
     pub fn on_tables_reset(&mut self) {
         for watched in &mut self.loops {
             watched.on_tables_reset();
@@ -176,7 +176,7 @@ impl LoopWatch {
                 let Some(event_loop) = running else { continue };
                 let name = names.get(&thread.pthread_id).map(|name| name.as_str().into());
                 let place = Place { interpreter, thread, modules, event_loop, thread_name: name };
-                // One that did not read well now may do so the next time.
+                // A loop that could not be read now may be readable next time.
                 let watched = WatchedLoop::find(&mut reader, memory, around, place, now_ns);
                 found.extend(optional(watched)?);
             }

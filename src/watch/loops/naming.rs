@@ -1,4 +1,4 @@
-//! From frames to numbers of stacks, so that a stack which was seen before costs one lookup.
+//! Maps frames to numbers of stacks, so that a stack seen before costs a single lookup.
 
 use std::sync::Arc;
 
@@ -14,42 +14,43 @@ use crate::python::layout::{Frames, GeneratorFrame, Layout};
 use crate::python::reader::optional;
 use crate::remote::{Addr, Memory, ReadError, Span, View};
 
-/// LIMIT: stacks whose numbers are kept. Before 3.11 each generator makes stacks of its own, and generators come and go.
+/// LIMIT: stacks whose numbers are kept. Before 3.11 each generator makes its own stacks, and generators are
+/// short-lived.
 const MAX_STACKS: usize = 65_536;
 
-/// LIMIT: code objects that are kept, each of which is read again at every check. A program that makes code at run time has
-/// new ones without end.
+/// LIMIT: code objects that are kept; each of them is read again at every check. A program that creates code at run
+/// time has an unlimited number of them.
 const MAX_CODES: usize = 32_768;
 
-/// Names what frames run.
+/// Maps frames to the names of their functions.
 ///
-/// INVARIANT: what is kept by the address of a code object is used only as long as that object's names, first line and line
-/// table are the ones that were read ([`CodeCache::identity`]); who owns this calls [`Naming::verify`] for every stack that is
-/// new, and [`Naming::still_holds`] now and then.
+/// INVARIANT: data kept by the address of a code object is used only while that object's names, first line and line
+/// table are unchanged ([`CodeCache::identity`]); the owner calls [`Naming::verify`] for every new stack, and
+/// [`Naming::still_holds`] regularly.
 #[derive(Default)]
 pub(super) struct Naming {
     pub(super) caches: Caches,
-    /// What the identity of a code object was when it was read.
+    /// The identity of each code object when it was read.
     identities: FxHashMap<Addr, Vec<u8>>,
-    /// Before 3.11: what generators of a code object call themselves.
+    /// Before 3.11: the qualified names of the generators of each code object.
     qualnames: FxHashMap<Addr, Arc<str>>,
-    /// By code, instruction and what the frame's generator is called by, with the caller.
+    /// By caller, code, instruction and the generator that gives the frame its name.
     stacks: FxHashMap<(Option<StackId>, Addr, Instruction, Option<Addr>), StackId>,
 }
 
 impl Naming {
-    /// Forgets everything that is known by address.
+    /// Forgets everything known by address.
     fn forget(&mut self) {
         *self = Self::default();
     }
 
-    /// The tables were reset: their numbers mean nothing any more.
+    /// The tables were reset: their numbers are no longer valid.
     pub(super) fn on_tables_reset(&mut self) {
         self.stacks.clear();
     }
 
-    /// Reads again what the code objects of these frames are known by, in one call, and forgets everything if one of them
-    /// is another one by now, or there are too many; whether nothing had to be forgotten.
+    /// Reads the identity of these frames' code objects again, in one call, and forgets everything if one of them has
+    /// been replaced or there are too many. Returns whether nothing had to be forgotten.
     pub(super) fn verify(
         &mut self,
         memory: &dyn Memory,
@@ -59,7 +60,7 @@ impl Naming {
         self.check(memory, layout, frames.map(|frame| frame.code).collect())
     }
 
-    /// The same for all code objects that are known; whether nothing had to be forgotten.
+    /// As above for all known code objects. Returns whether nothing had to be forgotten.
     pub(super) fn still_holds(&mut self, memory: &dyn Memory, layout: &Layout) -> Result<bool, ReadError> {
         self.check(memory, layout, self.identities.keys().copied().collect())
     }
@@ -96,7 +97,7 @@ impl Naming {
         Ok(!changed)
     }
 
-    /// The number of the stack that has this frame as its innermost; `caller` itself for a frame of the interpreter's own.
+    /// The number of the stack with this innermost frame; `caller` itself for the interpreter's own frames.
     pub(super) fn stack(
         &mut self,
         memory: &dyn Memory,
@@ -105,7 +106,7 @@ impl Naming {
         caller: Option<StackId>,
         frame: &RawFrame,
     ) -> Result<Option<StackId>, ReadError> {
-        // Before 3.11 the generator knows the name.
+        // Before 3.11 the generator holds the name.
         let named_by = if layout.code.qualname.is_some() { None } else { frame.generator };
         let key = (caller, frame.code, frame.instruction, named_by);
         if let Some(stack) = self.stacks.get(&key) {
@@ -133,8 +134,8 @@ impl Naming {
         Ok(Some(stack))
     }
 
-    /// What a generator calls itself, if it still is the one whose frame was read; else what the last one of the same code
-    /// did, as far as that is known. And whether it is the one.
+    /// The qualified name of a generator, if it is still the one whose frame was read; otherwise that of the last
+    /// generator with the same code, if known. The flag says whether it is the same generator.
     fn qualified_name(
         &mut self,
         view: &mut View<'_>,
@@ -145,7 +146,7 @@ impl Naming {
         let GeneratorFrame::Object { frame: frame_at, code, .. } = layout.generator.frame else {
             return Ok((None, true));
         };
-        // One piece, so that name, frame and code are of one moment.
+        // One piece, so that name, frame and code belong to one moment.
         let fields = [frame_at, code, layout.generator.qualname];
         let last = fields.into_iter().max().unwrap_or(0) + 8;
         let bytes = optional(view.bytes(generator, last as usize))?.unwrap_or_default();
@@ -161,7 +162,7 @@ impl Naming {
     }
 }
 
-/// From a frame object to its locals.
+/// Offset of the locals in a frame object.
 fn frame_offset(layout: &Layout) -> u64 {
     match &layout.frames {
         Frames::Objects(fields) => fields.localsplus,
@@ -174,7 +175,7 @@ mod tests {
     use super::*;
     use crate::python::layout::rows;
 
-    /// Memory in which nothing ever changes.
+    /// Memory that never changes.
     struct Still;
 
     impl Memory for Still {

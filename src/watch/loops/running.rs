@@ -1,4 +1,4 @@
-//! Which task a loop's thread runs, and the proof that it is still the same one.
+//! The task that a loop's thread runs, and the proof that it is still the same one.
 
 use super::around::Around;
 use crate::model::snapshot::Frame;
@@ -14,7 +14,7 @@ use crate::runtime::asyncio::layout::Layout;
 use crate::runtime::asyncio::registry::AsyncioModules;
 use crate::runtime::asyncio::task::read_task;
 
-/// LIMIT: bytes of a name that must be unchanged for the name to be the same.
+/// LIMIT: bytes of a name that must be unchanged for the name to count as the same.
 const NAME: usize = 96;
 
 /// A task that was seen running.
@@ -22,26 +22,26 @@ const NAME: usize = 96;
 pub(super) struct RunningTask {
     addr: Addr,
     coroutine: Addr,
-    /// What the coroutine runs; `None` where it was not on the stack.
+    /// The code of the coroutine; `None` if it was not on the stack.
     code: Option<Addr>,
     pub(super) info: TaskInfo,
-    /// Pieces that say whether it is still the same task, and their bytes: its coroutine and name, and the name's object.
+    /// Pieces that identify the task, with their bytes: its coroutine and name, and the name's object.
     identity: Vec<(Span, Vec<u8>)>,
 }
 
 impl RunningTask {
-    /// The pieces to be read along with a sample.
+    /// The pieces to read along with a sample.
     pub(super) fn spans(&self) -> impl Iterator<Item = Span> + '_ {
         self.identity.iter().map(|(span, _)| *span)
     }
 
-    /// Whether a sample shows the same task: its pieces begin at number `first` of those read beside the stack.
+    /// Whether a sample shows the same task: its pieces start at index `first` of those read besides the stack.
     pub(super) fn is_unchanged(&self, stack: &StackWatch, first: usize) -> bool {
         let mut numbered = self.identity.iter().enumerate();
         numbered.all(|(number, (_, bytes))| stack.beside(first + number) == Some(&bytes[..]))
     }
 
-    /// Whether its pieces are now as they were.
+    /// Whether its pieces are unchanged now.
     pub(super) fn is_still_there(&self, memory: &dyn Memory) -> Result<bool, ReadError> {
         let spans: Vec<Span> = self.spans().collect();
         let mut out = vec![0; spans.iter().map(|span| span.len).sum()];
@@ -58,7 +58,7 @@ impl RunningTask {
         self.coroutine
     }
 
-    /// Whether it is this task, whose outermost coroutine is that of `root`.
+    /// Whether it is this task and its outermost coroutine is that of `root`.
     pub(super) fn is(&self, task: Option<Addr>, root: Option<&RawFrame>) -> bool {
         let is_root = |frame: &RawFrame| {
             frame.generator == Some(self.coroutine) && self.code.is_none_or(|code| code == frame.code)
@@ -67,11 +67,11 @@ impl RunningTask {
     }
 }
 
-/// What a sample says of the task whose step runs.
+/// The evidence in a sample for the task whose step runs.
 pub(super) struct Traces<'t> {
     pub(super) event_loop: Addr,
     pub(super) modules: AsyncioModules,
-    /// What the thread says (3.14+).
+    /// The task in the thread state (3.14+).
     pub(super) noted: Option<Addr>,
     /// The callback that runs.
     pub(super) handle: Option<Addr>,
@@ -79,8 +79,8 @@ pub(super) struct Traces<'t> {
     pub(super) frames: &'t [RawFrame],
 }
 
-/// Finds the task whose step runs. Each trace can be cold by now, so only a task whose coroutine is on the stack is
-/// believed.
+/// Finds the task whose step runs. Each trace can be out of date, so only a task whose coroutine is on the stack is
+/// accepted.
 pub(super) fn find_running_task(
     memory: &dyn Memory,
     around: &Around,
@@ -119,11 +119,12 @@ fn read_running(
     let fields = &layout.task;
     let (first, last) = (fields.coro.min(fields.name), fields.coro.max(fields.name) + 8);
     let mut spans = Vec::new();
-    // A task made of attributes has no such fields: it is read again each time that its coroutine changes.
+    // A task whose fields are Python attributes cannot be checked this way: it is read again whenever its coroutine
+    // changes.
     if record.anchor.is_some() {
         spans.extend(addr.add(first).map(|start| Span::new(start, (last - first) as usize)));
         let name = reader.view.pointer(addr, fields.name)?;
-        // No further than the object reaches: what lies behind it changes at any time.
+        // Not beyond the end of the object: the memory after it can change at any time.
         let len = reader.layout.unicode.ascii_data as usize + record.name.as_deref().map_or(0, str::len).min(NAME);
         spans.extend(name.map(|name| Span::new(name, len)));
     }
@@ -143,7 +144,7 @@ fn read_running(
     Ok(Some(RunningTask { addr, coroutine, code: frame.map(|frame| frame.code), info, identity }))
 }
 
-/// What a coroutine is called, and where its function begins.
+/// The name of a coroutine, and the first line of its function.
 fn first_line_of(reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<Frame, ReadError> {
     let info = reader.code(frame.code)?;
     let named = frame.name(reader.view, reader.layout, reader.caches)?;

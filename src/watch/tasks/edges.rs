@@ -1,4 +1,4 @@
-//! Which task waits for which, and who holds which lock, after a snapshot in which something has moved.
+//! Which task waits for which, and which task holds which lock, after a sample in which something has changed.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -9,7 +9,7 @@ use crate::model::tables::TaskNo;
 use crate::remote::{Addr, ReadError, View};
 use crate::runtime::wait_graph::{Frontier, Futures, Node, relate};
 
-/// The tasks and the futures between them, as they are known.
+/// The tasks and the futures between them, as far as known.
 struct Graph<'w> {
     tasks: &'w [TaskEntry],
     index: &'w FxHashMap<Addr, usize>,
@@ -34,7 +34,7 @@ fn number_of(tasks: &[TaskEntry], index: &FxHashMap<Addr, usize>, addr: Addr) ->
 }
 
 impl TaskWatch {
-    /// Works out again what every task waits for.
+    /// Recomputes what every task waits for.
     pub(super) fn relate(&mut self) -> Result<(), ReadError> {
         self.complete_targets();
         self.read_between()?;
@@ -48,7 +48,7 @@ impl TaskWatch {
         Ok(())
     }
 
-    /// Up to 3.12, tasks in `as_completed`: they wait for what reports to their queue.
+    /// Up to 3.12, tasks in `as_completed`: they wait for the tasks that report to their queue.
     fn complete_targets(&mut self) {
         if !self.tasks.iter().any(|task| task.wait.as_ref().is_some_and(|wait| wait.completions.is_some())) {
             return;
@@ -62,7 +62,7 @@ impl TaskWatch {
         }
     }
 
-    /// Reads the futures that lie between tasks and are not known or have changed, outwards from what the tasks wait for.
+    /// Reads the futures between tasks that are unknown or have changed, starting from what the tasks wait for.
     fn read_between(&mut self) -> Result<(), ReadError> {
         let Self { store, layout, knowledge, futures, looks, tasks, index, .. } = self;
         let is_task = |addr| number_of(tasks, index, addr).is_some();

@@ -1,4 +1,4 @@
-//! What is remembered of a task and of a future between looks, and what it rests on.
+//! The state of tasks and futures that is kept between samples, and the memory that it depends on.
 
 use std::sync::Arc;
 
@@ -17,31 +17,31 @@ use crate::runtime::wait_graph::{Edges, Node};
 /// A task that was read.
 pub(super) struct TaskEntry {
     pub(super) addr: Addr,
-    /// What all of this rests on.
+    /// The memory that all of this depends on.
     pub(super) lines: Lines,
-    /// It was shown to be one moment, and what it rests on has not changed since.
+    /// It was proved to show a single moment, and the memory it depends on has not changed since.
     pub(super) holds: bool,
-    /// In which enumeration it was listed last.
+    /// The last enumeration that listed it.
     pub(super) listed: u32,
     /// Its coroutine.
     root: Option<Addr>,
     info: TaskInfo,
-    /// `None` for one that is done.
+    /// `None` for a task that is done.
     pub(super) number: Option<TaskNo>,
-    /// It was not there at the look before it was first reported.
+    /// It was not there at the sample before the one that first reported it.
     born: bool,
     state: TaskState,
     stack: Option<StackId>,
     torn: bool,
     pub(super) waiter: Option<Addr>,
-    /// What it waits for, or waited for when it was woken.
+    /// What it waits for, or waited for before it was woken.
     pub(super) wait: Option<Wait>,
-    /// The tasks that await it by its own account (3.14+).
+    /// The tasks that await it, according to its own field (3.14+).
     awaited_by: Vec<Addr>,
     pub(super) reports_to: Vec<Addr>,
-    /// What its coroutines have entered with `async with`, locks among it.
+    /// The objects that its coroutines have entered with `async with`, including locks.
     pub(super) entered: Vec<Addr>,
-    /// What `wait` stands for among all tasks.
+    /// The edges of `wait` among all tasks.
     pub(super) edges: Edges<TaskNo>,
     reported: Option<TaskLook>,
 }
@@ -49,24 +49,24 @@ pub(super) struct TaskEntry {
 /// A future that tasks wait for, or that lies between tasks.
 pub(super) struct FutureEntry {
     pub(super) lines: Lines,
-    /// What it rests on has not changed since it was read.
+    /// The memory it depends on has not changed since it was read.
     pub(super) holds: bool,
-    /// In which look it was of use last.
+    /// The last sample that needed it.
     pub(super) used: u32,
-    /// `None` for what is none of asyncio's futures.
+    /// `None` if it is not an asyncio future.
     pub(super) waiter: Option<Waiter>,
     pub(super) reports_to: Vec<Addr>,
 }
 
 impl FutureEntry {
-    /// Whether it says the same as another reading.
+    /// Whether another reading gave the same result.
     pub(super) fn says_the_same(&self, other: &Self) -> bool {
         self.waiter == other.waiter && self.reports_to == other.reports_to
     }
 }
 
 impl TaskEntry {
-    /// A task that was never read before.
+    /// A task that has never been read.
     pub(super) fn new(addr: Addr, listed: u32, born: bool) -> Self {
         Self {
             addr,
@@ -90,8 +90,8 @@ impl TaskEntry {
         }
     }
 
-    /// Takes what a walk has found. `coroutine` is the frame that names its function. Answers a number that means no task
-    /// any more.
+    /// Takes the result of a walk. `coroutine` is the frame that names its function. Returns a number that is no longer
+    /// in use, if any.
     pub(super) fn take(
         &mut self,
         walk: &TaskWalk,
@@ -126,7 +126,7 @@ impl TaskEntry {
         Some(node(self.number?, wait, suspended, &self.entered, &self.awaited_by))
     }
 
-    /// Finds out whether it is still the same task; answers the number of the one before if it is not.
+    /// Determines whether it is still the same task; if not, returns the number of the previous one.
     fn identify(
         &mut self,
         name: Option<&str>,
@@ -137,7 +137,7 @@ impl TaskEntry {
     ) -> Option<TaskNo> {
         let same_name = self.info.name.as_deref() == name;
         let coroutine = coroutine.and_then(|number| knowledge.frame(number)).or_else(|| {
-            // Not to be read at this moment; the same coroutine is the same function.
+            // It cannot be read now; the same coroutine has the same function.
             self.info.coroutine.clone().filter(|_| root == self.root)
         });
         let same = self.number.is_some() && same_name && coroutine == self.info.coroutine;
@@ -150,20 +150,20 @@ impl TaskEntry {
         self.info.coroutine = coroutine;
         let before = self.number.replace(tables.add_task(&self.info));
         if before.is_some() {
-            // The address of one that ended, taken by another; unless the coroutine says that it is the same one, which was
-            // given a name.
+            // A new task at the address of one that has ended; unless the coroutine shows that it is the same task,
+            // which was renamed.
             self.born = !renamed;
             self.reported = None;
         }
         before.filter(|before| Some(*before) != self.number)
     }
 
-    /// The tables were reset: it has no number, and is not new.
+    /// The tables were reset: it has no number, and does not count as new.
     pub(super) fn forget_number(&mut self) {
         (self.number, self.born, self.holds, self.reported) = (None, false, false, None);
     }
 
-    /// The task as it is, if that is not what was reported last.
+    /// The current state of the task, if it differs from what was reported last.
     pub(super) fn report(&mut self) -> Option<TaskLook> {
         let task = self.number?;
         let wait = self.wait.as_ref().filter(|_| is_suspended(self.state));

@@ -1,7 +1,7 @@
-//! What was learnt about types, code objects and names, kept from look to look, and what that rests on.
+//! Cached knowledge about types, code objects and names, kept between samples, and the memory that it depends on.
 //!
-//! INVARIANT: knowledge is used as long as every word that was read for it is as it was. One that changed, and all of it is
-//! forgotten: code and classes are rarely freed, and keeping account of who knows what from where would cost every look.
+//! INVARIANT: knowledge is used only while every word that was read for it is unchanged. If one changes, all of it is
+//! discarded: code and classes are rarely freed, and tracking the dependencies one by one would slow down every sample.
 
 use crate::capture::task_walk::Shared;
 use crate::model::snapshot::{Frame, FrameId};
@@ -12,17 +12,17 @@ use crate::remote::store::{Lines, Store, Words};
 use crate::remote::{ReadError, View};
 use crate::runtime::asyncio::layout::Layout;
 
-/// LIMIT: frames that are kept by name. A program has fewer places in which a coroutine can be suspended; code that is made
-/// at run time must not make us grow.
+/// LIMIT: frames that are kept by name. A program has fewer places in which a coroutine can be suspended; code that is
+/// created at run time must not let this grow without bound.
 const MAX_FRAMES: usize = 1_000_000;
 
-/// What many tasks have in common.
+/// Data that many tasks share.
 pub(super) struct Knowledge {
     pub(super) caches: Caches,
     pub(super) shared: Shared,
-    /// What it rests on.
+    /// The memory it depends on.
     words: Words,
-    /// Numbers in the tables of the frames in `shared`.
+    /// Table numbers of the frames in `shared`.
     frame_ids: Vec<Option<FrameId>>,
 }
 
@@ -37,19 +37,20 @@ impl Knowledge {
         *self = Self::new(self.shared.classes.layout);
     }
 
-    /// Asks the store whether it all still holds, and that it does not grow without bound.
+    /// Asks the store whether all of it is still valid, and whether its size is within bounds.
     pub(super) fn holds(&self, store: &Store) -> bool {
         self.frame_ids.len() <= MAX_FRAMES && !store.have_words_changed(&self.words)
     }
 
-    /// As [`Knowledge::holds`], but of now.
+    /// Like [`Knowledge::holds`], but checked against the memory now.
     pub(super) fn is_confirmed(&self, store: &Store) -> Result<bool, ReadError> {
         store.confirm_words(&self.words)
     }
 
-    /// A new reading begins.
+    /// Starts a new reading.
     pub(super) fn begin(&mut self) {
-        // Where attributes are is not worth watching: every object with a dict of its own would be.
+        // The places of attributes are not worth watching: that would mean watching every object with a dict of its
+        // own.
         self.caches.attributes = AttributeCache::new();
         self.shared.classes.renew_allowance();
     }
@@ -59,25 +60,25 @@ impl Knowledge {
         self.frame_ids.clear();
     }
 
-    /// What was looked at since the last time, as lines of an answer of its own.
+    /// The memory used since the last call, as lines of a separate answer.
     pub(super) fn take_touched(&mut self, view: &mut View<'_>, store: &Store) -> Lines {
         let mut lines = Lines::default();
         self.add_touched(view, store, &mut lines);
         lines
     }
 
-    /// Adds what was looked at since the last time to the lines of an answer.
+    /// Adds the memory used since the last call to the lines of an answer.
     pub(super) fn add_touched(&mut self, view: &mut View<'_>, store: &Store, lines: &mut Lines) {
         store.watch_touched(view.touched(), lines, &mut self.words);
     }
 
-    /// The frame with this number of ours.
+    /// The frame with this number of the watch.
     pub(super) fn frame(&self, number: u32) -> Option<Frame> {
         let frame = self.shared.frames.get(number)?;
         Some(Frame { function: frame.function.clone(), file: frame.file.clone(), line: frame.line })
     }
 
-    /// The number in the tables of the frame with this number of ours.
+    /// The table number of the frame with this number of the watch.
     pub(super) fn frame_id(&mut self, tables: &mut Tables, number: u32) -> Option<FrameId> {
         let at = number as usize;
         if self.frame_ids.len() <= at {

@@ -1,9 +1,9 @@
-//! All tasks, again and again: each look reads the memory that the last one has used, finds what has changed in it, and
-//! works out only the tasks that rest on that.
+//! Samples all tasks: each sample reads the memory that the last one used, finds what has changed in it, and recomputes
+//! only the tasks that depend on that.
 //!
-//! INVARIANT: a task is reported as it was shown to be at one moment, or as torn. One that is not read again is as it was
-//! because every byte that its last reading rests on is as it was: the same proof, one look apart. An address alone never
-//! stands for what was once found there.
+//! INVARIANT: a task is reported as it was proved to be at one moment, or as torn. A task that is not read again is
+//! unchanged because every byte that its last reading depends on is unchanged: the same proof, one sample apart. An
+//! address alone never stands for what was once found there.
 
 mod edges;
 mod entry;
@@ -24,16 +24,16 @@ use crate::remote::store::Store;
 use crate::remote::{Addr, Memory, ReadError, View};
 use crate::runtime::Layouts;
 
-/// LIMIT: pages that are given up when the tasks that needed them are gone: from this number on, if less than a quarter
-/// is in use, everything is read again into less memory.
+/// LIMIT: unused pages are kept, after the tasks that needed them are gone, up to this number; from there on, if less
+/// than a quarter is in use, everything is read again into less memory.
 const SPARE_PAGES: usize = 16 << 10;
 
 impl TaskWatch {
-    /// A watch over the tasks of the process that `memory` is of: `runtime` is where its `_PyRuntime` is (`Facts::runtime`).
-    /// Nothing is read yet.
+    /// A watch over the tasks of the process behind `memory`; `runtime` is the address of its `_PyRuntime`
+    /// (`Facts::runtime`). Nothing is read yet.
     ///
     /// # Errors
-    /// When `runtime` is no address.
+    /// If `runtime` is not an address.
     pub fn new(memory: Box<dyn Memory>, runtime: u64, layouts: Layouts) -> Result<Self, ReadError> {
         Ok(Self {
             store: Store::new(memory),
@@ -53,24 +53,24 @@ impl TaskWatch {
         })
     }
 
-    /// How the looks went so far.
+    /// Statistics of the samples so far.
     pub fn stats(&self) -> TaskWatchStats {
         TaskWatchStats { pages_read: self.store.pages_read(), pages: self.store.len() as u64, ..self.stats }
     }
 
-    /// The tables were reset: the next look reports every task, under a new number. It costs what a first one does.
+    /// The tables were reset: the next sample reports every task under a new number and costs as much as the first one.
     pub fn on_tables_reset(&mut self) {
         self.tasks.iter_mut().for_each(TaskEntry::forget_number);
         self.knowledge.on_tables_reset();
     }
 
-    /// Looks at all tasks that are pending, and says what has become of them since the last look. Names go into `tables`,
-    /// which must be the same ones in each look, see [`TaskWatch::on_tables_reset`]. `at_ns` is the time of the look; how long it
-    /// took (`took_ns`, here 0) is for the caller to say.
+    /// Samples all pending tasks and returns what has changed since the last sample. Names go into `tables`, which must
+    /// be the same in each call, see [`TaskWatch::on_tables_reset`]. `at_ns` is the time of the sample; the caller
+    /// fills in its duration (`took_ns`, here 0).
     ///
     /// # Errors
-    /// When the process is gone or forbidden, or its interpreter could not be read in several attempts. After an error
-    /// that is not fatal the next look may succeed.
+    /// If the process is gone or forbidden, or its interpreter could not be read in several attempts. After an error
+    /// that is not fatal the next sample may succeed.
     pub fn look(&mut self, tables: &mut Tables, at_ns: u64) -> Result<TaskChanges, ReadError> {
         self.store.refresh()?;
         self.ask();
@@ -96,7 +96,7 @@ impl TaskWatch {
         self.is_first = false;
         self.stats.looks += 1;
         let total = self.tasks.iter().filter(|task| task.number.is_some()).count() as u32;
-        // A list that lacks one that lives may lack others, and is to be read again.
+        // A list that lacks a live task may lack others, and must be read again.
         let all_listed = (0..self.tasks.len()).all(|at| self.is_listed(at));
         if !all_listed {
             self.registry.doubt();
@@ -105,7 +105,7 @@ impl TaskWatch {
         Ok(TaskChanges { at_ns, took_ns: 0, changed, ended, total, complete })
     }
 
-    /// Asks the store which of what is known no longer rests on what it did.
+    /// Asks the store which entries no longer match the memory they depend on.
     fn ask(&mut self) {
         let Self { store, knowledge, registry, tasks, futures, .. } = self;
         let is_wasteful = store.capacity() > SPARE_PAGES && store.len() < store.capacity() / 4;
@@ -123,7 +123,7 @@ impl TaskWatch {
         self.store.forget_changes();
     }
 
-    /// Everything is to be read again; what was reported stays known.
+    /// Marks everything to be read again; what was reported stays known.
     fn forget(&mut self) {
         self.forget_next = false;
         self.stats.forgotten += 1;
@@ -136,7 +136,7 @@ impl TaskWatch {
         self.store.clear();
     }
 
-    /// Takes the list of tasks as it is now.
+    /// Takes over the current list of tasks.
     fn take_list(&mut self) {
         for &addr in &self.registry.tasks {
             match self.index.get(&addr) {
@@ -150,8 +150,8 @@ impl TaskWatch {
         self.listing = self.looks;
     }
 
-    /// Whether the last list had this task. One that is not listed may live all the same, because lists move while they are
-    /// read: it has ended when its own memory says so too.
+    /// Whether the last list contained this task. A task that is not listed may still be alive, because lists change
+    /// while they are read: it has ended only if its own memory shows that too.
     fn is_listed(&self, at: usize) -> bool {
         self.tasks[at].listed == self.listing
     }

@@ -1,4 +1,4 @@
-//! The reading of what has changed in one look: the tasks, what they wait for, and the proof of each.
+//! Reads what has changed in one sample: the tasks, what they wait for, and the proof of each.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -15,26 +15,27 @@ use crate::remote::{Addr, ReadError, View};
 use crate::runtime::asyncio::lock::read_entered;
 use crate::runtime::asyncio::wait::{Wait, WaitKind};
 
-/// LIMIT: how often what moved while being read is read again.
+/// LIMIT: how many times data that changed during the reading is read again.
 const ATTEMPTS: u32 = 5;
 
-/// A task that is being read.
+/// A task whose reading is in progress.
 struct Walking {
-    /// Position among the tasks.
+    /// Index among the tasks.
     at: usize,
     walk: TaskWalk,
     lines: Lines,
     /// Number of the frame that names its function.
     coroutine: Option<u32>,
     described: bool,
-    /// What its frames have entered, from the outermost on, as far as they were looked at.
+    /// The objects that its frames have entered, from the outermost frame on, for the frames examined so far.
     entered: Vec<Vec<Addr>>,
-    /// The last list has it.
+    /// The last list contains it.
     listed: bool,
 }
 
 impl TaskWatch {
-    /// Reads the tasks that have changed or are new; whether there were any, or what lies between tasks may have changed.
+    /// Reads the tasks that have changed or are new. Returns whether there were any, or whether the futures between
+    /// tasks may have changed.
     pub(super) fn read_changed(&mut self, tables: &mut Tables, ended: &mut Vec<TaskNo>) -> Result<bool, ReadError> {
         let stale = self.read_stale_futures()?;
         let mut open: Vec<usize> = (0..self.tasks.len()).filter(|at| !self.tasks[*at].holds).collect();
@@ -57,7 +58,7 @@ impl TaskWatch {
         Ok(moved)
     }
 
-    /// One attempt at these tasks; answers those that are to be read once more.
+    /// One attempt to read these tasks; returns those that must be read again.
     fn attempt(
         &mut self,
         attempt: u32,
@@ -100,7 +101,7 @@ impl TaskWatch {
         let confirmed = knowledge.is_confirmed(store)?;
         let proofs = Proof::read(&mut view, walks.iter().map(|walking| &walking.walk))?;
         let _ = knowledge.take_touched(&mut view, store);
-        // What is gone shows when it was read later than the list that has it, or when no list has it.
+        // A task is gone if this was read after the list that contains it, or if no list contains it.
         let mut is_gone = |view: &mut View<'_>, walking: &Walking, read: Result<(), ReadError>| match read {
             Ok(()) if walking.listed => Ok(false),
             Ok(()) if walking.walk.record.as_ref().is_some_and(|record| !record.is_pending()) => Ok(true),
@@ -124,13 +125,14 @@ impl TaskWatch {
         drop(view);
         if !confirmed {
             knowledge.forget(store);
-            // What is known of the others rests on it too.
+            // Data about the other tasks depends on it too.
             self.forget_next = true;
         }
         Ok(self.settle(walks, verdicts, tables, ended, gone))
     }
 
-    /// Acts on what an attempt showed, `None` of what is no task any more; answers the tasks that are to be read once more.
+    /// Handles the result of an attempt, `None` for what is not a task any more; returns the tasks that must be read
+    /// again.
     fn settle(
         &mut self,
         walks: Vec<Walking>,
@@ -172,8 +174,8 @@ impl TaskWatch {
         again
     }
 
-    /// Reads the futures again that have changed and for which a task waits that has not; a task whose future says
-    /// something else now is to be read again. Whether any future has changed.
+    /// Reads the changed futures again for which an unchanged task waits; a task whose future now gives another result
+    /// must be read again. Returns whether any future has changed.
     fn read_stale_futures(&mut self) -> Result<bool, ReadError> {
         let stale: FxHashSet<Addr> =
             self.futures.iter().filter(|(_, future)| !future.holds).map(|(addr, _)| *addr).collect();
@@ -199,7 +201,7 @@ impl TaskWatch {
     }
 }
 
-/// Keeps what was read of a future instead of what was known.
+/// Replaces what was known of a future by a new reading.
 pub(super) fn insert(store: &Store, futures: &mut FxHashMap<Addr, FutureEntry>, addr: Addr, entry: FutureEntry) {
     store.hold(&entry.lines);
     if let Some(before) = futures.insert(addr, entry) {
@@ -232,7 +234,7 @@ pub(super) fn read_futures(
 }
 
 impl Walking {
-    /// Reads on until everything is here; ends with [`ReadError::Pending`] where a page is missing.
+    /// Reads on until everything is available; ends with [`ReadError::Pending`] where a page is missing.
     fn advance(&mut self, view: &mut View<'_>, layout: &Layout, knowledge: &mut Knowledge) -> Result<(), ReadError> {
         let mut reader = Reader::new(view, layout, &mut knowledge.caches);
         self.walk.advance(&mut reader, &mut knowledge.shared)?;
@@ -249,7 +251,7 @@ impl Walking {
         Ok(())
     }
 
-    /// Finds out what it waits for.
+    /// Determines what the task waits for.
     fn describe(
         &mut self,
         view: &mut View<'_>,
@@ -263,7 +265,7 @@ impl Walking {
         let described = self.walk.describe(&mut reader, &mut knowledge.shared, waiter);
         if described != Err(ReadError::Pending) {
             self.described = true;
-            // Waiting for something that did not read well is waiting all the same.
+            // A wait for something that could not be read is still a wait.
             self.walk.wait.get_or_insert_with(|| Wait::new(WaitKind::Other));
         }
         described

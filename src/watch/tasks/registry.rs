@@ -1,4 +1,4 @@
-//! Which tasks there are, at each look: the lists are walked again only when something changed in them.
+//! The list of tasks at each sample: the target's lists are walked again only when something in them has changed.
 
 use super::knowledge::Knowledge;
 use crate::capture::task_list::{keep_each_once, walk_lists};
@@ -9,7 +9,7 @@ use crate::remote::store::{Lines, Store};
 use crate::remote::{Addr, ReadError, View};
 use crate::runtime::asyncio::registry::{AsyncioModules, list_tasks};
 
-/// Where tasks are listed, and the tasks that were listed at the last look.
+/// Where tasks are listed, and the tasks listed at the last sample.
 #[derive(Default)]
 pub(super) struct Registry {
     /// Interpreters with asyncio's modules.
@@ -17,14 +17,14 @@ pub(super) struct Registry {
     places_lines: Lines,
     listed: bool,
     list_lines: Lines,
-    /// Every task that there is was listed.
+    /// Every existing task was listed.
     pub(super) complete: bool,
-    /// Tasks, each once.
+    /// The tasks, each once.
     pub(super) tasks: Vec<Addr>,
 }
 
 impl Registry {
-    /// Asks the store what is no longer as it was.
+    /// Asks the store what has changed.
     pub(super) fn ask(&mut self, store: &Store) {
         if store.has_changed(&self.places_lines) {
             self.forget();
@@ -33,23 +33,23 @@ impl Registry {
         }
     }
 
-    /// Everything is to be read again.
+    /// Marks everything to be read again.
     pub(super) fn forget(&mut self) {
         (self.places, self.listed) = (None, false);
     }
 
-    /// Everything is to be read again, and the store was cleared.
+    /// Marks everything to be read again after the store was cleared.
     pub(super) fn forget_all(&mut self) {
         (self.places_lines, self.list_lines) = (Lines::default(), Lines::default());
         self.forget();
     }
 
-    /// The list may lack some: it is to be read again.
+    /// Marks the list to be read again, because it may lack some tasks.
     pub(super) fn doubt(&mut self) {
         self.listed = false;
     }
 
-    /// Lists the tasks, if they are not known to be the same; whether they were listed.
+    /// Lists the tasks, unless they are known to be the same. Returns whether they were listed.
     pub(super) fn list(
         &mut self,
         view: &mut View<'_>,
@@ -73,7 +73,7 @@ impl Registry {
         let lines = knowledge.take_touched(view, store);
         store.hold(&lines);
         store.release(&std::mem::replace(&mut self.list_lines, lines));
-        // What was not complete is read again at the next look, whether anything changes or not.
+        // An incomplete list is read again at the next sample, whether anything changes or not.
         (self.tasks, self.complete, self.listed) = (all, complete, complete);
         Ok(true)
     }

@@ -1,4 +1,4 @@
-//! What is kept of all tasks from one sample to the next.
+//! The state of all tasks that is kept from one sample to the next.
 
 use rustc_hash::FxHashMap;
 
@@ -9,7 +9,7 @@ use crate::python::layout::Layout;
 use crate::remote::Addr;
 use crate::remote::store::Store;
 
-/// Tasks that are watched. Not `Send`: it is made on the thread that looks.
+/// The tasks of a watch. Not `Send`: it is created on the thread that samples.
 pub struct TaskWatch {
     pub(super) store: Store,
     pub(super) runtime: Addr,
@@ -18,29 +18,29 @@ pub struct TaskWatch {
     pub(super) registry: Registry,
     /// In no particular order.
     pub(super) tasks: Vec<TaskEntry>,
-    /// Position in `tasks` by address.
+    /// Index in `tasks` by address.
     pub(super) index: FxHashMap<Addr, usize>,
     pub(super) futures: FxHashMap<Addr, FutureEntry>,
     pub(super) looks: u32,
-    /// The look in which tasks were listed last.
+    /// The sample in which tasks were listed last.
     pub(super) listing: u32,
-    /// Tasks are there that nobody was told of as born.
+    /// No sample is complete yet: tasks that are found now are not reported as born.
     pub(super) is_first: bool,
-    /// What was learnt has changed during the last look: at the next one nothing that rests on it holds.
+    /// Cached knowledge changed during the last sample: in the next one, nothing that depends on it is valid.
     pub(super) forget_next: bool,
-    /// Tasks that could not be read in this look.
+    /// Tasks that could not be read in this sample.
     pub(super) unreadable: u32,
     pub(super) stats: TaskWatchStats,
 }
 
-/// How the looks went, in total.
+/// Totals over all samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TaskWatchStats {
-    /// Looks that were finished.
+    /// Samples that were completed.
     pub looks: u64,
-    /// Tasks that moved while they were read, and were read again.
+    /// Tasks that changed while they were read, and were read again.
     pub torn: u64,
-    /// Tasks that moved in every attempt: reported as torn, or not at all.
+    /// Tasks that changed in every attempt: reported as torn, or not at all.
     pub dropped: u64,
     /// Tasks that were walked because something had changed, or for the first time.
     pub walked: u64,
@@ -48,6 +48,6 @@ pub struct TaskWatchStats {
     pub pages_read: u64,
     /// Pages kept now.
     pub pages: u64,
-    /// How often what was learnt about code and classes had to be forgotten.
+    /// How often cached knowledge about code and classes had to be discarded.
     pub forgotten: u64,
 }

@@ -5,7 +5,7 @@ use crate::python::layout::fields::Version;
 /// Why a published table cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishedError {
-    /// The first bytes are something else.
+    /// The first bytes are not those of a table.
     #[error("the runtime does not begin with a table of offsets")]
     NoTable,
     /// The bytes end before the table does.
@@ -13,23 +13,23 @@ pub enum PublishedError {
     Short {
         /// Bytes of this version's table.
         needed: usize,
-        /// Bytes there were.
+        /// Bytes that were available.
         found: usize,
     },
     /// The table of this version is not known.
     #[error("the table of offsets of CPython {0} is not known")]
     UnknownVersion(Version),
-    /// The layout to be completed is that of another version or build.
+    /// The layout to complete is that of another version or build.
     #[error("the table of offsets is of another version or build of CPython than expected")]
     OtherBuild,
-    /// A number cannot be what it should be.
+    /// A number is implausible.
     #[error("the published {structure}.{field}, {value}, is not plausible")]
     Implausible {
         /// The structure's name in the table.
         structure: &'static str,
         /// The field's name in the table.
         field: &'static str,
-        /// What the target says.
+        /// The target's value.
         value: u64,
     },
 }

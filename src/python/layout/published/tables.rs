@@ -1,4 +1,4 @@
-//! What the words of the published tables are called, in order, and their checked reading.
+//! The names of the words in the published tables, in order, and their checked reading.
 
 use super::error::PublishedError;
 use crate::python::layout::fields::Offset;
@@ -15,7 +15,7 @@ pub(crate) type Group = (&'static str, &'static str);
 /// The first words of every version's table.
 pub(super) const HEADER: Group = ("", "cookie version free_threaded");
 
-/// The beginning that the tables of all versions have in common.
+/// The beginning that the tables of all versions share.
 pub(super) const HEAD: [Group; 3] = [
     HEADER,
     ("runtime_state", "size finalizing interpreters_head"),
@@ -165,7 +165,7 @@ impl<'a> Table<'a> {
         Ok(Self { groups, words: table.as_chunks().0 })
     }
 
-    /// The word of that name, `None` when this version's table has none.
+    /// The word with that name; `None` if this version's table has none.
     pub(crate) fn word(&self, structure: &str, field: &str) -> Option<u64> {
         let mut names =
             self.groups.iter().flat_map(|(name, fields)| fields.split(' ').map(move |field| (*name, field)));
@@ -184,7 +184,7 @@ impl<'a> Table<'a> {
     }
 
     pub(crate) fn structure(&self, name: &'static str) -> Result<Structure<'_>, PublishedError> {
-        // Every table in this file has the structures that are asked for this way; a test holds that.
+        // Every table in this file has the structures that are requested this way, as a test ensures.
         self.find_structure(name)?.ok_or(PublishedError::OtherBuild)
     }
 }
@@ -202,7 +202,7 @@ impl Structure<'_> {
         PublishedError::Implausible { structure: self.name, field, value }
     }
 
-    /// The offset of a field of `width` bytes, `None` when this version's table has none: it must lie inside the
+    /// The offset of a field of `width` bytes; `None` if this version's table has none. It must lie inside the
     /// structure, at a multiple of its width.
     fn find_offset(&self, field: &'static str, width: u64) -> Result<Option<u64>, PublishedError> {
         match self.table.word(self.name, field) {
@@ -223,7 +223,7 @@ impl Structure<'_> {
         at.checked_sub(part).ok_or_else(|| self.implausible(field, at))
     }
 
-    /// The offset `distance` bytes in front of `at`, which must not reach into the object's header.
+    /// The offset `distance` bytes before `at`, which must not overlap the object's header.
     pub(crate) fn before(
         &self,
         field: &'static str,
@@ -241,7 +241,7 @@ impl Structure<'_> {
         Ok(())
     }
 
-    /// As [`Structure::put`], for fields that not every build has.
+    /// Like [`Structure::put`], for fields that not every build has.
     pub(crate) fn put_some(
         &self,
         field: &'static str,

@@ -1,8 +1,8 @@
-//! The fields of asyncio's layout: where each thing is, and how it is made.
+//! The fields of asyncio's layout: where each structure is, and how it is built.
 
 use crate::python::layout::{Flag, Offset};
 
-/// Everything that a reader of asyncio must know about one build of CPython. CPython: Modules/_asynciomodule.c.
+/// Everything that a reader of asyncio needs to know about one build of CPython. CPython: Modules/_asynciomodule.c.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Layout {
     /// How tasks are listed.
@@ -28,12 +28,12 @@ impl Layout {
     }
 }
 
-/// Where a thread's running event loop is noted.
+/// Where a thread's running event loop is stored.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RunningLoop {
     /// Up to 3.11: `tstate.dict["__asyncio_running_event_loop__"]` is a holder of loop and process id.
     Holder {
-        /// The loop; None when there is none.
+        /// The loop; None if there is none.
         event_loop: Offset,
         /// i32; a different process id means a forked copy.
         pid: Offset,
@@ -61,7 +61,7 @@ pub enum Registry {
     AllTasks,
     /// 3.12, 3.13: `asyncio.tasks._scheduled_tasks` (WeakSet) and `_eager_tasks` (set).
     Scheduled,
-    /// 3.14+: linked lists, plus the sets of the above for pure-Python tasks, plus sets in the C module's state for
+    /// 3.14+: linked lists, plus the sets above for pure-Python tasks, plus sets in the C module's state for
     /// third-party classes.
     Lists(Lists),
 }
@@ -102,7 +102,7 @@ pub struct Future {
     pub size: u64,
 }
 
-/// Who awaits a future, 3.14+.
+/// The awaiters of a future, 3.14+.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AwaitedBy {
     /// The object or set.
@@ -120,7 +120,7 @@ pub struct Task {
     pub coro: Offset,
     /// str, or int when lazy.
     pub name: Offset,
-    /// `cancel()` was called and is not delivered yet.
+    /// `cancel()` was called and not delivered yet.
     pub must_cancel: Flag,
     /// i32, 3.11+.
     pub num_cancels_requested: Option<Offset>,

@@ -16,11 +16,11 @@ const GROUPS: [Group; 3] = [
 /// Bytes of the table.
 pub const TABLE: usize = word_count(&GROUPS) * WORD;
 
-/// The layout with what the asyncio module publishes in place of the row's values.
+/// The layout, with the values published by the asyncio module in place of the row's.
 ///
 /// # Errors
-/// When the table is too short or holds a number that cannot be right; `OtherBuild` for a layout of a version that
-/// publishes no such table. Nothing of it is used then.
+/// If the table is too short or contains an implausible number; `OtherBuild` for a layout of a version that publishes
+/// no such table. Then nothing of it is used.
 pub fn overlay(layout: Layout, python: &Python, table: &[u8]) -> Result<Layout, PublishedError> {
     let table = Table::new(&GROUPS, table)?;
     let mut l = layout;
@@ -36,7 +36,7 @@ pub fn overlay(layout: Layout, python: &Python, table: &[u8]) -> Result<Layout, 
     object.put("task_awaited_by", 8, &mut awaited_by.object)?;
     object.put("task_awaited_by_is_set", 1, &mut awaited_by.is_set)?;
     let is_task = object.offset("task_is_task", 1)?;
-    // What is not published has a fixed distance to what is, in the versions that publish.
+    // Unpublished fields have a fixed distance to published ones, in the versions that publish.
     let header = python.object.size;
     task.fut_waiter = object.before("task_coro", task.coro, 8, header)?;
     l.future.state = object.before("task_is_task", is_task, 4, header)?;

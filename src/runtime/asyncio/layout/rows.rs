@@ -1,4 +1,4 @@
-//! asyncio's rows of the layout table, oldest first: each says only what changed against the one before. They were read
+//! asyncio's rows of the layout table, oldest first: each contains only the changes from the one before. They were read
 //! and checked on the interpreters that [`python::layout::rows::TAGS`](crate::python::layout::rows::TAGS) names.
 
 use super::fields::*;
@@ -94,7 +94,7 @@ fn v3_12() -> Layout {
 
 fn v3_13(python: &Python) -> Layout {
     let mut l = v3_12();
-    // The first field behind the public part of the thread state.
+    // The first field after the public part of the thread state.
     if let Some(behind) = python.thread.size {
         l.running_loop = RunningLoop::Field(behind);
     }
@@ -150,7 +150,7 @@ fn v3_15(python: &Python) -> Layout {
     l
 }
 
-/// A free-threaded build: every field lies as much further as the header of an object is larger.
+/// A free-threaded build: every field moves by the growth of the object header.
 fn grow(l: &mut Layout, python: &Python) {
     let growth = python.object.size - 16;
     let flag = |flag| match flag {

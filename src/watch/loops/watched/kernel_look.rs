@@ -1,4 +1,4 @@
-//! The GIL, the collector, and what the kernel says of a loop's thread while the loop is blocked.
+//! The GIL, the collector, and the kernel's view of a loop's thread while the loop is blocked.
 
 use super::state::WatchedLoop;
 use crate::model::event::{Doing, Gil, KernelLook, LoopSample, Phase};
@@ -12,11 +12,11 @@ use crate::remote::kernel_thread::{SystemCall, ThreadState};
 use crate::remote::{Addr, Memory, ReadError, Span};
 use crate::watch::loops::around::Around;
 
-/// How long a loop is away from its selector before the kernel is asked what its thread does, nanoseconds: what takes
-/// less is no trouble. It is not asked more often than that either.
+/// How long a loop must be busy before the kernel is asked about its thread, nanoseconds: shorter callbacks are
+/// harmless. It is not asked more often than this either.
 const PATIENCE_NS: u64 = 1_000_000;
 
-/// How often the slower questions are asked (account with the scheduler, state, throttling, the stack of who holds the GIL).
+/// How often the slower queries are made (scheduler statistics, state, throttling, the stack of the GIL's holder).
 const SLOW_LOOK_NS: u64 = 5_000_000;
 
 impl WatchedLoop {
@@ -34,8 +34,8 @@ impl WatchedLoop {
         }
     }
 
-    /// How often the GIL has changed hands, if another thread was the last to have it: as long as the number is the same, this
-    /// thread has not had it. One that has the GIL to itself takes it again and again without a change.
+    /// How often the GIL has changed hands, if another thread was the last to take it: while the number is the same,
+    /// this thread has not had it. A thread that has the GIL to itself takes it again and again without a change.
     pub(super) fn gil_switches(&self) -> Option<u64> {
         self.gil?;
         let bytes = self.stack.beside(0)?;
@@ -43,7 +43,7 @@ impl WatchedLoop {
         word64(bytes, self.locked_within + GilLayout::SWITCHES as usize).filter(|_| is_others)
     }
 
-    /// Number of the first piece behind those of the GIL.
+    /// Index of the first piece after those of the GIL.
     pub(super) fn first_piece(&self) -> usize {
         usize::from(self.gil.is_some())
     }
@@ -57,7 +57,7 @@ impl WatchedLoop {
         self.ready?;
         let number = self.first_piece() + usize::from(self.collecting.is_some());
         let length = word64(self.stack.beside(number)?, 0)?;
-        // LIMIT: a longer queue is none.
+        // LIMIT: a longer queue is not plausible.
         u32::try_from(length).ok().filter(|length| *length < 1 << 28)
     }
 
@@ -71,7 +71,7 @@ impl WatchedLoop {
         call.futex().is_some_and(|word| GilLayout::has_lock_at(last_holder, word))
     }
 
-    /// Asks what the thread does in the kernel while the loop is away for some time.
+    /// Asks the kernel what the thread is doing once the loop has been busy for some time.
     pub(super) fn ask_kernel(
         &mut self,
         memory: &dyn Memory,
@@ -146,7 +146,7 @@ impl WatchedLoop {
     }
 }
 
-/// Where the GIL says whether it is taken and by whom, as one piece, and where in it.
+/// The piece of memory that shows whether the GIL is taken and by which thread, and the offsets in it.
 pub(super) fn gil_span(
     reader: &mut Reader<'_, '_>,
     around: &Around,

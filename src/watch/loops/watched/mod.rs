@@ -1,4 +1,4 @@
-//! One event loop under watch: its thread's stack and all that is read along with it, and what they say together.
+//! One watched event loop: its thread's stack and everything that is read along with it, and how they are combined.
 
 mod kernel_look;
 mod position;
@@ -24,7 +24,7 @@ use crate::remote::{Addr, Memory, ReadError, Span};
 use crate::runtime::asyncio::event_loop::{find_ready_length, read_loop_class};
 use crate::runtime::asyncio::iteration::{RunOnce, UvLoop, is_machinery, is_run_forever};
 
-/// Float objects in which the time of an iteration was found lately; the next iteration mostly uses one of them again.
+/// Float objects in which the time of an iteration was found recently; the next iteration usually reuses one of them.
 const FLOATS: usize = 3;
 
 /// LIMIT: tasks that are kept.
@@ -34,7 +34,7 @@ const MAX_TASKS: usize = 4_096;
 const MAX_NAMED: usize = 16_384;
 
 impl WatchedLoop {
-    /// Finds out what there is to know of a loop before it is looked at.
+    /// Collects everything about a loop that is needed before it can be sampled.
     pub(super) fn find(
         reader: &mut Reader<'_, '_>,
         memory: &dyn Memory,
@@ -94,15 +94,15 @@ impl WatchedLoop {
             && self.info.thread == other.info.thread
     }
 
-    /// Takes over what was found again, and forgets what is known by address if a code object is not the one it was.
+    /// Takes over a new finding, and forgets everything known by address if a code object has been replaced.
     pub(super) fn renew(&mut self, found: Self, memory: &dyn Memory, layout: &Layout) -> Result<(), ReadError> {
-        // libuv's time is found by what it says, which is too old while the loop waits for long.
+        // libuv's time is found by its value, which is too old while the loop waits for long.
         if !matches!((&self.kind, &found.kind), (Kind::Uv(_), Kind::RunOnce)) {
             self.kind = found.kind;
         }
         (self.gil, self.ready, self.modules) = (found.gil, found.ready, found.modules);
         (self.locked_within, self.holder_within) = (found.locked_within, found.holder_within);
-        // A thread that ended leaves its state to another one.
+        // The state of a thread that has ended can be reused by another thread.
         self.holder = None;
         if !self.naming.still_holds(memory, layout)? {
             self.forget_code();
@@ -110,7 +110,7 @@ impl WatchedLoop {
         Ok(())
     }
 
-    /// A code object is another one than it was: forgets what is known by the addresses of code.
+    /// A code object was replaced: forgets everything known by the addresses of code.
     fn forget_code(&mut self) {
         self.named.clear();
         self.run_once = None;
@@ -120,7 +120,7 @@ impl WatchedLoop {
         self.stack.forget();
     }
 
-    /// Makes sure that the code of these frames is what it was, and is checked from now on.
+    /// Makes sure that the code of these frames is unchanged, and is checked from now on.
     fn verify_code(&mut self, memory: &dyn Memory, layout: &Layout, frames: &[RawFrame]) -> Result<(), ReadError> {
         if !self.naming.verify(memory, layout, frames.iter().copied())? {
             self.forget_code();
@@ -129,13 +129,13 @@ impl WatchedLoop {
         Ok(())
     }
 
-    /// The tables were reset: their numbers mean nothing any more.
+    /// The tables were reset: their numbers are no longer valid.
     pub(super) fn on_tables_reset(&mut self) {
         self.naming.on_tables_reset();
         self.named.clear();
     }
 
-    /// Takes a sample; `None` when nothing held together.
+    /// Takes a sample; `None` if every attempt was torn.
     pub(super) fn sample(
         &mut self,
         memory: &dyn Memory,
@@ -176,15 +176,15 @@ impl WatchedLoop {
         Ok(Some(sample))
     }
 
-    /// Reads the stack and what belongs to it, until the time of the iteration is among it.
+    /// Reads the stack and what belongs to it, until the time of the iteration is part of it.
     fn read(
         &mut self,
         memory: &dyn Memory,
         around: &Around,
         tables: &mut Tables,
     ) -> Result<Option<(Sampled, Named, Option<StackId>)>, ReadError> {
-        /// LIMIT: how often a sample is taken again because it shows a float object, or an iteration's code, that was not read
-        /// along with it. Both can be new ones each time.
+        /// LIMIT: how many times a sample is retried because it shows a float object, or an iteration's code, that was
+        /// not read along with it. Both can be new each time.
         const CHASES: usize = 4;
         let layout = &around.layout;
         for chase in 0..=CHASES {
@@ -194,7 +194,7 @@ impl WatchedLoop {
                 return Ok(None);
             }
             let Some((named, stack)) = self.name(memory, layout, tables, sampled)? else { return Ok(None) };
-            // The locals of an iteration whose code is new were not among what was read.
+            // The locals of an iteration whose code is new were not part of the reading.
             let mut is_known = !std::mem::take(&mut self.run_once_is_new);
             if let Some(addr) = self.end_time(layout, &named).filter(|addr| is_known && !self.floats.contains(addr)) {
                 self.floats.insert(0, addr);
@@ -229,7 +229,7 @@ impl WatchedLoop {
         }
     }
 
-    /// Numbers of what the stack shows.
+    /// The table numbers of what the stack shows.
     fn name(
         &mut self,
         memory: &dyn Memory,
@@ -354,7 +354,7 @@ impl WatchedLoop {
     }
 }
 
-/// Whether the innermost frame of a stack is one between `_run_once` and what it runs.
+/// Whether the innermost frame of a stack lies between `_run_once` and the callback or step that it runs.
 fn is_step_frame(tables: &Tables, stack: StackId) -> bool {
     let frame = tables.stack(stack).and_then(|node| tables.frame(node.frame));
     frame.is_some_and(|frame| is_machinery(&frame.function, &frame.file))

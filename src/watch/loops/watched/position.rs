@@ -1,5 +1,5 @@
-//! Where a loop is in its iteration, from what one call has read; where nothing else tells, from the system call of its
-//! thread.
+//! Where a loop is in its iteration, determined from the data of a single call; where nothing else shows it, from the
+//! system call of its thread.
 
 use std::hash::{Hash as _, Hasher as _};
 
@@ -13,14 +13,14 @@ use crate::remote::Addr;
 use crate::remote::kernel_thread::SystemCall;
 use crate::runtime::asyncio::iteration::UvLoop;
 
-/// How far a loop's own clock may be from ours before it is another clock, nanoseconds.
+/// A loop's clock that is ahead of ours by more than this is another clock, nanoseconds.
 const CLOCK_AHEAD_NS: u64 = 1_000_000;
 
-/// What one call showed beside the stack's frames.
+/// What one call showed besides the frames of the stack.
 #[derive(Clone, Copy)]
 pub(super) struct Observed {
     pub(super) gil: Gil,
-    /// Only the outer frames held: what is inside of them is unknown.
+    /// Only the outer frames held; the inner ones are unknown.
     pub(super) torn: bool,
     /// A task's step runs.
     pub(super) in_task: bool,
@@ -35,7 +35,7 @@ pub(super) struct Position {
 }
 
 impl WatchedLoop {
-    /// The float object that says when the iteration began.
+    /// The float object that holds the start time of the iteration.
     pub(super) fn end_time(&self, layout: &Layout, named: &Named) -> Option<Addr> {
         let frame = self.stack.frames().get(named.run_once?)?;
         untag(layout, self.stack.slot(frame, self.run_once?.end_time)?)
@@ -51,12 +51,12 @@ impl WatchedLoop {
         }
     }
 
-    /// Whether the thread runs another loop, or none, by what it says itself (3.14+) or by its frames.
+    /// Whether the thread runs another loop, or none, according to its thread state (3.14+) or its frames.
     fn is_not_running(&self, layout: &Layout, named: &Named) -> bool {
         if let Some(at) = self.modules.layout.running_loop.field() {
             return self.stack.thread_word(at).is_some_and(|running| running != self.event_loop.raw());
         }
-        // A loop that is not known to have such frames may have none.
+        // A loop that was never seen with such frames may have none.
         let (Kind::RunOnce, Some(run_once)) = (&self.kind, self.run_once) else { return false };
         let Some(position) = named.run_once else { return named.without_loop };
         let frame = self.stack.frames().get(position);
@@ -72,7 +72,7 @@ impl WatchedLoop {
         let Some(frame) = self.stack.frames().get(position) else { return unknown(Phase::Unknown) };
         let Some(end_time) = self.stack.slot(frame, run_once.end_time) else { return unknown(Phase::Unknown) };
         let Some(object) = untag(layout, end_time) else {
-            // The GIL changing hands tells one wait for it from the next.
+            // A change of the GIL's holder distinguishes one wait for it from the next.
             let callback = self.gil_switches();
             return Position { callback, ..unknown(self.in_selector(gil)) };
         };
@@ -89,7 +89,7 @@ impl WatchedLoop {
         }
     }
 
-    /// Before an iteration has noted its time it is in its selector, on the way there or on the way back.
+    /// Before an iteration has stored its time, the loop is in its selector, entering it or leaving it.
     pub(super) fn in_selector(&self, gil: Gil) -> Phase {
         match gil {
             Gil::Free => Phase::Selecting,
@@ -112,7 +112,7 @@ impl WatchedLoop {
         let call = if at_rest && !torn { self.system_call() } else { None };
         let phase = match call {
             _ if !at_rest => Phase::Away,
-            // There may be frames in the gap that are not those of an idle loop.
+            // The gap may contain frames other than those of an idle loop.
             _ if torn => Phase::Unknown,
             Some(call) if call.is_selector() => Phase::Selecting,
             Some(call) if self.waits_for_gil(call) => Phase::LeavingSelector,
@@ -122,8 +122,8 @@ impl WatchedLoop {
             Some(_) => Phase::Selecting,
             None => Phase::Unknown,
         };
-        // libuv counts an iteration before it polls and takes the time after that; then again within the iteration,
-        // whenever a timer is started: what counts is the first one that is seen after the poll.
+        // libuv increments the iteration count before it polls and updates its time after that; then again within the
+        // iteration, whenever a timer is started. The first time seen after the poll is the one that counts.
         let since = match (count, self.iteration, since) {
             _ if phase != Phase::Away => None,
             (Some(count), Some((known, since)), Some(_)) if known == count => Some(since),
@@ -140,7 +140,7 @@ impl WatchedLoop {
         if phase == Phase::LeavingSelector {
             return Position { phase, away_since_ns: None, precision_ns: 0, callback: self.gil_switches() };
         }
-        // What the callback begins with: the frame that the loop has called.
+        // The outermost frame of the callback: the one that the loop called.
         let first = self.idle_frames.and_then(|idle| self.stack.frames().iter().rev().nth(idle));
         let mut callback = FxHasher::default();
         count.hash(&mut callback);
@@ -156,7 +156,7 @@ impl WatchedLoop {
     }
 }
 
-/// A loop's time in our nanoseconds, if it is the same clock.
+/// A loop's time in our nanoseconds, if both use the same clock.
 fn as_ns(seconds: f64, at_ns: u64) -> Option<u64> {
     let ns = seconds * 1e9;
     (ns >= 0.0 && ns <= (at_ns + CLOCK_AHEAD_NS) as f64).then_some(ns as u64)

@@ -1,4 +1,4 @@
-//! What is kept of an event loop from one sample to the next.
+//! The state of an event loop that is kept from one sample to the next.
 
 use rustc_hash::FxHashMap;
 
@@ -12,15 +12,15 @@ use crate::runtime::asyncio::registry::AsyncioModules;
 use crate::watch::loops::naming::Naming;
 use crate::watch::loops::running::RunningTask;
 
-/// How a loop says where it is in its iteration.
+/// How a loop shows where it is in its iteration.
 pub(super) enum Kind {
-    /// asyncio's own: by the frame of `_run_once`.
+    /// asyncio's own loops: by the frame of `_run_once`.
     RunOnce,
-    /// libuv's.
+    /// uvloop: by libuv's own fields.
     Uv(UvLoop),
 }
 
-/// A stack that was named.
+/// A stack whose frames have numbers.
 #[derive(Clone, Copy)]
 pub(super) struct Named {
     /// The stack without its innermost frame.
@@ -29,7 +29,7 @@ pub(super) struct Named {
     pub(super) coroutines: u16,
     /// Position of the iteration's frame, innermost first.
     pub(super) run_once: Option<usize>,
-    /// The whole stack was named, and no frame of it runs a loop.
+    /// The whole stack was named, and none of its frames runs a loop.
     pub(super) without_loop: bool,
 }
 
@@ -41,7 +41,7 @@ pub(in crate::watch::loops) struct WatchedLoop {
     pub(super) modules: AsyncioModules,
     pub(super) kind: Kind,
     pub(super) kernel: Option<ThreadWatch>,
-    /// The stack of the thread that was last seen to hold the GIL while this one waited for it.
+    /// The stack of the thread last seen holding the GIL while this one waited for it.
     pub(super) holder: Option<StackWatch>,
     pub(super) gil: Option<Span>,
     pub(super) locked_within: usize,
@@ -54,14 +54,14 @@ pub(in crate::watch::loops) struct WatchedLoop {
     pub(super) task: Option<RunningTask>,
     /// The task was the same in two samples: from then on its identity is read along with the stack.
     pub(super) task_again: bool,
-    /// Tasks that were seen running, by their coroutine.
+    /// Tasks that were seen running, by coroutine.
     pub(super) tasks: FxHashMap<Addr, RunningTask>,
     pub(super) naming: Naming,
     pub(super) named: FxHashMap<u64, Named>,
-    /// Frames on the stack of an idle loop whose iteration is written in C.
+    /// Number of frames on the stack of an idle loop whose iteration is written in C.
     pub(super) idle_frames: Option<usize>,
     pub(super) last_innermost: Option<(Addr, RawFrame)>,
-    /// libuv: the iteration and when it began.
+    /// libuv: the iteration count and the start of that iteration.
     pub(super) iteration: Option<(u64, u64)>,
     pub(super) looked_ns: u64,
     pub(super) looked_slowly_ns: u64,
