@@ -24,7 +24,7 @@ pub struct ThreadStack {
 /// If the thread state cannot be read, or no more reads can succeed.
 pub fn read_thread_stack(memory: &dyn Memory, layout: &Layout, tstate: Addr) -> Result<ThreadStack, ReadError> {
     let mut watch = StackWatch::new(memory, layout, tstate, &[])?;
-    let sampled = watch.sample(memory, layout, &[], &[])?;
+    let sampled = watch.sample(memory, layout, &[], &[], &[])?;
     Ok(ThreadStack {
         frames: watch.frames().iter().rev().filter_map(|frame| frame.frame).collect(),
         complete: matches!(sampled, Sampled::Complete { .. }),

@@ -204,9 +204,8 @@ impl StackWatch {
         self.calls
     }
 
-    /// Takes a sample. `beside` is read before it, `amid` right after the second reading of the frames that change
-    /// first: nothing is read between those and the pointer to the current frame, because a caller must not leave and
-    /// return in the time between their two readings.
+    /// Takes a sample. `beside` is read before all frames, `behind` after them, `amid` right after the second reading of the
+    /// frames that change first: a caller must not leave and return in the time between their two readings.
     ///
     /// # Errors
     /// Only if no more reads can succeed: the process is gone or forbidden.
@@ -216,12 +215,13 @@ impl StackWatch {
         layout: &Layout,
         beside: &[Span],
         amid: &[Span],
+        behind: &[Span],
     ) -> Result<Sampled, ReadError> {
         self.best.clear();
         self.outer.clear();
         self.cache.begin_sample();
-        if self.plan.given.0 != beside || self.plan.given.1 != amid {
-            self.plan.given = (beside.to_vec(), amid.to_vec());
+        if self.plan.given.each_ref().map(Vec::as_slice) != [beside, amid, behind] {
+            self.plan.given = [beside, amid, behind].map(<[Span]>::to_vec);
             self.plan.stale = true;
         }
         let (mut candidate, mut sampled) = ((0, 0), None);
@@ -498,7 +498,7 @@ impl StackWatch {
             at += span.len;
             at - span.len
         };
-        plan.beside = plan.given.0.iter().map(|span| (add(&mut plan.spans, *span), span.len)).collect();
+        plan.beside = plan.given[0].iter().map(|span| (add(&mut plan.spans, *span), span.len)).collect();
         let notes = notes_of(&self.c_frames, self.c_frame);
         // If the thread state only has the place where the current frame is stored, that place is read in the middle,
         // and the thread state around the pieces next to the middle.
@@ -523,10 +523,11 @@ impl StackWatch {
         if is_noted {
             plan.head_again = Some(add(&mut plan.spans, self.head));
         }
-        plan.amid = plan.given.1.iter().map(|span| (add(&mut plan.spans, *span), span.len)).collect();
+        plan.amid = plan.given[1].iter().map(|span| (add(&mut plan.spans, *span), span.len)).collect();
         for (span, _, second) in plan.pieces.iter_mut().rev().skip(core) {
             *second = add(&mut plan.spans, *span);
         }
+        plan.behind = plan.given[2].iter().map(|span| (add(&mut plan.spans, *span), span.len)).collect();
         plan.pieces.sort_by_key(|(span, _, _)| span.addr);
         plan.out.resize(at, 0);
         plan.stale = false;
@@ -582,6 +583,11 @@ impl StackWatch {
     /// The bytes of piece `number` of those read in the middle of the last call.
     pub fn amid(&self, number: usize) -> Option<&[u8]> {
         self.plan.given_bytes(*self.plan.amid.get(number)?)
+    }
+
+    /// The bytes of piece `number` of those read at the end of the last call.
+    pub fn behind(&self, number: usize) -> Option<&[u8]> {
+        self.plan.given_bytes(*self.plan.behind.get(number)?)
     }
 
     /// The word in a local's slot of a frame, if both readings of the last call agree on it.

@@ -48,6 +48,7 @@ pub(super) struct Plan {
     /// Offset and length of each piece of the caller's: those read first, those read in the middle.
     pub(super) beside: Vec<(usize, usize)>,
     pub(super) amid: Vec<(usize, usize)>,
+    pub(super) behind: Vec<(usize, usize)>,
     pub(super) head_at: usize,
     /// The second reading of the thread state, for versions that store the current frame elsewhere.
     pub(super) head_again: Option<usize>,
@@ -62,7 +63,7 @@ pub(super) struct Plan {
     /// The wanted pieces have changed: the plan must be made again.
     pub(super) stale: bool,
     /// The caller's pieces, to detect changes.
-    pub(super) given: (Vec<Span>, Vec<Span>),
+    pub(super) given: [Vec<Span>; 3],
 }
 
 impl Link {

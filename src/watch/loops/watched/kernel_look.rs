@@ -129,7 +129,7 @@ impl WatchedLoop {
         let known = self.holder.take().filter(|watch| watch.tstate() == holder);
         let new = || StackWatch::new(memory, &around.layout, holder, &[]);
         let Some(mut watch) = optional(known.map_or_else(new, Ok))? else { return Ok(None) };
-        if watch.sample(memory, &around.layout, &[], &[])? == Sampled::Lost {
+        if watch.sample(memory, &around.layout, &[], &[], &[])? == Sampled::Lost {
             return Ok(None);
         }
         let frames: Vec<RawFrame> = watch.frames().iter().rev().filter_map(|frame| frame.frame).collect();

@@ -84,6 +84,8 @@ impl WatchedLoop {
             looked_slowly_ns: 0,
             beside: Vec::new(),
             amid: Vec::new(),
+            behind: Vec::new(),
+            first_float: 0,
         })
     }
 
@@ -189,7 +191,7 @@ impl WatchedLoop {
         let layout = &around.layout;
         for chase in 0..=CHASES {
             self.gather_spans(layout);
-            let sampled = self.stack.sample(memory, layout, &self.beside, &self.amid)?;
+            let sampled = self.stack.sample(memory, layout, &self.beside, &self.amid, &self.behind)?;
             if sampled == Sampled::Lost {
                 return Ok(None);
             }
@@ -201,7 +203,10 @@ impl WatchedLoop {
                 self.floats.truncate(FLOATS);
                 is_known = false;
             }
-            if is_known || chase == CHASES {
+            // A whole iteration fits into a call of some tens of microseconds: then the frame of `_run_once` was read in
+            // one iteration, what it called in the next, and both of its readings can agree all the same.
+            let is_one_iteration = self.end_time(layout, &named).is_none_or(|addr| self.is_unchanged_float(addr));
+            if is_one_iteration && (is_known || chase == CHASES) {
                 return Ok(Some((sampled, named, stack)));
             }
         }
@@ -217,10 +222,13 @@ impl WatchedLoop {
             self.beside.extend(self.task.iter().flat_map(RunningTask::spans));
         }
         self.amid.clear();
+        self.behind.clear();
         match self.kind {
             Kind::RunOnce => {
                 let at = layout.builtin.float_value;
-                self.amid.extend(self.floats.iter().filter_map(|addr| Some(Span::new(addr.add(at)?, 8))));
+                self.behind.extend(self.floats.iter().filter_map(|addr| Some(Span::new(addr.add(at)?, 8))));
+                self.first_float = self.beside.len();
+                self.beside.extend(&self.behind);
             }
             Kind::Uv(uv) => {
                 self.amid.push(Span::new(uv.time, 8));

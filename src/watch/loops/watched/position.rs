@@ -149,10 +149,16 @@ impl WatchedLoop {
         Position { phase, away_since_ns: since, precision_ns: 1_000_000, callback: count.map(|_| callback.finish()) }
     }
 
-    /// The value of a float object that was read in the middle of the call.
+    /// The value of a float object that was read along with the stack.
     pub(super) fn float(&self, object: Addr) -> Option<f64> {
         let number = self.floats.iter().position(|addr| *addr == object)?;
-        self.stack.amid(number)?.try_into().ok().map(f64::from_le_bytes)
+        self.stack.behind(number)?.try_into().ok().map(f64::from_le_bytes)
+    }
+
+    /// Whether a float object had the same value before and after the stack was read; true if it was not read.
+    pub(super) fn is_unchanged_float(&self, object: Addr) -> bool {
+        let number = self.floats.iter().position(|addr| *addr == object);
+        number.is_none_or(|number| self.stack.beside(self.first_float + number) == self.stack.behind(number))
     }
 }
 

@@ -67,4 +67,7 @@ pub(in crate::watch::loops) struct WatchedLoop {
     pub(super) looked_slowly_ns: u64,
     pub(super) beside: Vec<Span>,
     pub(super) amid: Vec<Span>,
+    pub(super) behind: Vec<Span>,
+    /// Number of the first float among the pieces of `beside`.
+    pub(super) first_float: usize,
 }
