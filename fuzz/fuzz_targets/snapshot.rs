@@ -5,10 +5,10 @@
 use std::sync::OnceLock;
 
 use asyncprof::detect;
-use asyncprof::render::{Format, Options, write};
 use asyncprof::capture::session::take_image;
 use asyncprof::remote::Addr;
 use asyncprof::remote::image::Image;
+use asyncprof::render::{Options, dot, json, text, tree};
 use libfuzzer_sys::fuzz_target;
 
 /// A memory image and its non-zero words.
@@ -73,8 +73,8 @@ fuzz_target!(|input: &[u8]| {
     let Ok(snapshot) = take_image(&image) else { return };
     let findings = detect::judge(&snapshot);
     let options = Options { limit: None, width: 100, color: false, full_task_names: false };
-    for format in [Format::Json, Format::Text, Format::Tree, Format::Dot] {
-        let written = write(format, &snapshot, &findings, &options, &mut std::io::sink());
+    for write in [json::write, text::write, tree::write, dot::write] {
+        let written = write(&snapshot, &findings, &options, &mut std::io::sink());
         written.expect("nothing can fail when writing to nowhere");
     }
 });
