@@ -1,7 +1,7 @@
 //! Snapshots of a process: the session attached to it, and the snapshot it takes.
 //!
 //! Architecture invariant: nothing here uses files or terminals, and only the model leaves this layer: everything after
-//! a capture works on data that cannot change and cannot read the target. tests/layering.rs holds the edges.
+//! a capture works on data that cannot change and cannot read the target. tests/layering holds the edges.
 
 pub mod assemble;
 pub mod facts;

@@ -1,7 +1,7 @@
 //! Layer 7: the command line. A command parses its `input`, runs a `session` if it watches a process, and writes its `output`.
 //!
 //! Architecture invariant: only this folder prints, and only `main` exits, so that everything below can be used and tested
-//! without a terminal (`tests/layering.rs`). stdout carries the result and nothing else (`tests/cli.rs`).
+//! without a terminal (`tests/layering`). stdout carries the result and nothing else (`tests/cli.rs`).
 
 mod commands;
 mod exit;

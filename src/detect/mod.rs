@@ -3,7 +3,7 @@
 //!
 //! Architecture invariant: everything here is a pure function of the model. There is no I/O, no clock and no terminal,
 //! so every judgement can be tested without sleeping and is the same on a recording as it was live.
-//! (`tests/layering.rs`: only `model` and `profile` may be used, and only `cli` prints.)
+//! (`tests/layering`: only `model` and `profile` may be used, and only `cli` prints.)
 //!
 //! Messages carry names from the target unchanged; `render` makes control characters visible.
 

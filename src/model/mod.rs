@@ -2,7 +2,7 @@
 //! what tasks wait for ([`wait`]), and interned names ([`tables`]).
 //!
 //! **Architecture invariant:** nothing here can read the target or use another layer, so code that works on the model
-//! cannot read the target either. (`tests/layering.rs`)
+//! cannot read the target either. (`tests/layering`)
 
 pub mod event;
 pub mod snapshot;

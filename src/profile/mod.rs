@@ -1,7 +1,7 @@
 //! Aggregates the events of a period of time, and the recording that keeps the events.
 //!
 //! Architecture invariant: nothing here judges, shows or reads the target; this module only aggregates events of the
-//! model. A recording therefore gives the same profile as the live watch did. (`tests/layering.rs`: only `model` may be
+//! model. A recording therefore gives the same profile as the live watch did. (`tests/layering`: only `model` may be
 //! used.)
 
 mod chains;

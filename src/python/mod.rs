@@ -3,7 +3,7 @@
 //! **Architecture invariant:** nothing here depends on asyncio or another runtime, because every runtime is built on
 //! these parts, and a second one needs them unchanged. Versions are compared under [`layout`] only, so that a new
 //! Python is a new row; all other code uses the layout. Bytes of the target are never trusted: every walk is bounded
-//! (`LIMIT:`), and an object that is not what it should be is an error. (`tests/layering.rs`, `tests/hostile*.rs`)
+//! (`LIMIT:`), and an object that is not what it should be is an error. (`tests/layering`, `tests/hostile*.rs`)
 
 pub mod attribute;
 pub mod awaitable;

@@ -2,7 +2,7 @@
 //! format.
 //!
 //! Architecture invariant: nothing here accesses the target, files or terminals. The caller passes in the writer, its
-//! width and whether it shows colors, so every format is tested byte by byte. (`tests/layering.rs`: only `model`,
+//! width and whether it shows colors, so every format is tested byte by byte. (`tests/layering`: only `model`,
 //! `profile` and `detect` may be used, and only `cli` prints.)
 
 pub mod check;

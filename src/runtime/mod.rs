@@ -2,7 +2,7 @@
 //!
 //! **Architecture invariant:** a runtime returns data of the model from a single reading. It does not depend on time or
 //! sampling, so that the dump and the watches use it alike, and it produces no text, so that every output can word the
-//! same fact its own way. (`tests/layering.rs`: it may use `remote`, `python` and `model` only.)
+//! same fact its own way. (`tests/layering`: it may use `remote`, `python` and `model` only.)
 
 mod allowance;
 pub mod asyncio;
