@@ -56,6 +56,12 @@ impl Interpreter {
         named
             .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join("site-packages").join(version))
     }
+
+    /// Whether a package, or a module of one file, is installed there.
+    pub fn has_package(&self, name: &str) -> bool {
+        let packages = self.site_packages();
+        packages.join(name).is_dir() || packages.join(format!("{name}.py")).is_file()
+    }
 }
 
 /// The matrix, split by what is there.

@@ -27,6 +27,8 @@ pub struct Program {
     pub path: PathBuf,
     /// `# needs: 3.11`: the lowest minor version that can run it.
     pub needs_minor: u32,
+    /// `# packages: NAME NAME`: what it imports beside the standard library.
+    pub packages: Vec<String>,
     /// `# env: NAME=VALUE`: what its environment must have.
     pub environment: Vec<(String, String)>,
 }
@@ -37,12 +39,14 @@ impl Program {
         let text = fs::read_to_string(&path).expect("a test program can be read");
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let needs_minor = header(&text, "# needs: 3.").map_or(0, |minor| minor.parse().expect("a minor version"));
+        let packages =
+            header(&text, "# packages: ").unwrap_or_default().split_whitespace().map(str::to_owned).collect();
         let environment = text
             .lines()
             .filter_map(|line| line.strip_prefix("# env: ")?.split_once('='))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        Self { name, path, needs_minor, environment }
+        Self { name, path, needs_minor, packages, environment }
     }
 
     /// Whether this interpreter can run it.

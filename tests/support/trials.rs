@@ -1,7 +1,7 @@
 //! Tests that need something this machine may lack, such as an interpreter or a browser. Without it they are reported as
 //! ignored, with the reason, never as passed. `#[test]` cannot do that, so their files have no test harness of Rust's.
 
-use std::panic::{catch_unwind, resume_unwind};
+use std::panic::{UnwindSafe, catch_unwind, resume_unwind};
 
 use libtest_mimic::{Completion, Trial};
 
@@ -23,7 +23,7 @@ pub fn missing_python(what: &str) -> ! {
 }
 
 /// One function as a test.
-pub fn trial(name: &str, test: fn()) -> Trial {
+pub fn trial(name: &str, test: impl FnOnce() + UnwindSafe + Send + 'static) -> Trial {
     Trial::ignorable_test(name.replace(' ', ""), move || match catch_unwind(test) {
         Ok(()) => Ok(Completion::Completed),
         Err(end) => match end.downcast::<Missing>() {

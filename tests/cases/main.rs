@@ -1,0 +1,74 @@
+//! What asyncprof says of programs whose truth is known, each a sample of a kind of fault that people met: one test for each case,
+//! interpreter and event loop, such as `greenlet_blocking.sleep/python3.12/uvloop`. The programs are in `tests/programs/cases`.
+//! A test asks for what is true, and that nothing untrue stands beside it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod executors;
+mod expect;
+mod gil;
+mod hangs;
+mod loops;
+mod setting;
+mod stalls;
+#[path = "../support/mod.rs"]
+mod support;
+mod times;
+mod verdicts;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+use setting::Setting;
+use support::pythons::{Interpreter, Matrix};
+use support::trials::trial;
+
+/// A program in one situation, and what must be said of it.
+pub(crate) struct Case {
+    /// File of the program, without its ending.
+    program: &'static str,
+    /// What the program is told, which is part of the test's name.
+    arguments: &'static [&'static str],
+    /// Minor versions with asyncio's own loop; an older one than the program needs is left out.
+    asyncio: &'static [u32],
+    /// Minor versions with uvloop.
+    uvloop: &'static [u32],
+    judge: fn(&Setting),
+}
+
+/// The oldest and the newest, and those between them whose frames or tasks are of another shape.
+const EVERY_SHAPE: &[u32] = &[8, 11, 12, 14, 15];
+/// For what does not depend on frames.
+const FEW: &[u32] = &[8, 12, 14];
+const TWO: &[u32] = &[12, 14];
+const NONE: &[u32] = &[];
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Who shares a processor with another test is starved, which is another cause.
+    arguments.test_threads = Some(1);
+    let matrix = Matrix::find();
+    matrix.warn_of_missing();
+    let all = [stalls::CASES, loops::CASES, gil::CASES, times::CASES, verdicts::CASES, hangs::CASES, executors::CASES];
+    let trials = all.into_iter().flatten().flat_map(|case| trials_of(case, &matrix.found)).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trials_of(case: &'static Case, found: &[Interpreter]) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for (event_loop, minors) in [("asyncio", case.asyncio), ("uvloop", case.uvloop)] {
+        let wanted = |one: &&Interpreter| !one.which.free_threaded && minors.contains(&one.which.minor);
+        for interpreter in found.iter().filter(wanted) {
+            let setting = Setting::new(case.program, case.arguments, interpreter, event_loop);
+            if !setting.program.runs_on(interpreter) {
+                continue;
+            }
+            let name = format!("{}/{}/{event_loop}", setting.name(), interpreter.which.label());
+            trials.push(trial(&name, move || {
+                setting.require_packages();
+                (case.judge)(&setting);
+            }));
+        }
+    }
+    trials
+}

@@ -1,0 +1,24 @@
+"""A coroutine is given to a loop that has stopped; the caller waits for its result for ever."""
+import asyncio
+import sys
+import threading
+
+if "uvloop" in sys.argv:
+    import uvloop
+
+    uvloop.install()
+loop = asyncio.new_event_loop()
+thread = threading.Thread(target=loop.run_forever, name="side-loop", daemon=True)
+thread.start()
+
+
+async def call():
+    return 1
+
+
+asyncio.run_coroutine_threadsafe(call(), loop).result()
+loop.call_soon_threadsafe(loop.stop)
+thread.join()
+future = asyncio.run_coroutine_threadsafe(call(), loop)
+print("ready", flush=True)
+future.result()  # the line that waits
