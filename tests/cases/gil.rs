@@ -35,12 +35,12 @@ pub(crate) const CASES: &[Case] = &[
 
 const DUMPS: usize = 40;
 
-/// Dumps find GIL contention or nothing.
+/// Dumps find GIL contention or nothing; the tasks of a server's library are judged elsewhere.
 fn assert_dumps_blame_nothing_else(running: &Running) {
     for _ in 0..DUMPS {
         let mut dump = running.dump();
         let found = dump["findings"].as_array_mut().unwrap();
-        found.retain(|finding| finding["rule"] != rules::GIL_CONTENTION);
+        found.retain(|finding| finding["rule"] != rules::GIL_CONTENTION && finding["rule"] != rules::ORPHANED_TASK);
         assert_nothing_found(&dump);
     }
 }

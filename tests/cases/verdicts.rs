@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use crate::expect::{assert_never_says, assert_says};
-use crate::setting::Setting;
+use crate::expect::{assert_never_says, assert_nothing_found, assert_says};
+use crate::setting::{Setting, get};
 use crate::{Case, FEW, NONE, TWO};
 
 pub(crate) const CASES: &[Case] = &[
@@ -13,6 +13,13 @@ pub(crate) const CASES: &[Case] = &[
         asyncio: FEW,
         uvloop: NONE,
         judge: a_starved_stall_is_judged_by_its_own_processor_time,
+    },
+    Case {
+        program: "fastapi_requests",
+        arguments: &["idle"],
+        asyncio: FEW,
+        uvloop: TWO,
+        judge: a_task_of_a_library_is_no_warning,
     },
     Case {
         program: "deadlock_under_check",
@@ -35,6 +42,12 @@ fn a_starved_stall_is_judged_by_its_own_processor_time(setting: &Setting) {
     assert_eq!(code, Some(1), "{text}");
     assert_says(&text, &["FAIL", "render"]);
     assert_never_says(&text, &["longest 0.00 ms"]);
+}
+
+fn a_task_of_a_library_is_no_warning(setting: &Setting) {
+    let running = setting.start();
+    get(running.port(), "/block");
+    assert_nothing_found(&running.dump());
 }
 
 fn a_deadlock_does_not_pass(setting: &Setting) {
