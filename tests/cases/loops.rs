@@ -112,6 +112,8 @@ fn a_spinning_loop_is_found(setting: &Setting) {
     let [spin] = assert_found(&report, [rules::LOOP_SPIN]);
     let line = setting.line("the line that polls").to_string();
     assert_names(spin, &["pump", &line]);
+    let rate = spin["evidence"]["iterations_per_s"].as_f64();
+    assert!(rate.is_some_and(|rate| rate > 1_000.0), "{spin:#}");
     // The polling task has nearly all of the loop's time; the twenty others have none to speak of.
     let runs = |name: &str| {
         let task = list(&report["tasks"]).iter().find(|task| task["coroutine"] == name);

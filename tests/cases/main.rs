@@ -50,14 +50,17 @@ fn main() -> ExitCode {
     let matrix = Matrix::find();
     matrix.warn_of_missing();
     let all = [stalls::CASES, loops::CASES, gil::CASES, times::CASES, verdicts::CASES, hangs::CASES, executors::CASES];
-    let trials = all.into_iter().flatten().flat_map(|case| trials_of(case, &matrix.found)).collect();
+    let (without_gil, with_gil): (Vec<_>, Vec<_>) =
+        matrix.found.into_iter().partition(|interpreter| interpreter.which.free_threaded);
+    let usual = all.into_iter().flatten().flat_map(|case| trials_of(case, &with_gil));
+    let trials = usual.chain(gil::WITHOUT_GIL.iter().flat_map(|case| trials_of(case, &without_gil))).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 fn trials_of(case: &'static Case, found: &[Interpreter]) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (event_loop, minors) in [("asyncio", case.asyncio), ("uvloop", case.uvloop)] {
-        let wanted = |one: &&Interpreter| !one.which.free_threaded && minors.contains(&one.which.minor);
+        let wanted = |one: &&Interpreter| minors.contains(&one.which.minor);
         for interpreter in found.iter().filter(wanted) {
             let setting = Setting::new(case.program, case.arguments, interpreter, event_loop);
             if !setting.program.runs_on(interpreter) {
