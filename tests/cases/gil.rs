@@ -128,7 +128,7 @@ fn a_busy_endpoint_is_gil_contention(setting: &Setting) {
         assert_dumps_blame_nothing_else(&running);
         let report = running.attach(4);
         drop(ends);
-        assert_names(contention(&report), &["cpu", &setting.line("the line that keeps the GIL").to_string()]);
+        assert_names(contention(&report), &["summarise", &setting.line("the line that keeps the GIL").to_string()]);
     });
 }
 

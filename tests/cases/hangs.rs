@@ -72,7 +72,7 @@ fn a_loop_that_waits_for_itself(setting: &Setting) {
     running.wait_until_still();
     let dump = running.dump();
     let [deadlock] = assert_found(&dump, [rules::THREAD_DEADLOCK]);
-    assert_names(deadlock, &["handler", "upload", &setting.line("the line that waits").to_string()]);
+    assert_names(deadlock, &["handler", "send_file", &setting.line("the line that waits").to_string()]);
     // One thread cannot wait for another.
     if list(&dump["threads"]).len() == 1 {
         assert_never_says(&running.dump_text(), &["another thread", "thread lock", "other threads"]);

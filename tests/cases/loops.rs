@@ -65,7 +65,7 @@ fn a_parked_loop_is_not_blocked(setting: &Setting) {
     assert_healthy(&running, DUMPS / 5);
     assert_no_stalls(&running.attach(3));
     let text = running.attach_text(3);
-    assert_says(&text, &["parked"]);
+    assert_says(&text, &["is parked"]);
 }
 
 fn a_loop_at_two_depths_is_idle(setting: &Setting) {
@@ -100,7 +100,7 @@ fn a_stopped_process_is_said_to_be(setting: &Setting) {
     let dump = running.dump();
     assert_found(&dump, [rules::PROCESS_STOPPED]);
     let text = running.dump_text();
-    assert_says(&text, &["stopped"]);
+    assert_says(&text, &["is stopped"]);
     assert_never_says(&text, &["nothing found", "state unknown"]);
     kill(pid, Signal::SIGCONT).unwrap();
 }
@@ -138,6 +138,6 @@ fn a_loop_that_stopped_is_named(setting: &Setting) {
     let dump = running.dump();
     let [stopped] = assert_found(&dump, [rules::LOOP_NOT_RUNNING]);
     let line = setting.line("the line that waits").to_string();
-    assert_names(stopped, &["MainThread", "call", &line]);
+    assert_names(stopped, &["MainThread", "look_up", &line]);
     assert_never_says(&running.attach_text(2), &["try again", "no stall"]);
 }

@@ -22,7 +22,7 @@ pub(crate) const CASES: &[Case] = &[
         judge: a_task_of_a_library_is_no_warning,
     },
     Case {
-        program: "deadlock_under_check",
+        program: "locks_in_opposite_order",
         arguments: &[],
         asyncio: FEW,
         uvloop: TWO,

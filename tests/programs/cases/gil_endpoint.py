@@ -16,7 +16,7 @@ async def fast():
 
 
 @app.get("/cpu")
-def cpu():
+def summarise():
     total = 0
     for number in range(3_000_000):
         total += number * number  # the line that keeps the GIL

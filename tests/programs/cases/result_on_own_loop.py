@@ -3,14 +3,14 @@ import asyncio
 import sys
 
 
-async def upload():
+async def send_file():
     await asyncio.sleep(0.1)
 
 
 def upload_and_wait():
     loop = asyncio.get_running_loop()
     print("ready", flush=True)
-    return asyncio.run_coroutine_threadsafe(upload(), loop).result(timeout=600)  # the line that waits
+    return asyncio.run_coroutine_threadsafe(send_file(), loop).result(timeout=600)  # the line that waits
 
 
 async def handler():

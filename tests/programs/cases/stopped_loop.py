@@ -12,13 +12,13 @@ thread = threading.Thread(target=loop.run_forever, name="side-loop", daemon=True
 thread.start()
 
 
-async def call():
+async def look_up():
     return 1
 
 
-asyncio.run_coroutine_threadsafe(call(), loop).result()
+asyncio.run_coroutine_threadsafe(look_up(), loop).result()
 loop.call_soon_threadsafe(loop.stop)
 thread.join()
-future = asyncio.run_coroutine_threadsafe(call(), loop)
+future = asyncio.run_coroutine_threadsafe(look_up(), loop)
 print("ready", flush=True)
 future.result()  # the line that waits
