@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::pythons::{Interpreter, Matrix, every, newest};
+use support::pythons::{Interpreter, Matrix, every, oldest};
 use support::trials::{missing, missing_python};
 
 support::trials::trials! {
@@ -203,7 +203,7 @@ fn a_destination_is_looked_at_before_the_program_is_started() {
 }
 
 fn attach_names_the_line_while_it_happens_and_in_the_summary() {
-    let python = newest();
+    let python = oldest();
     let target = Stalling::start(python);
     let output = run(
         target.folder(),
@@ -270,7 +270,7 @@ asyncio.run(spin())
 "#;
 
 fn verbose_says_on_stderr_why_data_is_missing_and_stdout_stays_the_result() {
-    let python = newest();
+    let python = oldest();
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("spinning.py"), SPINNING).unwrap();
     let mut target = Command::new(&python.path)
@@ -328,7 +328,7 @@ fn a_process_that_is_gone_before_a_sample_is_exit_4() {
 }
 
 fn the_end_of_the_target_ends_a_watch_well() {
-    let python = newest();
+    let python = oldest();
     let mut target = Stalling::start(python);
     let (child, mut stderr) = start_watching(target.folder(), &["record", &target.pid(), "-o", "x.aprof"]);
     let recording = target.folder().join("x.aprof");
@@ -361,7 +361,7 @@ fn is_ignored(signal: Signal) -> bool {
 }
 
 fn ctrl_c_and_its_like_leave_a_complete_recording() {
-    let python = newest();
+    let python = oldest();
     let target = Stalling::start(python);
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         if is_ignored(signal) {
@@ -387,7 +387,7 @@ fn a_recording_of_an_asyncprof_that_was_killed_can_be_read() {
     /// At once, so that it does not take minutes.
     const TOGETHER: u64 = 5;
     const ROUNDS: u64 = 10;
-    let python = newest();
+    let python = oldest();
     let target = Stalling::start(python);
     let mut seen = 0;
     for round in 0..ROUNDS {
@@ -425,7 +425,7 @@ fn run_on(folder: &Path, input: &[u8], arguments: &[&str]) -> Output {
 }
 
 fn a_recording_goes_through_a_pipe() {
-    let python = newest();
+    let python = oldest();
     let target = Stalling::start(python);
     let output = run(target.folder(), &["record", &target.pid(), "-d", "1s", "-o", "-"]);
     assert_exit(&output, 0);
@@ -460,7 +460,7 @@ fn a_recording_goes_through_a_pipe() {
 }
 
 fn a_reader_of_the_recording_that_has_seen_enough_ends_it_well() {
-    let python = newest();
+    let python = oldest();
     let target = Stalling::start(python);
     let (mut child, mut stderr) = start_watching(target.folder(), &["record", &target.pid(), "-o", "-"]);
     let mut some = [0; 100];
@@ -493,7 +493,7 @@ fn a_recording_does_not_go_where_it_would_do_harm() {
 }
 
 fn a_program_is_recorded_from_its_start_through_exec() {
-    let python = newest();
+    let python = oldest();
     let folder = tempfile::tempdir().unwrap();
     let program = Stalling::write(folder.path());
     let command = format!("exec {} {}", python.path.display(), program.display());
@@ -591,7 +591,7 @@ fn a_thread_that_has_the_gil_to_itself_never_waits_for_it() {
 }
 
 fn the_demo_shows_what_blocks_and_ends_what_it_started() {
-    let python = newest();
+    let python = oldest();
     let folder = tempfile::tempdir().unwrap();
     let output = asyncprof(folder.path())
         .env("TMPDIR", folder.path())

@@ -21,7 +21,7 @@ use asyncprof::model::tables::{Definitions, LoopInfo, Mark, Tables, TaskInfo};
 use asyncprof::render::difference::{self, Comparison};
 use asyncprof::render::{Options, escape};
 use serde_json::Value;
-use support::pythons::{Interpreter, newest};
+use support::pythons::{Interpreter, oldest};
 use watches::MS;
 
 support::trials::trials! {
@@ -435,7 +435,7 @@ fn diff_json(folder: &Path, base: &str, head: &str) -> Value {
 }
 
 fn a_program_that_got_slower_is_told_from_one_that_is_the_same() {
-    let python = newest();
+    let python = oldest();
     let folder = tempfile::tempdir().unwrap();
     record(folder.path(), python, "before", "WORK, BLOCK = 0.02, 0\n");
     record(folder.path(), python, "again", "# the same\nWORK, BLOCK = 0.02, 0\n");

@@ -92,9 +92,22 @@ pub struct Matrix {
 
 /// The newest interpreter with the GIL, for what is the same on every one; without any, the test is ignored.
 pub fn newest() -> &'static Interpreter {
-    static NEWEST: OnceLock<Option<Interpreter>> = OnceLock::new();
-    let newest = NEWEST.get_or_init(|| Matrix::find().found.into_iter().rfind(|one| !one.which.free_threaded));
-    newest.as_ref().unwrap_or_else(|| missing_python("no Python on this machine"))
+    with_gil().last().unwrap_or_else(|| missing_python("no Python on this machine"))
+}
+
+/// The oldest interpreter with the GIL; without any, the test is ignored.
+pub fn oldest() -> &'static Interpreter {
+    with_gil().first().unwrap_or_else(|| missing_python("no Python on this machine"))
+}
+
+/// The interpreters of this machine with the GIL, oldest first.
+fn with_gil() -> &'static [Interpreter] {
+    static FOUND: OnceLock<Vec<Interpreter>> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let mut found = Matrix::find().found;
+        found.retain(|one| !one.which.free_threaded);
+        found
+    })
 }
 
 impl Matrix {
