@@ -17,6 +17,7 @@ pub mod json;
 mod key;
 mod label;
 mod levels;
+mod object;
 mod options;
 mod paint;
 pub mod report;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::run_json::RunJson;
 use crate::detect::check::{Baseline, Fingerprint};
-use crate::render::json::serializer;
+use crate::render::object::serializer;
 
 /// The format's name and version.
 const NAME: &str = "asyncprof.baseline";

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use super::contents::{Report, SHOWN, StallGroup, code, runs_by_coroutine, stall_groups};
+use super::contents::{Activity, Report, SHOWN, StallGroup, stall_groups};
 use super::words;
 use crate::detect::stall::Stall;
 use crate::model::event::NoteKind;
@@ -240,14 +240,13 @@ impl Page<'_, '_> {
             return Ok(());
         }
         self.section("What the event loops ran")?;
-        let runs_of = runs_by_coroutine(&runs);
+        let activity = Activity::of(&[], &runs);
         for coroutine in hottest.iter().take(self.shown) {
             let share = words::percent(coroutine.run_ns as f64 / all_ns as f64);
             let run = words::duration(coroutine.run_ns);
             let name = self.paint.name(words::coroutine(coroutine.coroutine.as_ref()));
             writeln!(self.out, "  {run:>10} {share:>7}  {name}, {}", plural(coroutine.seen, "task"))?;
-            let own = coroutine.coroutine.as_ref().and_then(|frame| runs_of.get(&code(frame)));
-            if let Some(heaviest) = own.and_then(|own| own.first())
+            if let Some(heaviest) = activity.runs(coroutine.coroutine.as_ref()).first()
                 && let Some(inner) = words::innermost(&heaviest.stack)
                 && heaviest.stack.len() > 1
             {

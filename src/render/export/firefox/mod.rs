@@ -27,8 +27,8 @@ use crate::model::snapshot::TaskState;
 use crate::model::tables::{LoopInfo, Tables};
 use crate::profile::{longest_period_ns, period_ns};
 use crate::render::escape::{brief, visible};
-use crate::render::json::serializer;
 use crate::render::label;
+use crate::render::object::write_line;
 use crate::render::report::words;
 
 /// LIMIT: samples of loops that are kept, about 100 MB of them: more than half an hour of a busy loop; consecutive
@@ -378,10 +378,7 @@ impl Exporter for Firefox<'_> {
         }
         let end_of_all = self.timestamp(self.last_ns);
         self.profile.set_process_end_time(self.process, end_of_all);
-        let mut out = io::BufWriter::new(&mut *self.out);
-        serde::Serialize::serialize(&self.profile, &mut serializer(&mut out))?;
-        out.write_all(b"\n")?;
-        out.flush()?;
+        write_line(&self.profile, self.out)?;
         Ok(super::exporter::together([loops, left_out]))
     }
 }

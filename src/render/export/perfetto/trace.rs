@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::render::json::serializer;
+use crate::render::object::serializer;
 
 /// The track of slices: a thread of a process, in the terms of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
