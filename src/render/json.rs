@@ -48,7 +48,6 @@ pub fn write(snapshot: &Snapshot, findings: &[Finding], _options: &Options, out:
     out.flush()
 }
 
-/// Serialized stacks.
 type Stacks<'a> = FxHashMap<&'a [FrameId], Box<RawValue>>;
 
 fn written_stacks(snapshot: &Snapshot) -> io::Result<Stacks<'_>> {

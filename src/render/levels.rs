@@ -8,7 +8,6 @@ use serde::Serialize;
 use crate::profile::Label;
 use crate::render::{escape, label};
 
-/// One level of a stack.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub(super) struct Level<'p> {
     pub(super) name: Cow<'p, str>,

@@ -34,7 +34,6 @@ pub(super) struct Line {
     pub(super) confidence: Confidence,
     /// The place, ready to be printed as text.
     pub(super) place: Option<String>,
-    /// The change in numbers.
     pub(super) change: String,
     /// Details; names in it are not yet escaped.
     pub(super) more: Vec<String>,

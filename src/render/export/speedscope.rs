@@ -57,7 +57,6 @@ fn sampled<'p>(profile: &'p Profile, way: By, frames: &mut Frames<'p>) -> impl S
     }
 }
 
-/// Each frame once.
 #[derive(Default)]
 struct Frames<'p> {
     list: Vec<Level<'p>>,

@@ -22,7 +22,6 @@ pub(super) const SHOWN: usize = 10;
 
 /// Stalls with the same cause and the same frame to change.
 pub(super) struct StallGroup<'a> {
-    /// The longest.
     pub(super) worst: &'a Stall,
     /// All of them, in the order in which they occurred.
     pub(super) stalls: Vec<&'a Stall>,
@@ -101,6 +100,15 @@ impl<'a> Report<'a> {
             let longest_ns = longest.unwrap_or_default();
             crate::detect::analysis::shortest_sure_stall_ns(header.stall_threshold_ns, longest_ns, header.loop_rate_hz)
         })
+    }
+
+    /// By growth per minute, then by number.
+    pub(super) fn fastest_growing(&self) -> Vec<CoroutineProfile> {
+        let mut coroutines = self.profile().coroutines();
+        coroutines.sort_by_key(|coroutine| {
+            std::cmp::Reverse((coroutine.growth_per_minute.unwrap_or_default().max(0.0) as u64, coroutine.seen))
+        });
+        coroutines
     }
 
     /// By what loops executed of them, longest time first.

@@ -17,7 +17,6 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use serde::Serialize;
 
 use self::lanes::Lanes;
 use self::loops::Loops;
@@ -32,23 +31,13 @@ use crate::model::tables::{Tables, TaskInfo, TaskNo};
 use crate::profile::period_ns;
 use crate::render::escape::brief;
 use crate::render::label;
+use crate::render::object::object;
 
 /// Process ids end at 4,194,304 on Linux.
 const TASKS_PID: u32 = 4_194_305;
 
 /// The format's name and version, in the file's metadata.
 const SCHEMA: &str = "asyncprof.trace/1";
-
-#[derive(Serialize)]
-struct About<'a> {
-    schema: &'static str,
-    asyncprof: &'a str,
-    command: String,
-    pid: i32,
-    python: &'a str,
-    started_at: &'a str,
-    stall_threshold_ms: f64,
-}
 
 /// An event to be put in order.
 enum Seen {
@@ -77,10 +66,11 @@ pub(super) struct Perfetto<'o> {
 
 impl<'o> Perfetto<'o> {
     pub(super) fn begin(header: &Header, out: &'o mut dyn Write) -> io::Result<Self> {
-        let about = About {
+        let command = super::exporter::title(header);
+        let about = object! {
             schema: SCHEMA,
             asyncprof: &header.asyncprof,
-            command: super::exporter::title(header),
+            command: &command,
             pid: header.pid,
             python: &header.python,
             started_at: &header.started_at,
@@ -88,7 +78,7 @@ impl<'o> Perfetto<'o> {
         };
         let mut trace = Trace::begin(out, header.started_ns, &about)?;
         let loops = Loops::new(u32::try_from(header.pid).unwrap_or(1));
-        let whose = brief(&about.command, 80);
+        let whose = brief(&command, 80);
         trace.name_process(loops.place(), &format!("event loops of {whose}"), 0)?;
         trace.name_track(loops.place(), "events", 0)?;
         trace.name_process(tasks_place(), &format!("tasks of {whose}"), 1)?;

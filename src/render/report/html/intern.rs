@@ -18,7 +18,6 @@ const DEEPEST_STACK: usize = 200;
 /// Stands for the frames that were left out of a stack.
 const LEFT_OUT: i64 = -1;
 
-/// The tables of the page.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Tables {
     texts: Vec<String>,
@@ -95,7 +94,6 @@ impl Tables {
         id
     }
 
-    /// Every numbered frame.
     pub(super) fn numbered_frames(&self) -> impl Iterator<Item = (&Frame, u32)> {
         self.frame_ids.iter().map(|(frame, id)| (frame, *id))
     }

@@ -22,7 +22,6 @@ struct ListJson {
     start_us: Vec<u64>,
     at_least_us: Vec<u64>,
     at_most_us: Vec<Option<u64>>,
-    /// The length in words.
     length: Vec<u32>,
     #[serde(rename = "loop")]
     event_loop: Vec<Option<usize>>,
@@ -39,7 +38,6 @@ struct ListJson {
     evidence: Vec<u32>,
 }
 
-/// All stalls.
 pub(super) fn stalls(report: &Report<'_>, tables: &mut Tables) -> impl Serialize + use<> {
     let analysis = report.analysis;
     let worst_first = analysis.stalls().worst_first();

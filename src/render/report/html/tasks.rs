@@ -86,7 +86,6 @@ fn run(run: &Weighted<'_>, tables: &mut Tables) -> impl Serialize + use<> {
     }
 }
 
-/// The await graph.
 pub(super) fn awaits(report: &Report<'_>, tables: &mut Tables) -> impl Serialize + use<> {
     let (edges, waits) = (report.profile().await_edges(), report.profile().waits());
     let leaves = leaves(&waits);
