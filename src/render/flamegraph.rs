@@ -11,9 +11,6 @@ use super::{escape, label, levels};
 use crate::profile::{By, Label, Profile};
 
 /// Writes one line for each distinct stack, sorted; its weight is its time in microseconds.
-///
-/// # Errors
-/// Any error of `out`.
 pub fn write_collapsed(profile: &Profile, by: By, out: &mut dyn Write) -> io::Result<()> {
     let mut out = io::BufWriter::new(out);
     for (stack, time_us) in folded(profile, by) {
@@ -23,9 +20,6 @@ pub fn write_collapsed(profile: &Profile, by: By, out: &mut dyn Write) -> io::Re
 }
 
 /// Draws a self-contained SVG. `whose` names the program in its title.
-///
-/// # Errors
-/// Any error of `out`.
 pub fn write(profile: &Profile, by: By, whose: &str, out: &mut dyn Write) -> io::Result<()> {
     let lines: Vec<String> =
         folded(profile, by).into_iter().map(|(stack, time_us)| format!("{stack} {time_us}")).collect();
@@ -34,9 +28,6 @@ pub fn write(profile: &Profile, by: By, whose: &str, out: &mut dyn Write) -> io:
 
 /// Draws a differential flame graph: red = more time, blue = less time than in `base`, whose times are scaled by
 /// `scale`: the duration of this watch divided by that of the other.
-///
-/// # Errors
-/// Any error of `out`.
 pub fn write_difference(
     base: &Profile,
     profile: &Profile,

@@ -77,19 +77,8 @@ impl<'a> Context<'a> {
         self.stacks.get(ids).expect("all stacks were written before")
     }
 
-    fn tasks(self, ids: &'a [TaskId]) -> TaskKeys<'a> {
-        TaskKeys { ids, tasks: &self.snapshot.tasks }
-    }
-}
-
-struct TaskKeys<'a> {
-    ids: &'a [TaskId],
-    tasks: &'a [Task],
-}
-
-impl Serialize for TaskKeys<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.ids.iter().map(|id| Key(self.tasks[id.0 as usize].key)))
+    fn tasks(self, ids: &'a [TaskId]) -> Each<'a, TaskId, Key> {
+        Each(self, ids, |context, id| Key(context.snapshot.task(*id).key))
     }
 }
 

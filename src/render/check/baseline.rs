@@ -67,9 +67,6 @@ struct BaselineJson {
 }
 
 /// Writes a baseline.
-///
-/// # Errors
-/// Any error of `out`.
 pub fn write_baseline(baseline: &Baseline, out: &mut dyn Write) -> io::Result<()> {
     let head = HeadJson {
         schema: format!("{NAME}/{VERSION}"),

@@ -32,15 +32,9 @@ pub struct End<'a> {
 /// Writes one format while a recording is read.
 pub trait Exporter {
     /// Takes the next batch.
-    ///
-    /// # Errors
-    /// Any error of the writer.
     fn take(&mut self, step: &Step<'_>) -> io::Result<()>;
 
     /// Writes what is only known at the end. Returns what the format could not hold, in words, if anything.
-    ///
-    /// # Errors
-    /// Any error of the writer.
     fn finish(self: Box<Self>, end: &End<'_>) -> io::Result<Option<String>>;
 }
 

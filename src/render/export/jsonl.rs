@@ -38,13 +38,18 @@ use crate::render::object::{object, serializer};
 use crate::render::{report, shared};
 
 /// Writes a line for each event.
-pub(super) struct JsonLines<'o> {
+struct JsonLines<'o> {
     out: io::BufWriter<&'o mut dyn Write>,
     last_ns: Option<u64>,
 }
 
+/// Starts writing each event as one line of JSON.
+pub fn begin<'o>(header: &Header, out: &'o mut dyn Write) -> io::Result<Box<dyn Exporter + 'o>> {
+    Ok(Box::new(JsonLines::begin(header, out)?))
+}
+
 impl<'o> JsonLines<'o> {
-    pub(super) fn begin(header: &Header, out: &'o mut dyn Write) -> io::Result<Self> {
+    fn begin(header: &Header, out: &'o mut dyn Write) -> io::Result<Self> {
         let mut lines = Self { out: io::BufWriter::new(out), last_ns: None };
         lines.line(&jsonl_events::header(header))?;
         Ok(lines)

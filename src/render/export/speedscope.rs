@@ -14,9 +14,6 @@ use crate::render::levels::{Level, level};
 use crate::render::object::{object, write_line};
 
 /// Writes the profiles; `by` selects the one shown first, `whose` is the title.
-///
-/// # Errors
-/// Any error of `out`.
 pub fn write(profile: &Profile, by: By, whose: &str, out: &mut dyn Write) -> io::Result<()> {
     let mut frames = Frames::default();
     let profiles = WAYS.map(|way| sampled(profile, way, &mut frames));

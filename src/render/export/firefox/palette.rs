@@ -5,6 +5,9 @@ use fxprof_processed_profile::{
     CategoryColor, CategoryHandle, Frame, FrameFlags, FrameInfo, Profile, StackHandle, ThreadHandle,
 };
 
+use crate::model::snapshot as model;
+use crate::render::report::words;
+
 /// The category of a level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -55,5 +58,20 @@ impl Palette {
         let frame = FrameInfo { frame, category_pair: self.0[kind as usize].into(), flags: FrameFlags::empty() };
         let frame = profile.intern_frame(thread, frame);
         profile.intern_stack(thread, caller, frame)
+    }
+
+    /// The stack of code, outermost frame first; `None` if it is empty.
+    pub(super) fn code<'f>(
+        &self,
+        profile: &mut Profile,
+        thread: ThreadHandle,
+        frames: impl IntoIterator<Item = (&'f model::Frame, Kind)>,
+        is_torn: bool,
+    ) -> Option<StackHandle> {
+        let mut stack = None;
+        for (frame, kind) in frames {
+            stack = Some(self.label(profile, thread, stack, &words::frame(frame), kind));
+        }
+        if is_torn { Some(self.label(profile, thread, stack, "<torn>", Kind::Torn)) } else { stack }
     }
 }

@@ -50,7 +50,7 @@ enum Seen {
 }
 
 /// A trace being written.
-pub(super) struct Perfetto<'o> {
+struct Perfetto<'o> {
     trace: Trace<'o>,
     loops: Loops,
     tasks: Tasks,
@@ -64,8 +64,13 @@ pub(super) struct Perfetto<'o> {
     last_ns: u64,
 }
 
+/// Starts writing Chrome's trace events, which Perfetto opens.
+pub fn begin<'o>(header: &Header, out: &'o mut dyn Write) -> io::Result<Box<dyn Exporter + 'o>> {
+    Ok(Box::new(Perfetto::begin(header, out)?))
+}
+
 impl<'o> Perfetto<'o> {
-    pub(super) fn begin(header: &Header, out: &'o mut dyn Write) -> io::Result<Self> {
+    fn begin(header: &Header, out: &'o mut dyn Write) -> io::Result<Self> {
         let command = super::exporter::title(header);
         let about = object! {
             schema: SCHEMA,

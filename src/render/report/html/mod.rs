@@ -38,9 +38,6 @@ const SCRIPT: &str = concat!(
 );
 
 /// Writes the page. `sources` holds what could be read for [`wanted`].
-///
-/// # Errors
-/// Any error of `out`.
 pub fn write(report: &Report<'_>, sources: &Sources, out: &mut dyn Write) -> io::Result<()> {
     let mut data = Vec::new();
     let verdict = verdict::of(report);
