@@ -121,12 +121,11 @@ impl Text<'_> {
 /// One line that identifies a watch.
 pub(super) fn about(name: &str, watch: &Watch<'_>) -> String {
     let header = watch.analysis.header();
-    let command = if header.command.is_empty() { header.executable.clone() } else { header.command.join(" ") };
     format!(
         "{}: {} of {} (CPython {}), {}",
         escape::visible(name),
         words::duration(watch.analysis.duration_ns()),
-        escape::brief(&command, 60),
+        escape::brief(&words::command(header), 60),
         escape::visible(&header.python),
         escape::visible(&header.started_at),
     )

@@ -18,6 +18,13 @@ pub struct Step<'a> {
     pub alerts: &'a [Alert],
 }
 
+impl<'a> Step<'a> {
+    /// Stalls that ended in the batch.
+    pub(super) fn ended(&self) -> impl Iterator<Item = &'a Stall> + use<'a> {
+        self.alerts.iter().filter_map(|alert| if let Alert::Ended(stall) = alert { Some(stall) } else { None })
+    }
+}
+
 /// The result once everything was read.
 #[derive(Clone, Copy, Debug)]
 pub struct End<'a> {

@@ -31,7 +31,7 @@ use serde::Serialize;
 use super::exporter::{End, Exporter, Step};
 use super::jsonl_events;
 use crate::detect::analysis::Found;
-use crate::detect::stall::{Alert, Stall};
+use crate::detect::stall::Stall;
 use crate::model::event::{Event, Header};
 use crate::model::tables::Tables;
 use crate::render::object::{object, serializer};
@@ -94,10 +94,8 @@ impl Exporter for JsonLines<'_> {
             self.last_ns = self.last_ns.max(Some(event.at_ns()));
             self.event(event, tables)?;
         }
-        for alert in step.alerts {
-            if let Alert::Ended(stall) = alert {
-                self.stall(stall)?;
-            }
+        for stall in step.ended() {
+            self.stall(stall)?;
         }
         Ok(())
     }

@@ -41,11 +41,10 @@ impl<W: Write> Page<'_, '_, W> {
             }
         };
         writeln!(self.out, "## asyncprof: {verdict}\n")?;
-        let command = if header.command.is_empty() { header.executable.clone() } else { header.command.join(" ") };
         writeln!(
             self.out,
             "{} (process {}, CPython {}), watched for {} from {}.",
-            code_text(&escape::brief(&command, 120)),
+            code_text(&escape::brief(&words::command(header), 120)),
             header.pid,
             plain(&header.python),
             words::duration(analysis.duration_ns()),

@@ -21,7 +21,7 @@ use rustc_hash::FxHashMap;
 use self::markers::{NoteMarker, StallMarker};
 use self::palette::{Kind, Palette};
 use super::exporter::{End, Exporter, LOOPS, Step};
-use crate::detect::stall::{Alert, Stall};
+use crate::detect::stall::Stall;
 use crate::model::event::{Doing, Event, Header, LoopSample, Phase, Source, TaskChanges, TaskLook};
 use crate::model::snapshot::TaskState;
 use crate::model::tables::{LoopInfo, Tables};
@@ -321,7 +321,7 @@ impl<'o> Firefox<'o> {
 
 impl Exporter for Firefox<'_> {
     fn take(&mut self, step: &Step<'_>) -> io::Result<()> {
-        let Step { batch, analysis, alerts } = *step;
+        let Step { batch, analysis, .. } = *step;
         if batch.begins_anew && batch.source == Source::Tasks {
             self.lists_all = true;
         }
@@ -338,10 +338,8 @@ impl Exporter for Firefox<'_> {
                 Event::Findings { .. } => {}
             }
         }
-        for alert in alerts {
-            if let Alert::Ended(stall) = alert {
-                self.stall(stall);
-            }
+        for stall in step.ended() {
+            self.stall(stall);
         }
         Ok(())
     }

@@ -25,7 +25,6 @@ use self::runs::{Changes, Does};
 use self::tasks::{Look, Tasks};
 use self::trace::{Trace, TrackId};
 use super::exporter::{End, Exporter, Step};
-use crate::detect::stall::Alert;
 use crate::model::event::{Event, Header, Note, Source};
 use crate::model::tables::{Tables, TaskInfo, TaskNo};
 use crate::profile::period_ns;
@@ -174,7 +173,7 @@ fn tasks_place() -> TrackId {
 
 impl Exporter for Perfetto<'_> {
     fn take(&mut self, step: &Step<'_>) -> io::Result<()> {
-        let Step { batch, analysis, alerts } = *step;
+        let Step { batch, analysis, .. } = *step;
         if batch.begins_anew {
             match batch.source {
                 Source::Loops => self.known.clear(),
@@ -191,10 +190,8 @@ impl Exporter for Perfetto<'_> {
         while let Some((at_ns, seen)) = self.seen.next() {
             self.write(at_ns, seen)?;
         }
-        for alert in alerts {
-            if let Alert::Ended(stall) = alert {
-                self.loops.stall(stall, &mut self.trace)?;
-            }
+        for stall in step.ended() {
+            self.loops.stall(stall, &mut self.trace)?;
         }
         for (info, iteration) in analysis.iterations() {
             self.loops.iteration(info, iteration, &mut self.trace)?;

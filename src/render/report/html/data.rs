@@ -64,9 +64,7 @@ pub(super) fn page(report: &Report<'_>, sources: &Sources, verdict: &Summary) ->
 
 /// The watched program, as a title.
 pub(super) fn subject(report: &Report<'_>) -> String {
-    let header = report.analysis.header();
-    let command = if header.command.is_empty() { header.executable.clone() } else { header.command.join(" ") };
-    escape::brief(&command, 200).into_owned()
+    escape::brief(&words::command(report.analysis.header()), 200).into_owned()
 }
 
 fn facts(report: &Report<'_>) -> Vec<(&'static str, String)> {
