@@ -93,6 +93,7 @@ mod codes;
 mod decode;
 mod encode;
 mod error;
+mod fields;
 mod input;
 mod living;
 mod names;
