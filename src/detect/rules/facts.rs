@@ -2,15 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::snapshot::{Evidence, Finding};
-
-/// A rule's facts, by name.
-pub(super) fn evidence_of(facts: &impl Serialize) -> Evidence {
-    match serde_json::to_value(facts) {
-        Ok(serde_json::Value::Object(evidence)) => evidence,
-        _ => Evidence::new(),
-    }
-}
+use crate::model::snapshot::Finding;
 
 /// Facts shared by several rules, used to recognise the same finding in different snapshots.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

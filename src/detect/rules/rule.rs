@@ -1,7 +1,9 @@
 //! Defines a rule: a description from which everything else is derived, and the function that applies it.
 
+use serde::Serialize;
+
 use crate::model::Snapshot;
-use crate::model::snapshot::{Finding, RuleId, Severity};
+use crate::model::snapshot::{Evidence, Finding, RuleId, Severity, TaskId};
 
 /// Something that can be wrong.
 pub struct Rule {
@@ -39,6 +41,23 @@ pub struct RuleInfo {
     pub scope: Scope,
     /// Whether `check` fails when the rule finds something in a new place.
     pub is_checked: bool,
+}
+
+impl RuleInfo {
+    /// A finding of this rule, which rests on these facts.
+    pub(super) fn finding(
+        &self,
+        severity: Severity,
+        message: String,
+        tasks: Vec<TaskId>,
+        facts: &impl Serialize,
+    ) -> Finding {
+        let evidence = match serde_json::to_value(facts) {
+            Ok(serde_json::Value::Object(evidence)) => evidence,
+            _ => Evidence::new(),
+        };
+        Finding { rule: self.id.clone(), severity, message, tasks, evidence, advice: self.help.into() }
+    }
 }
 
 /// How long a finding stays true.

@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 use super::lines::{LINE, Lines, PAGE_BYTES, WordMask};
 use crate::remote::addr::Span;
 use crate::remote::memory::{Memory, ReadError};
-use crate::remote::view::{PAGE, page_addr, runs};
+use crate::remote::view::{PAGE, page_addr, spans_of};
 
 /// LIMIT: bytes of all pages; 100,000 tasks, each 8 coroutines deep, need 210 MB.
 const MAX_BYTES: usize = 4 << 30;
@@ -76,11 +76,8 @@ impl Pages {
     /// Reads these pages (sorted, at most [`CALL_PAGES`]) from the memory in one call.
     pub(super) fn fetch(&mut self, memory: &dyn Memory, wanted: impl Iterator<Item = u64>) -> Result<(), ReadError> {
         let numbers: Vec<u64> = wanted.collect();
-        let spans: Vec<Span> = (runs(&numbers).into_iter())
-            .filter_map(|(page, count)| Some(Span::new(page_addr(page)?, count as usize * PAGE_BYTES)))
-            .collect();
         let mut failed = Vec::new();
-        self.read_spans(memory, &spans, &mut failed)?;
+        self.read_spans(memory, &spans_of(&numbers), &mut failed)?;
         if !failed.is_empty() {
             // A run with a hole in it fails as a whole: its pages are retried one by one.
             let spans: Vec<Span> =
