@@ -136,3 +136,29 @@ impl Pass for Decoder<'_, '_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::recording::encode;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_header_is_what_was_put(pid: i32, number: u64, float: f64, flag: bool, text: String, list: Vec<String>) {
+            let put = Header {
+                pid,
+                python: text.clone(),
+                free_threaded: flag,
+                command: list.clone(),
+                started_ns: number,
+                cpu_budget: float,
+                machine: list.into_iter().map(|name| (name, text.clone())).collect(),
+                ..Header::default()
+            };
+            let read = header(&encode::header(&put)).unwrap();
+            prop_assert_eq!(read.cpu_budget.to_bits(), float.to_bits());
+            prop_assert_eq!(Header { cpu_budget: 0.0, ..read }, Header { cpu_budget: 0.0, ..put });
+        }
+    }
+}
