@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::Subject;
 use super::names::name_a_few;
-use super::rule::{RuleInfo, Scope};
+use super::rule::{RuleInfo, Scope, Subject};
 use crate::model::Snapshot;
 use crate::model::snapshot::{Finding, RuleId, Severity, TaskId};
 

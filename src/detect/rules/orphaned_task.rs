@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::facts::Subject;
 use super::names::name_a_few;
-use super::rule::{RuleInfo, Scope};
+use super::rule::{RuleInfo, Scope, Subject};
 use crate::detect::origin;
 use crate::model::Snapshot;
 use crate::model::snapshot::{Finding, RuleId, Severity, TaskId};

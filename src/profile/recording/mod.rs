@@ -98,7 +98,6 @@ mod input;
 mod living;
 mod names;
 mod reader;
-mod version;
 mod wait_detail;
 mod wire;
 mod writer;
