@@ -1,6 +1,7 @@
 //! The fields of a recording, each described once, in the order in which they are stored: what writes them and what
 //! reads them passes over the same description.
 
+use std::ops::BitOr;
 use std::sync::Arc;
 
 use super::before::{Before, LastSample};
@@ -401,8 +402,8 @@ fn sample<P: Pass>(pass: &mut P, before: &mut Before, sample: &mut LoopSample) -
     fields.iter().filter(|field| has(field.0)).try_for_each(|(_, _, field)| field(pass, sample, last))
 }
 
-fn sum(bits: impl Iterator<Item = (bool, u16)>) -> u16 {
-    bits.filter(|(set, _)| *set).fold(0, |bits, (_, bit)| bits | bit)
+fn sum<B: Default + BitOr<Output = B>>(bits: impl IntoIterator<Item = (bool, B)>) -> B {
+    bits.into_iter().filter(|(set, _)| *set).fold(B::default(), |bits, (_, bit)| bits | bit)
 }
 
 fn gil<P: Pass>(pass: &mut P, gil: &mut Gil) -> Result {
@@ -414,10 +415,12 @@ fn gil<P: Pass>(pass: &mut P, gil: &mut Gil) -> Result {
 fn kernel<P: Pass>(pass: &mut P, last: &KernelLook, look: &mut Option<KernelLook>) -> Result {
     use codes::kernel as bit;
     let look = look.get_or_insert_with(|| last.clone());
-    let mut present = u8::from(look.doing != last.doing) * bit::DOING_CHANGED
-        | u8::from(look.run_ns.is_some()) * bit::RUN
-        | u8::from(look.starved_ns.is_some()) * bit::STARVED
-        | u8::from(look.throttled_us.is_some()) * bit::THROTTLED;
+    let mut present = sum([
+        (look.doing != last.doing, bit::DOING_CHANGED),
+        (look.run_ns.is_some(), bit::RUN),
+        (look.starved_ns.is_some(), bit::STARVED),
+        (look.throttled_us.is_some(), bit::THROTTLED),
+    ]);
     pass.byte(&mut present)?;
     if present & !bit::ALL != 0 {
         return Err(Malformed("a code has no meaning"));
