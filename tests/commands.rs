@@ -1,6 +1,6 @@
 //! The commands that watch over time, as a person runs them: the program itself on real Pythons, its files, its exit codes
 //! and how it ends. What a watch sees is tested elsewhere.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 

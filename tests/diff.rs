@@ -1,6 +1,6 @@
 //! How two recordings differ: made-up watches of which the difference is known, and a real program recorded before and after
 //! it was made worse.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 mod watches;

@@ -1,6 +1,6 @@
 //! What every command that reads a file says of every kind of bad file, and what else ends a command: the exit codes as they are
 //! documented. That a verdict has its code is tested with the verdicts, in `tests/check`.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 mod watches;

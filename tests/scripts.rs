@@ -1,5 +1,5 @@
 //! What the scripts that measure say to a wrong command line, and the examples in the documentation of the pytest plugin.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 

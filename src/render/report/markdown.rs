@@ -114,7 +114,7 @@ impl<W: Write> Page<'_, '_, W> {
 
     fn loops(&mut self) -> io::Result<()> {
         let columns = ("Event loops", &["loop", "thread", "busy", "lag p50", "p90", "p99", "longest"][..]);
-        self.list(columns, "event loop", &self.report.profile().loops(), |event_loop| {
+        self.list(columns, "event loop", self.report.profile().loops(), |event_loop| {
             let lag = event_loop.lag().map(|lag| [lag.p50_ns, lag.p90_ns, lag.p99_ns, lag.max_ns].map(words::duration));
             let mut cells = vec![
                 code_text(&event_loop.info.class),

@@ -148,7 +148,7 @@ impl Text<'_, '_> {
     }
 
     fn loops(&mut self) -> io::Result<()> {
-        self.list("Event loops", "event loop", &self.report.profile().loops(), Self::event_loop)
+        self.list("Event loops", "event loop", self.report.profile().loops(), Self::event_loop)
     }
 
     fn event_loop(&mut self, event_loop: &LoopProfile) -> io::Result<()> {
