@@ -1,6 +1,6 @@
 //! The commands that watch over time, as a person runs them: the program itself on real Pythons, its files, its exit codes
 //! and how it ends. What a watch sees is tested elsewhere.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 
@@ -13,7 +13,30 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::pythons::{Interpreter, Matrix};
+use support::pythons::{Interpreter, Matrix, every, oldest};
+use support::trials::{missing, missing_python};
+
+support::trials::trials! {
+    a_program_that_was_started_passes_its_status_on,
+    a_program_that_was_started_has_our_stdin_and_stdout,
+    a_signal_for_us_ends_the_program_that_was_started,
+    a_destination_is_looked_at_before_the_program_is_started,
+    attach_names_the_line_while_it_happens_and_in_the_summary,
+    verbose_says_on_stderr_why_data_is_missing_and_stdout_stays_the_result,
+    a_process_that_is_gone_before_a_sample_is_exit_4,
+    the_end_of_the_target_ends_a_watch_well,
+    ctrl_c_and_its_like_leave_a_complete_recording,
+    a_recording_of_an_asyncprof_that_was_killed_can_be_read,
+    a_recording_goes_through_a_pipe,
+    a_reader_of_the_recording_that_has_seen_enough_ends_it_well,
+    a_recording_does_not_go_where_it_would_do_harm,
+    a_program_is_recorded_from_its_start_through_exec,
+    a_thread_that_has_the_gil_to_itself_never_waits_for_it,
+    the_demo_shows_what_blocks_and_ends_what_it_started,
+    the_demo_without_a_python_says_what_to_do;
+    on each of every() =>
+        loops_that_end_with_their_only_step_have_each_its_own_stall,
+}
 
 /// Blocks its loop for 150 ms again and again, and lives until its stdin is closed.
 const STALLING: &str = r#"
@@ -59,16 +82,6 @@ fn text(bytes: &[u8]) -> &str {
 fn assert_exit(output: &Output, code: i32) {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(code), "stdout:\n{stdout}\nstderr:\n{stderr}");
-}
-
-/// Any Python will do for what is tested here; `None`, and said so, where there is none.
-fn python() -> Option<Interpreter> {
-    let found = Matrix::find().found.into_iter().find(|one| !one.which.free_threaded);
-    if found.is_none() {
-        assert!(!Matrix::all_required(), "no Python was found");
-        eprintln!("NOT TESTED: no Python on this machine");
-    }
-    found
 }
 
 /// The stalling program, running; it ends with this value.
@@ -125,7 +138,6 @@ fn send(child: &Child, signal: Signal) {
     kill(Pid::from_raw(child.id() as i32), signal).unwrap();
 }
 
-#[test]
 fn a_program_that_was_started_passes_its_status_on() {
     let folder = tempfile::tempdir().unwrap();
     let record = |name: &str, command: &[&str]| {
@@ -141,7 +153,6 @@ fn a_program_that_was_started_passes_its_status_on() {
     assert_exit(&record("g", &["./text"]), 126);
 }
 
-#[test]
 fn a_program_that_was_started_has_our_stdin_and_stdout() {
     let folder = tempfile::tempdir().unwrap();
     let mut child = asyncprof(folder.path())
@@ -157,7 +168,6 @@ fn a_program_that_was_started_has_our_stdin_and_stdout() {
     assert_eq!(output.stdout, b"\0\xffwhat it reads\n");
 }
 
-#[test]
 fn a_signal_for_us_ends_the_program_that_was_started() {
     let folder = tempfile::tempdir().unwrap();
     let mut child = asyncprof(folder.path())
@@ -181,7 +191,6 @@ fn a_signal_for_us_ends_the_program_that_was_started() {
     assert_eq!(child.wait().unwrap().code(), Some(9));
 }
 
-#[test]
 fn a_destination_is_looked_at_before_the_program_is_started() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("old.aprof"), "precious").unwrap();
@@ -193,10 +202,9 @@ fn a_destination_is_looked_at_before_the_program_is_started() {
     assert_eq!(fs::read(folder.path().join("old.aprof")).unwrap(), b"precious");
 }
 
-#[test]
 fn attach_names_the_line_while_it_happens_and_in_the_summary() {
-    let Some(python) = python() else { return };
-    let target = Stalling::start(&python);
+    let python = oldest();
+    let target = Stalling::start(python);
     let output = run(
         target.folder(),
         &[
@@ -261,9 +269,8 @@ async def spin():
 asyncio.run(spin())
 "#;
 
-#[test]
 fn verbose_says_on_stderr_why_data_is_missing_and_stdout_stays_the_result() {
-    let Some(python) = python() else { return };
+    let python = oldest();
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("spinning.py"), SPINNING).unwrap();
     let mut target = Command::new(&python.path)
@@ -312,7 +319,6 @@ fn verbose_says_on_stderr_why_data_is_missing_and_stdout_stays_the_result() {
     assert!(lowered.contains(" % of a core, budget ") && lowered.contains("loops "), "{lowered}");
 }
 
-#[test]
 fn a_process_that_is_gone_before_a_sample_is_exit_4() {
     let folder = tempfile::tempdir().unwrap();
     for command in ["attach", "record", "flamegraph"] {
@@ -321,10 +327,9 @@ fn a_process_that_is_gone_before_a_sample_is_exit_4() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
 }
 
-#[test]
 fn the_end_of_the_target_ends_a_watch_well() {
-    let Some(python) = python() else { return };
-    let mut target = Stalling::start(&python);
+    let python = oldest();
+    let mut target = Stalling::start(python);
     let (child, mut stderr) = start_watching(target.folder(), &["record", &target.pid(), "-o", "x.aprof"]);
     let recording = target.folder().join("x.aprof");
     let header = fs::metadata(&recording).unwrap().len();
@@ -355,10 +360,9 @@ fn is_ignored(signal: Signal) -> bool {
     u64::from_str_radix(mask, 16).unwrap() >> (signal as i32 - 1) & 1 == 1
 }
 
-#[test]
 fn ctrl_c_and_its_like_leave_a_complete_recording() {
-    let Some(python) = python() else { return };
-    let target = Stalling::start(&python);
+    let python = oldest();
+    let target = Stalling::start(python);
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         if is_ignored(signal) {
             // Started by nohup: whoever did that wants it to go on, and asyncprof heeds it.
@@ -379,13 +383,12 @@ fn ctrl_c_and_its_like_leave_a_complete_recording() {
     }
 }
 
-#[test]
 fn a_recording_of_an_asyncprof_that_was_killed_can_be_read() {
     /// At once, so that it does not take minutes.
     const TOGETHER: u64 = 5;
     const ROUNDS: u64 = 10;
-    let Some(python) = python() else { return };
-    let target = Stalling::start(&python);
+    let python = oldest();
+    let target = Stalling::start(python);
     let mut seen = 0;
     for round in 0..ROUNDS {
         let files: Vec<String> = (0..TOGETHER).map(|number| format!("{round}-{number}.aprof")).collect();
@@ -421,10 +424,9 @@ fn run_on(folder: &Path, input: &[u8], arguments: &[&str]) -> Output {
     child.wait_with_output().unwrap()
 }
 
-#[test]
 fn a_recording_goes_through_a_pipe() {
-    let Some(python) = python() else { return };
-    let target = Stalling::start(&python);
+    let python = oldest();
+    let target = Stalling::start(python);
     let output = run(target.folder(), &["record", &target.pid(), "-d", "1s", "-o", "-"]);
     assert_exit(&output, 0);
     assert!(text(&output.stderr).contains(" to stdout"), "{}", text(&output.stderr));
@@ -457,10 +459,9 @@ fn a_recording_goes_through_a_pipe() {
     }
 }
 
-#[test]
 fn a_reader_of_the_recording_that_has_seen_enough_ends_it_well() {
-    let Some(python) = python() else { return };
-    let target = Stalling::start(&python);
+    let python = oldest();
+    let target = Stalling::start(python);
     let (mut child, mut stderr) = start_watching(target.folder(), &["record", &target.pid(), "-o", "-"]);
     let mut some = [0; 100];
     child.stdout.take().unwrap().read_exact(&mut some).unwrap();
@@ -470,7 +471,6 @@ fn a_reader_of_the_recording_that_has_seen_enough_ends_it_well() {
     assert!(!rest.contains("error"), "{rest}");
 }
 
-#[test]
 fn a_recording_does_not_go_where_it_would_do_harm() {
     let folder = tempfile::tempdir().unwrap();
     let mixed = run(folder.path(), &["record", "-o", "-", "--", "touch", "started"]);
@@ -483,7 +483,7 @@ fn a_recording_does_not_go_where_it_would_do_harm() {
         script.args(["-qec", &command, "/dev/null"]).current_dir(folder.path()).stdin(Stdio::null()).output()
     };
     let Ok(refused) = on_terminal("record 1 -o -") else {
-        return eprintln!("NOT TESTED: no script(1) to make a terminal with");
+        missing("there is no script(1) to make a terminal with");
     };
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
     assert!(text(&refused.stdout).contains("ssh host"), "the next step: {refused:?}");
@@ -492,9 +492,8 @@ fn a_recording_does_not_go_where_it_would_do_harm() {
     assert!(text(&refused.stdout).contains("asyncprof report -"), "the next step: {refused:?}");
 }
 
-#[test]
 fn a_program_is_recorded_from_its_start_through_exec() {
-    let Some(python) = python() else { return };
+    let python = oldest();
     let folder = tempfile::tempdir().unwrap();
     let program = Stalling::write(folder.path());
     let command = format!("exec {} {}", python.path.display(), program.display());
@@ -537,24 +536,20 @@ for _ in range(4):
     asyncio.run(only_step())
 "#;
 
-#[test]
-fn loops_that_end_with_their_only_step_have_each_its_own_stall() {
-    for python in Matrix::find().found {
-        let label = python.which.label();
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("row.py"), LOOPS_IN_A_ROW).unwrap();
-        let mut record = asyncprof(folder.path());
-        record.args(["record", "-o", "x.aprof", "--"]).arg(&python.path).arg("row.py");
-        assert_exit(&record.output().unwrap(), 0);
-        let report = run(folder.path(), &["report", "x.aprof", "-f", "json"]);
-        let report: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
-        let stalls = report["stalls"].as_array().unwrap();
-        assert_eq!(stalls.len(), 4, "{label}: {stalls:#?}");
-        for stall in stalls {
-            assert_eq!(stall["ongoing"], false, "{label}: {stall:#}");
-            assert_eq!(stall["site"]["function"], "only_step", "{label}: {stall:#}");
-            assert!(stall["duration_ms_at_most"].as_f64().unwrap() >= 300.0, "{label}: {stall:#}");
-        }
+fn loops_that_end_with_their_only_step_have_each_its_own_stall(python: &Interpreter) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("row.py"), LOOPS_IN_A_ROW).unwrap();
+    let mut record = asyncprof(folder.path());
+    record.args(["record", "-o", "x.aprof", "--"]).arg(&python.path).arg("row.py");
+    assert_exit(&record.output().unwrap(), 0);
+    let report = run(folder.path(), &["report", "x.aprof", "-f", "json"]);
+    let report: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
+    let stalls = report["stalls"].as_array().unwrap();
+    assert_eq!(stalls.len(), 4, "{stalls:#?}");
+    for stall in stalls {
+        assert_eq!(stall["ongoing"], false, "{stall:#}");
+        assert_eq!(stall["site"]["function"], "only_step", "{stall:#}");
+        assert!(stall["duration_ms_at_most"].as_f64().unwrap() >= 300.0, "{stall:#}");
     }
 }
 
@@ -570,10 +565,13 @@ async def main():
 asyncio.run(main())
 "#;
 
-#[test]
 fn a_thread_that_has_the_gil_to_itself_never_waits_for_it() {
+    let pythons = Matrix::find().found;
+    if pythons.is_empty() {
+        missing_python("no Python on this machine");
+    }
     let mut met = 0;
-    for python in Matrix::find().found {
+    for python in pythons {
         let label = python.which.label();
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("steps.py"), SHORT_STEPS).unwrap();
@@ -592,9 +590,8 @@ fn a_thread_that_has_the_gil_to_itself_never_waits_for_it() {
     assert!(met > 0, "nothing was tested");
 }
 
-#[test]
 fn the_demo_shows_what_blocks_and_ends_what_it_started() {
-    let Some(python) = python() else { return };
+    let python = oldest();
     let folder = tempfile::tempdir().unwrap();
     let output = asyncprof(folder.path())
         .env("TMPDIR", folder.path())
@@ -614,7 +611,6 @@ fn the_demo_shows_what_blocks_and_ends_what_it_started() {
     assert!(!Path::new("/proc").join(pid).exists(), "{pid} is still there");
 }
 
-#[test]
 fn the_demo_without_a_python_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let output = run(folder.path(), &["demo", "--python", "no such python"]);

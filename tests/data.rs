@@ -3,6 +3,8 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -18,6 +20,16 @@ use asyncprof::remote::{Addr, ReadError, View};
 use asyncprof::runtime::asyncio::layout as asyncio;
 use object::{Object, ObjectSection};
 use serde_json::Value;
+use support::trials::missing_python;
+
+support::trials::trials! {
+    every_object_of_the_zoo_reads_as_the_interpreter_says,
+    system_calls_do_not_grow_with_the_number_of_members,
+    a_wrong_kind_of_object_is_an_error_and_not_a_value,
+    what_an_interpreter_publishes_leads_to_its_modules_and_tasks,
+    the_exceptions_of_a_thread_lead_to_the_coroutine_that_executes,
+    line_tables_of_the_standard_library_read_as_the_interpreter_says,
+}
 
 /// Interpreters to test on, one a minor version and build kind.
 struct Python {
@@ -66,7 +78,9 @@ fn pythons() -> Vec<Python> {
             pythons.entry((version.minor, free_threaded)).or_insert(Python { path, version, free_threaded });
         }
     }
-    assert!(!pythons.is_empty(), "no Python of a supported version was found");
+    if pythons.is_empty() {
+        missing_python("no Python on this machine");
+    }
     pythons.into_values().collect()
 }
 
@@ -213,7 +227,6 @@ fn hex(number: f64) -> String {
     format!("{sign}0x1.{:013x}p{exponent:+}", bits & ((1 << 52) - 1))
 }
 
-#[test]
 fn every_object_of_the_zoo_reads_as_the_interpreter_says() {
     let mut wrong = Vec::new();
     for python in pythons() {
@@ -234,7 +247,6 @@ fn every_object_of_the_zoo_reads_as_the_interpreter_says() {
     assert!(wrong.is_empty(), "{} objects read wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-#[test]
 fn system_calls_do_not_grow_with_the_number_of_members() {
     for python in pythons() {
         let zoo = Zoo::start(&python);
@@ -261,7 +273,6 @@ fn system_calls_do_not_grow_with_the_number_of_members() {
     }
 }
 
-#[test]
 fn a_wrong_kind_of_object_is_an_error_and_not_a_value() {
     let zoo = Zoo::start(&pythons()[0]);
     let memory = zoo.memory();
@@ -299,7 +310,6 @@ fn overlaid(zoo: &Zoo) -> Option<(Layout, asyncio::Layout)> {
     }
 }
 
-#[test]
 fn what_an_interpreter_publishes_leads_to_its_modules_and_tasks() {
     for python in pythons() {
         let zoo = Zoo::start(&python);
@@ -335,7 +345,6 @@ fn what_an_interpreter_publishes_leads_to_its_modules_and_tasks() {
     }
 }
 
-#[test]
 fn the_exceptions_of_a_thread_lead_to_the_coroutine_that_executes() {
     for python in pythons() {
         let zoo = Zoo::start(&python);
@@ -353,7 +362,6 @@ fn the_exceptions_of_a_thread_lead_to_the_coroutine_that_executes() {
 /// Start, end (bytes) and line.
 type Range = (i64, i64, Option<u32>);
 
-#[test]
 fn line_tables_of_the_standard_library_read_as_the_interpreter_says() {
     for python in pythons() {
         let layout = rows::row(python.version.minor, python.free_threaded).unwrap();

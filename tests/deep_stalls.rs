@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use support::pythons::{Interpreter, Matrix};
 use support::target::{Program, Target, run_asyncprof};
+use support::trials::trials_of_missing;
 
 /// How far a reported start may be from the true one: a loop's own time can be as old as the callback before.
 const NEAR_NS: u64 = 20_000_000;
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let matrix = Matrix::find();
     matrix.warn_of_missing();
-    let mut trials = Vec::new();
+    let mut trials = trials_of_missing(&matrix);
     for interpreter in matrix.found {
         let label = interpreter.which.label();
         let packages = interpreter.site_packages();

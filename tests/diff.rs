@@ -1,6 +1,6 @@
 //! How two recordings differ: made-up watches of which the difference is known, and a real program recorded before and after
 //! it was made worse.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 mod watches;
@@ -21,8 +21,25 @@ use asyncprof::model::tables::{Definitions, LoopInfo, Mark, Tables, TaskInfo};
 use asyncprof::render::difference::{self, Comparison};
 use asyncprof::render::{Options, escape};
 use serde_json::Value;
-use support::pythons::{Interpreter, Matrix};
+use support::pythons::{Interpreter, oldest};
 use watches::MS;
+
+support::trials::trials! {
+    the_same_program_does_not_differ_however_long_it_was_watched,
+    a_handler_that_runs_longer_is_named_by_coroutine_and_by_function,
+    stalls_are_new_gone_and_more_with_the_chance_of_it,
+    one_stall_more_can_be_chance,
+    waits_that_are_longer_are_found,
+    an_orphan_that_was_not_there_is_new,
+    moved_lines_and_another_folder_are_no_difference,
+    what_makes_two_recordings_hard_to_compare_is_said_first,
+    nothing_is_known_of_a_watch_that_saw_nothing,
+    json_has_all_entries_and_finite_numbers,
+    names_can_do_no_harm_in_any_format,
+    a_limit_says_what_it_leaves_out,
+    a_program_that_got_slower_is_told_from_one_that_is_the_same,
+    help_points_to_the_flame_graph,
+}
 
 /// A made-up program: a handler that runs some milliseconds of each twenty, and blocks, waits and forgets as told.
 #[derive(Clone, Copy)]
@@ -222,7 +239,6 @@ fn text_of(base: Program, head: Program) -> String {
     written(&complete(&base.watched()), &complete(&head.watched()), TEXT, &Options::default())
 }
 
-#[test]
 fn the_same_program_does_not_differ_however_long_it_was_watched() {
     for seconds in [10, 20, 60] {
         let difference = between(PROGRAM, Program { seconds, ..PROGRAM });
@@ -232,7 +248,6 @@ fn the_same_program_does_not_differ_however_long_it_was_watched() {
     assert!(text_of(PROGRAM, PROGRAM).starts_with("No difference beyond noise\n"), "{}", text_of(PROGRAM, PROGRAM));
 }
 
-#[test]
 fn a_handler_that_runs_longer_is_named_by_coroutine_and_by_function() {
     let difference = between(PROGRAM, Program { handler_ms: 7, ..PROGRAM });
     let handler = &difference.coroutines[0];
@@ -250,7 +265,6 @@ fn a_handler_that_runs_longer_is_named_by_coroutine_and_by_function() {
     assert!(faster.contains("runs less: 35.0 % -> 20.0 % of the time"), "{faster}");
 }
 
-#[test]
 fn stalls_are_new_gone_and_more_with_the_chance_of_it() {
     let stalling = Program { stalls: 20, ..PROGRAM };
     let difference = between(PROGRAM, stalling);
@@ -266,7 +280,6 @@ fn stalls_are_new_gone_and_more_with_the_chance_of_it() {
     assert!(text.contains("new: 0 -> 20 stalls") && text.contains("at load_config (/srv/app/views.py:50)"), "{text}");
 }
 
-#[test]
 fn one_stall_more_can_be_chance() {
     let difference = between(Program { stalls: 2, ..PROGRAM }, Program { stalls: 3, ..PROGRAM });
     assert_eq!(difference.stalls[0].confidence(), Confidence::Noise);
@@ -276,7 +289,6 @@ fn one_stall_more_can_be_chance() {
     assert!(text.contains("new, may be chance: 0 -> 1 stalls"), "a new place is told all the same:\n{text}");
 }
 
-#[test]
 fn waits_that_are_longer_are_found() {
     let base = Program { seconds: 60, ..PROGRAM };
     let difference = between(base, Program { wait_ms: 1_200, ..base });
@@ -286,7 +298,6 @@ fn waits_that_are_longer_are_found() {
     assert!((wait.length.ratio.unwrap().estimate - 3.0).abs() < 0.1, "{wait:#?}");
 }
 
-#[test]
 fn an_orphan_that_was_not_there_is_new() {
     let difference = between(PROGRAM, Program { orphans: 1, ..PROGRAM });
     let [finding] = &*difference.findings else { panic!("{:#?}", difference.findings) };
@@ -295,7 +306,6 @@ fn an_orphan_that_was_not_there_is_new() {
     assert!(!between(Program { orphans: 1, ..PROGRAM }, Program { orphans: 1, ..PROGRAM }).has_changes());
 }
 
-#[test]
 fn moved_lines_and_another_folder_are_no_difference() {
     let base = Program { stalls: 20, orphans: 1, ..PROGRAM };
     let moved = Program { folder: "/home/ci/build-17/app", first_line: 300, ..base };
@@ -306,7 +316,6 @@ fn moved_lines_and_another_folder_are_no_difference() {
     assert_eq!((line(&site.base), line(&site.head)), (Some(50), Some(340)));
 }
 
-#[test]
 fn what_makes_two_recordings_hard_to_compare_is_said_first() {
     let (base, short) = (PROGRAM.watched(), Program { seconds: 2, ..PROGRAM });
     let mut header = short.header();
@@ -323,7 +332,6 @@ fn what_makes_two_recordings_hard_to_compare_is_said_first() {
     assert!(caveats < rest && text.contains("Python differs: 3.13.1 in the base, 3.15.0 in the head."), "{text}");
 }
 
-#[test]
 fn nothing_is_known_of_a_watch_that_saw_nothing() {
     let (nothing, something) = (Analysis::new(watches::header()), PROGRAM.watched());
     for (base, head) in [(&nothing, &something), (&something, &nothing), (&nothing, &nothing)] {
@@ -336,7 +344,6 @@ fn nothing_is_known_of_a_watch_that_saw_nothing() {
     }
 }
 
-#[test]
 fn json_has_all_entries_and_finite_numbers() {
     let (base, head) = (PROGRAM.watched(), Program { stalls: 20, orphans: 2, ..PROGRAM }.watched());
     let json = written(&complete(&base), &complete(&head), JSON, &Options::default());
@@ -360,7 +367,6 @@ fn json_has_all_entries_and_finite_numbers() {
     assert!(share["base"].as_f64().unwrap() > 0.1, "{share}");
 }
 
-#[test]
 fn names_can_do_no_harm_in_any_format() {
     let hostile = Program { stalls: 20, culprit: "f\u{1b}[2J|`<script>\u{202e}", ..PROGRAM };
     let (base, head) = (PROGRAM.watched(), hostile.watched());
@@ -375,7 +381,6 @@ fn names_can_do_no_harm_in_any_format() {
     assert_eq!(row.replace("\\|", "").matches('|').count(), 5, "{row}");
 }
 
-#[test]
 fn a_limit_says_what_it_leaves_out() {
     let (base, head) = (PROGRAM.watched(), Program { handler_ms: 8, stalls: 20, ..PROGRAM }.watched());
     let options = Options { limit: Some(1), ..Options::default() };
@@ -429,16 +434,12 @@ fn diff_json(folder: &Path, base: &str, head: &str) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-#[test]
 fn a_program_that_got_slower_is_told_from_one_that_is_the_same() {
-    let Some(python) = Matrix::find().found.into_iter().find(|one| !one.which.free_threaded) else {
-        assert!(!Matrix::all_required(), "no Python was found");
-        return eprintln!("NOT TESTED: no Python on this machine");
-    };
+    let python = oldest();
     let folder = tempfile::tempdir().unwrap();
-    record(folder.path(), &python, "before", "WORK, BLOCK = 0.02, 0\n");
-    record(folder.path(), &python, "again", "# the same\nWORK, BLOCK = 0.02, 0\n");
-    record(folder.path(), &python, "after", "\n\n# slower\nWORK, BLOCK = 0.2, 0.15\n");
+    record(folder.path(), python, "before", "WORK, BLOCK = 0.02, 0\n");
+    record(folder.path(), python, "again", "# the same\nWORK, BLOCK = 0.02, 0\n");
+    record(folder.path(), python, "after", "\n\n# slower\nWORK, BLOCK = 0.2, 0.15\n");
     let same = diff_json(folder.path(), "before.aprof", "again.aprof");
     for list in ["stalls", "coroutines", "waits"] {
         let certain = same[list].as_array().unwrap().iter().find(|entry| entry["confidence"] == "certain");
@@ -490,7 +491,6 @@ fn a_program_that_got_slower_is_told_from_one_that_is_the_same() {
     }
 }
 
-#[test]
 fn help_points_to_the_flame_graph() {
     let output = asyncprof(Path::new("."), &["diff", "--help"]);
     let help = String::from_utf8_lossy(&output.stdout).into_owned();

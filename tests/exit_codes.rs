@@ -1,6 +1,6 @@
 //! What every command that reads a file says of every kind of bad file, and what else ends a command: the exit codes as they are
 //! documented. That a verdict has its code is tested with the verdicts, in `tests/check`.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 mod watches;
@@ -14,8 +14,18 @@ use std::process::{Command, Output, Stdio};
 use asyncprof::model::event::NoteKind;
 use asyncprof::profile::recording::Writer;
 use nix::unistd::Uid;
-use support::pythons::Matrix;
+use support::pythons::newest;
+use support::trials::missing;
 use watches::{MS, header, story};
+
+support::trials::trials! {
+    what_is_no_recording_is_exit_6_for_every_command_that_reads_one,
+    what_may_not_be_read_is_exit_6,
+    what_is_whole_of_a_damaged_recording_is_shown_and_said_and_not_judged_as_good,
+    what_cannot_be_written_is_exit_125,
+    a_device_or_a_pipe_is_written_to_and_stays_what_it_is,
+    a_program_that_we_may_not_read_is_exit_3,
+}
 
 /// By the documented format: bytes before the first block, and of a block's head.
 const START: usize = 12;
@@ -99,15 +109,18 @@ fn block_ends(file: &[u8]) -> Vec<usize> {
 }
 
 /// What can be done for somebody else is only tried where we may become somebody else.
-fn may_become_nobody() -> bool {
-    let may = Uid::effective().is_root();
-    if !may {
-        eprintln!("NOT TESTED: another user; this needs root");
+fn need_to_become_nobody() {
+    if !Uid::effective().is_root() {
+        missing("only root can run asyncprof as another user");
     }
-    may
 }
 
-#[test]
+/// What asyncprof says to somebody who may do nothing. Its folder may be closed to them; then the test is ignored.
+fn as_nobody(command: &mut Command) -> Output {
+    let output = command.uid(NOBODY).gid(NOBODY).output();
+    output.unwrap_or_else(|_| missing(concat!("another user may not run ", env!("CARGO_BIN_EXE_asyncprof"))))
+}
+
 fn what_is_no_recording_is_exit_6_for_every_command_that_reads_one() {
     let folder = tempfile::tempdir().unwrap();
     let good = good_recording(folder.path());
@@ -161,11 +174,8 @@ fn assert_refused(output: &Output, name: &str, words: &str) {
     assert!(hint.starts_with("hint:  ") && hint.len() > 15, "{said}");
 }
 
-#[test]
 fn what_may_not_be_read_is_exit_6() {
-    if !may_become_nobody() {
-        return;
-    }
+    need_to_become_nobody();
     let folder = tempfile::tempdir().unwrap();
     good_recording(folder.path());
     fs::copy(folder.path().join("good.aprof"), folder.path().join("private.aprof")).unwrap();
@@ -175,20 +185,16 @@ fn what_may_not_be_read_is_exit_6() {
     fs::write(folder.path().join("private.json"), "{}").unwrap();
     fs::set_permissions(folder.path().join("private.json"), Permissions::from_mode(0o600)).unwrap();
     for arguments in READERS {
-        let Ok(output) = reader(folder.path(), arguments, "private.aprof").uid(NOBODY).gid(NOBODY).output() else {
-            eprintln!("NOT TESTED: another user may not run {}", env!("CARGO_BIN_EXE_asyncprof"));
-            return;
-        };
+        let output = as_nobody(&mut reader(folder.path(), arguments, "private.aprof"));
         assert_exit(&output, 6, &format!("{arguments:?}"));
         assert_refused(&output, "private.aprof", "Permission denied");
     }
     let baseline = ["check", "good.aprof", "--baseline", "private.json"];
-    let output = asyncprof(folder.path()).args(baseline).uid(NOBODY).gid(NOBODY).output().unwrap();
+    let output = as_nobody(asyncprof(folder.path()).args(baseline));
     assert_exit(&output, 6, "a baseline");
     assert_refused(&output, "private.json", "Permission denied");
 }
 
-#[test]
 fn what_is_whole_of_a_damaged_recording_is_shown_and_said_and_not_judged_as_good() {
     let folder = tempfile::tempdir().unwrap();
     let good = good_recording(folder.path());
@@ -226,7 +232,6 @@ fn what_is_whole_of_a_damaged_recording_is_shown_and_said_and_not_judged_as_good
     }
 }
 
-#[test]
 fn what_cannot_be_written_is_exit_125() {
     let folder = tempfile::tempdir().unwrap();
     good_recording(folder.path());
@@ -250,7 +255,6 @@ fn what_cannot_be_written_is_exit_125() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing half done is left behind");
 }
 
-#[test]
 fn a_device_or_a_pipe_is_written_to_and_stays_what_it_is() {
     use std::os::unix::fs::FileTypeExt as _;
     let folder = tempfile::tempdir().unwrap();
@@ -278,16 +282,9 @@ fn a_device_or_a_pipe_is_written_to_and_stays_what_it_is() {
     }
 }
 
-#[test]
 fn a_program_that_we_may_not_read_is_exit_3() {
-    if !may_become_nobody() {
-        return;
-    }
-    let Some(python) = Matrix::find().found.into_iter().rfind(|one| !one.which.free_threaded) else {
-        assert!(!Matrix::all_required(), "no Python was found");
-        eprintln!("NOT TESTED: no Python on this machine");
-        return;
-    };
+    need_to_become_nobody();
+    let python = newest();
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
     let script = "import asyncio\nprint('ready', flush=True)\nasyncio.run(asyncio.sleep(60))";
@@ -309,8 +306,7 @@ fn a_program_that_we_may_not_read_is_exit_3() {
     target.wait().unwrap();
     for (name, output) in outputs {
         let Ok(output) = output else {
-            eprintln!("NOT TESTED: another user may not run {}", env!("CARGO_BIN_EXE_asyncprof"));
-            return;
+            missing(concat!("another user may not run ", env!("CARGO_BIN_EXE_asyncprof")));
         };
         assert_exit(&output, 3, name);
         assert!(output.stdout.is_empty());

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod saved;
+mod support;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -19,6 +20,20 @@ use asyncprof::remote::image::Image;
 use asyncprof::render::{Options, json};
 use saved::{MANY_OF, VERSIONS};
 use serde_json::Value;
+use support::pythons::newest;
+
+support::trials::trials! {
+    every_image_says_what_its_process_said,
+    the_images_hold_every_shape,
+    tasks_of_a_task_group_know_the_task_that_opened_it,
+    the_number_of_batches_does_not_grow_with_tasks,
+    images_are_small_and_hold_no_trace_of_the_machine_they_were_made_on,
+    threads_of_a_container_have_the_ids_that_are_seen_from_here,
+    the_program_reads_an_image_like_a_process,
+    an_image_takes_the_place_of_a_process,
+    files_that_are_no_images_are_refused_with_a_hint,
+    a_process_is_saved_for_its_owner_only,
+}
 
 /// What `dump -f json` says, without what is different each time or gets better.
 fn dump(name: &str) -> Value {
@@ -45,7 +60,6 @@ fn differing_lines(expected: &str, got: &str) -> String {
     missing.chain(added).take(60).collect::<Vec<_>>().join("\n")
 }
 
-#[test]
 fn every_image_says_what_its_process_said() {
     for version in VERSIONS {
         let expected = fs::read(saved::path_of(version, "json")).unwrap();
@@ -57,7 +71,6 @@ fn every_image_says_what_its_process_said() {
     }
 }
 
-#[test]
 fn the_images_hold_every_shape() {
     for version in VERSIONS {
         let dump = dump(version);
@@ -74,7 +87,6 @@ fn the_images_hold_every_shape() {
     }
 }
 
-#[test]
 fn tasks_of_a_task_group_know_the_task_that_opened_it() {
     for version in VERSIONS.into_iter().filter(|version| !["3.8", "3.9", "3.10"].contains(version)) {
         let snapshot = take_image(&saved::image(version)).unwrap();
@@ -92,7 +104,6 @@ fn tasks_of_a_task_group_know_the_task_that_opened_it() {
     }
 }
 
-#[test]
 fn the_number_of_batches_does_not_grow_with_tasks() {
     let few = take_image(&saved::image(MANY_OF)).unwrap();
     let many = take_image(&saved::image(saved::MANY)).unwrap();
@@ -101,7 +112,6 @@ fn the_number_of_batches_does_not_grow_with_tasks() {
     assert!(many <= few + few / 10, "{few} batches for a few tasks, {many} for 300 more");
 }
 
-#[test]
 fn images_are_small_and_hold_no_trace_of_the_machine_they_were_made_on() {
     let words = ["/home/", "/root", "pyenv", "HOME=", "USER=", "LANG="];
     for name in VERSIONS.iter().copied().chain([saved::MANY]) {
@@ -120,7 +130,6 @@ fn images_are_small_and_hold_no_trace_of_the_machine_they_were_made_on() {
 }
 
 /// A process in a PID namespace of its own: here its threads have other ids than there.
-#[test]
 fn threads_of_a_container_have_the_ids_that_are_seen_from_here() {
     let image = saved::image("3.12");
     let mut facts = image.facts().clone();
@@ -143,7 +152,6 @@ fn asyncprof(arguments: &[&str]) -> Output {
     command.args(arguments).output().unwrap()
 }
 
-#[test]
 fn the_program_reads_an_image_like_a_process() {
     let path = saved::path_of("3.12", "apimage");
     let output = asyncprof(&["dump", "--image", path.to_str().unwrap(), "-f", "json"]);
@@ -151,7 +159,6 @@ fn the_program_reads_an_image_like_a_process() {
     assert_eq!(normalised(&output.stdout), dump("3.12"));
 }
 
-#[test]
 fn an_image_takes_the_place_of_a_process() {
     for other in [&["1"][..], &["--pid", "1"], &["--name", "x"], &["--blocking"], &["--save-image", "y"]] {
         let output = asyncprof(&[&["dump", "--image", "x"], other].concat());
@@ -159,7 +166,6 @@ fn an_image_takes_the_place_of_a_process() {
     }
 }
 
-#[test]
 fn files_that_are_no_images_are_refused_with_a_hint() {
     let folder = tempfile::tempdir().unwrap();
     let good = fs::read(saved::path_of("3.8", "apimage")).unwrap();
@@ -203,18 +209,18 @@ fn files_that_are_no_images_are_refused_with_a_hint() {
     assert_refused(folder.path(), "error: FILE: the memory image cannot be read or written: Is a directory");
 }
 
-/// A process that runs the program of the images with this machine's Python, until it is dropped.
+/// A process that runs the program of the images with a Python of this machine, until it is dropped.
 struct Shapes(Child);
 
 impl Shapes {
-    fn start() -> Option<Self> {
+    fn start() -> Self {
         let program = saved::path_of("shapes", "py");
-        let child = Command::new("python3").arg(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut child = child.ok()?;
+        let mut command = Command::new(&newest().path);
+        let mut child = command.arg(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut ready = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
         assert_eq!(ready, "ready\n");
-        Some(Self(child))
+        Self(child)
     }
 }
 
@@ -225,12 +231,8 @@ impl Drop for Shapes {
     }
 }
 
-#[test]
 fn a_process_is_saved_for_its_owner_only() {
-    let Some(shapes) = Shapes::start() else {
-        eprintln!("NOT TESTED: saving an image, because there is no python3");
-        return;
-    };
+    let shapes = Shapes::start();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("image");
     let (pid, shown) = (shapes.0.id().to_string(), path.to_str().unwrap());

@@ -19,6 +19,7 @@ use support::core::OneCore;
 use support::legal::{Frame, Legal};
 use support::pythons::{Interpreter, Matrix};
 use support::target::{Program, Target};
+use support::trials::trials_of_missing;
 
 /// How the target is, and how it is read.
 #[derive(Clone, Copy)]
@@ -76,6 +77,7 @@ fn main() -> ExitCode {
     let matrix = Matrix::find();
     matrix.warn_of_missing();
     let mut trials = checker_trials();
+    trials.extend(trials_of_missing(&matrix));
     for interpreter in &matrix.found {
         for case in CASES {
             let (name, interpreter) = (format!("{}/{}", interpreter.which.label(), case.name), interpreter.clone());

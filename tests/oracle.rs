@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use support::pythons::{Interpreter, Matrix, parse_answer};
 use support::target::{Program, Target, dump};
+use support::trials::trials_of_missing;
 use support::{churn, compare, schema};
 
 /// Programs that are no picture of one shape: the oracle itself and those other tests start.
@@ -28,13 +29,7 @@ fn main() -> ExitCode {
     let matrix = Matrix::find();
     matrix.warn_of_missing();
     let mut trials = harness_trials();
-    if Matrix::all_required() {
-        for which in &matrix.missing {
-            let label = which.label();
-            let text = format!("{label} is required (ASYNCPROF_REQUIRE_ALL) and is not on this machine");
-            trials.push(Trial::test(format!("matrix/{label}_is_there"), move || Err(text.into())));
-        }
-    }
+    trials.extend(trials_of_missing(&matrix));
     let programs = programs();
     for interpreter in &matrix.found {
         trials.extend(interpreter_trials(interpreter, &programs));

@@ -13,8 +13,15 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use support::pythons::{Interpreter, Matrix};
+use support::pythons::{Interpreter, every};
 use support::target::{Program, Target, dump};
+use support::trials::missing;
+
+support::trials::trials! {
+    on each of every() =>
+        an_aiohttp_server_shows_its_requests_its_background_and_its_orphan,
+        uvicorn_with_fastapi_and_uvloop_shows_its_requests_its_background_and_its_orphan,
+}
 
 /// LIMIT: an answer that takes this long never comes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -109,24 +116,19 @@ fn assert_answered(stream: &mut BufReader<TcpStream>, what: &str) {
     stream.read_to_string(&mut String::new()).unwrap();
 }
 
-/// Calls `check` with a dump of a server of this kind on every Python that can run one.
-fn on_every_python(kind: &Kind, check: impl Fn(&Server, &Value)) {
-    for interpreter in Matrix::find().found {
-        let label = interpreter.which.label();
-        let packages = interpreter.site_packages();
-        if let Some(missing) = kind.packages.iter().find(|package| !packages.join(package).is_dir()) {
-            eprintln!(
-                "NOT TESTED: {} on {label}: no {missing}; scripts/load-test --install-only installs it",
-                kind.name
-            );
-            continue;
-        }
-        eprintln!("{} on {label}", kind.name);
-        let server = Server::start(kind, &interpreter, &packages);
-        let dump = dump(server.target.pid()).unwrap_or_else(|error| panic!("{error}"));
-        check(&server, &dump);
-        server.finish();
+/// Judges the dump of a server of this kind; without its packages the test is ignored.
+fn assert_dump_is_right(kind: &Kind, python: &Interpreter) {
+    let packages = python.site_packages();
+    if let Some(package) = kind.packages.iter().find(|package| !packages.join(package).is_dir()) {
+        missing(&format!("no {package}; scripts/load-test --install-only installs it"));
     }
+    let server = Server::start(kind, python, &packages);
+    let dump = dump(server.target.pid()).unwrap_or_else(|error| panic!("{error}"));
+    assert_requests_are_shown(kind, &server, &dump);
+    assert_background_is_shown(&dump);
+    assert_orphan_is_reported(&dump);
+    assert_loop_and_job_are_shown(kind, &dump);
+    server.finish();
 }
 
 fn functions(holder: &Value) -> Vec<&str> {
@@ -203,19 +205,10 @@ fn assert_loop_and_job_are_shown(kind: &Kind, dump: &Value) {
     assert_eq!(at_job.count(), 1, "one thread of the executor is in the job: {threads:#?}");
 }
 
-fn assert_dump_shows(kind: &Kind, server: &Server, dump: &Value) {
-    assert_requests_are_shown(kind, server, dump);
-    assert_background_is_shown(dump);
-    assert_orphan_is_reported(dump);
-    assert_loop_and_job_are_shown(kind, dump);
+fn an_aiohttp_server_shows_its_requests_its_background_and_its_orphan(python: &Interpreter) {
+    assert_dump_is_right(&AIOHTTP, python);
 }
 
-#[test]
-fn an_aiohttp_server_shows_its_requests_its_background_and_its_orphan() {
-    on_every_python(&AIOHTTP, |server, dump| assert_dump_shows(&AIOHTTP, server, dump));
-}
-
-#[test]
-fn uvicorn_with_fastapi_and_uvloop_shows_its_requests_its_background_and_its_orphan() {
-    on_every_python(&UVICORN, |server, dump| assert_dump_shows(&UVICORN, server, dump));
+fn uvicorn_with_fastapi_and_uvloop_shows_its_requests_its_background_and_its_orphan(python: &Interpreter) {
+    assert_dump_is_right(&UVICORN, python);
 }

@@ -10,6 +10,7 @@ use std::process::{Command, ExitCode, Stdio};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use support::pythons::{Interpreter, Matrix};
+use support::trials::trials_of_missing;
 
 const LOOPS: [&str; 2] = ["asyncio", "uvloop"];
 
@@ -19,30 +20,26 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let matrix = Matrix::find();
     matrix.warn_of_missing();
+    let mut trials = trials_of_missing(&matrix);
     let Some(runner) = matrix.found.iter().rev().find(|interpreter| !interpreter.which.free_threaded).cloned() else {
-        return ExitCode::SUCCESS;
+        return libtest_mimic::run(&arguments, trials).exit_code();
     };
-    let mut trials = vec![Trial::test("comparison/sees_what_is_wrong", {
+    trials.push(Trial::test("comparison/sees_what_is_wrong", {
         let runner = runner.clone();
         move || stall_truth(&runner, &["--check-itself"])
-    })];
+    }));
     for interpreter in &matrix.found {
         for event_loop in LOOPS {
-            if event_loop == "uvloop" && !has_uvloop(interpreter) {
-                eprintln!(
-                    "NOT TESTED: uvloop on {}; scripts/load-test --install-only installs it",
-                    interpreter.which.label()
-                );
-                continue;
-            }
+            let is_missing = event_loop == "uvloop" && !has_uvloop(interpreter);
             let name = format!("{}/{event_loop}", interpreter.which.label());
             let (runner, path) = (runner.clone(), interpreter.path.display().to_string());
-            trials.push(Trial::test(name, move || {
+            let test = Trial::test(name, move || {
                 let binary = env!("CARGO_BIN_EXE_asyncprof");
                 let which = ["--binary", binary, "--python", &path, "--loop", event_loop];
                 // Lengths are judged where nothing else runs.
                 stall_truth(&runner, &[&which[..], &["--quick", "--no-length-goal"]].concat())
-            }));
+            });
+            trials.push(test.with_ignored_flag(is_missing));
         }
     }
     libtest_mimic::run(&arguments, trials).exit_code()

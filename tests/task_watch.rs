@@ -22,6 +22,7 @@ use support::churn;
 use support::core::OneCore;
 use support::pythons::{Interpreter, Matrix};
 use support::target::{Program, Target};
+use support::trials::trials_of_missing;
 
 /// Programs that stand still, each of another shape.
 const QUIET: [&str; 22] = [
@@ -61,7 +62,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let matrix = Matrix::find();
     matrix.warn_of_missing();
-    let mut trials = Vec::new();
+    let mut trials = trials_of_missing(&matrix);
     for interpreter in &matrix.found {
         let label = interpreter.which.label();
         let mut add = |name: String, test: fn(&Interpreter, &[&str]) -> Result<(), Failed>, arguments: Vec<String>| {

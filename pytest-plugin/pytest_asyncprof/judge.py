@@ -133,10 +133,15 @@ def place(frame):
 
 
 def length(milliseconds):
-    """A duration for humans: three digits and a unit."""
-    if milliseconds >= 1e3:
+    """A duration for humans: three digits and a unit.
+
+    >>> [length(milliseconds) for milliseconds in (1.04, 9.94, 9.96, 999.4, 999.6, 61_234)]
+    ['1.0 ms', '9.9 ms', '10 ms', '999 ms', '1.00 s', '61.23 s']
+    """
+    # Rounded first: what rounds up to the next unit is shown in that unit.
+    if round(milliseconds) >= 1000:
         return f"{milliseconds / 1e3:.2f} s"
-    return f"{milliseconds:.0f} ms" if milliseconds >= 10 else f"{milliseconds:.1f} ms"
+    return f"{milliseconds:.0f} ms" if round(milliseconds, 1) >= 10 else f"{milliseconds:.1f} ms"
 
 
 def plural(count, noun):

@@ -4,6 +4,7 @@ Also warns if the machine is too busy for measurements.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -78,6 +79,18 @@ def find():
         seen.add(os.path.realpath(path))
         found.setdefault((python.minor, python.free_threaded), python)
     return [found[key] for key in sorted(found)]
+
+
+def named(paths):
+    """The Pythons with these paths or names; ends the script if one of them is not a supported CPython."""
+    asked = [(path, ask(shutil.which(path) or path)) for path in paths]
+    unknown = [path for path, python in asked if python is None]
+    if unknown:
+        script = os.path.basename(sys.argv[0])
+        found = ", ".join(f"{python.name} ({python.path})" for python in find()) or "none"
+        print(f"{script}: not a CPython 3.{OLDEST} to 3.{NEWEST}: {', '.join(unknown)}; found: {found}", file=sys.stderr)
+        sys.exit(2)
+    return [python for _, python in asked]
 
 
 def warn_of_load():

@@ -15,7 +15,7 @@ use crate::python::coroutine::ChainEnd;
 use crate::python::layout::Layout;
 use crate::remote::kernel_thread::is_selector;
 use crate::remote::{Addr, ReadError};
-use crate::runtime::asyncio::future::FutureState;
+use crate::runtime::record::FutureState;
 use crate::runtime::wait_graph::{Edges, Futures as _, Node, awaited_by, relate};
 
 /// When and how a capture was taken.

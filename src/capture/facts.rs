@@ -8,8 +8,7 @@ use crate::python::locate::Located;
 use crate::remote::kernel_thread::{KernelThread, SystemCall, ThreadState};
 use crate::remote::process::ThreadIds;
 use crate::remote::{Addr, Memory, Process};
-use crate::runtime::asyncio;
-use crate::runtime::asyncio::locate::find_table;
+use crate::runtime::layouts::find_asyncio_table;
 
 /// Names this format; an image with another one is rejected.
 pub const FACTS_SCHEMA: &str = "asyncprof.image/1";
@@ -80,7 +79,7 @@ impl Facts {
             version_hex: located.version.exact.map(|version| version.to_hex()),
             free_threaded: located.free_threaded,
             asyncio_debug: rows::row(located.version.minor, located.free_threaded)
-                .and_then(|python| find_table(process, memory, &asyncio::layout::rows::row(&python)))
+                .and_then(|python| find_asyncio_table(process, memory, &python))
                 .map(Addr::raw),
             threads: threads(process, &ids),
         }

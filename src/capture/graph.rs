@@ -11,10 +11,8 @@ use crate::python::caches::Caches;
 use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};
 use crate::remote::{Addr, ReadError, View};
-use crate::runtime::asyncio::callback::read_callbacks;
-use crate::runtime::asyncio::lock::read_entered;
-use crate::runtime::asyncio::ownership::{FutureReferences, read_future_references};
-use crate::runtime::asyncio::wait::describe_future;
+use crate::runtime::record::Waited;
+use crate::runtime::references::FutureReferences;
 use crate::runtime::wait_graph::{Frontier, Futures};
 
 /// Tasks and the futures between them, by address.
@@ -56,15 +54,10 @@ impl Graph {
         while let Some(mut round) = frontier.next_round() {
             let found = view.wave(&mut round, |view, addr| {
                 let mut reader = Reader::new(view, layout, caches);
-                let Some(future) = shared.classes.read(&mut reader, *addr)? else { return Ok(None) };
-                let callbacks = read_callbacks(&mut reader, &future.callbacks)?;
-                let references = read_future_references(&mut reader, &future, &callbacks)?;
+                let found = shared.runtimes.of(&mut reader, *addr)?.read_waited(&mut reader, *addr)?;
                 // A task that is not among the listed ones is done, and nothing waits for it.
-                if future.class.kind.is_task() {
-                    return Ok(Some((Arc::default(), references)));
-                }
-                let wait = describe_future(&mut reader, &mut shared.classes, &future, &callbacks)?;
-                Ok(Some((wait.targets, references)))
+                let targets = |waited: Waited| if waited.is_task { Arc::default() } else { waited.wait.targets };
+                Ok(found.map(|(waited, references)| (targets(waited), references)))
             });
             for (addr, found) in round.into_iter().zip(found) {
                 let Some((targets, held)) = found.ok().flatten() else { continue };
@@ -82,6 +75,7 @@ pub(super) fn read_all_entered(
     view: &mut View<'_>,
     layout: &Layout,
     caches: &mut Caches,
+    shared: &mut Shared,
     walks: &[TaskWalk],
 ) -> Vec<Vec<Addr>> {
     if !walks.iter().any(|walk| walk.wait.as_ref().is_some_and(|wait| wait.lock.is_some())) {
@@ -91,8 +85,9 @@ pub(super) fn read_all_entered(
     let found = view.wave(&mut items, |view, index| {
         let mut reader = Reader::new(view, layout, caches);
         let mut entered = Vec::new();
+        let runtime = shared.runtimes.of(&mut reader, walks[*index].addr)?;
         for level in walks[*index].chain.iter().flat_map(|chain| &chain.levels) {
-            entered.extend(optional(read_entered(&mut reader, &level.frame))?.unwrap_or_default());
+            entered.extend(optional(runtime.read_entered(&mut reader, &level.frame))?.unwrap_or_default());
         }
         Ok::<_, ReadError>(entered)
     });

@@ -1,12 +1,14 @@
 //! One reading of a process: threads, tasks, loops, and the proof that each task was read at a single moment.
 
+use std::sync::Arc;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::facts::Facts;
 use super::graph::{Graph, read_all_entered};
 use super::progress::Progress;
 use super::task_list::{keep_each_once, walk_lists};
-use super::task_walk::{Proof, Shared, TaskWalk, Verdict, Waiter, can_be_counted, is_task, read_waiter};
+use super::task_walk::{Proof, Shared, TaskWalk, Verdict, can_be_counted, is_task};
 use super::threads::{ThreadReading, read_thread_names, read_threads};
 use super::witness::Witness;
 use crate::python::caches::Caches;
@@ -16,15 +18,11 @@ use crate::python::interpreter::{Interpreter, read_interpreters};
 use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};
 use crate::remote::{Addr, Memory, ReadError, View};
-use crate::runtime::asyncio::event_loop::{LoopRecord, read_handle_task, read_loop};
-use crate::runtime::asyncio::future::FutureClasses;
-use crate::runtime::asyncio::ownership::{
-    FutureReferences, HolderTypes, LoopReferences, count_other_references, count_own_references,
-};
-use crate::runtime::asyncio::registry::{AsyncioModules, TaskList, add_unlisted_tasks, list_tasks};
-use crate::runtime::asyncio::task::read_task;
-use crate::runtime::asyncio::wait::{Wait, WaitKind};
-use crate::runtime::{Layouts, asyncio};
+use crate::runtime::interface::Imported;
+use crate::runtime::layouts::Layouts;
+use crate::runtime::record::{LoopRecord, TaskList, Waited};
+use crate::runtime::references::{FutureReferences, LoopReferences, count_other_references};
+use crate::runtime::wait::{Wait, WaitKind};
 
 /// LIMIT: how many times data that changed during the reading is read again.
 const ATTEMPTS: u32 = 5;
@@ -77,12 +75,12 @@ struct Capturing<'c> {
     memory: &'c dyn Memory,
     facts: &'c Facts,
     layout: &'c Layout,
-    asyncio: &'c asyncio::layout::Layout,
     view: View<'c>,
     caches: Caches,
     shared: Shared,
     interpreters: Vec<Interpreter>,
-    modules: Vec<Option<AsyncioModules>>,
+    /// The runtimes of each interpreter.
+    imported: Vec<Vec<Arc<dyn Imported>>>,
     /// References to tasks from the futures that tasks wait for, and the attempt in which they were read.
     waiter_references: FxHashMap<Addr, (u32, FutureReferences)>,
     problems: Vec<(String, ReadError)>,
@@ -101,12 +99,11 @@ pub(super) fn capture(
         memory,
         facts,
         layout: &layouts.python,
-        asyncio: &layouts.asyncio,
         view: View::new(memory),
         caches: Caches::default(),
-        shared: Shared { holders: Some(HolderTypes::default()), ..Shared::new(layouts.asyncio) },
+        shared: Shared::new(layouts, true),
         interpreters: Vec::new(),
-        modules: Vec::new(),
+        imported: Vec::new(),
         waiter_references: FxHashMap::default(),
         problems: Vec::new(),
         quality: Quality { consistent: true, ..Quality::default() },
@@ -146,20 +143,20 @@ impl<'c> Capturing<'c> {
             walk_lists(&mut self.view, |view| read_interpreters(view, layout, runtime, &own_threads))?;
         self.interpreters = interpreters;
         self.quality.torn += torn;
-        self.find_modules()
+        self.find_runtimes()
     }
 
-    fn find_modules(&mut self) -> Result<(), ReadError> {
+    fn find_runtimes(&mut self) -> Result<(), ReadError> {
         for position in 0..self.interpreters.len() {
-            let (interpreter, asyncio) = (self.interpreters[position].addr, self.asyncio);
-            let found = match AsyncioModules::find(&mut self.reader(), asyncio, interpreter) {
+            let mut reader = Reader::new(&mut self.view, self.layout, &mut self.caches);
+            let found = match self.shared.runtimes.find(&mut reader, self.interpreters[position].addr) {
                 Ok(found) => found,
                 Err(error) => {
                     self.note(format!("modules of interpreter {}", self.interpreters[position].id), error)?;
-                    None
+                    Vec::new()
                 }
             };
-            self.modules.push(found);
+            self.imported.push(found);
         }
         Ok(())
     }
@@ -182,12 +179,18 @@ impl<'c> Capturing<'c> {
         let runtime = self.runtime()?;
         let mut all = Vec::new();
         for position in 0..self.interpreters.len() {
-            let Some(modules) = self.modules[position] else { continue };
             let interpreter = self.interpreters[position].clone();
             let threads: Vec<Addr> = interpreter.threads.iter().map(|thread| thread.addr).collect();
-            let mut list: TaskList = list_tasks(&mut self.reader(), interpreter.addr, &threads, modules)?;
+            let mut list = TaskList::default();
             let mut reader = Reader::new(&mut self.view, self.layout, &mut self.caches);
-            add_unlisted_tasks(&mut reader, &mut self.shared.classes, runtime, &interpreter, &mut list)?;
+            for imported in &self.imported[position] {
+                imported.list_tasks(&mut reader, interpreter.addr, &threads, &mut list)?;
+            }
+            if !self.imported[position].is_empty() {
+                for own in self.shared.runtimes.all() {
+                    own.add_unlisted_tasks(&mut reader, runtime, &interpreter, &mut list)?;
+                }
+            }
             for (what, error) in list.problems {
                 self.note(what, error)?;
             }
@@ -291,9 +294,9 @@ impl<'c> Capturing<'c> {
         let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
         let mut addrs = waited_for(walks);
         let read =
-            self.view.wave(&mut addrs, |view, addr| read_waiter(&mut Reader::new(view, layout, caches), shared, *addr));
+            self.view.wave(&mut addrs, |view, addr| shared.read_waited(&mut Reader::new(view, layout, caches), *addr));
         self.waiter_references.reserve(addrs.len());
-        let waiters: Vec<Option<Waiter>> = (read.into_iter().zip(&addrs))
+        let waiters: Vec<Option<Waited>> = (read.into_iter().zip(&addrs))
             .map(|(found, addr)| {
                 let (waiter, references) = found.ok().flatten()?;
                 self.waiter_references.insert(*addr, (attempt, references));
@@ -317,7 +320,7 @@ impl<'c> Capturing<'c> {
     fn give_up(&mut self, addr: Addr, error: ReadError) -> Result<(), ReadError> {
         let mut view = View::new(self.memory);
         let mut reader = Reader::new(&mut view, self.layout, &mut self.caches);
-        if is_task(&mut reader, &mut self.shared.classes, addr)? {
+        if is_task(&mut reader, &mut self.shared, addr)? {
             self.quality.consistent = false;
             self.note(format!("task {addr}"), error)?;
         }
@@ -327,9 +330,9 @@ impl<'c> Capturing<'c> {
     fn read_threads(&mut self) -> Result<Vec<CapturedThread>, ReadError> {
         let mut threads = Vec::new();
         for position in 0..self.interpreters.len() {
-            let (interpreter, modules) = (&self.interpreters[position], self.modules[position]);
+            let (interpreter, imported) = (&self.interpreters[position], &self.imported[position]);
             let own_pid = self.facts.own_pid;
-            let read = read_threads(self.memory, self.layout, &mut self.caches, interpreter, modules, own_pid)?;
+            let read = read_threads(self.memory, self.layout, &mut self.caches, interpreter, imported, own_pid)?;
             for mut reading in read {
                 let frames = self.name_stack(&mut reading)?;
                 threads.push(CapturedThread { interpreter: position, reading, frames });
@@ -406,18 +409,19 @@ impl<'c> Capturing<'c> {
         // Read after every attempt, so never out of date.
         held.into_iter().for_each(|found| references.add(found, |_| false));
         let mut handles: Vec<Addr> = loops.iter().flat_map(|record| record.handles.iter().copied()).collect();
-        let woken = self
-            .view
-            .wave(&mut handles, |view, handle| read_handle_task(&mut Reader::new(view, layout, caches), *handle));
+        let woken = self.view.wave(&mut handles, |view, handle| {
+            let mut reader = Reader::new(view, layout, caches);
+            shared.runtimes.of(&mut reader, *handle)?.read_handle_task(&mut reader, *handle)
+        });
         woken.into_iter().flatten().flatten().for_each(|task| references.add_step(task));
-        let entered = read_all_entered(&mut self.view, layout, caches, &walks);
+        let entered = read_all_entered(&mut self.view, layout, caches, shared, &walks);
         let mut other_references = count_references(&mut self.view, layout, caches, shared, &walks, &references);
-        confirm_orphans(self.memory, layout, caches, &mut shared.classes, &walks, &mut other_references);
+        confirm_orphans(self.memory, layout, caches, shared, &walks, &mut other_references);
         self.quality.batches = self.view.batches();
         self.quality.pieces = self.view.pieces();
         self.quality.bytes = self.view.bytes_read();
         Ok(Capture {
-            asyncio_loaded: self.modules.iter().any(Option::is_some),
+            asyncio_loaded: self.imported.iter().any(|runtimes| !runtimes.is_empty()),
             interpreters: self.interpreters,
             threads,
             thread_names,
@@ -437,8 +441,11 @@ impl<'c> Capturing<'c> {
         let running = threads.iter().filter_map(|thread| thread.reading.running_loop);
         let of_tasks = walks.iter().filter_map(|walk| walk.record.as_ref()?.future.event_loop);
         let mut addrs: Vec<Addr> = running.chain(of_tasks).filter(|addr| seen.insert(*addr)).collect();
-        let (layout, caches) = (self.layout, &mut self.caches);
-        let read = self.view.wave(&mut addrs, |view, addr| read_loop(&mut Reader::new(view, layout, caches), *addr));
+        let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
+        let read = self.view.wave(&mut addrs, |view, addr| {
+            let mut reader = Reader::new(view, layout, caches);
+            shared.runtimes.of(&mut reader, *addr)?.read_loop(&mut reader, *addr)
+        });
         let mut loops = Vec::with_capacity(read.len());
         for (addr, read) in addrs.into_iter().zip(read) {
             match read {
@@ -479,7 +486,7 @@ fn count_references(
             Some(own) => Ok(own),
             None => {
                 let mut reader = Reader::new(view, layout, caches);
-                count_own_references(&mut reader, shared.holders.get_or_insert_default(), record, &chain.levels)
+                shared.runtimes.of(&mut reader, walk.addr)?.count_own_references(&mut reader, record, &chain.levels)
             }
         })
     });
@@ -492,14 +499,15 @@ fn confirm_orphans(
     memory: &dyn Memory,
     layout: &Layout,
     caches: &mut Caches,
-    classes: &mut FutureClasses,
+    shared: &mut Shared,
     walks: &[TaskWalk],
     references: &mut [Option<i64>],
 ) {
     let mut suspects: Vec<usize> = (0..walks.len()).filter(|index| references[*index] == Some(0)).collect();
     let mut view = View::new(memory);
     let later = view.wave(&mut suspects, |view, index| {
-        read_task(&mut Reader::new(view, layout, caches), classes, walks[*index].addr)
+        let (mut reader, addr) = (Reader::new(view, layout, caches), walks[*index].addr);
+        shared.runtimes.of(&mut reader, addr)?.read_task(&mut reader, addr)
     });
     for (index, later) in suspects.into_iter().zip(later) {
         let still = match (&walks[index].record, later) {

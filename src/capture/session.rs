@@ -19,7 +19,7 @@ use crate::remote::image::{Image, ImageError, Recorder};
 use crate::remote::live::LiveMemory;
 use crate::remote::stopped::{StopError, StoppedMemory};
 use crate::remote::{AccessError, Addr, Memory, Process, Program, ReadError, View};
-use crate::runtime::{Layouts, asyncio};
+use crate::runtime::layouts::{LayoutError, Layouts};
 
 /// LIMIT: how long stopping the target may take before we give up and let it continue.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
@@ -287,12 +287,10 @@ fn layouts(memory: &dyn Memory, facts: &Facts) -> Result<Layouts, AttachError> {
         let table = view.bytes(runtime, MAX_TABLE).map_err(unreadable)?;
         python = overlay(python, &table).map_err(published)?;
     }
-    let mut asyncio = asyncio::layout::rows::row(&python);
-    if let Some(addr) = facts.asyncio_debug.and_then(Addr::new) {
-        let table = view.bytes(addr, asyncio::layout::published::TABLE).map_err(unreadable)?;
-        asyncio = asyncio::layout::published::overlay(asyncio, &python, &table).map_err(published)?;
-    }
-    Ok(Layouts { python, asyncio })
+    Layouts::new(python, &mut view, facts.asyncio_debug.and_then(Addr::new)).map_err(|error| match error {
+        LayoutError::Read(error) => unreadable(error),
+        LayoutError::Published(error) => published(error),
+    })
 }
 
 /// The whole version: as the program publishes it, or from `sys.hexversion`, which also confirms the layout of dicts,

@@ -4,17 +4,17 @@
 use std::rc::Rc;
 
 use crate::python::coroutine::{Chain, ChainEnd, ChainWalk};
+use crate::python::exception::describe_exception;
 use crate::python::frame_table::FrameTable;
 use crate::python::reader::{Reader, optional};
 use crate::python::refcount::read_refcount;
 use crate::python::types::TypeInfo;
 use crate::remote::{Addr, ReadError, Span, View};
-use crate::runtime::asyncio::callback::read_callbacks;
-use crate::runtime::asyncio::future::{FutureClasses, FutureState};
-use crate::runtime::asyncio::layout::Layout;
-use crate::runtime::asyncio::ownership::{FutureReferences, HolderTypes, count_own_references, read_future_references};
-use crate::runtime::asyncio::task::{TaskRecord, describe_exception, read_task};
-use crate::runtime::asyncio::wait::{Place, Wait, WaitKind, describe_future, describe_wait, is_asyncio};
+use crate::runtime::layouts::Layouts;
+use crate::runtime::record::{FutureState, TaskRecord, Waited};
+use crate::runtime::references::FutureReferences;
+use crate::runtime::runtimes::Runtimes;
+use crate::runtime::wait::{Place, Wait, WaitKind};
 use crate::runtime::wait_graph::Node;
 
 /// A task, as far as it has been read.
@@ -62,46 +62,32 @@ pub(crate) fn node<'a, T>(
 /// How many of the innermost levels are examined to find out what a task waits for.
 const INNERMOST: usize = 8;
 
-/// A future that one or more tasks wait for, read once.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Waiter {
-    pub(crate) state: FutureState,
-    /// The wait that it stands for by itself.
-    pub(crate) wait: Wait,
-}
-
-/// Reads a future that tasks wait for, and the references to tasks that it holds; `None` if it is not an asyncio
-/// future.
-pub(crate) fn read_waiter(
-    reader: &mut Reader<'_, '_>,
-    shared: &mut Shared,
-    addr: Addr,
-) -> Result<Option<(Waiter, FutureReferences)>, ReadError> {
-    let Some(future) = shared.classes.read(reader, addr)? else { return Ok(None) };
-    let callbacks = read_callbacks(reader, &future.callbacks)?;
-    let wait = describe_future(reader, &mut shared.classes, &future, &callbacks)?;
-    let references = read_future_references(reader, &future, &callbacks)?;
-    Ok(Some((Waiter { state: future.state, wait }, references)))
-}
-
 /// Data shared by the walks of all tasks.
 pub(crate) struct Shared {
-    pub(crate) classes: FutureClasses,
+    pub(crate) runtimes: Runtimes,
     pub(crate) frames: FrameTable,
-    /// Only if references are counted.
-    pub(crate) holders: Option<HolderTypes>,
+    /// The references to each task are counted.
+    pub(crate) counts_references: bool,
 }
 
 impl Shared {
-    pub(crate) fn new(asyncio: Layout) -> Self {
-        Self { classes: FutureClasses::new(asyncio), frames: FrameTable::default(), holders: None }
+    pub(crate) fn new(layouts: &Layouts, counts_references: bool) -> Self {
+        Self { runtimes: Runtimes::new(layouts), frames: FrameTable::default(), counts_references }
     }
 
     /// Forgets everything known by the address of a type or of code, which can have been freed in the meantime.
     pub(crate) fn forget_addresses(&mut self) {
-        self.classes = FutureClasses::new(self.classes.layout);
+        self.runtimes.all().for_each(|runtime| runtime.forget_addresses());
         self.frames.forget_code();
-        self.holders = self.holders.as_ref().map(|_| HolderTypes::default());
+    }
+
+    /// Reads something that tasks wait for, and the references to tasks that it holds; `None` if it is of no runtime.
+    pub(crate) fn read_waited(
+        &mut self,
+        reader: &mut Reader<'_, '_>,
+        addr: Addr,
+    ) -> Result<Option<(Waited, FutureReferences)>, ReadError> {
+        self.runtimes.of(reader, addr)?.read_waited(reader, addr)
     }
 }
 
@@ -146,7 +132,7 @@ impl TaskWalk {
     pub(crate) fn advance(&mut self, reader: &mut Reader<'_, '_>, shared: &mut Shared) -> Result<(), ReadError> {
         let record = match self.record.take() {
             Some(record) => record,
-            None => read_task(reader, &mut shared.classes, self.addr)?,
+            None => shared.runtimes.of(reader, self.addr)?.read_task(reader, self.addr)?,
         };
         let done = self.advance_from(reader, shared, &record);
         self.record = Some(record);
@@ -199,19 +185,19 @@ impl TaskWalk {
             self.end_type = Some(reader.caches.types.get(reader.view, reader.layout, ty)?);
         }
         if self.references.is_none() {
-            let callbacks = read_callbacks(reader, &record.future.callbacks)?;
-            let references = read_future_references(reader, &record.future, &callbacks)?;
+            let references = shared.runtimes.of(reader, self.addr)?.read_references(reader, record)?;
             self.group = references.group();
             self.references = Some(references);
         }
         // Done here, because its frames are at hand. Nearly every task has one reference, from its wakeup; for a task
         // without any other, the references are unlikely to be needed.
-        if let Some(holders) = &mut shared.holders
+        if shared.counts_references
             && self.own_references.is_none()
             && can_be_counted(chain)
             && record.references.is_some_and(|count| count > 1)
         {
-            self.own_references = optional(count_own_references(reader, holders, record, &chain.levels))?;
+            let runtime = shared.runtimes.of(reader, self.addr)?;
+            self.own_references = optional(runtime.count_own_references(reader, record, &chain.levels))?;
         }
         Ok(())
     }
@@ -226,17 +212,21 @@ impl TaskWalk {
         &mut self,
         reader: &mut Reader<'_, '_>,
         shared: &mut Shared,
-        waiter: Option<&Waiter>,
+        waited: Option<&Waited>,
     ) -> Result<(), ReadError> {
-        let Some(waiter) = waiter else {
-            // It behaves like a future but is not an asyncio future.
+        let Some(waited) = waited else {
+            // It behaves like a future but is of no runtime.
             self.wait = Some(Wait::new(WaitKind::Other));
             return Ok(());
         };
         // Of ten thousand tasks, most wait for a future in the program's own code.
-        if !self.frames.last().is_some_and(|leaf| shared.frames.get(*leaf).is_some_and(is_asyncio)) {
-            self.wait = Some(waiter.wait.clone());
-            self.waiter_state = Some(waiter.state);
+        if !self
+            .frames
+            .last()
+            .is_some_and(|leaf| shared.frames.get(*leaf).is_some_and(|frame| shared.runtimes.is_own_code(frame)))
+        {
+            self.wait = Some(waited.wait.clone());
+            self.waiter_state = Some(waited.state);
             return Ok(());
         }
         let levels = self.chain.iter().flat_map(|chain| &chain.levels);
@@ -247,8 +237,9 @@ impl TaskWalk {
             .skip(skipped)
             .filter_map(|(level, number)| Some(Place { raw: level.frame, named: shared.frames.get(*number)? }))
             .collect();
-        self.wait = Some(describe_wait(reader, &mut shared.classes, &places, &waiter.wait)?);
-        self.waiter_state = Some(waiter.state);
+        let runtime = shared.runtimes.of(reader, self.addr)?;
+        self.wait = Some(runtime.describe_wait(reader, &places, &waited.wait)?);
+        self.waiter_state = Some(waited.state);
         Ok(())
     }
 
@@ -377,11 +368,11 @@ impl TaskWalk {
 }
 
 /// Whether an object that could not be read in any attempt is a task after all, and not memory that was one.
-pub(crate) fn is_task(reader: &mut Reader<'_, '_>, classes: &mut FutureClasses, addr: Addr) -> Result<bool, ReadError> {
+pub(crate) fn is_task(reader: &mut Reader<'_, '_>, shared: &mut Shared, addr: Addr) -> Result<bool, ReadError> {
     if optional(read_refcount(reader.view, reader.layout, addr))?.is_none() {
         return Ok(false);
     }
-    Ok(optional(classes.class_of(reader, addr))?.is_some_and(|class| class.kind.is_task()))
+    Ok(optional(shared.runtimes.of(reader, addr)?.is_task(reader, addr))?.unwrap_or(false))
 }
 
 #[cfg(test)]

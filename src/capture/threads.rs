@@ -1,6 +1,8 @@
 //! Threads of a snapshot: each with its stack, its running event loop and the task whose step it runs, proved to belong
 //! together.
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 
 use crate::python::caches::Caches;
@@ -11,7 +13,7 @@ use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};
 use crate::python::stack::{ThreadStack, read_thread_stack};
 use crate::remote::{Addr, Memory, ReadError, View};
-use crate::runtime::asyncio::registry::AsyncioModules;
+use crate::runtime::interface::Imported;
 
 /// LIMIT: how many times a thread is read again if its running task changed during the reading.
 const ATTEMPTS: u32 = 4;
@@ -36,18 +38,18 @@ pub(crate) fn read_threads(
     layout: &Layout,
     caches: &mut Caches,
     interpreter: &Interpreter,
-    modules: Option<AsyncioModules>,
+    runtimes: &[Arc<dyn Imported>],
     own_pid: Option<i32>,
 ) -> Result<Vec<ThreadReading>, ReadError> {
     let mut open: Vec<&PythonThread> = interpreter.threads.iter().collect();
     let mut done: FxHashMap<Addr, ThreadReading> = FxHashMap::default();
     for attempt in 0..ATTEMPTS {
-        let before = read_running(memory, layout, caches, &open, modules, own_pid)?;
+        let before = read_running(memory, layout, caches, &open, runtimes, own_pid)?;
         let mut stacks = Vec::with_capacity(open.len());
         for thread in &open {
             stacks.push(optional(read_thread_stack(memory, layout, thread.addr))?.unwrap_or_default());
         }
-        let after = read_running(memory, layout, caches, &open, modules, own_pid)?;
+        let after = read_running(memory, layout, caches, &open, runtimes, own_pid)?;
         let mut moved = Vec::new();
         for (thread, stack) in open.into_iter().zip(stacks) {
             let held = before.get(&thread.addr) == after.get(&thread.addr);
@@ -82,18 +84,20 @@ fn read_running(
     layout: &Layout,
     caches: &mut Caches,
     threads: &[&PythonThread],
-    modules: Option<AsyncioModules>,
+    runtimes: &[Arc<dyn Imported>],
     own_pid: Option<i32>,
 ) -> Result<Running, ReadError> {
     let mut view = View::new(memory);
     let mut reader = Reader::new(&mut view, layout, caches);
     let mut running = Running::default();
-    let Some(modules) = modules else { return Ok(running) };
-    let current = optional(modules.read_current_tasks(&mut reader))?.unwrap_or_default();
-    for thread in threads {
-        let event_loop = optional(modules.read_running_loop(&mut reader, thread, own_pid))?.flatten();
-        let task = optional(modules.read_running_task(&mut reader, thread, event_loop, &current))?.flatten();
-        running.insert(thread.addr, (event_loop, task));
+    for runtime in runtimes {
+        let current = optional(runtime.read_current_tasks(&mut reader))?.unwrap_or_default();
+        for thread in threads {
+            let event_loop = optional(runtime.read_running_loop(&mut reader, thread, own_pid))?.flatten();
+            let task = optional(runtime.read_running_task(&mut reader, thread, event_loop, &current))?.flatten();
+            let (known_loop, known_task) = running.entry(thread.addr).or_default();
+            (*known_loop, *known_task) = (known_loop.or(event_loop), known_task.or(task));
+        }
     }
     Ok(running)
 }

@@ -4,7 +4,6 @@
 //! without a terminal (`tests/layering`). stdout carries the result and nothing else (`tests/cli.rs`).
 
 mod commands;
-mod exit;
 mod failure;
 mod input;
 mod logging;
@@ -14,7 +13,7 @@ mod terminal;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser as _};
 
-pub use exit::Exit;
+pub use failure::Exit;
 pub use input::args::Cli;
 
 use failure::Failure;

@@ -17,7 +17,8 @@ const NOTES: usize = 1_000;
 #[derive(Debug)]
 pub struct Analysis {
     header: Header,
-    tables: SourceTables,
+    /// Each source numbers its names itself.
+    tables: [Tables; 2],
     detector: StallDetector,
     /// The iterations whose end the last batch showed.
     iterations: Vec<(LoopInfo, Iteration)>,
@@ -32,13 +33,6 @@ pub struct Analysis {
     last_ns: Option<u64>,
 }
 
-/// Each source numbers its names itself.
-#[derive(Debug, Default)]
-struct SourceTables {
-    loops: Tables,
-    tasks: Tables,
-}
-
 /// A finding with the names of its tasks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
@@ -46,22 +40,6 @@ pub struct Found {
     pub finding: KeptFinding,
     /// The tasks concerned, by name, or as `task 0x…` if unnamed.
     pub tasks: Vec<String>,
-}
-
-impl SourceTables {
-    fn of(&self, source: Source) -> &Tables {
-        match source {
-            Source::Loops => &self.loops,
-            Source::Tasks => &self.tasks,
-        }
-    }
-
-    fn of_mut(&mut self, source: Source) -> &mut Tables {
-        match source {
-            Source::Loops => &mut self.loops,
-            Source::Tasks => &mut self.tasks,
-        }
-    }
 }
 
 impl Analysis {
@@ -77,7 +55,7 @@ impl Analysis {
         Self {
             profile: Profile::new(&header, folding),
             header,
-            tables: SourceTables::default(),
+            tables: Default::default(),
             detector,
             iterations: Vec::new(),
             stalls: Stalls::default(),
@@ -101,17 +79,19 @@ impl Analysis {
         let mut alerts = Vec::new();
         for event in &batch.events {
             self.last_ns = self.last_ns.max(Some(event.at_ns()));
-            self.profile.absorb(batch.source, event, self.tables.of(batch.source));
+            self.profile.absorb(batch.source, event, &self.tables[batch.source as usize]);
             let first = alerts.len();
             match event {
-                Event::Loop(sample) => alerts.extend(self.detector.sample(sample, &self.tables.loops)),
+                Event::Loop(sample) => {
+                    alerts.extend(self.detector.sample(sample, &self.tables[Source::Loops as usize]))
+                }
                 Event::Note(note) => {
-                    alerts.extend(self.detector.note(note, &self.tables.loops));
+                    alerts.extend(self.detector.note(note, &self.tables[Source::Loops as usize]));
                     self.keep_note(note);
                 }
                 Event::Health(health) => self.keep_health(health),
                 Event::Findings { at_ns, findings } => {
-                    let tables = self.tables.of(batch.source);
+                    let tables = &self.tables[batch.source as usize];
                     self.seen.absorb(*at_ns, findings, tables);
                     self.findings = findings.iter().map(|finding| Found::new(finding, tables)).collect();
                 }
@@ -138,7 +118,7 @@ impl Analysis {
 
     /// No more batches will come: stalls still in progress are kept as ongoing. Returns them.
     pub fn finish(&mut self) -> Vec<Stall> {
-        let ongoing = self.detector.finish(&self.tables.loops);
+        let ongoing = self.detector.finish(&self.tables[Source::Loops as usize]);
         for stall in &ongoing {
             self.stalls.add(stall.clone());
             let lasts =
@@ -153,11 +133,11 @@ impl Analysis {
 
     fn define(&mut self, batch: &Batch) -> Result<(), UndefinedError> {
         if !batch.begins_anew {
-            return self.tables.of_mut(batch.source).define(&batch.definitions);
+            return self.tables[batch.source as usize].define(&batch.definitions);
         }
         let mut tables = Tables::default();
         tables.define(&batch.definitions)?;
-        let old = std::mem::replace(self.tables.of_mut(batch.source), tables);
+        let old = std::mem::replace(&mut self.tables[batch.source as usize], tables);
         self.profile.on_tables_reset(batch.source);
         if batch.source == Source::Loops {
             self.detector.on_tables_reset(&old);
@@ -181,7 +161,7 @@ impl Analysis {
 
     /// The names used by the events of the last batch of a source.
     pub fn tables(&self, source: Source) -> &Tables {
-        self.tables.of(source)
+        &self.tables[source as usize]
     }
 
     /// Iterations of loops whose end the last batch showed, in the order in which they ended.

@@ -10,7 +10,7 @@ use super::snapshot::{Finding, TaskState, WaitDetail, WaitKind};
 use super::tables::{Definitions, LoopNo, StackId, TaskNo};
 
 /// What is known when a watch begins.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Header {
     /// Process id in our PID namespace.
     pub pid: i32,

@@ -219,11 +219,7 @@ impl ChainWalk {
         }
         self.anchor(object, state_at, end);
         self.push(object, frame);
-        match target {
-            _ if created => Ok(Step::End(ChainEnd::NotStarted)),
-            None => Ok(Step::End(ChainEnd::Yield)),
-            Some((_, raw)) => untag(layout, raw).map(Step::Next).ok_or(ReadError::BadPointer(raw)),
-        }
+        step_after(layout, created, target)
     }
 
     /// Up to 3.10: the frame is a separate object.
@@ -270,11 +266,16 @@ impl ChainWalk {
             self.anchor(header.frame.locals, slot, slot + 8);
         }
         self.push(object, header.frame);
-        match target {
-            _ if created => Ok(Step::End(ChainEnd::NotStarted)),
-            None => Ok(Step::End(ChainEnd::Yield)),
-            Some((_, raw)) => untag(layout, raw).map(Step::Next).ok_or(ReadError::BadPointer(raw)),
-        }
+        step_after(layout, created, target)
+    }
+}
+
+/// How a walk continues after a suspended level and the slot that holds what it awaits.
+fn step_after(layout: &Layout, created: bool, target: Option<(u32, u64)>) -> Result<Step, ReadError> {
+    match target {
+        _ if created => Ok(Step::End(ChainEnd::NotStarted)),
+        None => Ok(Step::End(ChainEnd::Yield)),
+        Some((_, raw)) => untag(layout, raw).map(Step::Next).ok_or(ReadError::BadPointer(raw)),
     }
 }
 

@@ -14,6 +14,7 @@ pub mod code;
 pub mod container;
 pub mod coroutine;
 pub(crate) mod cycle;
+pub mod exception;
 pub mod exception_stack;
 pub mod frame;
 pub mod frame_table;

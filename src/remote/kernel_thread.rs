@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use nix::libc;
+
 use super::process::{Process, Stat};
 
 /// One thread as the kernel shows it at one moment. `None` where data is unavailable.
@@ -88,47 +90,46 @@ impl SystemCall {
 
     /// The descriptor in its first argument, where that is one.
     pub fn descriptor(self) -> Option<i32> {
-        const ABOUT_ONE: [&str; 35] = [
-            "read",
-            "write",
-            "close",
-            "fstat",
-            "lseek",
-            "ioctl",
-            "pread64",
-            "pwrite64",
-            "readv",
-            "writev",
-            "sendfile",
-            "connect",
-            "accept",
-            "accept4",
-            "sendto",
-            "recvfrom",
-            "sendmsg",
-            "recvmsg",
-            "sendmmsg",
-            "recvmmsg",
-            "fcntl",
-            "flock",
-            "fsync",
-            "fdatasync",
-            "getdents",
-            "getdents64",
-            "splice",
-            "sync_file_range",
-            "fallocate",
-            "preadv",
-            "pwritev",
-            "syncfs",
-            "copy_file_range",
-            "epoll_wait",
-            "epoll_pwait",
-        ];
-        match (self, self.name()) {
-            (Self::In { arguments, .. }, Some(name)) if ABOUT_ONE.contains(&name) => i32::try_from(arguments[0]).ok(),
-            _ => None,
-        }
+        let Self::In { arguments, .. } = self else { return None };
+        let is_about_one = matches!(
+            self.name()?,
+            "read"
+                | "write"
+                | "close"
+                | "fstat"
+                | "lseek"
+                | "ioctl"
+                | "pread64"
+                | "pwrite64"
+                | "readv"
+                | "writev"
+                | "sendfile"
+                | "connect"
+                | "accept"
+                | "accept4"
+                | "sendto"
+                | "recvfrom"
+                | "sendmsg"
+                | "recvmsg"
+                | "sendmmsg"
+                | "recvmmsg"
+                | "fcntl"
+                | "flock"
+                | "fsync"
+                | "fdatasync"
+                | "getdents"
+                | "getdents64"
+                | "splice"
+                | "sync_file_range"
+                | "fallocate"
+                | "preadv"
+                | "pwritev"
+                | "syncfs"
+                | "copy_file_range"
+                | "epoll_wait"
+                | "epoll_pwait"
+        );
+        if is_about_one { i32::try_from(arguments[0]).ok() } else { None }
     }
 
     /// Whether it waits for events on several descriptors, as an event loop's selector does.
@@ -196,165 +197,43 @@ impl KernelThread {
     }
 }
 
-/// System calls that can wait, and the usual ones that do work: number and name.
-/// Linux: arch/x86/entry/syscalls/syscall_64.tbl
-#[cfg(target_arch = "x86_64")]
-const NAMES: &[(u32, &str)] = &[
-    (0, "read"),
-    (1, "write"),
-    (2, "open"),
-    (3, "close"),
-    (4, "stat"),
-    (5, "fstat"),
-    (6, "lstat"),
-    (7, "poll"),
-    (8, "lseek"),
-    (9, "mmap"),
-    (10, "mprotect"),
-    (11, "munmap"),
-    (12, "brk"),
-    (16, "ioctl"),
-    (17, "pread64"),
-    (18, "pwrite64"),
-    (19, "readv"),
-    (20, "writev"),
-    (23, "select"),
-    (24, "sched_yield"),
-    (26, "msync"),
-    (28, "madvise"),
-    (34, "pause"),
-    (35, "nanosleep"),
-    (40, "sendfile"),
-    (42, "connect"),
-    (43, "accept"),
-    (44, "sendto"),
-    (45, "recvfrom"),
-    (46, "sendmsg"),
-    (47, "recvmsg"),
-    (56, "clone"),
-    (57, "fork"),
-    (58, "vfork"),
-    (59, "execve"),
-    (61, "wait4"),
-    (65, "semop"),
-    (69, "msgsnd"),
-    (70, "msgrcv"),
-    (72, "fcntl"),
-    (73, "flock"),
-    (74, "fsync"),
-    (75, "fdatasync"),
-    (78, "getdents"),
-    (82, "rename"),
-    (87, "unlink"),
-    (128, "rt_sigtimedwait"),
-    (130, "rt_sigsuspend"),
-    (162, "sync"),
-    (202, "futex"),
-    (208, "io_getevents"),
-    (217, "getdents64"),
-    (220, "semtimedop"),
-    (230, "clock_nanosleep"),
-    (232, "epoll_wait"),
-    (242, "mq_timedsend"),
-    (243, "mq_timedreceive"),
-    (247, "waitid"),
-    (257, "openat"),
-    (262, "newfstatat"),
-    (270, "pselect6"),
-    (271, "ppoll"),
-    (275, "splice"),
-    (277, "sync_file_range"),
-    (281, "epoll_pwait"),
-    (285, "fallocate"),
-    (288, "accept4"),
-    (295, "preadv"),
-    (296, "pwritev"),
-    (299, "recvmmsg"),
-    (306, "syncfs"),
-    (307, "sendmmsg"),
-    (318, "getrandom"),
-    (326, "copy_file_range"),
-    (332, "statx"),
-    (426, "io_uring_enter"),
-    (435, "clone3"),
-    (441, "epoll_pwait2"),
-    (449, "futex_waitv"),
-    (455, "futex_wait"),
-];
+/// Numbers and names of these calls, in the order of their numbers. Those with a number are not in the library.
+/// Linux: scripts/syscall.tbl.
+macro_rules! calls {
+    ($($($call:ident)+, $number:literal $name:literal;)+) => {
+        &[$($((libc::$call as u32, stringify!($call).split_at("SYS_".len()).1),)+ ($number, $name)),+]
+    };
+}
 
 /// System calls that can wait, and the usual ones that do work: number and name.
-/// Linux: include/uapi/asm-generic/unistd.h
+#[cfg(target_arch = "x86_64")]
+const NAMES: &[(u32, &str)] = calls! {
+    SYS_read SYS_write SYS_open SYS_close SYS_stat SYS_fstat SYS_lstat SYS_poll SYS_lseek SYS_mmap SYS_mprotect
+    SYS_munmap SYS_brk SYS_ioctl SYS_pread64 SYS_pwrite64 SYS_readv SYS_writev SYS_select SYS_sched_yield
+    SYS_msync SYS_madvise SYS_pause SYS_nanosleep SYS_sendfile SYS_connect SYS_accept SYS_sendto SYS_recvfrom
+    SYS_sendmsg SYS_recvmsg SYS_clone SYS_fork SYS_vfork SYS_execve SYS_wait4 SYS_semop SYS_msgsnd SYS_msgrcv
+    SYS_fcntl SYS_flock SYS_fsync SYS_fdatasync SYS_getdents SYS_rename SYS_unlink SYS_rt_sigtimedwait
+    SYS_rt_sigsuspend SYS_sync SYS_futex SYS_io_getevents SYS_getdents64 SYS_semtimedop SYS_clock_nanosleep
+    SYS_epoll_wait SYS_mq_timedsend SYS_mq_timedreceive SYS_waitid SYS_openat SYS_newfstatat SYS_pselect6
+    SYS_ppoll SYS_splice SYS_sync_file_range SYS_epoll_pwait SYS_fallocate SYS_accept4 SYS_preadv SYS_pwritev
+    SYS_recvmmsg SYS_syncfs SYS_sendmmsg SYS_getrandom SYS_copy_file_range SYS_statx SYS_io_uring_enter
+    SYS_clone3 SYS_epoll_pwait2 SYS_futex_waitv, 455 "futex_wait";
+};
+
+/// System calls that can wait, and the usual ones that do work: number and name.
 #[cfg(target_arch = "aarch64")]
-const NAMES: &[(u32, &str)] = &[
-    (4, "io_getevents"),
-    (22, "epoll_pwait"),
-    (25, "fcntl"),
-    (29, "ioctl"),
-    (32, "flock"),
-    (47, "fallocate"),
-    (56, "openat"),
-    (57, "close"),
-    (61, "getdents64"),
-    (62, "lseek"),
-    (63, "read"),
-    (64, "write"),
-    (65, "readv"),
-    (66, "writev"),
-    (67, "pread64"),
-    (68, "pwrite64"),
-    (69, "preadv"),
-    (70, "pwritev"),
-    (71, "sendfile"),
-    (72, "pselect6"),
-    (73, "ppoll"),
-    (76, "splice"),
-    (79, "newfstatat"),
-    (80, "fstat"),
-    (81, "sync"),
-    (82, "fsync"),
-    (83, "fdatasync"),
-    (84, "sync_file_range"),
-    (95, "waitid"),
-    (98, "futex"),
-    (101, "nanosleep"),
-    (115, "clock_nanosleep"),
-    (124, "sched_yield"),
-    (133, "rt_sigsuspend"),
-    (137, "rt_sigtimedwait"),
-    (182, "mq_timedsend"),
-    (183, "mq_timedreceive"),
-    (188, "msgrcv"),
-    (189, "msgsnd"),
-    (192, "semtimedop"),
-    (193, "semop"),
-    (202, "accept"),
-    (203, "connect"),
-    (206, "sendto"),
-    (207, "recvfrom"),
-    (211, "sendmsg"),
-    (212, "recvmsg"),
-    (214, "brk"),
-    (215, "munmap"),
-    (220, "clone"),
-    (221, "execve"),
-    (222, "mmap"),
-    (226, "mprotect"),
-    (227, "msync"),
-    (233, "madvise"),
-    (242, "accept4"),
-    (243, "recvmmsg"),
-    (260, "wait4"),
-    (267, "syncfs"),
-    (269, "sendmmsg"),
-    (278, "getrandom"),
-    (285, "copy_file_range"),
-    (291, "statx"),
-    (426, "io_uring_enter"),
-    (435, "clone3"),
-    (441, "epoll_pwait2"),
-    (449, "futex_waitv"),
-    (455, "futex_wait"),
-];
+const NAMES: &[(u32, &str)] = calls! {
+    SYS_io_getevents SYS_epoll_pwait SYS_fcntl SYS_ioctl SYS_flock SYS_fallocate SYS_openat SYS_close
+    SYS_getdents64 SYS_lseek SYS_read SYS_write SYS_readv SYS_writev SYS_pread64 SYS_pwrite64 SYS_preadv
+    SYS_pwritev SYS_sendfile SYS_pselect6 SYS_ppoll SYS_splice SYS_newfstatat SYS_fstat SYS_sync SYS_fsync
+    SYS_fdatasync, 84 "sync_file_range";
+    SYS_waitid SYS_futex SYS_nanosleep SYS_clock_nanosleep SYS_sched_yield
+    SYS_rt_sigsuspend SYS_rt_sigtimedwait SYS_mq_timedsend SYS_mq_timedreceive SYS_msgrcv SYS_msgsnd
+    SYS_semtimedop SYS_semop SYS_accept SYS_connect SYS_sendto SYS_recvfrom SYS_sendmsg SYS_recvmsg SYS_brk
+    SYS_munmap SYS_clone SYS_execve SYS_mmap SYS_mprotect SYS_msync SYS_madvise SYS_accept4 SYS_recvmmsg
+    SYS_wait4 SYS_syncfs SYS_sendmmsg SYS_getrandom SYS_copy_file_range SYS_statx SYS_io_uring_enter SYS_clone3
+    SYS_epoll_pwait2 SYS_futex_waitv, 455 "futex_wait";
+};
 
 #[cfg(test)]
 mod tests {

@@ -73,24 +73,23 @@ impl Facts {
 
     /// Evaluates every fact, in order of importance.
     pub fn checks(&self) -> Vec<Check> {
-        vec![
-            self.architecture(),
-            self.user(),
-            self.protected(),
-            self.capabilities(),
-            self.yama(),
-            self.namespaces(),
-            self.seccomp(),
-            self.tried(),
-        ]
+        let checks = [
+            ("architecture", self.architecture()),
+            ("user", self.user()),
+            ("memory protection", self.protected()),
+            ("capabilities", self.capabilities()),
+            ("ptrace_scope", self.yama()),
+            ("container", self.namespaces()),
+            ("seccomp", self.seccomp()),
+            ("attempt", self.tried()),
+        ];
+        checks.into_iter().map(|(name, check)| Check { name, ..check }).collect()
     }
 
     fn architecture(&self) -> Check {
-        let name = "architecture";
         match &self.other_architecture {
-            None => ok(name, format!("both are {}", elf::OUR_ARCHITECTURE)),
+            None => ok(format!("both are {}", elf::OUR_ARCHITECTURE)),
             Some(found) => problem(
-                name,
                 format!("the target is built for {found}, this asyncprof for {}", elf::OUR_ARCHITECTURE),
                 Effort::Elsewhere,
                 format!("use an asyncprof built for {found}"),
@@ -99,29 +98,26 @@ impl Facts {
     }
 
     fn user(&self) -> Check {
-        let name = "user";
         let Some(theirs) = self.theirs else {
-            return unknown(name, "the target's user cannot be seen".into());
+            return unknown("the target's user cannot be seen".into());
         };
         let (user, group) = (self.ours.users[0], self.ours.groups[0]);
         let shown = self.user_name.clone().unwrap_or_else(|| format!("#{}", theirs.users[1]));
         if theirs.users == [user; 3] && theirs.groups == [group; 3] {
-            return ok(name, format!("the target runs as the same user ({shown})"));
+            return ok(format!("the target runs as the same user ({shown})"));
         }
         if self.may_trace_anybody() {
-            return ok(name, format!("the target runs as {shown}; CAP_SYS_PTRACE lets us read it"));
+            return ok(format!("the target runs as {shown}; CAP_SYS_PTRACE lets us read it"));
         }
         let one_user = theirs.users.iter().all(|&u| u == theirs.users[0]);
         if !one_user || theirs.users == [user; 3] {
             return problem(
-                name,
                 format!("the target runs with mixed users or groups {:?} {:?}", theirs.users, theirs.groups),
                 Effort::Capability,
                 with_capability(self.pid),
             );
         }
         problem(
-            name,
             format!("the target runs as user {shown}, asyncprof as user #{user}"),
             if theirs.users[1] == 0 { Effort::Root } else { Effort::SameUser },
             format!("run asyncprof as that user: sudo -u '{shown}' asyncprof doctor {}", self.pid),
@@ -129,34 +125,31 @@ impl Facts {
     }
 
     fn protected(&self) -> Check {
-        let name = "memory protection";
         let (Some(owner), Some(theirs)) = (self.proc_owner, self.theirs) else {
-            return unknown(name, "the owner of the target's entry in /proc cannot be seen".into());
+            return unknown("the owner of the target's entry in /proc cannot be seen".into());
         };
         if owner == theirs.users[1] {
-            return ok(name, "the target does not hide its memory".into());
+            return ok("the target does not hide its memory".into());
         }
         let found = "the target is not dumpable: it changed its user, has file capabilities or asked for it";
         if self.may_trace_anybody() {
-            return ok(name, format!("{found}; CAP_SYS_PTRACE lets us read it"));
+            return ok(format!("{found}; CAP_SYS_PTRACE lets us read it"));
         }
-        problem(name, found.into(), Effort::Capability, with_capability(self.pid))
+        problem(found.into(), Effort::Capability, with_capability(self.pid))
     }
 
     fn capabilities(&self) -> Check {
-        let name = "capabilities";
         let Some(theirs) = self.theirs else {
-            return unknown(name, "the target's capabilities cannot be seen".into());
+            return unknown("the target's capabilities cannot be seen".into());
         };
         if self.may_trace_anybody() {
-            return ok(name, "asyncprof has CAP_SYS_PTRACE".into());
+            return ok("asyncprof has CAP_SYS_PTRACE".into());
         }
         let more = theirs.permitted & !self.ours.permitted;
         if more == 0 {
-            return ok(name, "the target has no capability that asyncprof lacks".into());
+            return ok("the target has no capability that asyncprof lacks".into());
         }
         problem(
-            name,
             format!("the target has capabilities that asyncprof lacks ({more:#x})"),
             Effort::Capability,
             with_capability(self.pid),
@@ -164,29 +157,21 @@ impl Facts {
     }
 
     fn yama(&self) -> Check {
-        let name = "ptrace_scope";
         let once = "run asyncprof with sudo, or allow it until the next boot: sudo sysctl kernel.yama.ptrace_scope=0";
         match self.ptrace_scope {
-            None => ok(name, "this kernel does not restrict tracing (no Yama)".into()),
-            Some(0) => ok(name, "0: processes of one user may read each other".into()),
-            Some(scope @ (1 | 2)) if self.may_trace_anybody() => {
-                ok(name, format!("{scope}: CAP_SYS_PTRACE lets us read it"))
+            None => ok("this kernel does not restrict tracing (no Yama)".into()),
+            Some(0) => ok("0: processes of one user may read each other".into()),
+            Some(scope @ (1 | 2)) if self.may_trace_anybody() => ok(format!("{scope}: CAP_SYS_PTRACE lets us read it")),
+            Some(1) if self.descendant => ok("1: the target was started by asyncprof".into()),
+            Some(1) => {
+                problem("1: only a process that started the target may read it".into(), Effort::Setting, once.into())
             }
-            Some(1) if self.descendant => ok(name, "1: the target was started by asyncprof".into()),
-            Some(1) => problem(
-                name,
-                "1: only a process that started the target may read it".into(),
-                Effort::Setting,
-                once.into(),
-            ),
             Some(2) => problem(
-                name,
                 "2: only processes with CAP_SYS_PTRACE may read others".into(),
                 Effort::Capability,
                 with_capability(self.pid),
             ),
             Some(scope) => problem(
-                name,
                 format!("{scope}: no process may read another until the machine is booted anew"),
                 Effort::Elsewhere,
                 "set kernel.yama.ptrace_scope to 1 or less in /etc/sysctl.d and boot".into(),
@@ -195,35 +180,31 @@ impl Facts {
     }
 
     fn namespaces(&self) -> Check {
-        let name = "container";
         match (self.same_user_namespace, self.same_pid_namespace) {
             (Some(false), _) => {
-                note(name, "the target is in another user namespace; run asyncprof inside it if reading fails".into())
+                note("the target is in another user namespace; run asyncprof inside it if reading fails".into())
             }
-            (_, Some(false)) => note(name, "the target runs in a container; it is read from outside".into()),
-            (Some(true), Some(true)) => ok(name, "the target shares our namespaces".into()),
-            _ => unknown(name, "the target's namespaces cannot be seen".into()),
+            (_, Some(false)) => note("the target runs in a container; it is read from outside".into()),
+            (Some(true), Some(true)) => ok("the target shares our namespaces".into()),
+            _ => unknown("the target's namespaces cannot be seen".into()),
         }
     }
 
     fn seccomp(&self) -> Check {
-        let name = "seccomp";
         match (self.own_read, self.seccomp) {
             (Err(_), _) => problem(
-                name,
                 "the system call process_vm_readv is forbidden to asyncprof itself".into(),
                 Effort::Setting,
                 "start the container of asyncprof with --cap-add=SYS_PTRACE (Docker, Podman), or with \
                  capabilities.add: [SYS_PTRACE] (Kubernetes)"
                     .into(),
             ),
-            (Ok(()), Some(2)) => note(name, "a filter is active, but it lets us read memory".into()),
-            (Ok(()), _) => ok(name, "no filter forbids reading memory".into()),
+            (Ok(()), Some(2)) => note("a filter is active, but it lets us read memory".into()),
+            (Ok(()), _) => ok("no filter forbids reading memory".into()),
         }
     }
 
     fn tried(&self) -> Check {
-        let name = "attempt";
         let more = || match self.ours.users[0] {
             0 => "even root may not: give asyncprof CAP_SYS_PTRACE (for a container --cap-add=SYS_PTRACE), run it on \
                   the host, or ask the security module (AppArmor, SELinux) to allow it"
@@ -231,18 +212,15 @@ impl Facts {
             _ => format!("run asyncprof as root: sudo asyncprof doctor {}", self.pid),
         };
         match self.attempt {
-            Ok(()) => ok(name, "the target's memory was read".into()),
-            Err(AttemptError::Gone) => problem(
-                name,
-                "the target has exited".into(),
-                Effort::Elsewhere,
-                "give the id of a running process".into(),
-            ),
+            Ok(()) => ok("the target's memory was read".into()),
+            Err(AttemptError::Gone) => {
+                problem("the target has exited".into(), Effort::Elsewhere, "give the id of a running process".into())
+            }
             Err(AttemptError::Maps) => {
-                problem(name, "the kernel does not show the target's mappings".into(), Effort::Root, more())
+                problem("the kernel does not show the target's mappings".into(), Effort::Root, more())
             }
             Err(AttemptError::Memory) => {
-                problem(name, "the kernel does not show the target's memory".into(), Effort::Root, more())
+                problem("the kernel does not show the target's memory".into(), Effort::Root, more())
             }
         }
     }
@@ -252,7 +230,7 @@ impl Facts {
 pub fn diagnose(pid: i32) -> Vec<Check> {
     match Process::open(pid) {
         Ok(process) => Facts::gather(&process).checks(),
-        Err(error) => vec![problem("process", error.to_string(), Effort::Elsewhere, error.hint())],
+        Err(error) => vec![Check { name: "process", ..problem(error.to_string(), Effort::Elsewhere, error.hint()) }],
     }
 }
 
@@ -271,20 +249,24 @@ fn with_capability(pid: i32) -> String {
     )
 }
 
-fn ok(name: &'static str, detail: String) -> Check {
-    Check { name, status: Status::Ok, detail, fix: None }
+fn answer(status: Status, detail: String) -> Check {
+    Check { name: "", status, detail, fix: None }
 }
 
-fn note(name: &'static str, detail: String) -> Check {
-    Check { name, status: Status::Note, detail, fix: None }
+fn ok(detail: String) -> Check {
+    answer(Status::Ok, detail)
 }
 
-fn unknown(name: &'static str, detail: String) -> Check {
-    Check { name, status: Status::Unknown, detail, fix: None }
+fn note(detail: String) -> Check {
+    answer(Status::Note, detail)
 }
 
-fn problem(name: &'static str, detail: String, effort: Effort, text: String) -> Check {
-    Check { name, status: Status::Problem, detail, fix: Some(Fix { effort, text }) }
+fn unknown(detail: String) -> Check {
+    answer(Status::Unknown, detail)
+}
+
+fn problem(detail: String, effort: Effort, text: String) -> Check {
+    Check { fix: Some(Fix { effort, text }), ..answer(Status::Problem, detail) }
 }
 
 impl AccessError {

@@ -320,14 +320,10 @@ impl<'m> View<'m> {
 
     /// Reads these pages if all of them can be read.
     fn fetch_whole(&mut self, pages: &[u64]) -> bool {
-        let runs = runs(pages);
-        let spans: Vec<Span> = runs
-            .iter()
-            .filter_map(|&(page, pages)| Some(Span::new(page_addr(page)?, (pages * PAGE) as usize)))
-            .collect();
+        let spans = spans_of(pages);
         let fits = self.held + pages.len() as u64 * PAGE <= MAX_BYTES;
         // A window of a single page is kept even if it fails: the failure is then the result for that page.
-        fits && spans.len() == runs.len() && self.fetch_spans(&spans).is_empty()
+        fits && spans.len() == runs(pages).len() && self.fetch_spans(&spans).is_empty()
     }
 
     fn fetch(&mut self, missing: &[u64]) {
@@ -338,12 +334,7 @@ impl<'m> View<'m> {
             }
             return;
         }
-        let runs = runs(missing);
-        let spans: Vec<Span> = runs
-            .iter()
-            .filter_map(|&(page, pages)| Some(Span::new(page_addr(page)?, (pages * PAGE) as usize)))
-            .collect();
-        let failed = self.fetch_spans(&spans);
+        let failed = self.fetch_spans(&spans_of(missing));
         if failed.is_empty() {
             return;
         }
@@ -553,8 +544,14 @@ fn pages_of(span: Span) -> Range<u64> {
     first..first + span.len as u64 / PAGE
 }
 
+/// Sorted pages as spans, one for each run of neighbours.
+pub(super) fn spans_of(pages: &[u64]) -> Vec<Span> {
+    let span = |(page, count)| Some(Span::new(page_addr(page)?, (count * PAGE) as usize));
+    runs(pages).into_iter().filter_map(span).collect()
+}
+
 /// Sorted page numbers as (first, count) runs of neighbours.
-pub(super) fn runs(pages: &[u64]) -> Vec<(u64, u64)> {
+fn runs(pages: &[u64]) -> Vec<(u64, u64)> {
     let mut runs: Vec<(u64, u64)> = Vec::new();
     for &page in pages {
         match runs.last_mut() {

@@ -4,16 +4,13 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use inferno::flamegraph;
+use inferno::flamegraph::{self, Palette, color::BasicPalette};
 
 use super::collapsed::without_separator;
 use super::{escape, label, levels};
 use crate::profile::{By, Label, Profile};
 
 /// Writes one line for each distinct stack, sorted; its weight is its time in microseconds.
-///
-/// # Errors
-/// Any error of `out`.
 pub fn write_collapsed(profile: &Profile, by: By, out: &mut dyn Write) -> io::Result<()> {
     let mut out = io::BufWriter::new(out);
     for (stack, time_us) in folded(profile, by) {
@@ -23,9 +20,6 @@ pub fn write_collapsed(profile: &Profile, by: By, out: &mut dyn Write) -> io::Re
 }
 
 /// Draws a self-contained SVG. `whose` names the program in its title.
-///
-/// # Errors
-/// Any error of `out`.
 pub fn write(profile: &Profile, by: By, whose: &str, out: &mut dyn Write) -> io::Result<()> {
     let lines: Vec<String> =
         folded(profile, by).into_iter().map(|(stack, time_us)| format!("{stack} {time_us}")).collect();
@@ -34,9 +28,6 @@ pub fn write(profile: &Profile, by: By, whose: &str, out: &mut dyn Write) -> io:
 
 /// Draws a differential flame graph: red = more time, blue = less time than in `base`, whose times are scaled by
 /// `scale`: the duration of this watch divided by that of the other.
-///
-/// # Errors
-/// Any error of `out`.
 pub fn write_difference(
     base: &Profile,
     profile: &Profile,
@@ -91,29 +82,32 @@ pub(super) fn title(by: By) -> &'static str {
 }
 
 fn draw(lines: &[String], by: By, title: &str, subtitle: Option<&str>, out: &mut dyn Write) -> io::Result<()> {
-    if lines.is_empty() {
-        return out.write_all(NOTHING.as_bytes());
-    }
     let mut drawing = flamegraph::Options::default();
     drawing.title = title.into();
     drawing.subtitle = subtitle.map(str::to_owned);
     drawing.count_name = "ms".into();
     drawing.factor = 1e-3;
-    drawing.colors = flamegraph::color::Palette::Basic(match by {
-        By::Run => flamegraph::color::BasicPalette::Hot,
-        By::Await => flamegraph::color::BasicPalette::Aqua,
-        By::Wall => flamegraph::color::BasicPalette::Orange,
+    drawing.colors = Palette::Basic(match by {
+        By::Run => BasicPalette::Hot,
+        By::Await => BasicPalette::Aqua,
+        By::Wall => BasicPalette::Orange,
     });
-    drawing.hash = true;
     drawing.deterministic = true;
-    // They are already sorted.
+    draw_sorted(lines, drawing, "Nothing of this kind was seen", out)
+}
+
+/// Draws lines that are sorted already; `nothing` is said if there are none, which inferno refuses to draw.
+pub(super) fn draw_sorted(
+    lines: &[String],
+    mut drawing: flamegraph::Options<'_>,
+    nothing: &str,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    if lines.is_empty() {
+        write!(out, r#"<svg xmlns="http://www.w3.org/2000/svg" width="400" height="60">"#)?;
+        return writeln!(out, r#"<text x="20" y="35" font-family="sans-serif">{nothing}</text></svg>"#);
+    }
+    drawing.hash = true;
     drawing.no_sort = true;
     flamegraph::from_lines(&mut drawing, lines.iter().map(String::as_str), out)
 }
-
-/// inferno refuses to draw an empty graph.
-const NOTHING: &str = concat!(
-    r#"<svg xmlns="http://www.w3.org/2000/svg" width="400" height="60">"#,
-    r#"<text x="20" y="35" font-family="sans-serif">Nothing of this kind was seen</text></svg>"#,
-    "\n"
-);

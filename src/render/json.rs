@@ -3,6 +3,7 @@
 //!
 //! Each distinct stack is serialized once and then copied, because ten thousand tasks share a handful of stacks.
 
+use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::io::{self, Write};
 
@@ -11,15 +12,12 @@ use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::escape;
 use super::key::{HexText, Key};
+use super::object::{object, serializer};
 use super::options::Options;
-use super::shared::finding::FindingJson;
-use super::shared::frame::FrameJson;
+use super::shared;
 use crate::model::Snapshot;
-use crate::model::snapshot::{
-    Awaiting, EventLoop, Finding, FrameId, Gap, Reading, StackEnd, Task, TaskId, Thread, ThreadState,
-};
+use crate::model::snapshot::{Awaiting, EventLoop, Finding, FrameId, StackEnd, Task, TaskId, Thread, ThreadState};
 use crate::render::wait_words;
 
 /// The format's name and version; fields may be added in this version, but never changed.
@@ -34,7 +32,7 @@ pub fn write(snapshot: &Snapshot, findings: &[Finding], _options: &Options, out:
     let mut out = io::BufWriter::with_capacity(BUFFER, out);
     // Tasks make up nearly all of a large dump, and are written field by field; see `write_task`.
     let mut head = Vec::new();
-    Dump::of(context, findings).serialize(&mut serializer(&mut head))?;
+    dump(context, findings).serialize(&mut serializer(&mut head))?;
     out.write_all(head.strip_suffix(b"}").expect("an object ends with a brace"))?;
     out.write_all(b",\"tasks\":[")?;
     let mut line = Vec::new();
@@ -50,38 +48,10 @@ pub fn write(snapshot: &Snapshot, findings: &[Finding], _options: &Options, out:
     out.flush()
 }
 
-pub(super) fn serializer<W: Write>(out: W) -> serde_json::Serializer<W, Harmless> {
-    serde_json::Serializer::with_formatter(out, Harmless)
-}
-
-/// Compact JSON that is safe to print: characters that a terminal would obey are escaped even where JSON does not
-/// require it.
-pub(super) struct Harmless;
-
-impl serde_json::ser::Formatter for Harmless {
-    fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
-        // Escaped controls below U+0020 never get here; the other ASCII control is U+007F.
-        if fragment.bytes().all(|byte| byte < 0x7f) {
-            return out.write_all(fragment.as_bytes());
-        }
-        for character in fragment.chars() {
-            if escape::is_deceptive(character) {
-                for unit in character.encode_utf16(&mut [0; 2]) {
-                    write!(out, "\\u{unit:04x}")?;
-                }
-            } else {
-                out.write_all(character.encode_utf8(&mut [0; 4]).as_bytes())?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Serialized stacks.
 type Stacks<'a> = FxHashMap<&'a [FrameId], Box<RawValue>>;
 
 fn written_stacks(snapshot: &Snapshot) -> io::Result<Stacks<'_>> {
-    let frame = |id: &FrameId| FrameJson::of(Some(snapshot.frame(*id)));
+    let frame = |id: &FrameId| shared::frame(Some(snapshot.frame(*id)));
     let mut stacks = Stacks::default();
     let tasks = snapshot.tasks.iter().map(|task| &*task.stack);
     for stack in tasks.chain(snapshot.threads.iter().map(|thread| &*thread.stack)) {
@@ -107,23 +77,8 @@ impl<'a> Context<'a> {
         self.stacks.get(ids).expect("all stacks were written before")
     }
 
-    fn tasks(self, ids: &'a [TaskId]) -> TaskKeys<'a> {
-        TaskKeys { ids, tasks: &self.snapshot.tasks }
-    }
-
-    fn task(self, id: TaskId) -> Key {
-        Key(self.snapshot.task(id).key)
-    }
-}
-
-struct TaskKeys<'a> {
-    ids: &'a [TaskId],
-    tasks: &'a [Task],
-}
-
-impl Serialize for TaskKeys<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.ids.iter().map(|id| Key(self.tasks[id.0 as usize].key)))
+    fn tasks(self, ids: &'a [TaskId]) -> Each<'a, TaskId, Key> {
+        Each(self, ids, |context, id| Key(context.snapshot.task(*id).key))
     }
 }
 
@@ -141,135 +96,65 @@ impl<T, J: Serialize> Serialize for Each<'_, T, J> {
     }
 }
 
-#[derive(Serialize)]
-struct Dump<'a> {
-    schema: &'static str,
-    pid: i32,
-    python: PythonJson<'a>,
-    taken_at: String,
-    elapsed_us: f64,
-    consistent: bool,
-    reading: ReadingJson,
-    findings: Each<'a, Finding, FindingJson<'a, TaskKeys<'a>>>,
-    loops: Each<'a, EventLoop, LoopJson<'a>>,
-    threads: Each<'a, Thread, ThreadJson<'a>>,
-    gaps: Each<'a, Gap, GapJson<'a>>,
-}
-
-impl<'a> Dump<'a> {
-    fn of(context: Context<'a>, findings: &'a [Finding]) -> Self {
-        let Snapshot { pid, python, taken_at, elapsed_us, consistent, reading, threads, loops, gaps, .. } =
-            context.snapshot;
-        Self {
-            schema: SCHEMA,
-            pid: *pid,
-            python: PythonJson {
-                version: &python.version,
-                free_threaded: python.free_threaded,
-                executable: &python.executable,
-                tested: python.tested,
-                asyncio_loaded: python.asyncio_loaded,
-            },
-            taken_at: super::label::timestamp(*taken_at),
-            elapsed_us: *elapsed_us,
-            consistent: *consistent,
-            reading: ReadingJson::of(*reading),
-            findings: Each(context, findings, |context, finding| {
-                FindingJson::with_tasks(finding, context.tasks(&finding.tasks))
-            }),
-            loops: Each(context, loops, LoopJson::of),
-            threads: Each(context, threads, ThreadJson::of),
-            gaps: Each(context, gaps, |_, gap| GapJson { what: &gap.what, why: &gap.why }),
-        }
+/// Everything but the tasks.
+fn dump<'a>(context: Context<'a>, findings: &'a [Finding]) -> impl Serialize {
+    let Snapshot { python, reading, .. } = context.snapshot;
+    object! {
+        schema: SCHEMA,
+        pid: context.snapshot.pid,
+        python: object! {
+            version: &python.version,
+            free_threaded: python.free_threaded,
+            executable: &python.executable,
+            tested: python.tested,
+            asyncio_loaded: python.asyncio_loaded,
+        },
+        taken_at: super::label::timestamp(context.snapshot.taken_at),
+        elapsed_us: context.snapshot.elapsed_us,
+        consistent: context.snapshot.consistent,
+        reading: object! {
+            calls: reading.calls,
+            pieces: reading.pieces,
+            bytes: reading.bytes,
+            torn: reading.torn,
+            dropped: reading.dropped,
+        },
+        findings: Each(context, findings, |context, finding| shared::finding(finding, context.tasks(&finding.tasks))),
+        loops: Each(context, &context.snapshot.loops, event_loop),
+        threads: Each(context, &context.snapshot.threads, thread),
+        gaps: Each(context, &context.snapshot.gaps, |_, gap| object! { what: &gap.what, why: &gap.why }),
     }
 }
 
-#[derive(Serialize)]
-struct PythonJson<'a> {
-    version: &'a str,
-    free_threaded: bool,
-    executable: &'a str,
-    tested: bool,
-    asyncio_loaded: bool,
-}
-
-#[derive(Serialize)]
-struct ReadingJson {
-    calls: u64,
-    pieces: u64,
-    bytes: u64,
-    torn: u64,
-    dropped: u64,
-}
-
-impl ReadingJson {
-    fn of(Reading { calls, pieces, bytes, torn, dropped }: Reading) -> Self {
-        Self { calls, pieces, bytes, torn, dropped }
+fn event_loop<'a>(context: Context<'a>, event_loop: &'a EventLoop) -> impl Serialize + use<'a> {
+    object! {
+        id: Key(event_loop.key),
+        r#type: &event_loop.class,
+        thread: event_loop.thread,
+        running: event_loop.running,
+        running_task: event_loop.running_task.map(|id| Key(context.snapshot.task(id).key)),
+        ready: event_loop.ready,
+        scheduled: event_loop.scheduled,
     }
 }
 
-#[derive(Serialize)]
-struct GapJson<'a> {
-    what: &'a str,
-    why: &'a str,
-}
-
-#[derive(Serialize)]
-struct ThreadJson<'a> {
-    native_id: Option<i32>,
-    name: Option<&'a str>,
-    interpreter: i64,
-    holds_gil: Option<bool>,
-    state: String,
-    collecting_garbage: Option<bool>,
-    stack: &'a RawValue,
-    stack_end: Option<&'a str>,
-}
-
-impl<'a> ThreadJson<'a> {
-    fn of(context: Context<'a>, thread: &'a Thread) -> Self {
-        Self {
-            native_id: thread.native_id,
-            name: thread.name.as_deref(),
-            interpreter: thread.interpreter,
-            holds_gil: thread.holds_gil,
-            state: match &thread.state {
-                ThreadState::Running => "running".into(),
-                ThreadState::Idle => "idle".into(),
-                ThreadState::WaitingGil => "waiting_gil".into(),
-                ThreadState::Syscall(call) => format!("syscall:{call}"),
-                ThreadState::Unknown => "unknown".into(),
-            },
-            collecting_garbage: thread.collecting_garbage,
-            stack: context.stack(&thread.stack),
-            stack_end: thread.stack_end.as_deref(),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct LoopJson<'a> {
-    id: Key,
-    #[serde(rename = "type")]
-    class: &'a str,
-    thread: Option<i32>,
-    running: Option<bool>,
-    running_task: Option<Key>,
-    ready: Option<u64>,
-    scheduled: Option<u64>,
-}
-
-impl<'a> LoopJson<'a> {
-    fn of(context: Context<'a>, event_loop: &'a EventLoop) -> Self {
-        Self {
-            id: Key(event_loop.key),
-            class: &event_loop.class,
-            thread: event_loop.thread,
-            running: event_loop.running,
-            running_task: event_loop.running_task.map(|id| context.task(id)),
-            ready: event_loop.ready,
-            scheduled: event_loop.scheduled,
-        }
+fn thread<'a>(context: Context<'a>, thread: &'a Thread) -> impl Serialize + use<'a> {
+    let state: Cow<'_, str> = match &thread.state {
+        ThreadState::Running => "running".into(),
+        ThreadState::Idle => "idle".into(),
+        ThreadState::WaitingGil => "waiting_gil".into(),
+        ThreadState::Syscall(call) => format!("syscall:{call}").into(),
+        ThreadState::Unknown => "unknown".into(),
+    };
+    object! {
+        native_id: thread.native_id,
+        name: &thread.name,
+        interpreter: thread.interpreter,
+        holds_gil: thread.holds_gil,
+        state,
+        collecting_garbage: thread.collecting_garbage,
+        stack: context.stack(&thread.stack),
+        stack_end: &thread.stack_end,
     }
 }
 

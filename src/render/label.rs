@@ -130,7 +130,8 @@ pub(super) fn count(number: impl TryInto<u64>) -> String {
 }
 
 /// `1 task`, `1,204 tasks`.
-pub(super) fn counted(number: usize, noun: &str) -> String {
+pub(super) fn counted(number: impl TryInto<u64>, noun: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
@@ -144,7 +145,7 @@ mod tests {
         assert_eq!(count(999_u64), "999");
         assert_eq!(count(1_000_u64), "1,000");
         assert_eq!(count(1_234_567_u64), "1,234,567");
-        assert_eq!(counted(1, "task"), "1 task");
-        assert_eq!(counted(0, "task"), "0 tasks");
+        assert_eq!(counted(1_u64, "task"), "1 task");
+        assert_eq!(counted(0_u64, "task"), "0 tasks");
     }
 }

@@ -3,15 +3,18 @@
 
 use std::borrow::Cow;
 
+use serde::Serialize;
+
 use crate::profile::Label;
 use crate::render::{escape, label};
 
-/// One level of a stack.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub(super) struct Level<'p> {
     pub(super) name: Cow<'p, str>,
     /// `None` for levels that are not code.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) file: Option<Cow<'p, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) line: Option<u32>,
 }
 

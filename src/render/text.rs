@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use super::groups::{self, Group, Standing};
 use super::options::Options;
-use super::paint::Paint;
+use super::page::Page;
 use super::{escape, label};
 use crate::model::Snapshot;
 use crate::model::snapshot::{Finding, FrameId, Severity, Task, TaskId, TaskState, Thread, ThreadState};
@@ -17,65 +17,43 @@ const NAMES: usize = 4;
 
 /// Writes the overview.
 pub fn write(snapshot: &Snapshot, findings: &[Finding], options: &Options, out: &mut dyn Write) -> io::Result<()> {
-    let mut page = Page { snapshot, paint: Paint::new(options.color), width: options.width.max(40), out };
-    page.header(findings)?;
-    page.findings(findings)?;
-    page.loops()?;
-    page.tasks(findings, options.limit)?;
-    page.threads()?;
-    page.reading()
+    let mut overview = Overview { snapshot, page: Page::new(options, 40, out) };
+    overview.header(findings)?;
+    overview.findings(findings)?;
+    overview.loops()?;
+    overview.tasks(findings, options.limit)?;
+    overview.threads()?;
+    overview.reading()
 }
 
-struct Page<'a> {
+struct Overview<'a> {
     snapshot: &'a Snapshot,
-    paint: Paint,
-    width: usize,
-    out: &'a mut dyn Write,
+    page: Page<'a>,
 }
 
-impl<'a> Page<'a> {
+impl<'a> Overview<'a> {
     fn header(&mut self, findings: &[Finding]) -> io::Result<()> {
         let Snapshot { pid, python, .. } = self.snapshot;
         let build = if python.free_threaded { " free-threaded" } else { "" };
         let line = format!("Process {pid}: CPython {}{build}, {}", escape::visible(&python.version), {
             escape::visible(&python.executable)
         });
-        writeln!(self.out, "{}", self.paint.heading(line))?;
-        writeln!(self.out, "{}", health(self.snapshot, findings))
-    }
-
-    fn section(&mut self, title: &str) -> io::Result<()> {
-        writeln!(self.out, "\n{}", self.paint.heading(title))
+        writeln!(self.page.out, "{}", self.page.paint.heading(line))?;
+        writeln!(self.page.out, "{}", health(self.snapshot, findings))
     }
 
     fn findings(&mut self, findings: &[Finding]) -> io::Result<()> {
-        /// The column at which the text of a finding begins.
-        const INDENT: usize = 10;
-        if findings.is_empty() {
-            return Ok(());
+        if !findings.is_empty() {
+            self.page.section("Findings")?;
         }
-        self.section("Findings")?;
-        for finding in findings {
-            let severity = self.paint.severity(finding.severity);
-            let sentence = format!("{}: {}", finding.rule, escape::visible(&finding.message));
-            for (position, line) in wrap(&sentence, self.width - INDENT).into_iter().enumerate() {
-                match position {
-                    0 => writeln!(self.out, "  {severity} {line}")?,
-                    _ => writeln!(self.out, "{:INDENT$}{line}", "")?,
-                }
-            }
-            for line in wrap(&escape::visible(&finding.advice), self.width - INDENT) {
-                writeln!(self.out, "{:INDENT$}{}", "", self.paint.faint(line))?;
-            }
-        }
-        Ok(())
+        findings.iter().try_for_each(|finding| self.page.finding(finding, None))
     }
 
     fn loops(&mut self) -> io::Result<()> {
         if self.snapshot.loops.is_empty() {
             return Ok(());
         }
-        self.section("Event loops")?;
+        self.page.section("Event loops")?;
         for event_loop in &self.snapshot.loops {
             let thread = event_loop.thread.and_then(|id| self.find_thread(id));
             let mut line = format!("  {}", escape::visible(&event_loop.class));
@@ -86,7 +64,7 @@ impl<'a> Page<'a> {
             }
             match (event_loop.running_task, event_loop.running, thread) {
                 (Some(id), ..) => {
-                    line.push_str(&format!(": runs {}", self.paint.name(label::task(self.snapshot.task(id)))));
+                    line.push_str(&format!(": runs {}", self.page.paint.name(label::task(self.snapshot.task(id)))));
                     if let Some(thread) = thread {
                         line.push_str(&format!(", {}", label::thread_state(&thread.state)));
                     }
@@ -97,12 +75,12 @@ impl<'a> Page<'a> {
             }
             line.push_str(&match (event_loop.ready, event_loop.scheduled) {
                 (Some(ready), Some(timers)) => {
-                    format!("; {} ready, {}", label::count(ready), plural(timers, "timer"))
+                    format!("; {} ready, {}", label::count(ready), label::counted(timers, "timer"))
                 }
                 (Some(ready), None) => format!("; {} ready", label::count(ready)),
                 (None, _) => "; ready queue unknown".into(),
             });
-            writeln!(self.out, "{line}")?;
+            writeln!(self.page.out, "{line}")?;
             match event_loop.running_task {
                 Some(id) => self.stack(&self.snapshot.task(id).stack)?,
                 None => {
@@ -126,8 +104,8 @@ impl<'a> Page<'a> {
         }
         let tasks = label::counted(self.snapshot.tasks.len(), "task");
         match groups.len() == self.snapshot.tasks.len() {
-            true => self.section(&tasks)?,
-            false => self.section(&format!("{tasks} in {}", label::counted(groups.len(), "group")))?,
+            true => self.page.section(&tasks)?,
+            false => self.page.section(&format!("{tasks} in {}", label::counted(groups.len(), "group")))?,
         }
         let shown = limit.unwrap_or(usize::MAX);
         for group in groups.iter().take(shown) {
@@ -136,7 +114,7 @@ impl<'a> Page<'a> {
         if let Some(rest) = groups.get(shown..).filter(|rest| !rest.is_empty()) {
             let tasks: usize = rest.iter().map(|group| group.tasks.len()).sum();
             let groups = label::counted(rest.len(), "more group");
-            writeln!(self.out, "  … {groups} with {} (see --limit)", label::counted(tasks, "task"))?;
+            writeln!(self.page.out, "  … {groups} with {} (see --limit)", label::counted(tasks, "task"))?;
         }
         Ok(())
     }
@@ -148,23 +126,23 @@ impl<'a> Page<'a> {
         let many = if count > 1 { format!("{} × ", label::count(count)) } else { String::new() };
         let names = label::tasks(self.snapshot, &group.tasks, NAMES);
         let class = task.class.as_deref().map(|class| format!(" ({})", escape::brief(class, 60))).unwrap_or_default();
-        let mut line = format!("  {many}{}{class}: {}", self.paint.name(names), label::state(task));
+        let mut line = format!("  {many}{}{class}: {}", self.page.paint.name(names), label::state(task));
         line.push_str(&self.waits_of(group));
         if let Some(trouble) = trouble(group.standing) {
-            line.push_str(&format!("  {}", self.paint.trouble(trouble)));
+            line.push_str(&format!("  {}", self.page.paint.trouble(trouble)));
         }
-        writeln!(self.out, "{line}")?;
+        writeln!(self.page.out, "{line}")?;
         if let Some(exception) = &task.unretrieved_exception {
-            writeln!(self.out, "      {}", self.paint.trouble(escape::visible(exception)))?;
+            writeln!(self.page.out, "      {}", self.page.paint.trouble(escape::visible(exception)))?;
         }
         self.stack(&task.stack)?;
         if let Some(end) = &task.stack_end {
-            writeln!(self.out, "      {}", self.paint.faint(label::stack_end(end)))?;
+            writeln!(self.page.out, "      {}", self.page.paint.faint(label::stack_end(end)))?;
         }
         let awaiters = self.distinct(group, |task| &task.awaited_by);
         if !awaiters.is_empty() {
             let awaiters = label::tasks(self.snapshot, &awaiters, NAMES);
-            writeln!(self.out, "      awaited by {}", self.paint.name(awaiters))?;
+            writeln!(self.page.out, "      awaited by {}", self.page.paint.name(awaiters))?;
         }
         Ok(())
     }
@@ -176,12 +154,12 @@ impl<'a> Page<'a> {
         let mut phrase = format!(" for {}", label::wait(awaiting.kind));
         let awaited = self.distinct(group, |task| task.awaiting.as_ref().map_or(&[], |awaiting| &awaiting.tasks));
         if !awaited.is_empty() {
-            phrase.push_str(&format!(": {}", self.paint.name(label::tasks(self.snapshot, &awaited, NAMES))));
+            phrase.push_str(&format!(": {}", self.page.paint.name(label::tasks(self.snapshot, &awaited, NAMES))));
         }
         let holders = self.distinct(group, |task| task.awaiting.as_ref().map_or(&[], |awaiting| &awaiting.held_by));
         if !holders.is_empty() {
             let holders = label::tasks(self.snapshot, &holders, NAMES);
-            phrase.push_str(&format!(", held by {}", self.paint.name(holders)));
+            phrase.push_str(&format!(", held by {}", self.page.paint.name(holders)));
         }
         phrase.push_str(&self.details_of(group, !holders.is_empty()));
         phrase
@@ -229,9 +207,9 @@ impl<'a> Page<'a> {
         for &id in stack {
             let frame = self.snapshot.frame(id);
             let place = label::place(frame);
-            let room = self.width.saturating_sub(6 + 3 + place.chars().count()).max(FUNCTION);
+            let room = self.page.width.saturating_sub(6 + 3 + place.chars().count()).max(FUNCTION);
             let function = escape::brief(&frame.function, room);
-            writeln!(self.out, "      {function} {}", self.paint.faint(format_args!("({place})")))?;
+            writeln!(self.page.out, "      {function} {}", self.page.paint.faint(format_args!("({place})")))?;
         }
         Ok(())
     }
@@ -240,11 +218,11 @@ impl<'a> Page<'a> {
         if self.snapshot.threads.is_empty() {
             return Ok(());
         }
-        self.section(&label::counted(self.snapshot.threads.len(), "thread"))?;
+        self.page.section(&label::counted(self.snapshot.threads.len(), "thread"))?;
         for thread in &self.snapshot.threads {
             let mut line = String::from("  ");
             match &thread.name {
-                Some(name) => line.push_str(&self.paint.name(escape::brief(name, 80))),
+                Some(name) => line.push_str(&self.page.paint.name(escape::brief(name, 80))),
                 None => line.push_str("unnamed"),
             }
             match thread.native_id {
@@ -261,7 +239,7 @@ impl<'a> Page<'a> {
             if thread.collecting_garbage == Some(true) {
                 line.push_str(", collecting garbage");
             }
-            writeln!(self.out, "{line}")?;
+            writeln!(self.page.out, "{line}")?;
             // The stack of a loop's thread is shown with its loop.
             let runs_a_loop = thread.native_id.is_some()
                 && self.snapshot.loops.iter().any(|event_loop| event_loop.thread == thread.native_id);
@@ -269,7 +247,7 @@ impl<'a> Page<'a> {
                 self.stack(&thread.stack)?;
             }
             if let Some(end) = &thread.stack_end {
-                writeln!(self.out, "      {}", self.paint.faint(escape::visible(end)))?;
+                writeln!(self.page.out, "      {}", self.page.paint.faint(escape::visible(end)))?;
             }
         }
         Ok(())
@@ -277,9 +255,9 @@ impl<'a> Page<'a> {
 
     fn reading(&mut self) -> io::Result<()> {
         if !self.snapshot.gaps.is_empty() {
-            self.section("Not read")?;
+            self.page.section("Not read")?;
             for gap in &self.snapshot.gaps {
-                writeln!(self.out, "  {}: {}", escape::visible(&gap.what), escape::visible(&gap.why))?;
+                writeln!(self.page.out, "  {}: {}", escape::visible(&gap.what), escape::visible(&gap.why))?;
             }
         }
         let reading = self.snapshot.reading;
@@ -291,7 +269,7 @@ impl<'a> Page<'a> {
             "Read at {} in {:.1} ms with {} ({}); {moment}",
             label::timestamp(self.snapshot.taken_at),
             self.snapshot.elapsed_us / 1_000.0,
-            plural(reading.calls, "system call"),
+            label::counted(reading.calls, "system call"),
             bytes(reading.bytes),
         );
         if reading.torn > 0 {
@@ -300,7 +278,7 @@ impl<'a> Page<'a> {
         if reading.dropped > 0 {
             line.push_str(&format!("; {} given up", label::count(reading.dropped)));
         }
-        writeln!(self.out, "\n{}", self.paint.faint(line))
+        writeln!(self.page.out, "\n{}", self.page.paint.faint(line))
     }
 }
 
@@ -357,47 +335,10 @@ fn trouble(standing: Standing) -> Option<&'static str> {
     }
 }
 
-pub(super) fn plural(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", label::count(number), if number == 1 { "" } else { "s" })
-}
-
 fn bytes(bytes: u64) -> String {
     match bytes {
         0..1_024 => format!("{bytes} B"),
         1_024..1_048_576 => format!("{} KiB", bytes / 1_024),
         _ => format!("{} MiB", bytes / 1_048_576),
-    }
-}
-
-/// Lines of at most `width` characters, broken at spaces; a longer word (a path) is kept whole.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    let mut used = 0;
-    for word in text.split(' ') {
-        let length = word.chars().count();
-        if used > 0 && used + 1 + length > width {
-            lines.push(String::new());
-            used = 0;
-        }
-        if let Some(line) = lines.last_mut() {
-            if used > 0 {
-                line.push(' ');
-                used += 1;
-            }
-            line.push_str(word);
-            used += length;
-        }
-    }
-    lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_is_never_broken_by_wrapping() {
-        assert_eq!(wrap("see /a/very/long/path.py:12 now", 10), ["see", "/a/very/long/path.py:12", "now"]);
-        assert_eq!(wrap("", 10), [""]);
     }
 }

@@ -6,15 +6,10 @@
 
 mod allowance;
 pub mod asyncio;
+pub mod interface;
+pub mod layouts;
+pub mod record;
+pub mod references;
+pub mod runtimes;
+pub mod wait;
 pub mod wait_graph;
-
-use crate::python::layout::Layout;
-
-/// The layouts of the interpreter and its runtimes.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Layouts {
-    /// CPython.
-    pub python: Layout,
-    /// asyncio.
-    pub asyncio: asyncio::layout::Layout,
-}

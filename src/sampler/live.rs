@@ -1,7 +1,7 @@
 //! A running process as the tiers see it: the readers of the lower layers, and the kernel.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::capture::session::attach;
@@ -17,6 +17,7 @@ use crate::watch::tasks::TaskWatch;
 
 use super::clock::{Clock, SystemClock};
 use super::readers::{Effort, LookError, LoopReader, Target, TaskReader};
+use super::shared::lock;
 use super::target_state::{Sight, see};
 use super::{Options, SECOND};
 
@@ -52,11 +53,6 @@ impl Stops {
         let _guard = StopGuard::stop(process, STOP_LIMIT)?;
         Ok(look())
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing guarded here is ever left half changed.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Attaches to a process; waits for Python in it, if requested.

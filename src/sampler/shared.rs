@@ -63,8 +63,8 @@ pub(super) struct Shared {
     task_thread: AtomicI32,
 }
 
-/// The lock guards plain counters only: they are valid even after a panic.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Locks something that is never left half changed, and so is valid even after a panic.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -64,6 +64,29 @@ impl Interpreter {
     }
 }
 
+/// An interpreter of the matrix, and where it is on this machine, if it is.
+pub type Wanted = (Which, Option<Interpreter>);
+
+/// Every interpreter of the matrix.
+pub fn every() -> Vec<Wanted> {
+    let Matrix { found, missing } = Matrix::find();
+    let found = found.into_iter().map(|interpreter| (interpreter.which, Some(interpreter)));
+    let mut every: Vec<_> = found.chain(missing.into_iter().map(|which| (which, None))).collect();
+    every.sort_by_key(|(which, _)| *which);
+    every
+}
+
+/// The oldest and the newest interpreter with the GIL of this machine; without any, those of the matrix.
+pub fn oldest_and_newest() -> Vec<Wanted> {
+    let mut pythons = every();
+    pythons.retain(|(which, _)| !which.free_threaded);
+    if pythons.iter().any(|(_, found)| found.is_some()) {
+        pythons.retain(|(_, found)| found.is_some());
+    }
+    let newest = pythons.split_off(pythons.len() - 1);
+    pythons.into_iter().take(1).chain(newest).collect()
+}
+
 /// The matrix, split by what is there.
 #[derive(Clone, Debug)]
 pub struct Matrix {
@@ -75,9 +98,22 @@ pub struct Matrix {
 
 /// The newest interpreter with the GIL, for what is the same on every one; without any, the test is ignored.
 pub fn newest() -> &'static Interpreter {
-    static NEWEST: OnceLock<Option<Interpreter>> = OnceLock::new();
-    let newest = NEWEST.get_or_init(|| Matrix::find().found.into_iter().rfind(|one| !one.which.free_threaded));
-    newest.as_ref().unwrap_or_else(|| missing_python("no Python on this machine"))
+    with_gil().last().unwrap_or_else(|| missing_python("no Python on this machine"))
+}
+
+/// The oldest interpreter with the GIL; without any, the test is ignored.
+pub fn oldest() -> &'static Interpreter {
+    with_gil().first().unwrap_or_else(|| missing_python("no Python on this machine"))
+}
+
+/// The interpreters of this machine with the GIL, oldest first.
+fn with_gil() -> &'static [Interpreter] {
+    static FOUND: OnceLock<Vec<Interpreter>> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let mut found = Matrix::find().found;
+        found.retain(|one| !one.which.free_threaded);
+        found
+    })
 }
 
 impl Matrix {

@@ -1,11 +1,12 @@
 //! Tests that need something this machine may lack, such as an interpreter or a browser. Without it they are reported as
 //! ignored, with the reason, never as passed. `#[test]` cannot do that, so their files have no test harness of Rust's.
 
-use std::panic::{UnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use libtest_mimic::{Completion, Trial};
 
-use super::pythons::Matrix;
+use super::pythons::Interpreter;
+use super::pythons::{Matrix, Wanted};
 
 /// What ends a test that cannot run here.
 struct Missing(String);
@@ -23,8 +24,8 @@ pub fn missing_python(what: &str) -> ! {
 }
 
 /// One function as a test.
-pub fn trial(name: &str, test: impl FnOnce() + UnwindSafe + Send + 'static) -> Trial {
-    Trial::ignorable_test(name.replace(' ', ""), move || match catch_unwind(test) {
+pub fn trial(name: &str, test: impl FnOnce() + Send + 'static) -> Trial {
+    Trial::ignorable_test(name.replace(' ', ""), move || match catch_unwind(AssertUnwindSafe(test)) {
         Ok(()) => Ok(Completion::Completed),
         Err(end) => match end.downcast::<Missing>() {
             Ok(missing) => Ok(Completion::ignored_with(missing.0)),
@@ -33,12 +34,41 @@ pub fn trial(name: &str, test: impl FnOnce() + UnwindSafe + Send + 'static) -> T
     })
 }
 
-/// The `main` of a file of tests, from their names. A test that is not listed is dead code, which the compiler reports.
+/// One function as a test on each of these interpreters, such as `python3.12/NAME`.
+pub fn trials_on(pythons: &[Wanted], name: &str, test: fn(&Interpreter)) -> Vec<Trial> {
+    let on = |(which, found): &Wanted| {
+        let (label, found) = (which.label(), found.clone());
+        trial(&format!("{label}/{name}"), move || match found {
+            Some(interpreter) => test(&interpreter),
+            None => missing_python(&format!("no {label} on this machine")),
+        })
+    };
+    pythons.iter().map(on).collect()
+}
+
+/// A test for each interpreter that is missing, so that a run shows what it does not cover.
+pub fn trials_of_missing(matrix: &Matrix) -> Vec<Trial> {
+    let of = |label: String| {
+        trial(&format!("matrix/{label}_is_there"), move || missing_python(&format!("no {label} on this machine")))
+    };
+    matrix.missing.iter().map(|which| of(which.label())).collect()
+}
+
+/// The `main` of a file of tests, from their names: those that run once, and those that run on each of some interpreters. A
+/// test that is not listed is dead code, which the compiler reports.
 #[allow(unused_macros, reason = "each test binary that includes this folder uses a part of it")]
 macro_rules! trials {
-    ($($test:path),* $(,)?) => {
+    (on each of $pythons:expr => $($on_each:path),* $(,)?) => {
+        $crate::support::trials::trials! { ; on each of $pythons => $($on_each),* }
+    };
+    ($($test:path),* $(,)? $(; on each of $pythons:expr => $($on_each:path),* $(,)?)?) => {
         fn main() -> std::process::ExitCode {
-            let trials = vec![$($crate::support::trials::trial(stringify!($test), $test)),*];
+            #[allow(unused_mut, reason = "not every file has tests that run on each interpreter")]
+            let mut trials: Vec<_> = [$($crate::support::trials::trial(stringify!($test), $test)),*].into();
+            $(
+                let pythons = $pythons;
+                $(trials.extend($crate::support::trials::trials_on(&pythons, stringify!($on_each), $on_each));)*
+            )?
             libtest_mimic::run(&libtest_mimic::Arguments::from_args(), trials).exit_code()
         }
     };

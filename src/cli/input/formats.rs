@@ -170,7 +170,6 @@ impl Writes {
         endings.join(" ")
     }
 
-    /// Its format of this name.
     pub(crate) fn named(self, name: &str) -> Option<&'static Format> {
         self.formats().find(|format| format.name == name)
     }
@@ -231,7 +230,6 @@ impl Writes {
         PossibleValuesParser::new(names).try_map(move |name| self.named(&name).ok_or("there is no such format"))
     }
 
-    /// The help of `-o`.
     pub(crate) fn output_help(self) -> String {
         match self {
             Attach => format!("Also write a file, by its ending: .aprof {}; can be repeated", self.endings()),
@@ -252,7 +250,6 @@ impl Format {
         }
     }
 
-    /// The ending to suggest.
     pub(crate) fn ending(&self) -> &'static str {
         self.endings.first().copied().unwrap_or_default()
     }

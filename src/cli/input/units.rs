@@ -151,7 +151,8 @@ pub(crate) fn length(ns: u64) -> String {
     let seconds = ns as f64 / 1e9;
     match seconds {
         _ if ns < 1_000_000 => format!("{:.1} ms", seconds * 1e3),
-        _ if ns < 1_000_000_000 => format!("{:.0} ms", seconds * 1e3),
+        // What would round to 1000 ms is a second.
+        _ if ns < 999_500_000 => format!("{:.0} ms", seconds * 1e3),
         _ if seconds < 60.0 => format!("{seconds:.2} s"),
         _ if seconds < 3_600.0 => format!("{} min {} s", seconds as u64 / 60, seconds as u64 % 60),
         _ => format!("{} h {} min", seconds as u64 / 3_600, seconds as u64 / 60 % 60),
@@ -176,11 +177,17 @@ mod tests {
 
     #[test]
     fn lengths_are_as_exact_as_they_are_read() {
-        let shown: Vec<String> = [400_000, 7_000_000, 104_400_000, 1_250_000_000, 125_000_000_000, 7_260_000_000_000]
-            .into_iter()
-            .map(length)
-            .collect();
-        assert_eq!(shown, ["0.4 ms", "7 ms", "104 ms", "1.25 s", "2 min 5 s", "2 h 1 min"]);
+        for (ns, shown) in [
+            (400_000, "0.4 ms"),
+            (7_000_000, "7 ms"),
+            (104_400_000, "104 ms"),
+            (999_600_000, "1.00 s"),
+            (1_250_000_000, "1.25 s"),
+            (125_000_000_000, "2 min 5 s"),
+            (7_260_000_000_000, "2 h 1 min"),
+        ] {
+            assert_eq!(length(ns), shown);
+        }
     }
 
     #[test]

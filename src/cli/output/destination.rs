@@ -225,7 +225,6 @@ impl Drop for Unfinished {
     }
 }
 
-/// The folder that a path is in.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if folder != Path::new("") => folder,

@@ -129,7 +129,6 @@ impl Recording {
         std::fs::metadata(self.path.as_ref()?).ok().map(|metadata| metadata.len())
     }
 
-    /// Its name in messages.
     pub(crate) fn name(&self) -> String {
         self.path.as_ref().map_or_else(|| "stdout".to_owned(), |path| path.display().to_string())
     }

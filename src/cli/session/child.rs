@@ -42,13 +42,11 @@ impl Child {
         Ok(Self { process, ended })
     }
 
-    /// Its process id.
     pub(crate) fn pid(&self) -> i32 {
         // CAST: the kernel's process ids are positive `i32`s; std shows them as `u32`.
         self.process.id() as i32
     }
 
-    /// Whether it is over.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.try_recv() == Err(TryRecvError::Disconnected)
     }

@@ -62,7 +62,6 @@ pub(crate) type OnAttach<'a> = &'a mut dyn FnMut(Attached<'_>) -> Result<Option<
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
     pub(crate) pid: i32,
-    /// Its subprocesses too.
     pub(crate) subprocesses: bool,
     /// It is our child and shares the terminal: Python is waited for, and nothing is printed before the end.
     pub(crate) is_ours: bool,

@@ -108,7 +108,6 @@ impl Listeners {
         self.finish(watch)
     }
 
-    /// The watch is over.
     pub(crate) fn finish(&mut self, watch: Watch) -> Outcome {
         self.live.finish();
         let outcome = watch.join();

@@ -55,6 +55,9 @@ pub(super) enum Gate {
     AnyMachine,
 }
 
+/// Name, description, name of the budget, unit, floor and gate.
+type Row = (&'static str, &'static str, &'static str, Unit, f64, Gate);
+
 impl Metric {
     /// All metrics, in the order in which they are shown.
     pub const ALL: [Self; 10] = [
@@ -70,20 +73,30 @@ impl Metric {
         Self::TaskGrowth,
     ];
 
+    fn row(self) -> Row {
+        use Gate::{AnyMachine, Never, SameMachine, SideBySide};
+        match self {
+            Self::Cpu => ("cpu", "CPU time", "max-cpu", Unit::Time, 5e6, SameMachine),
+            // Disturbed most by other processes, which disturb both runs of a pair.
+            Self::Wall => ("wall", "run time", "max-wall", Unit::Time, 50e6, SideBySide),
+            // Stalls are judged one by one, and a loop that is busier has not done less work.
+            Self::LongestStall => ("longest-stall", "longest stall", "max-stall", Unit::Time, 50e6, Never),
+            Self::Stalls => ("stalls", "stalls", "max-stalls", Unit::Count, 1.0, AnyMachine),
+            // A busy machine delays timers by this much anyway.
+            Self::P99Lag => ("p99-lag", "p99 loop lag", "max-p99-lag", Unit::Time, 10e6, SameMachine),
+            Self::Busy => ("busy", "busiest event loop, time busy", "max-busy", Unit::Share, 0.05, Never),
+            Self::Orphans => ("orphans", "orphaned tasks", "max-orphans", Unit::Count, 1.0, AnyMachine),
+            Self::Unretrieved => {
+                ("unretrieved", "exceptions never retrieved", "max-unretrieved", Unit::Count, 1.0, AnyMachine)
+            }
+            Self::Tasks => ("tasks", "most tasks at once", "max-tasks", Unit::Count, 10.0, AnyMachine),
+            Self::TaskGrowth => ("task-growth", "task growth", "max-task-growth", Unit::PerMinute, 10.0, Never),
+        }
+    }
+
     /// As written in every format.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-            Self::Wall => "wall",
-            Self::LongestStall => "longest-stall",
-            Self::Stalls => "stalls",
-            Self::P99Lag => "p99-lag",
-            Self::Busy => "busy",
-            Self::Orphans => "orphans",
-            Self::Unretrieved => "unretrieved",
-            Self::Tasks => "tasks",
-            Self::TaskGrowth => "task-growth",
-        }
+        self.row().0
     }
 
     /// The metric with that name.
@@ -93,18 +106,7 @@ impl Metric {
 
     /// Its description in words.
     pub fn describe(self) -> &'static str {
-        match self {
-            Self::Cpu => "CPU time",
-            Self::Wall => "run time",
-            Self::LongestStall => "longest stall",
-            Self::Stalls => "stalls",
-            Self::P99Lag => "p99 loop lag",
-            Self::Busy => "busiest event loop, time busy",
-            Self::Orphans => "orphaned tasks",
-            Self::Unretrieved => "exceptions never retrieved",
-            Self::Tasks => "most tasks at once",
-            Self::TaskGrowth => "task growth",
-        }
+        self.row().1
     }
 
     /// The rule whose findings it counts; `None` for a measured quantity.
@@ -118,54 +120,21 @@ impl Metric {
 
     /// The name of its budget.
     pub fn budget(self) -> &'static str {
-        match self {
-            Self::Cpu => "max-cpu",
-            Self::Wall => "max-wall",
-            Self::LongestStall => "max-stall",
-            Self::Stalls => "max-stalls",
-            Self::P99Lag => "max-p99-lag",
-            Self::Busy => "max-busy",
-            Self::Orphans => "max-orphans",
-            Self::Unretrieved => "max-unretrieved",
-            Self::Tasks => "max-tasks",
-            Self::TaskGrowth => "max-task-growth",
-        }
+        self.row().2
     }
 
     /// Its unit.
     pub fn unit(self) -> Unit {
-        match self {
-            Self::Cpu | Self::Wall | Self::LongestStall | Self::P99Lag => Unit::Time,
-            Self::Stalls | Self::Orphans | Self::Unretrieved | Self::Tasks => Unit::Count,
-            Self::Busy => Unit::Share,
-            Self::TaskGrowth => Unit::PerMinute,
-        }
+        self.row().3
     }
 
     /// A smaller change for the worse does not matter, however certain it is; in the metric's own unit.
     pub(super) fn floor(self) -> f64 {
-        match self {
-            Self::Cpu => 5e6,
-            Self::Wall => 50e6,
-            Self::LongestStall => 50e6,
-            // A busy machine delays timers by this much anyway.
-            Self::P99Lag => 10e6,
-            Self::Busy => 0.05,
-            Self::Stalls | Self::Orphans | Self::Unretrieved => 1.0,
-            Self::Tasks => 10.0,
-            Self::TaskGrowth => 10.0,
-        }
+        self.row().4
     }
 
     pub(super) fn gate(self) -> Gate {
-        match self {
-            // Disturbed most by other processes, which disturb both runs of a pair.
-            Self::Wall => Gate::SideBySide,
-            Self::Cpu | Self::P99Lag => Gate::SameMachine,
-            Self::Stalls | Self::Orphans | Self::Unretrieved | Self::Tasks => Gate::AnyMachine,
-            // Stalls are judged one by one, and a loop that is busier has not done less work.
-            Self::LongestStall | Self::Busy | Self::TaskGrowth => Gate::Never,
-        }
+        self.row().5
     }
 
     /// The noise that makes this number of a run unusable. The length of a stall excludes the time spent waiting for a

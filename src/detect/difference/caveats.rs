@@ -1,7 +1,10 @@
 //! What makes two watches hard to compare.
 
+use std::collections::BTreeSet;
+
 use super::watch::Watch;
 use crate::detect::stall::Cause;
+use crate::model::event::Header;
 
 /// One reason not to trust a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,12 +39,10 @@ pub(super) fn find(base: &Watch<'_>, head: &Watch<'_>) -> Vec<Caveat> {
         }
     };
     let build = |free_threaded: bool| if free_threaded { " free-threaded" } else { "" };
-    let python = |header: &crate::model::event::Header| format!("{}{}", header.python, build(header.free_threaded));
+    let python = |header: &Header| format!("{}{}", header.python, build(header.free_threaded));
     differs("python", "Python", python(base_header), python(head_header));
-    let mut facts: Vec<&str> =
+    let facts: BTreeSet<&str> =
         base_header.machine.iter().chain(&head_header.machine).map(|(name, _)| &**name).collect();
-    facts.sort_unstable();
-    facts.dedup();
     for fact in facts {
         let of = |machine: &[(String, String)]| {
             let value = machine.iter().find(|(name, _)| name == fact).map(|(_, value)| value.clone());
@@ -51,14 +52,11 @@ pub(super) fn find(base: &Watch<'_>, head: &Watch<'_>) -> Vec<Caveat> {
     }
     let classes = |watch: &Watch<'_>| {
         let loops = watch.analysis.profile().loops();
-        let mut classes: Vec<&str> = loops.iter().map(|event_loop| &*event_loop.info.class).collect();
-        classes.sort_unstable();
-        classes.dedup();
-        classes.join(", ")
+        let classes: BTreeSet<&str> = loops.iter().map(|event_loop| &*event_loop.info.class).collect();
+        classes.into_iter().collect::<Vec<_>>().join(", ")
     };
     differs("event-loop", "the kind of event loop", classes(base), classes(head));
-    let rates =
-        |header: &crate::model::event::Header| format!("{}/s and {}/s", header.loop_rate_hz, header.task_rate_hz);
+    let rates = |header: &Header| format!("{}/s and {}/s", header.loop_rate_hz, header.task_rate_hz);
     differs("rates", "the requested sampling rate of loops and tasks", rates(base_header), rates(head_header));
     let threshold = |ns: u64| format!("{} ms", ns as f64 / 1e6);
     if base_header.stall_threshold_ns != head_header.stall_threshold_ns {

@@ -96,9 +96,7 @@ fn change(
 ) -> Option<LoopChange> {
     let (class, thread_name) = name(after.or(before)?.1);
     let busy = match (before.and_then(|found| busy(found, base)), after.and_then(|found| busy(found, head))) {
-        (Some((was, Some(before))), Some((is, Some(after)))) => {
-            Measure::of_rates((was, before), (is, after), FLOOR, risk)
-        }
+        (Some(before), Some(after)) => Measure::of_rates(before, after, FLOOR, risk),
         (was, is) => Measure::unjudged(was.map(|(share, _)| share), is.map(|(share, _)| share)),
     };
     let lag = |found: Option<Found<'_>>| found.and_then(|(_, event_loop)| event_loop.lag());

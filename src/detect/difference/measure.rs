@@ -104,11 +104,16 @@ impl Measure {
         Self { base, head, ratio, confidence: Confidence::Unknown }
     }
 
-    /// Two rates; `floor` is a difference too small to matter.
-    pub(super) fn of_rates(base: (f64, Counted), head: (f64, Counted), floor: f64, risk: f64) -> Self {
-        let interval = rates::ratio(base.1, head.1, risk);
-        let estimate = if base.0 > 0.0 { head.0 / base.0 } else { f64::INFINITY };
-        Self::judged(base.0, head.0, estimate, interval, floor)
+    /// Two rates; `floor` is a difference too small to matter. They are of unknown precision where a count is not known.
+    pub(super) fn of_rates(
+        (was, base): (f64, Option<Counted>),
+        (is, head): (f64, Option<Counted>),
+        floor: f64,
+        risk: f64,
+    ) -> Self {
+        let (Some(base), Some(head)) = (base, head) else { return Self::unjudged(Some(was), Some(is)) };
+        let estimate = if was > 0.0 { is / was } else { f64::INFINITY };
+        Self::judged(was, is, estimate, rates::ratio(base, head, risk), floor)
     }
 
     pub(super) fn judged(base: f64, head: f64, estimate: f64, interval: Interval, floor: f64) -> Self {
@@ -149,6 +154,17 @@ impl Site {
     pub fn frame(&self) -> Option<&Frame> {
         self.head.as_ref().or(self.base.as_ref())
     }
+}
+
+/// Orders changes, those of the highest rank first.
+pub(super) fn highest_first<T, R: PartialOrd>(changes: &mut [T], rank: impl Fn(&T) -> R) {
+    changes.sort_by(|one, other| rank(other).partial_cmp(&rank(one)).unwrap_or(std::cmp::Ordering::Equal));
+}
+
+/// Adds how often something was seen in each slice of a watch.
+pub(super) fn add_slices(sums: &mut Vec<f64>, counts: &[u64]) {
+    sums.resize(sums.len().max(counts.len()), 0.0);
+    sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += *count as f64);
 }
 
 /// The risk allowed for each of many comparisons, so that the risk for all together is [`RISK`].

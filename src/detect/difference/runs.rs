@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::measure::{Confidence, Measure, Presence, Site, risk_of_each};
+use super::measure::{Confidence, Measure, Presence, Site, add_slices, highest_first, risk_of_each};
 use super::pairing::{Paired, Places, pair};
 use super::rates::{Counted, worth};
 use super::watch::Watch;
@@ -76,9 +76,7 @@ impl Tasks {
         self.run_samples += coroutine.run_samples;
         self.wait_ns += coroutine.wait_ns;
         self.lifetime_ns += coroutine.lifetime_ns();
-        let slices = coroutine.run_slices.counts(lasted_ns);
-        self.by_slice.resize(self.by_slice.len().max(slices.len()), 0.0);
-        self.by_slice.iter_mut().zip(slices).for_each(|(sum, count)| *sum += count as f64);
+        add_slices(&mut self.by_slice, &coroutine.run_slices.counts(lasted_ns));
     }
 
     /// Independent samples of loops running them.
@@ -127,11 +125,8 @@ pub(super) fn coroutines(base: &Watch<'_>, head: &Watch<'_>) -> Vec<CoroutineCha
     // Up to four quantities each.
     let risk = risk_of_each(4 * pairs.iter().filter(matters).count());
     let mut changes: Vec<CoroutineChange> = pairs.into_iter().map(|pair| coroutine(pair, base, head, risk)).collect();
-    changes.sort_by(|one, other| {
-        let rank = |change: &CoroutineChange| {
-            (change.confidence(), change.wait_per_task.confidence, change.run.difference().abs())
-        };
-        rank(other).partial_cmp(&rank(one)).unwrap_or(std::cmp::Ordering::Equal)
+    highest_first(&mut changes, |change| {
+        (change.confidence(), change.wait_per_task.confidence, change.run.difference().abs())
     });
     changes
 }
@@ -148,17 +143,15 @@ fn coroutine(pair: Paired<(), Tasks>, base: &Watch<'_>, head: &Watch<'_>, risk: 
         let events = tasks.task_events().filter(|_| tasks.born * 2 >= tasks.seen)?;
         Some(Counted::of_rate(per_second(tasks, watch), events, watch.seconds()))
     };
-    let tasks = match (counted(&before, base), counted(&after, head)) {
-        (Some(before), Some(after)) => Measure::of_rates((was, before), (is, after), 0.0, risk),
-        _ => Measure::unjudged(Some(was), Some(is)),
-    };
+    let tasks = Measure::of_rates((was, counted(&before, base)), (is, counted(&after, head)), 0.0, risk);
     let countable = before.are_countable(base.look_period_ns()) && after.are_countable(head.look_period_ns());
     let per_task = |time: fn(&Tasks) -> u64, samples: fn(&Tasks) -> Option<f64>, floor_ns: f64| {
         let side = |tasks: &Tasks| {
             let mean = time(tasks) as f64 / tasks.seen.max(1) as f64;
             // No more exact than either the samples or the number of tasks.
             samples(tasks)
-                .map(|samples| (mean, Counted::of_rate(mean, samples.min(tasks.seen as f64), tasks.seen as f64)))
+                .map(|samples| Counted::of_rate(mean, samples.min(tasks.seen as f64), tasks.seen as f64))
+                .map(|counted| (mean, Some(counted)))
         };
         match (countable, side(&before), side(&after)) {
             (true, Some(before), Some(after)) => Measure::of_rates(before, after, floor_ns, risk),
@@ -199,14 +192,12 @@ fn share_of_time(
     head: &Watch<'_>,
     risk: f64,
 ) -> Measure {
-    let share = |ns: u64, watch: &Watch<'_>| ns as f64 / (watch.watched_ns().max(1)) as f64;
-    let (was, is) = (share(before_ns, base), share(after_ns, head));
-    let (Some(before), Some(after)) = (before, after) else { return Measure::unjudged(Some(was), Some(is)) };
-    let side = |share: f64, events: f64, watch: &Watch<'_>| {
+    let side = |ns: u64, events: Option<f64>, watch: &Watch<'_>| {
+        let share = ns as f64 / watch.watched_ns().max(1) as f64;
         // A share of one is all samples that exist.
-        (share, Counted::of_rate(share, events, sample_rate(watch) * watch.seconds()))
+        (share, events.map(|events| Counted::of_rate(share, events, sample_rate(watch) * watch.seconds())))
     };
-    Measure::of_rates(side(was, before, base), side(is, after, head), FLOOR, risk)
+    Measure::of_rates(side(before_ns, before, base), side(after_ns, after, head), FLOOR, risk)
 }
 
 /// What one function ran, in one watch.
@@ -237,10 +228,7 @@ pub(super) fn sites(base: &Watch<'_>, head: &Watch<'_>) -> Vec<RunChange> {
             RunChange { site: pair.site, presence, run }
         })
         .collect();
-    changes.sort_by(|one, other| {
-        let rank = |change: &RunChange| (change.run.confidence, change.run.difference().abs());
-        rank(other).partial_cmp(&rank(one)).unwrap_or(std::cmp::Ordering::Equal)
-    });
+    highest_first(&mut changes, |change| (change.run.confidence, change.run.difference().abs()));
     changes
 }
 

@@ -1,6 +1,6 @@
 //! Where tasks wait longer: by the place in the program and what they wait for there.
 
-use super::measure::{Confidence, Measure, Presence, Site, risk_of_each};
+use super::measure::{Confidence, Measure, Presence, Site, add_slices, highest_first, risk_of_each};
 use super::pairing::{Places, pair};
 use super::rates::{Counted, worth};
 use super::watch::Watch;
@@ -54,9 +54,7 @@ impl Waited {
         self.wait_ns += wait.wait_ns;
         self.waits += wait.waits;
         self.longest_ns = self.longest_ns.max(wait.longest_ns);
-        let slices = wait.slices.counts(lasted_ns);
-        self.by_slice.resize(self.by_slice.len().max(slices.len()), 0.0);
-        self.by_slice.iter_mut().zip(slices).for_each(|(sum, count)| *sum += count as f64);
+        add_slices(&mut self.by_slice, &wait.slices.counts(lasted_ns));
     }
 
     /// Whether the length of a wait is meaningful: most ended, and samples did not miss them.
@@ -88,10 +86,7 @@ pub(super) fn compare(base: &Watch<'_>, head: &Watch<'_>) -> Vec<WaitChange> {
             WaitChange { site: pair.site, presence, kind: pair.kind, waiting, length, longest_ns }
         })
         .collect();
-    changes.sort_by(|one, other| {
-        let rank = |change: &WaitChange| (change.confidence(), change.waiting.difference().abs());
-        rank(other).partial_cmp(&rank(one)).unwrap_or(std::cmp::Ordering::Equal)
-    });
+    highest_first(&mut changes, |change| (change.confidence(), change.waiting.difference().abs()));
     changes
 }
 
@@ -105,16 +100,13 @@ fn places<'p>(watch: &Watch<'_>, waits: &'p [WaitProfile<'p>]) -> Places<'p, Opt
 }
 
 fn waiting(before: &Waited, base: &Watch<'_>, after: &Waited, head: &Watch<'_>, risk: f64) -> Measure {
-    let (was, is) = (before.level(base), after.level(head));
     let side = |waited: &Waited, watch: &Watch<'_>| {
         // If no task waited there, samples showed none.
         let events = if waited.waits == 0 { Some(0.0) } else { worth(waited.waits as f64, &waited.by_slice) };
-        events.map(|events| Counted::of_rate(waited.level(watch), events, watch.looks()))
+        let level = waited.level(watch);
+        (level, events.map(|events| Counted::of_rate(level, events, watch.looks())))
     };
-    match (side(before, base), side(after, head)) {
-        (Some(before), Some(after)) => Measure::of_rates((was, before), (is, after), FLOOR, risk),
-        _ => Measure::unjudged(Some(was), Some(is)),
-    }
+    Measure::of_rates(side(before, base), side(after, head), FLOOR, risk)
 }
 
 fn length(before: &Waited, base: &Watch<'_>, after: &Waited, head: &Watch<'_>, risk: f64) -> Measure {
@@ -124,7 +116,7 @@ fn length(before: &Waited, base: &Watch<'_>, after: &Waited, head: &Watch<'_>, r
     let side = |waited: &Waited| {
         let mean_ns = waited.wait_ns as f64 / waited.waits as f64;
         let events = worth(waited.waits as f64, &waited.by_slice)?;
-        Some((mean_ns, Counted::of_rate(mean_ns, events, 1.0)))
+        Some((mean_ns, Some(Counted::of_rate(mean_ns, events, 1.0))))
     };
     // Samples cannot distinguish lengths that differ by less than the time between two of them.
     let floor_ns = base.look_period_ns().max(head.look_period_ns());

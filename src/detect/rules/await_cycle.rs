@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use super::deadlock::{Knot, Waits};
-use super::facts::evidence_of;
 use super::names::name_of;
 use super::rule::{RuleInfo, Scope};
 use crate::model::Snapshot;
@@ -52,14 +51,9 @@ fn finding(snapshot: &Snapshot, knot: Knot, stuck_behind: usize) -> Finding {
     };
     let by_lock = knot.circle.iter().any(|&id| waits_for_a_holder(snapshot, id));
     let circle = knot.circle.iter().map(|&id| name_of(snapshot.task(id))).collect();
-    Finding {
-        rule: INFO.id.clone(),
-        severity: Severity::Error,
-        message: format!("deadlock: {}{more}", describe(snapshot, &knot.circle)),
-        tasks: knot.members,
-        evidence: evidence_of(&Facts { circle, stuck_behind }),
-        advice: if by_lock { LOCKS } else { AWAITS }.into(),
-    }
+    let message = format!("deadlock: {}{more}", describe(snapshot, &knot.circle));
+    let finding = INFO.finding(Severity::Error, message, knot.members, &Facts { circle, stuck_behind });
+    Finding { advice: if by_lock { LOCKS } else { AWAITS }.into(), ..finding }
 }
 
 fn waits_for_a_holder(snapshot: &Snapshot, id: TaskId) -> bool {

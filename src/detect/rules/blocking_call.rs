@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use super::facts::evidence_of;
 use super::names::name_of;
 use super::rule::{RuleInfo, Scope};
 use crate::detect::blocking_kind::{BlockingKind, is_poll};
@@ -60,14 +59,10 @@ fn finding(snapshot: &Snapshot, event_loop: &EventLoop, thread: &Thread, call: &
     let synchronous: Vec<&Frame> = stack[coroutines..].iter().map(|&id| snapshot.frame(id)).collect();
     let kind = BlockingKind::from_call(call, &synchronous);
     let innermost = stack.last().map(|&id| origin::describe(snapshot.frame(id)));
-    Finding {
-        rule: INFO.id.clone(),
-        severity: kind.severity(),
-        message: format!("{who} blocks the event loop{place}: its thread is {} ({call})", kind.doing()),
-        tasks: event_loop.running_task.into_iter().collect(),
-        evidence: evidence_of(&Facts { syscall: call, thread: thread.native_id, at, innermost }),
-        advice: kind.advice(&synchronous).into(),
-    }
+    let message = format!("{who} blocks the event loop{place}: its thread is {} ({call})", kind.doing());
+    let tasks = event_loop.running_task.into_iter().collect();
+    let facts = Facts { syscall: call, thread: thread.native_id, at, innermost };
+    Finding { advice: kind.advice(&synchronous).into(), ..INFO.finding(kind.severity(), message, tasks, &facts) }
 }
 
 fn thread_of<'s>(snapshot: &'s Snapshot, event_loop: &EventLoop) -> Option<&'s Thread> {

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::{Subject, evidence_of};
 use super::names::name_a_few;
-use super::rule::{RuleInfo, Scope};
+use super::rule::{RuleInfo, Scope, Subject};
 use crate::model::Snapshot;
 use crate::model::snapshot::{Finding, RuleId, Severity, TaskId};
 
@@ -41,13 +40,6 @@ pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
         };
         let exception = Some(exception.to_owned());
         let subject = Subject { count: Some(tasks.len() as u64), exception, ..Subject::default() };
-        findings.push(Finding {
-            rule: INFO.id.clone(),
-            severity: Severity::Warning,
-            message,
-            evidence: evidence_of(&subject),
-            tasks,
-            advice: INFO.help.into(),
-        });
+        findings.push(INFO.finding(Severity::Warning, message, tasks, &subject));
     }
 }

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use super::facts::evidence_of;
 use super::rule::{RuleInfo, Scope};
 use crate::model::Snapshot;
 use crate::model::snapshot::{Finding, RuleId, Severity};
@@ -42,12 +41,5 @@ pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
         dropped: snapshot.reading.dropped,
         consistent: snapshot.consistent,
     };
-    findings.push(Finding {
-        rule: INFO.id.clone(),
-        severity: Severity::Info,
-        message,
-        tasks: Vec::new(),
-        evidence: evidence_of(&facts),
-        advice: INFO.help.into(),
-    });
+    findings.push(INFO.finding(Severity::Info, message, Vec::new(), &facts));
 }

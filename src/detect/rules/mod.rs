@@ -7,7 +7,6 @@ mod await_cycle;
 mod blocking_call;
 pub mod deadlock;
 mod exception_never_retrieved;
-mod facts;
 mod incomplete_reading;
 mod names;
 mod orphaned_task;
@@ -15,8 +14,7 @@ mod ready_queue_backlog;
 mod rule;
 mod untested_interpreter;
 
-pub use facts::Subject;
-pub use rule::{Rule, RuleInfo, Scope};
+pub use rule::{Rule, RuleInfo, Scope, Subject};
 
 use crate::model::snapshot::RuleId;
 

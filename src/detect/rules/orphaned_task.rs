@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::facts::{Subject, evidence_of};
 use super::names::name_a_few;
-use super::rule::{RuleInfo, Scope};
+use super::rule::{RuleInfo, Scope, Subject};
 use crate::detect::origin;
 use crate::model::Snapshot;
 use crate::model::snapshot::{Finding, RuleId, Severity, TaskId};
@@ -58,14 +57,8 @@ pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
         let (function, file) = coroutine.map(|(function, file)| (function.to_owned(), file.to_owned())).unzip();
         let subject = Subject { count: Some(tasks.len() as u64), coroutine: function, file, exception: None };
         let culprit = tasks.first().and_then(|&id| origin::find_culprit(snapshot, &snapshot.task(id).stack));
-        findings.push(Finding {
-            rule: INFO.id.clone(),
-            severity: Severity::Warning,
-            message,
-            tasks,
-            evidence: evidence_of(&Facts { subject, suspended_at: culprit.map(origin::describe) }),
-            advice: INFO.help.into(),
-        });
+        let facts = Facts { subject, suspended_at: culprit.map(origin::describe) };
+        findings.push(INFO.finding(Severity::Warning, message, tasks, &facts));
     }
 }
 

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use super::facts::evidence_of;
 use super::names::name_of;
 use super::rule::{RuleInfo, Scope};
 use crate::detect::origin;
@@ -44,13 +43,9 @@ pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
         let task = snapshot.task(running);
         let running_at = origin::find_culprit(snapshot, &task.stack).map(origin::describe);
         let place = running_at.as_ref().map(|frame| format!(" in {frame}")).unwrap_or_default();
-        findings.push(Finding {
-            rule: INFO.id.clone(),
-            severity: if ready < MIN_WARNING { Severity::Info } else { Severity::Warning },
-            message: format!("{ready} callbacks are queued while {} runs{place}", name_of(task)),
-            tasks: vec![running],
-            evidence: evidence_of(&Facts { ready, r#loop: &event_loop.class, running_at }),
-            advice: INFO.help.into(),
-        });
+        let severity = if ready < MIN_WARNING { Severity::Info } else { Severity::Warning };
+        let message = format!("{ready} callbacks are queued while {} runs{place}", name_of(task));
+        let facts = Facts { ready, r#loop: &event_loop.class, running_at };
+        findings.push(INFO.finding(severity, message, vec![running], &facts));
     }
 }

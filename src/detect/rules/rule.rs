@@ -1,7 +1,9 @@
 //! Defines a rule: a description from which everything else is derived, and the function that applies it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::Snapshot;
-use crate::model::snapshot::{Finding, RuleId, Severity};
+use crate::model::snapshot::{Evidence, Finding, RuleId, Severity, TaskId};
 
 /// Something that can be wrong.
 pub struct Rule {
@@ -41,6 +43,23 @@ pub struct RuleInfo {
     pub is_checked: bool,
 }
 
+impl RuleInfo {
+    /// A finding of this rule, which rests on these facts.
+    pub(super) fn finding(
+        &self,
+        severity: Severity,
+        message: String,
+        tasks: Vec<TaskId>,
+        facts: &impl Serialize,
+    ) -> Finding {
+        let evidence = match serde_json::to_value(facts) {
+            Ok(serde_json::Value::Object(evidence)) => evidence,
+            _ => Evidence::new(),
+        };
+        Finding { rule: self.id.clone(), severity, message, tasks, evidence, advice: self.help.into() }
+    }
+}
+
 /// How long a finding stays true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
@@ -50,4 +69,28 @@ pub enum Scope {
     Instant,
     /// It stays true until the program changes it.
     Lasting,
+}
+
+/// Facts shared by several rules, used to recognise the same finding in different snapshots.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Subject {
+    /// Number of tasks concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// Function of the tasks' outermost coroutine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coroutine: Option<String>,
+    /// File of that function.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Type and text of an exception.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exception: Option<String>,
+}
+
+impl Subject {
+    /// Reads them back; a fact that is missing or of another type is left out.
+    pub fn of(finding: &Finding) -> Self {
+        Self::deserialize(&finding.evidence).unwrap_or_default()
+    }
 }

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use super::facts::evidence_of;
 use super::rule::{RuleInfo, Scope};
 use crate::model::Snapshot;
 use crate::model::snapshot::{Finding, RuleId, Severity};
@@ -31,12 +30,7 @@ pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
         return;
     }
     let build = if python.free_threaded { " (free-threaded)" } else { "" };
-    findings.push(Finding {
-        rule: INFO.id.clone(),
-        severity: Severity::Warning,
-        message: format!("asyncprof was not tested on CPython {}{build}: the output may be wrong", python.version),
-        tasks: Vec::new(),
-        evidence: evidence_of(&Facts { version: &python.version, free_threaded: python.free_threaded }),
-        advice: INFO.help.into(),
-    });
+    let message = format!("asyncprof was not tested on CPython {}{build}: the output may be wrong", python.version);
+    let facts = Facts { version: &python.version, free_threaded: python.free_threaded };
+    findings.push(INFO.finding(Severity::Warning, message, Vec::new(), &facts));
 }

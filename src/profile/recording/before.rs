@@ -24,7 +24,7 @@ pub(super) struct LastSample {
 
 impl LastSample {
     /// What the first sample of a loop is encoded against.
-    fn unseen() -> Self {
+    pub(super) fn unseen() -> Self {
         let kernel = KernelLook { doing: Doing::Running, run_ns: None, starved_ns: None, throttled_us: None };
         let sample = LoopSample {
             at_ns: 0,

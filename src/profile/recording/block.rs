@@ -1,5 +1,13 @@
-//! The frame of a block: its kind, length and checksums, so that a reader can tell a whole block from a damaged one and
-//! find the next.
+//! How a recording begins, and the frame of a block: its kind, length and checksums, so that a reader can tell a whole
+//! block from a damaged one and find the next.
+
+/// The first bytes of the file. They contain bytes that a transfer as text would change.
+pub(super) const MAGIC: [u8; 8] = *b"aprof\r\n\0";
+/// Version of the format that is written. It is raised by every change that an older reader could not read, including a
+/// new code.
+pub(super) const VERSION: u32 = 1;
+/// The oldest version that can be read.
+pub(super) const OLDEST_VERSION: u32 = 1;
 
 /// The first bytes of every block. They are not valid UTF-8, so no name in the target can contain them.
 pub(super) const MARK: [u8; 4] = [0xa9, b'A', b'P', 0xfe];

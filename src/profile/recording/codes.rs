@@ -1,13 +1,14 @@
 //! The codes of the words of events in a file. A code keeps its meaning forever; a new word gets a new code and raises
 //! the version of the format.
 
+use super::before::LastSample;
 use super::wire::Malformed;
-use crate::model::event::{NoteKind, Phase, Source};
+use crate::model::event::{Doing, Event, Gil, Health, Note, NoteKind, Phase, Source, TaskChanges};
 use crate::model::snapshot::{Severity, TaskState, WaitKind};
 
 /// A word with a code.
 pub(super) trait Coded: Sized {
-    fn code(self) -> u8;
+    fn code(&self) -> u8;
 
     /// `None` for a code that is not assigned.
     fn from_code(code: u8) -> Option<Self>;
@@ -19,19 +20,20 @@ pub(super) trait Coded: Sized {
     }
 }
 
-/// Defines both directions from one table; a word without a code does not compile.
+/// Defines both directions from one table; a word without a code does not compile. `with` a pattern of what belongs to
+/// the word, and what a reader starts from.
 macro_rules! codes {
-    ($type:ident { $($code:literal => $word:ident),+ $(,)? }) => {
+    ($type:ident { $($code:literal => $word:ident $(with $pattern:tt = $blank:tt)?),+ $(,)? }) => {
         impl Coded for $type {
-            fn code(self) -> u8 {
+            fn code(&self) -> u8 {
                 match self {
-                    $(Self::$word => $code,)+
+                    $(Self::$word $($pattern)? => $code,)+
                 }
             }
 
             fn from_code(code: u8) -> Option<Self> {
                 match code {
-                    $($code => Some(Self::$word),)+
+                    $($code => Some(Self::$word $($blank)?),)+
                     _ => None,
                 }
             }
@@ -78,38 +80,37 @@ codes!(WaitKind {
     16 => Other,
 });
 
-/// Codes of the kinds of events.
-pub(super) mod event {
-    pub(crate) const LOOP: u8 = 0;
-    pub(crate) const TASKS: u8 = 1;
-    pub(crate) const FINDINGS: u8 = 2;
-    pub(crate) const HEALTH: u8 = 3;
-    pub(crate) const NOTE: u8 = 4;
-    /// Not an event: what follows belongs to the source whose code comes next.
-    pub(crate) const BATCH: u8 = 5;
-}
+codes!(Gil {
+    0 => Free,
+    1 => Own,
+    2 => Other with (Some(_)) = (Some(0)),
+    3 => Other with (None) = (None),
+    4 => None,
+    5 => Unknown,
+});
 
-/// Codes for the holder of the GIL.
-pub(super) mod gil {
-    pub(crate) const FREE: u8 = 0;
-    pub(crate) const OWN: u8 = 1;
-    /// The kernel id of the holder follows.
-    pub(crate) const OTHER_KNOWN: u8 = 2;
-    pub(crate) const OTHER: u8 = 3;
-    pub(crate) const NONE: u8 = 4;
-    pub(crate) const UNKNOWN: u8 = 5;
-}
+codes!(Doing {
+    0 => Running,
+    1 => Call with { .. } = { name: None, number: 0, fd: None },
+    2 => WaitingForGil,
+    3 => Fault,
+    4 => Stopped,
+    5 => Unknown,
+});
 
-/// Codes for what a thread is doing.
-pub(super) mod doing {
-    pub(crate) const RUNNING: u8 = 0;
-    /// Followed by name, number and descriptor.
-    pub(crate) const CALL: u8 = 1;
-    pub(crate) const WAITING_FOR_GIL: u8 = 2;
-    pub(crate) const FAULT: u8 = 3;
-    pub(crate) const STOPPED: u8 = 4;
-    pub(crate) const UNKNOWN: u8 = 5;
-}
+codes!(Event {
+    0 => Loop with (_) = (LastSample::unseen().sample),
+    1 => Tasks with (_) = (NO_CHANGES),
+    2 => Findings with { .. } = { at_ns: 0, findings: Vec::new() },
+    3 => Health with (_) = (Health::default()),
+    4 => Note with (_) = (Note { at_ns: 0, kind: NoteKind::Gap, text: String::new() }),
+});
+
+const NO_CHANGES: TaskChanges =
+    TaskChanges { at_ns: 0, took_ns: 0, changed: Vec::new(), ended: Vec::new(), total: 0, complete: false };
+
+/// Not the code of an event: what follows belongs to the source whose code comes next.
+pub(super) const BATCH: u8 = 5;
 
 /// Bits of a loop sample: `…_CHANGED` says that the field follows because it differs from the loop's previous sample;
 /// the other bits are the value itself.

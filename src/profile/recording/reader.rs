@@ -8,12 +8,11 @@ use std::path::Path;
 use rustc_hash::FxHashSet;
 use zstd::bulk::Decompressor;
 
-use super::block::{HEAD, Head, Kind};
+use super::block::{HEAD, Head, Kind, MAGIC, OLDEST_VERSION, VERSION};
 use super::decode;
 use super::error::RecordingError;
 use super::input::Input;
 use super::living::MAX_LIVING;
-use super::version::{MAGIC, OLDEST_VERSION, VERSION};
 use crate::model::event::{Batch, Event, Header, Note, NoteKind, Source, TaskChanges};
 use crate::model::tables::{Definitions, TaskInfo, TaskNo};
 

@@ -20,17 +20,13 @@ pub(super) fn put_varint(out: &mut Vec<u8>, value: impl Into<u64>) {
     out.push(value as u8);
 }
 
-pub(super) fn put_signed(out: &mut Vec<u8>, value: i64) {
-    put_varint(out, (value.cast_unsigned() << 1) ^ (value >> 63).cast_unsigned());
+/// Signed numbers near zero as small unsigned ones.
+pub(super) fn zigzag(value: i64) -> u64 {
+    (value.cast_unsigned() << 1) ^ (value >> 63).cast_unsigned()
 }
 
-/// The difference of `value` from `before`, modulo 2^64, in the shorter direction.
-pub(super) fn put_difference(out: &mut Vec<u8>, before: u64, value: u64) {
-    put_signed(out, value.wrapping_sub(before).cast_signed());
-}
-
-pub(super) fn put_f64(out: &mut Vec<u8>, value: f64) {
-    out.extend(value.to_bits().to_le_bytes());
+pub(super) fn unzigzag(value: u64) -> i64 {
+    (value >> 1).cast_signed() ^ -((value & 1).cast_signed())
 }
 
 /// The length, then the bytes.
@@ -74,18 +70,6 @@ impl<'b> Cursor<'b> {
         Ok(first)
     }
 
-    pub(super) fn flag(&mut self) -> Result<bool, Malformed> {
-        match self.byte()? {
-            0 => Ok(false),
-            1 => Ok(true),
-            _ => Err(Malformed("a flag is neither set nor unset")),
-        }
-    }
-
-    pub(super) fn u16_le(&mut self) -> Result<u16, Malformed> {
-        Ok(u16::from_le_bytes([self.byte()?, self.byte()?]))
-    }
-
     pub(super) fn varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
@@ -101,33 +85,13 @@ impl<'b> Cursor<'b> {
         Err(Malformed("a number is longer than 64 bits"))
     }
 
-    pub(super) fn small<T: TryFrom<u64>>(&mut self) -> Result<T, Malformed> {
-        T::try_from(self.varint()?).map_err(|_| Malformed("a number is too large for its place"))
-    }
-
-    pub(super) fn signed(&mut self) -> Result<i64, Malformed> {
-        let value = self.varint()?;
-        Ok((value >> 1).cast_signed() ^ -((value & 1).cast_signed()))
-    }
-
-    pub(super) fn signed_small<T: TryFrom<i64>>(&mut self) -> Result<T, Malformed> {
-        T::try_from(self.signed()?).map_err(|_| Malformed("a number is too large for its place"))
-    }
-
-    /// A number stored as its difference from `before`.
-    pub(super) fn difference(&mut self, before: u64) -> Result<u64, Malformed> {
-        Ok(before.wrapping_add_signed(self.signed()?))
-    }
-
-    pub(super) fn f64(&mut self) -> Result<f64, Malformed> {
-        let (bytes, rest) = self.rest.split_first_chunk().ok_or(Malformed("it ends in a number"))?;
-        self.rest = rest;
-        Ok(f64::from_bits(u64::from_le_bytes(*bytes)))
+    fn len(&mut self) -> Result<usize, Malformed> {
+        usize::try_from(self.varint()?).map_err(|_| Malformed("a number is too large for its place"))
     }
 
     /// The number of items that follow, each of which takes at least a byte. They are taken off the budget.
     pub(super) fn count(&mut self) -> Result<usize, Malformed> {
-        let count = self.small::<usize>()?;
+        let count = self.len()?;
         if count > self.rest.len() {
             return Err(Malformed("it ends before the last of its things"));
         }
@@ -135,21 +99,8 @@ impl<'b> Cursor<'b> {
         Ok(count)
     }
 
-    /// The index of an entry in a table of this length.
-    pub(super) fn index(&mut self, len: usize) -> Result<usize, Malformed> {
-        inside(self.varint()?, len)
-    }
-
-    /// 0 for none, otherwise one more than the index of an entry.
-    pub(super) fn optional_index(&mut self, len: usize) -> Result<Option<usize>, Malformed> {
-        match self.varint()? {
-            0 => Ok(None),
-            above => inside(above - 1, len).map(Some),
-        }
-    }
-
     pub(super) fn text(&mut self) -> Result<&'b str, Malformed> {
-        let len = self.small::<usize>()?;
+        let len = self.len()?;
         if len > MAX_TEXT {
             return Err(Malformed("a text is longer than the limit"));
         }
@@ -174,18 +125,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_and_texts_are_what_was_put(a: u64, b: i64, c: u64, d: f64, text: String) {
+        fn numbers_and_texts_are_what_was_put(a: u64, b: i64, c: u64, text: String) {
             let mut out = Vec::new();
             put_varint(&mut out, a);
-            put_signed(&mut out, b);
-            put_difference(&mut out, a, c);
-            put_f64(&mut out, d);
+            put_varint(&mut out, zigzag(b));
+            put_varint(&mut out, zigzag(c.wrapping_sub(a).cast_signed()));
             put_text(&mut out, &text);
             let mut cursor = cursor(&out);
             prop_assert_eq!(cursor.varint(), Ok(a));
-            prop_assert_eq!(cursor.signed(), Ok(b));
-            prop_assert_eq!(cursor.difference(a), Ok(c));
-            prop_assert_eq!(cursor.f64().unwrap().to_bits(), d.to_bits());
+            prop_assert_eq!(cursor.varint().map(unzigzag), Ok(b));
+            prop_assert_eq!(cursor.varint().map(|difference| a.wrapping_add_signed(unzigzag(difference))), Ok(c));
             prop_assert_eq!(cursor.text(), Ok(&text[..]));
             prop_assert!(cursor.is_at_end());
         }
@@ -195,7 +144,7 @@ mod tests {
     fn near_numbers_are_short() {
         for (value, len) in [(0, 1), (-64, 1), (63, 1), (64, 2), (-65, 2), (1_000_000, 3), (i64::MIN, 10)] {
             let mut out = Vec::new();
-            put_signed(&mut out, value);
+            put_varint(&mut out, zigzag(value));
             assert_eq!(out.len(), len, "{value}");
         }
     }

@@ -7,12 +7,11 @@ use std::path::Path;
 
 use zstd::bulk::Compressor;
 
-use super::block::{Head, Kind, MAX_UNPACKED};
+use super::block::{Head, Kind, MAGIC, MAX_UNPACKED, VERSION};
 use super::callbacks::Callbacks;
 use super::codes::Coded as _;
 use super::encode::{self, Payload};
 use super::living::Living;
-use super::version::{MAGIC, VERSION};
 use crate::model::event::{Batch, Event, Header, LoopSample, NoteKind, Source, TaskChanges, TaskLook};
 use crate::model::tables::{Tables, UndefinedError};
 

@@ -188,20 +188,10 @@ fn v3_10() -> Layout {
     let mut l = v3_9();
     l.minor = 10;
     l.exceptions.of_generator = 56;
-    l.frames = Frames::Objects(FrameObjects {
-        head: 24,
-        back: 24,
-        code: 32,
-        valuestack: 64,
-        stack: StackTop::Depth(80),
-        generator: 88,
-        lasti: 96,
-        lasti_unit: 2,
-        state: Some(108),
-        executing: (108, 0),
-        localsplus: 352,
-        yield_from: 72,
-    });
+    if let Frames::Objects(frames) = &mut l.frames {
+        (frames.stack, frames.generator, frames.lasti, frames.lasti_unit) = (StackTop::Depth(80), 88, 96, 2);
+        (frames.state, frames.executing, frames.localsplus) = (Some(108), (108, 0), 352);
+    }
     l.code.line_table = LineTable::Ranges;
     l.generator = Generator {
         name: 40,
@@ -288,18 +278,11 @@ fn v3_12() -> Layout {
     };
     l.thread = Thread { pthread_id: 136, native_id: Some(144), dict: 112, ..l.thread };
     l.gc.state = 112;
-    l.frames = Frames::Embedded(EmbeddedFrames {
-        head: FrameHead::CFrame { cframe: 56, current_frame: 0 },
-        executable: 0,
-        previous: 8,
-        instr: 56,
-        stack: StackTop::Index(64),
-        owner: 70,
-        first_shim_owner: Some(3),
-        last_owner: 3,
-        tlbc_index: None,
-        localsplus: 72,
-    });
+    if let Frames::Embedded(frames) = &mut l.frames {
+        frames.head = FrameHead::CFrame { cframe: 56, current_frame: 0 };
+        (frames.executable, frames.previous, frames.owner) = (0, 8, 70);
+        (frames.first_shim_owner, frames.last_owner) = (Some(3), 3);
+    }
     l.exceptions = ExceptionStack { top: 104, of_thread: 256, of_generator: 40 };
     l.code = Code { firstlineno: 68, stacksize: 64, body: inline_body(192, 72), ..l.code };
     l.generator = Generator {

@@ -9,16 +9,14 @@
 //! compares it with the old contents; the marks stay until [`Store::forget_changes`], which is called once every holder
 //! has checked.
 
-mod lines;
 mod pages;
 #[cfg(test)]
 mod tests;
 
 use std::cell::RefCell;
 
-use self::lines::{LINE, PAGE_BYTES, WordMask};
-pub use self::lines::{Lines, Words};
-use self::pages::{CALL_PAGES, Pages};
+use self::pages::{CALL_PAGES, LINE, PAGE_BYTES, Pages, WordMask};
+pub use self::pages::{Lines, Words};
 use super::addr::{Addr, Span};
 use super::memory::{Memory, ReadError};
 use super::view::{PAGE, Touched};

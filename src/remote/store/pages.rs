@@ -1,12 +1,12 @@
-//! The pages of a store: where their copies are, which of their words are watched, and which of those have changed.
+//! The pages of a store: where their copies are, which of their words are watched, and which of those have changed; and
+//! the parts of them that an answer depends on: lines of 64 bytes, or words.
 
 use memmap2::{Advice, MmapMut};
 use rustc_hash::FxHashMap;
 
-use super::lines::{LINE, Lines, PAGE_BYTES, WordMask};
 use crate::remote::addr::Span;
 use crate::remote::memory::{Memory, ReadError};
-use crate::remote::view::{PAGE, page_addr, runs};
+use crate::remote::view::{PAGE, page_addr, spans_of};
 
 /// LIMIT: bytes of all pages; 100,000 tasks, each 8 coroutines deep, need 210 MB.
 const MAX_BYTES: usize = 4 << 30;
@@ -16,6 +16,39 @@ const PIECE_PAGES: usize = 1024;
 
 /// Pages read in one call: as many as fit into the CPU cache together with the copies they are compared with.
 pub(super) const CALL_PAGES: usize = 128;
+
+pub(super) const PAGE_BYTES: usize = PAGE as usize;
+
+/// Bytes per line, with one bit each in the mask of a page.
+pub(super) const LINE: u64 = 64;
+
+/// The lines that an answer depends on.
+#[derive(Clone, Debug, Default)]
+pub struct Lines(pub(super) Vec<(u32, u64)>);
+
+impl Lines {
+    pub(super) fn add(&mut self, slot: u32, mask: u64) {
+        /// How far back a page is searched. The next byte used is usually near; a page that appears twice costs little,
+        /// but searching all pages of a list of 100,000 tasks for each of them takes a second.
+        const NEAR: usize = 16;
+        match self.0.iter_mut().rev().take(NEAR).find(|(known, _)| *known == slot) {
+            Some((_, lines)) => *lines |= mask,
+            None => self.0.push((slot, mask)),
+        }
+    }
+
+    /// Adds all lines of `other`.
+    pub fn merge(&mut self, other: &Self) {
+        other.0.iter().for_each(|(slot, mask)| self.add(*slot, *mask));
+    }
+}
+
+/// Words of 8 bytes in a page, as a mask.
+pub(super) type WordMask = [u64; PAGE_BYTES / 8 / 64];
+
+/// The words that an answer depends on: exact, for data that everything depends on.
+#[derive(Clone, Debug, Default)]
+pub struct Words(pub(super) FxHashMap<u32, WordMask>);
 
 /// The state of a page.
 pub(super) struct Slot {
@@ -76,11 +109,8 @@ impl Pages {
     /// Reads these pages (sorted, at most [`CALL_PAGES`]) from the memory in one call.
     pub(super) fn fetch(&mut self, memory: &dyn Memory, wanted: impl Iterator<Item = u64>) -> Result<(), ReadError> {
         let numbers: Vec<u64> = wanted.collect();
-        let spans: Vec<Span> = (runs(&numbers).into_iter())
-            .filter_map(|(page, count)| Some(Span::new(page_addr(page)?, count as usize * PAGE_BYTES)))
-            .collect();
         let mut failed = Vec::new();
-        self.read_spans(memory, &spans, &mut failed)?;
+        self.read_spans(memory, &spans_of(&numbers), &mut failed)?;
         if !failed.is_empty() {
             // A run with a hole in it fails as a whole: its pages are retried one by one.
             let spans: Vec<Span> =

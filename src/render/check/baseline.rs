@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::run_json::RunJson;
 use crate::detect::check::{Baseline, Fingerprint};
-use crate::render::json::serializer;
+use crate::render::object::serializer;
 
 /// The format's name and version.
 const NAME: &str = "asyncprof.baseline";
@@ -67,9 +67,6 @@ struct BaselineJson {
 }
 
 /// Writes a baseline.
-///
-/// # Errors
-/// Any error of `out`.
 pub fn write_baseline(baseline: &Baseline, out: &mut dyn Write) -> io::Result<()> {
     let head = HeadJson {
         schema: format!("{NAME}/{VERSION}"),

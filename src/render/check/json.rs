@@ -9,79 +9,45 @@ use super::contents::Check;
 use super::run_json::{RunJson, SiteJson, ms, named};
 use super::words;
 use crate::detect::check::{Difference, Item, Judgement, Numbers, SelfTest, Subject, Verdict};
-use crate::render::json::serializer;
+use crate::render::object::{object, write_line};
 
 /// The format's name and version; fields may be added in this version, but never changed.
 const SCHEMA: &str = "asyncprof.check/1";
 
 /// Writes the check as one line of JSON.
 pub fn write(check: &Check<'_>, out: &mut dyn Write) -> io::Result<()> {
-    CheckJson::of(check).serialize(&mut serializer(&mut *out))?;
-    out.write_all(b"\n")
+    let Judgement { verdict, items, not_judged, differences } = check.judgement;
+    let whole = object! {
+        schema: SCHEMA,
+        asyncprof: env!("CARGO_PKG_VERSION"),
+        verdict: verdict.as_str(),
+        subject: check.subject,
+        reproduce: check.reproduce,
+        items: items.iter().map(item).collect::<Vec<_>>(),
+        not_judged: not_judged.iter().map(SiteJson::of).collect::<Vec<_>>(),
+        differences: differences.iter().map(difference).collect::<Vec<_>>(),
+        runs: check.head.iter().map(RunJson::of).collect::<Vec<_>>(),
+        base_runs: check.base.iter().map(RunJson::of).collect::<Vec<_>>(),
+        self_test: check.self_test.map(self_test),
+    };
+    write_line(&whole, out)
 }
 
-#[derive(Serialize)]
-struct CheckJson<'a> {
-    schema: &'static str,
-    asyncprof: &'static str,
-    verdict: &'static str,
-    subject: &'a str,
-    reproduce: &'a str,
-    items: Vec<ItemJson>,
-    not_judged: Vec<SiteJson>,
-    differences: Vec<DifferenceJson<'a>>,
-    runs: Vec<RunJson>,
-    base_runs: Vec<RunJson>,
-    self_test: Option<SelfTestJson>,
-}
-
-impl<'a> CheckJson<'a> {
-    fn of(check: &Check<'a>) -> Self {
-        let Judgement { verdict, items, not_judged, differences } = check.judgement;
-        Self {
-            schema: SCHEMA,
-            asyncprof: env!("CARGO_PKG_VERSION"),
-            verdict: verdict.as_str(),
-            subject: check.subject,
-            reproduce: check.reproduce,
-            items: items.iter().map(ItemJson::of).collect(),
-            not_judged: not_judged.iter().map(SiteJson::of).collect(),
-            differences: differences.iter().map(DifferenceJson::of).collect(),
-            runs: check.head.iter().map(RunJson::of).collect(),
-            base_runs: check.base.iter().map(RunJson::of).collect(),
-            self_test: check.self_test.map(SelfTestJson::of),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct ItemJson {
-    about: &'static str,
-    name: String,
-    verdict: &'static str,
-    text: String,
-    numbers: Option<NumbersJson>,
-    sites: Vec<SiteJson>,
-    reason: Option<String>,
-}
-
-impl ItemJson {
-    fn of(item: &Item) -> Self {
-        let about = match &item.subject {
-            Subject::Run(_) => "run",
-            Subject::Budget(_) => "budget",
-            Subject::NewSite | Subject::NoNewSites => "sites",
-            Subject::Change(_) => "change",
-        };
-        Self {
-            about,
-            name: words::name(item),
-            verdict: item.verdict.as_str(),
-            text: words::sentence(item),
-            numbers: NumbersJson::of(item),
-            sites: item.sites.iter().map(SiteJson::of).collect(),
-            reason: item.reason.clone(),
-        }
+fn item(item: &Item) -> impl Serialize {
+    let about = match &item.subject {
+        Subject::Run(_) => "run",
+        Subject::Budget(_) => "budget",
+        Subject::NewSite | Subject::NoNewSites => "sites",
+        Subject::Change(_) => "change",
+    };
+    object! {
+        about,
+        name: words::name(item),
+        verdict: item.verdict.as_str(),
+        text: words::sentence(item),
+        numbers: NumbersJson::of(item),
+        sites: item.sites.iter().map(SiteJson::of).collect::<Vec<_>>(),
+        reason: &item.reason,
     }
 }
 
@@ -147,52 +113,27 @@ impl NumbersJson {
     }
 }
 
-#[derive(Serialize)]
-struct DifferenceJson<'a> {
-    name: &'a str,
-    then: &'a str,
-    now: &'a str,
-    times_are_judged: bool,
+fn difference(difference: &Difference) -> impl Serialize {
+    let Difference { name, then, now } = difference;
+    object! { name, then, now, times_are_judged: !difference.forbids_times() }
 }
 
-impl<'a> DifferenceJson<'a> {
-    fn of(difference: &'a Difference) -> Self {
-        let Difference { name, then, now } = difference;
-        Self { name, then, now, times_are_judged: !difference.forbids_times() }
+fn self_test(test: &SelfTest) -> impl Serialize {
+    let (rate, low, high) = test.rate;
+    object! {
+        trials: test.trials,
+        false_alarms: test.false_alarms,
+        inconclusive: test.inconclusive,
+        false_alarm_rate: rate,
+        false_alarm_rate_low: low,
+        false_alarm_rate_high: high,
+        smallest_cpu_effect: test.smallest_effect.effect,
+        smallest_cpu_effect_found: test.smallest_effect.found,
+        sure_stall_ms: test.sure_stall_ns.map(ms),
+        alarms: test.alarms.iter().map(|judgement| failed(judgement).map(item).collect::<Vec<_>>()).collect::<Vec<_>>(),
     }
 }
 
-#[derive(Serialize)]
-struct SelfTestJson {
-    trials: usize,
-    false_alarms: usize,
-    inconclusive: usize,
-    false_alarm_rate: f64,
-    false_alarm_rate_low: f64,
-    false_alarm_rate_high: f64,
-    smallest_cpu_effect: Option<f64>,
-    smallest_cpu_effect_found: usize,
-    sure_stall_ms: Option<f64>,
-    alarms: Vec<Vec<ItemJson>>,
-}
-
-impl SelfTestJson {
-    fn of(test: &SelfTest) -> Self {
-        let failed = |judgement: &Judgement| {
-            judgement.items.iter().filter(|item| item.verdict == Verdict::Fail).map(ItemJson::of).collect()
-        };
-        let (rate, low, high) = test.rate;
-        Self {
-            trials: test.trials,
-            false_alarms: test.false_alarms,
-            inconclusive: test.inconclusive,
-            false_alarm_rate: rate,
-            false_alarm_rate_low: low,
-            false_alarm_rate_high: high,
-            smallest_cpu_effect: test.smallest_effect.effect,
-            smallest_cpu_effect_found: test.smallest_effect.found,
-            sure_stall_ms: test.sure_stall_ns.map(ms),
-            alarms: test.alarms.iter().map(failed).collect(),
-        }
-    }
+fn failed(judgement: &Judgement) -> impl Iterator<Item = &Item> {
+    judgement.items.iter().filter(|item| item.verdict == Verdict::Fail)
 }

@@ -3,9 +3,8 @@
 use std::io::{self, Write};
 
 use super::contents::Check;
-use super::{self_test, words};
+use super::words;
 use crate::detect::check::{Item, Verdict};
-use crate::render::label;
 use crate::render::report::markdown::{code_text, plain};
 
 /// Writes the page.
@@ -15,7 +14,7 @@ pub fn write(check: &Check<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}: {}", plain(&words::headline(check)), code_text(check.subject))?;
     if let Some(test) = check.self_test {
         writeln!(out)?;
-        for line in self_test::lines(test) {
+        for line in words::self_test(test) {
             writeln!(out, "- {}", plain(&line))?;
         }
     }
@@ -49,10 +48,7 @@ pub fn write(check: &Check<'_>, out: &mut dyn Write) -> io::Result<()> {
             writeln!(out, "| {} | {} | {} | {effect} |", plain(&one.name), plain(&one.then), plain(&one.now))?;
         }
     }
-    let runs = match check.base.len() {
-        0 => label::counted(check.head.len(), "run"),
-        base => format!("{}, compared with {}", label::counted(check.head.len(), "run"), label::count(base)),
-    };
+    let runs = words::runs(check);
     writeln!(out, "\n{runs}. To repeat: {}", code_text(check.reproduce))
 }
 

@@ -8,7 +8,6 @@ mod junit;
 mod markdown;
 mod run_json;
 mod sarif;
-mod self_test;
 mod text;
 mod words;
 

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::detect::check::{Metric, Noise, Problem, Run, Site, SiteKind, Unit};
 
-/// A run.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct RunJson {
     problem: Option<ProblemJson>,
@@ -29,7 +28,6 @@ struct ProblemJson {
     text: String,
 }
 
-/// A place.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SiteJson {
     kind: String,

@@ -4,7 +4,6 @@
 
 use std::io::{self, Write};
 
-use serde::Serialize as _;
 use serde_json::{Value, json};
 
 use super::contents::Check;
@@ -12,7 +11,7 @@ use super::words;
 use crate::detect::RULES;
 use crate::detect::check::{Item, Site, SiteKind, Subject, Verdict};
 use crate::render::escape::visible;
-use crate::render::json::serializer;
+use crate::render::object::write_line;
 
 const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
 const HOME: &str = "https://crates.io/crates/asyncprof";
@@ -87,8 +86,7 @@ pub fn write(check: &Check<'_>, out: &mut dyn Write) -> io::Result<()> {
             "results": results,
         }],
     });
-    log.serialize(&mut serializer(&mut *out))?;
-    out.write_all(b"\n")
+    write_line(&log, out)
 }
 
 fn results(item: &Item, ids: &[&str], check: &Check<'_>) -> Vec<Value> {

@@ -1,10 +1,10 @@
 //! Wording for verdicts, numbers and places, shared by the formats of a check.
 
 use super::contents::Check;
-use crate::detect::check::{Item, Metric, Numbers, Run, Site, SiteKind, Subject, Tolerance, Unit, Verdict};
+use crate::detect::check::{Item, Metric, Numbers, Run, SelfTest, Site, SiteKind, Subject, Tolerance, Unit, Verdict};
 use crate::render::escape::{brief, visible};
 use crate::render::label;
-use crate::render::report::words::duration;
+use crate::render::report::words::{duration, percent as share};
 
 /// The word for a verdict, as printed.
 pub(super) fn verdict(verdict: Verdict) -> &'static str {
@@ -69,7 +69,7 @@ pub(super) fn value(metric: Metric, value: f64) -> String {
         // CAST: a negative or huge number becomes the nearest representable one.
         Unit::Time => duration(value as u64),
         Unit::Count => number(value),
-        Unit::Share => format!("{:.1} %", 100.0 * value),
+        Unit::Share => share(value),
         Unit::PerMinute => format!("{value:.1}/min"),
     }
 }
@@ -201,5 +201,42 @@ pub(super) fn disturbances(runs: &[Run], tolerance: &Tolerance) -> Vec<String> {
             lines.push(format!("Run {} was noisy: {}", index + 1, taint.describe()));
         }
     }
+    lines
+}
+
+/// `5 runs, compared with 5`.
+pub(super) fn runs(check: &Check<'_>) -> String {
+    let head = label::counted(check.head.len(), "run");
+    match check.base.len() {
+        0 => head,
+        base => format!("{head}, compared with {}", label::count(base)),
+    }
+}
+
+/// The result of a self-test, one sentence per line.
+pub(super) fn self_test(test: &SelfTest) -> Vec<String> {
+    let (rate, low, high) = test.rate;
+    let mut lines = vec![format!(
+        "The program was compared with itself {}: {}, {} (95 % interval {} to {}); {} inconclusive.",
+        label::counted(test.trials, "time"),
+        label::counted(test.false_alarms, "false alarm"),
+        share(rate),
+        share(low),
+        share(high),
+        label::count(test.inconclusive),
+    )];
+    lines.push(match test.smallest_effect.effect {
+        Some(effect) => format!(
+            "Smallest detectable change: {:.0} % more CPU time would have been found in {} of {}.",
+            100.0 * effect,
+            test.smallest_effect.found,
+            label::count(test.trials),
+        ),
+        None => "Not even ten times the CPU time would have been found: use more runs (--runs).".into(),
+    });
+    lines.push(match test.sure_stall_ns {
+        Some(sure) => format!("Stalls shorter than {} may have been missed.", duration(sure)),
+        None => "The length of stalls that may have been missed is unknown.".into(),
+    });
     lines
 }

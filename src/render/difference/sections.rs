@@ -1,6 +1,6 @@
 //! A comparison in words: the lists that every human-readable format shows.
 
-use crate::detect::difference::{Confidence, Difference, Measure, Presence, StallChange, Watch};
+use crate::detect::difference::{Confidence, Difference, Measure, Presence, Site, StallChange, Watch};
 use crate::model::snapshot::WaitKind;
 use crate::render::label;
 use crate::render::report::words;
@@ -34,10 +34,17 @@ pub(super) struct Line {
     pub(super) confidence: Confidence,
     /// The place, ready to be printed as text.
     pub(super) place: Option<String>,
-    /// The change in numbers.
     pub(super) change: String,
     /// Details; names in it are not yet escaped.
     pub(super) more: Vec<String>,
+}
+
+impl Line {
+    /// What the decisive measure says of a place.
+    fn of(what: &'static str, decisive: &Measure, site: &Site, change: String, more: Vec<String>) -> Self {
+        let (worse, confidence) = (decisive.difference() > 0.0, decisive.confidence);
+        Self { what, worse, always: false, confidence, place: site.frame().map(words::frame), change, more }
+    }
 }
 
 /// A list in human-readable output: the entries that are changes, and how many others there are.
@@ -52,7 +59,6 @@ pub(super) struct Section {
 pub(super) fn sections(difference: &Difference) -> Vec<Section> {
     let stalls = section("Stalls", &difference.stalls, |stall| (stall.confidence(), stall_line(stall)));
     let coroutines = section("What the event loops ran, by coroutine", &difference.coroutines, |change| {
-        let frame = change.site.frame().map(words::frame);
         let decisive = *change.decisive();
         let mut more = Vec::new();
         if change.run_per_task.ratio.is_some() {
@@ -70,26 +76,15 @@ pub(super) fn sections(difference: &Difference) -> Vec<Section> {
             (presence, _) => presence.as_str(),
         };
         let of_time = in_numbers_of(&change.run, words::percent, " of the time");
-        let worse = decisive.difference() > 0.0;
-        let line =
-            Line { what, worse, always: false, confidence: decisive.confidence, place: frame, change: of_time, more };
-        (change.confidence(), line)
+        (change.confidence(), Line::of(what, &decisive, &change.site, of_time, more))
     });
     let runs = section("What the event loops ran, by function", &difference.runs, |change| {
         let what = match change.presence {
             Presence::Both => direction(&change.run, "runs more", "runs less"),
             presence => presence.as_str(),
         };
-        let line = Line {
-            what,
-            worse: change.run.difference() > 0.0,
-            always: false,
-            confidence: change.run.confidence,
-            place: change.site.frame().map(words::frame),
-            change: in_numbers_of(&change.run, words::percent, " of the time"),
-            more: Vec::new(),
-        };
-        (change.run.confidence, line)
+        let change_of = in_numbers_of(&change.run, words::percent, " of the time");
+        (change.run.confidence, Line::of(what, &change.run, &change.site, change_of, Vec::new()))
     });
     let waits = section("Waits", &difference.waits, |change| {
         let (decisive, longest) = (*change.decisive(), change.longest_ns);
@@ -105,16 +100,8 @@ pub(super) fn sections(difference: &Difference) -> Vec<Section> {
         let longest = [longest.0, longest.1].map(|ns| if ns == 0 { "none seen".into() } else { words::duration(ns) });
         more.push(format!("longest seen: {} -> {}", longest[0], longest[1]));
         let tasks = format!(" tasks waiting for {}", wait_kind(change.kind));
-        let line = Line {
-            what,
-            worse: decisive.difference() > 0.0,
-            always: false,
-            confidence: decisive.confidence,
-            place: change.site.frame().map(words::frame),
-            change: in_numbers_of(&change.waiting, number, &tasks),
-            more,
-        };
-        (change.confidence(), line)
+        let waiting = in_numbers_of(&change.waiting, number, &tasks);
+        (change.confidence(), Line::of(what, &decisive, &change.site, waiting, more))
     });
     let findings = section("Findings of the last full snapshot", &difference.findings, |change| {
         // True of that snapshot; one snapshot cannot show whether it is always true.

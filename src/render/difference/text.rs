@@ -6,9 +6,8 @@ use std::io::{self, Write};
 use super::sections::{Comparison, Line, MEANING, SHOWN, Section, in_numbers, sections, time, verdict};
 use crate::detect::difference::{Confidence, Watch};
 use crate::render::options::Options;
-use crate::render::paint::Paint;
+use crate::render::page::Page;
 use crate::render::report::words;
-use crate::render::text::{plural, wrap};
 use crate::render::{escape, label};
 
 /// Indentation of the details of an entry.
@@ -17,34 +16,32 @@ const INDENT: usize = 6;
 /// Writes the difference.
 pub fn write(comparison: &Comparison<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let shown = options.limit.unwrap_or(SHOWN);
-    let mut page = Page { paint: Paint::new(options.color), width: options.width.max(60), shown, out };
+    let mut text = Text { shown, page: Page::new(options, 60, out) };
     let sections = sections(comparison.difference);
-    page.header(comparison, &sections)?;
-    page.caveats(comparison)?;
+    text.header(comparison, &sections)?;
+    text.caveats(comparison)?;
     for section in &sections {
-        page.section(section)?;
+        text.section(section)?;
     }
-    page.loops(comparison)?;
-    writeln!(page.out)?;
-    page.paragraph(MEANING, 0, true)
+    text.loops(comparison)?;
+    writeln!(text.page.out)?;
+    text.page.faint_paragraph(0, MEANING)
 }
 
-struct Page<'a> {
-    paint: Paint,
-    width: usize,
+struct Text<'a> {
     shown: usize,
-    out: &'a mut dyn Write,
+    page: Page<'a>,
 }
 
-impl Page<'_> {
+impl Text<'_> {
     fn header(&mut self, comparison: &Comparison<'_>, sections: &[Section]) -> io::Result<()> {
         let verdict = verdict(sections);
         let line = format!("{}{}", verdict[..1].to_uppercase(), &verdict[1..]);
-        writeln!(self.out, "{}", self.paint.heading(line))?;
+        writeln!(self.page.out, "{}", self.page.paint.heading(line))?;
         for (which, name, watch) in
             [("base", comparison.base_name, &comparison.base), ("head", comparison.head_name, &comparison.head)]
         {
-            writeln!(self.out, "  {which}: {}", self.paint.faint(about(name, watch)))?;
+            writeln!(self.page.out, "  {which}: {}", self.page.paint.faint(about(name, watch)))?;
         }
         Ok(())
     }
@@ -54,9 +51,9 @@ impl Page<'_> {
         if caveats.is_empty() {
             return Ok(());
         }
-        writeln!(self.out, "\n{}", self.paint.heading("Before you compare"))?;
+        self.page.section("Before you compare")?;
         for caveat in caveats {
-            self.paragraph(&sentence(&caveat.message), 2, false)?;
+            self.page.paragraph(2, &sentence(&caveat.message))?;
         }
         Ok(())
     }
@@ -65,37 +62,31 @@ impl Page<'_> {
         if section.lines.is_empty() {
             return Ok(());
         }
-        writeln!(self.out, "\n{}", self.paint.heading(section.title))?;
+        self.page.section(section.title)?;
         for line in section.lines.iter().take(self.shown) {
             self.line(line)?;
         }
-        match section.lines.len().saturating_sub(self.shown) {
-            0 => {}
-            more => writeln!(self.out, "  … {} (see --limit)", label::counted(more, "more change"))?,
-        }
+        self.page.rest(section.lines.len(), self.shown, "change")?;
         match section.within_noise {
             0 => Ok(()),
             rest => {
-                let line = self.paint.faint(format!("{} within noise", plural(rest as u64, "other")));
-                writeln!(self.out, "  {line}")
+                let line = self.page.paint.faint(format!("{} within noise", label::counted(rest, "other")));
+                writeln!(self.page.out, "  {line}")
             }
         }
     }
 
     fn line(&mut self, line: &Line) -> io::Result<()> {
-        let what = if line.worse { self.paint.trouble(line.what) } else { self.paint.name(line.what) };
+        let what = if line.worse { self.page.paint.trouble(line.what) } else { self.page.paint.name(line.what) };
         let sure = match line.confidence {
             Confidence::Certain => "",
             Confidence::Likely => ", likely",
             Confidence::Noise | Confidence::Unknown => ", may be chance",
         };
-        writeln!(self.out, "  {what}{sure}: {}", line.change)?;
-        match &line.place {
-            Some(place) => writeln!(self.out, "{:INDENT$}at {}", "", self.paint.name(place))?,
-            None => writeln!(self.out, "{:INDENT$}at an unknown place", "")?,
-        }
+        writeln!(self.page.out, "  {what}{sure}: {}", line.change)?;
+        self.page.place(INDENT, line.place.as_deref())?;
         for more in line.more.iter().filter(|more| !more.is_empty()) {
-            self.paragraph(&escape::visible(more), INDENT, true)?;
+            self.page.faint_paragraph(INDENT, &escape::visible(more))?;
         }
         Ok(())
     }
@@ -106,7 +97,7 @@ impl Page<'_> {
         if loops.is_empty() {
             return Ok(());
         }
-        writeln!(self.out, "\n{}", self.paint.heading("Event loops"))?;
+        self.page.section("Event loops")?;
         for change in loops.iter().take(self.shown) {
             let thread = change.thread_name.as_deref().map(|name| format!(" ({})", escape::brief(name, 40)));
             let name = format!("{}{}", escape::brief(&change.class, 80), thread.unwrap_or_default());
@@ -116,37 +107,25 @@ impl Page<'_> {
                 Confidence::Noise => ", within noise",
                 Confidence::Unknown => "",
             };
-            writeln!(self.out, "  {name}")?;
-            writeln!(self.out, "{:INDENT$}busy {}{sure}", "", in_numbers(&change.busy, words::percent))?;
+            writeln!(self.page.out, "  {name}")?;
+            writeln!(self.page.out, "{:INDENT$}busy {}{sure}", "", in_numbers(&change.busy, words::percent))?;
             let lag = [&change.lag_p50, &change.lag_p99].map(|lag| in_numbers(lag, time));
             let (was, is) = change.longest_ns;
             let longest = format!("{} -> {}", words::duration(was), words::duration(is));
-            writeln!(self.out, "{:INDENT$}lag: p50 {}, p99 {}, longest {longest}", "", lag[0], lag[1])?;
+            writeln!(self.page.out, "{:INDENT$}lag: p50 {}, p99 {}, longest {longest}", "", lag[0], lag[1])?;
         }
-        match loops.len().saturating_sub(self.shown) {
-            0 => Ok(()),
-            more => writeln!(self.out, "  … {} (see --limit)", label::counted(more, "more event loop")),
-        }
-    }
-
-    fn paragraph(&mut self, text: &str, indent: usize, faint: bool) -> io::Result<()> {
-        for line in wrap(text, self.width - indent) {
-            let line = if faint { self.paint.faint(line) } else { line };
-            writeln!(self.out, "{:indent$}{line}", "")?;
-        }
-        Ok(())
+        self.page.rest(loops.len(), self.shown, "event loop")
     }
 }
 
 /// One line that identifies a watch.
 pub(super) fn about(name: &str, watch: &Watch<'_>) -> String {
     let header = watch.analysis.header();
-    let command = if header.command.is_empty() { header.executable.clone() } else { header.command.join(" ") };
     format!(
         "{}: {} of {} (CPython {}), {}",
         escape::visible(name),
         words::duration(watch.analysis.duration_ns()),
-        escape::brief(&command, 60),
+        escape::brief(&words::command(header), 60),
         escape::visible(&header.python),
         escape::visible(&header.started_at),
     )

@@ -18,6 +18,13 @@ pub struct Step<'a> {
     pub alerts: &'a [Alert],
 }
 
+impl<'a> Step<'a> {
+    /// Stalls that ended in the batch.
+    pub(super) fn ended(&self) -> impl Iterator<Item = &'a Stall> + use<'a> {
+        self.alerts.iter().filter_map(|alert| if let Alert::Ended(stall) = alert { Some(stall) } else { None })
+    }
+}
+
 /// The result once everything was read.
 #[derive(Clone, Copy, Debug)]
 pub struct End<'a> {
@@ -32,15 +39,9 @@ pub struct End<'a> {
 /// Writes one format while a recording is read.
 pub trait Exporter {
     /// Takes the next batch.
-    ///
-    /// # Errors
-    /// Any error of the writer.
     fn take(&mut self, step: &Step<'_>) -> io::Result<()>;
 
     /// Writes what is only known at the end. Returns what the format could not hold, in words, if anything.
-    ///
-    /// # Errors
-    /// Any error of the writer.
     fn finish(self: Box<Self>, end: &End<'_>) -> io::Result<Option<String>>;
 }
 

@@ -29,62 +29,61 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::exporter::{End, Exporter, Step};
-use super::jsonl_events::{HeaderLine, HealthLine, LoopLine, TasksLine};
+use super::jsonl_events;
 use crate::detect::analysis::Found;
-use crate::detect::stall::{Alert, Stall};
+use crate::detect::stall::Stall;
 use crate::model::event::{Event, Header};
 use crate::model::tables::Tables;
-use crate::render::json::serializer;
-use crate::render::report::json::{NoteJson, StallJson};
-use crate::render::shared::finding::FindingJson;
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Line<'a> {
-    Header(HeaderLine<'a>),
-    Loop(LoopLine<'a>),
-    Tasks(TasksLine<'a>),
-    Findings { at_ns: u64, findings: Vec<FindingJson<'a, &'a [String]>> },
-    Health(HealthLine),
-    Note(NoteJson<'a>),
-    Stall(StallJson<'a>),
-    End { at_ns: Option<u64>, complete: bool, stalls: u64 },
-}
+use crate::render::object::{object, serializer};
+use crate::render::{report, shared};
 
 /// Writes a line for each event.
-pub(super) struct JsonLines<'o> {
+struct JsonLines<'o> {
     out: io::BufWriter<&'o mut dyn Write>,
     last_ns: Option<u64>,
 }
 
+/// Starts writing each event as one line of JSON.
+pub fn begin<'o>(header: &Header, out: &'o mut dyn Write) -> io::Result<Box<dyn Exporter + 'o>> {
+    Ok(Box::new(JsonLines::begin(header, out)?))
+}
+
 impl<'o> JsonLines<'o> {
-    pub(super) fn begin(header: &Header, out: &'o mut dyn Write) -> io::Result<Self> {
+    fn begin(header: &Header, out: &'o mut dyn Write) -> io::Result<Self> {
         let mut lines = Self { out: io::BufWriter::new(out), last_ns: None };
-        lines.line(&Line::Header(HeaderLine::of(header)))?;
+        lines.line(&jsonl_events::header(header))?;
         Ok(lines)
     }
 
-    fn line(&mut self, line: &Line<'_>) -> io::Result<()> {
+    fn line(&mut self, line: &impl Serialize) -> io::Result<()> {
         line.serialize(&mut serializer(&mut self.out))?;
         self.out.write_all(b"\n")
     }
 
     fn event(&mut self, event: &Event, tables: &Tables) -> io::Result<()> {
         match event {
-            Event::Loop(sample) => self.line(&Line::Loop(LoopLine::of(sample, tables))),
-            Event::Tasks(changes) => self.line(&Line::Tasks(TasksLine::of(changes, tables))),
+            Event::Loop(sample) => self.line(&jsonl_events::loop_sample(sample, tables)),
+            Event::Tasks(changes) => self.line(&jsonl_events::task_changes(changes, tables)),
             Event::Findings { at_ns, findings } => {
                 let found: Vec<Found> = findings.iter().map(|finding| Found::new(finding, tables)).collect();
-                let findings = found.iter().map(FindingJson::of).collect();
-                self.line(&Line::Findings { at_ns: *at_ns, findings })
+                let findings: Vec<_> = found.iter().map(shared::found).collect();
+                self.line(&object! { r#type: "findings", at_ns, findings })
             }
-            Event::Health(health) => self.line(&Line::Health(HealthLine::of(health))),
-            Event::Note(note) => self.line(&Line::Note(NoteJson::of(note))),
+            Event::Health(health) => self.line(&jsonl_events::health(health)),
+            Event::Note(note) => self.line(&object! {
+                r#type: "note",
+                #[serde(flatten)]
+                note: shared::note(note),
+            }),
         }
     }
 
     fn stall(&mut self, stall: &Stall) -> io::Result<()> {
-        self.line(&Line::Stall(StallJson::of(stall)))
+        self.line(&object! {
+            r#type: "stall",
+            #[serde(flatten)]
+            stall: report::json::stall(stall),
+        })
     }
 }
 
@@ -95,10 +94,8 @@ impl Exporter for JsonLines<'_> {
             self.last_ns = self.last_ns.max(Some(event.at_ns()));
             self.event(event, tables)?;
         }
-        for alert in step.alerts {
-            if let Alert::Ended(stall) = alert {
-                self.stall(stall)?;
-            }
+        for stall in step.ended() {
+            self.stall(stall)?;
         }
         Ok(())
     }
@@ -108,8 +105,7 @@ impl Exporter for JsonLines<'_> {
             self.stall(stall)?;
         }
         let stalls = end.analysis.stalls().total().count;
-        let last = Line::End { at_ns: self.last_ns, complete: end.complete, stalls };
-        self.line(&last)?;
+        self.line(&object! { r#type: "end", at_ns: self.last_ns, complete: end.complete, stalls })?;
         self.out.flush()?;
         Ok(None)
     }

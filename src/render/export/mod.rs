@@ -13,34 +13,9 @@ mod perfetto;
 mod pprof;
 mod speedscope;
 
-use std::io::{self, Write};
-
-use crate::model::event::Header;
-
 pub use exporter::{End, Exporter, Step};
+pub use firefox::begin as begin_firefox;
+pub use jsonl::begin as begin_json_lines;
+pub use perfetto::begin as begin_perfetto;
 pub use pprof::write as write_pprof;
 pub use speedscope::write as write_speedscope;
-
-/// Starts writing Chrome's trace events, which Perfetto opens.
-///
-/// # Errors
-/// Any error of `out`.
-pub fn begin_perfetto<'o>(header: &Header, out: &'o mut dyn Write) -> io::Result<Box<dyn Exporter + 'o>> {
-    Ok(Box::new(perfetto::Perfetto::begin(header, out)?))
-}
-
-/// Starts writing the Firefox Profiler's processed profile.
-///
-/// # Errors
-/// Any error of `out`.
-pub fn begin_firefox<'o>(header: &Header, out: &'o mut dyn Write) -> io::Result<Box<dyn Exporter + 'o>> {
-    Ok(Box::new(firefox::Firefox::begin(header, out)))
-}
-
-/// Starts writing each event as one line of JSON.
-///
-/// # Errors
-/// Any error of `out`.
-pub fn begin_json_lines<'o>(header: &Header, out: &'o mut dyn Write) -> io::Result<Box<dyn Exporter + 'o>> {
-    Ok(Box::new(jsonl::JsonLines::begin(header, out)?))
-}

@@ -18,9 +18,6 @@ use crate::profile::{By, Label, Profile, Weighted};
 use crate::render::levels::{Level, level};
 
 /// Writes the profile; the column given by `by` is shown first.
-///
-/// # Errors
-/// Any error of `out`.
 pub fn write(header: &Header, duration_ns: u64, profile: &Profile, by: By, out: &mut dyn Write) -> io::Result<()> {
     let mut builder = Builder::default();
     // The format requires the first string to be empty.

@@ -6,7 +6,7 @@ use crate::detect::analysis::Analysis;
 use crate::detect::stall::{Cause, Stall};
 use crate::model::event::Health;
 use crate::model::snapshot::Frame;
-use crate::profile::{CoroutineProfile, Label, Profile, Weighted};
+use crate::profile::{CoroutineProfile, Label, Profile, WaitProfile, Weighted};
 
 /// A watch that is over, or its state so far.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +22,6 @@ pub(super) const SHOWN: usize = 10;
 
 /// Stalls with the same cause and the same frame to change.
 pub(super) struct StallGroup<'a> {
-    /// The longest.
     pub(super) worst: &'a Stall,
     /// All of them, in the order in which they occurred.
     pub(super) stalls: Vec<&'a Stall>,
@@ -103,6 +102,15 @@ impl<'a> Report<'a> {
         })
     }
 
+    /// By growth per minute, then by number.
+    pub(super) fn fastest_growing(&self) -> Vec<CoroutineProfile> {
+        let mut coroutines = self.profile().coroutines();
+        coroutines.sort_by_key(|coroutine| {
+            std::cmp::Reverse((coroutine.growth_per_minute.unwrap_or_default().max(0.0) as u64, coroutine.seen))
+        });
+        coroutines
+    }
+
     /// By what loops executed of them, longest time first.
     pub(super) fn hottest(&self) -> Vec<CoroutineProfile> {
         let mut coroutines = self.profile().coroutines();
@@ -116,19 +124,47 @@ pub(super) fn rate(number: u64, duration_ns: u64) -> f64 {
 }
 
 /// What identifies a function, regardless of the line.
-pub(super) type Code<'f> = (&'f str, &'f str);
+type Code<'f> = (&'f str, &'f str);
 
-pub(super) fn code(frame: &Frame) -> Code<'_> {
+fn code(frame: &Frame) -> Code<'_> {
     (&frame.function, &frame.file)
 }
 
-/// What was run, by the outermost function of its stack, longest time first.
-pub(super) fn runs_by_coroutine<'r>(runs: &'r [Weighted<'r>]) -> HashMap<Code<'r>, Vec<&'r Weighted<'r>>> {
-    let mut by_code: HashMap<Code<'r>, Vec<&'r Weighted<'r>>> = HashMap::new();
-    for run in runs {
-        if let Some(Label::Frame(outermost)) = run.stack.first() {
-            by_code.entry(code(outermost)).or_default().push(run);
+/// What the tasks of each coroutine ran and waited for.
+pub(super) struct Activity<'r> {
+    waits: HashMap<Option<&'r Frame>, Vec<&'r WaitProfile<'r>>>,
+    runs: HashMap<Code<'r>, Vec<&'r Weighted<'r>>>,
+}
+
+impl<'r> Activity<'r> {
+    pub(super) fn of(waits: &'r [WaitProfile<'r>], runs: &'r [Weighted<'r>]) -> Self {
+        let mut activity = Self { waits: HashMap::new(), runs: HashMap::new() };
+        for wait in waits {
+            activity.waits.entry(wait.coroutine).or_default().push(wait);
         }
+        for run in runs {
+            if let Some(Label::Frame(outermost)) = run.stack.first() {
+                activity.runs.entry(code(outermost)).or_default().push(run);
+            }
+        }
+        activity
     }
-    by_code
+
+    /// Longest time first.
+    pub(super) fn waits<'a>(&'a self, coroutine: Option<&'a Frame>) -> &'a [&'a WaitProfile<'a>] {
+        self.waits.get(&coroutine).map_or(&[], Vec::as_slice)
+    }
+
+    /// What was run, by the outermost function of its stack, longest time first.
+    pub(super) fn runs<'a>(&'a self, coroutine: Option<&'a Frame>) -> &'a [&'a Weighted<'a>] {
+        coroutine.and_then(|frame| self.runs.get(&code(frame))).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The code in a stitched stack.
+pub(super) fn frames_of<'p>(stack: &[Label<'p>]) -> impl Iterator<Item = &'p Frame> {
+    stack.iter().filter_map(|label| match label {
+        Label::Frame(frame) => Some(*frame),
+        _ => None,
+    })
 }

@@ -7,7 +7,6 @@ use super::text::{evidence, trust};
 use super::words;
 use crate::model::snapshot::Frame;
 use crate::render::options::Options;
-use crate::render::text::plural;
 use crate::render::{escape, label, wait_words};
 
 /// Writes the report.
@@ -38,15 +37,14 @@ impl<W: Write> Page<'_, '_, W> {
         let verdict = match analysis.stalls().worst_first().first() {
             None => "no stall".into(),
             Some(longest) => {
-                format!("{}, longest {}", plural(total.count, "stall"), words::stall_length(longest))
+                format!("{}, longest {}", label::counted(total.count, "stall"), words::stall_length(longest))
             }
         };
         writeln!(self.out, "## asyncprof: {verdict}\n")?;
-        let command = if header.command.is_empty() { header.executable.clone() } else { header.command.join(" ") };
         writeln!(
             self.out,
             "{} (process {}, CPython {}), watched for {} from {}.",
-            code_text(&escape::brief(&command, 120)),
+            code_text(&escape::brief(&words::command(header), 120)),
             header.pid,
             plain(&header.python),
             words::duration(analysis.duration_ns()),
@@ -54,17 +52,23 @@ impl<W: Write> Page<'_, '_, W> {
         )
     }
 
-    fn table(&mut self, title: &str, columns: &[&str]) -> io::Result<()> {
+    /// A table with a title, unless it is empty.
+    fn list<T>(
+        &mut self,
+        (title, columns): (&str, &[&str]),
+        noun: &str,
+        all: &[T],
+        cells: impl Fn(&T) -> Vec<String>,
+    ) -> io::Result<()> {
+        if all.is_empty() {
+            return Ok(());
+        }
         writeln!(self.out, "\n### {title}\n\n| {} |", columns.join(" | "))?;
-        writeln!(self.out, "|{}", " --- |".repeat(columns.len()))
-    }
-
-    fn row(&mut self, cells: &[String]) -> io::Result<()> {
-        writeln!(self.out, "| {} |", cells.join(" | "))
-    }
-
-    fn rest(&mut self, all: usize, noun: &str) -> io::Result<()> {
-        match all.saturating_sub(self.shown) {
+        writeln!(self.out, "|{}", " --- |".repeat(columns.len()))?;
+        for one in all.iter().take(self.shown) {
+            writeln!(self.out, "| {} |", cells(one).join(" | "))?;
+        }
+        match all.len().saturating_sub(self.shown) {
             0 => Ok(()),
             more => writeln!(self.out, "\n… {}", label::counted(more, &format!("more {noun}"))),
         }
@@ -72,23 +76,21 @@ impl<W: Write> Page<'_, '_, W> {
 
     fn stalls(&mut self) -> io::Result<()> {
         let stalls = self.report.analysis.stalls().worst_first();
-        if stalls.is_empty() {
-            return Ok(());
-        }
-        self.table("Stalls", &["longest", "count", "total", "cause", "where"])?;
         let groups = stall_groups(&stalls);
-        for group in groups.iter().take(self.shown) {
+        let columns = ("Stalls", &["longest", "count", "total", "cause", "where"][..]);
+        self.list(columns, "place", &groups, |group| {
             let detail = group.worst.detail.as_deref().map(|detail| format!(" ({})", plain(detail)));
-            self.row(&[
+            vec![
                 words::stall_length(group.worst),
                 label::count(group.count()),
                 words::duration(group.total_ns),
                 format!("{}{}", words::cause(group.worst.cause), detail.unwrap_or_default()),
                 group.worst.site.as_ref().map_or("unknown".into(), frame),
-            ])?;
+            ]
+        })?;
+        if !groups.is_empty() {
+            writeln!(self.out)?;
         }
-        self.rest(groups.len(), "place")?;
-        writeln!(self.out)?;
         for group in groups.iter().take(self.shown) {
             let place = group.worst.site.as_ref().map_or("At an unknown place".into(), frame);
             writeln!(self.out, "- {place}: {} ({})", plain(&group.worst.advice), plain(&evidence(group.worst)))?;
@@ -97,98 +99,73 @@ impl<W: Write> Page<'_, '_, W> {
     }
 
     fn findings(&mut self) -> io::Result<()> {
-        let findings = self.report.analysis.findings();
-        if findings.is_empty() {
-            return Ok(());
-        }
-        self.table("Findings", &["severity", "rule", "what", "what to do"])?;
-        for found in findings.iter().take(self.shown) {
+        let columns = ("Findings", &["severity", "rule", "what", "what to do"][..]);
+        self.list(columns, "finding", self.report.analysis.findings(), |found| {
             let finding = &found.finding.finding;
             let site = found.finding.site.as_ref().map(|site| format!(" at {}", frame(site))).unwrap_or_default();
-            self.row(&[
+            vec![
                 finding.severity.as_str().into(),
                 finding.rule.as_str().into(),
                 format!("{}{site}", plain(&finding.message)),
                 plain(&finding.advice),
-            ])?;
-        }
-        self.rest(findings.len(), "finding")
+            ]
+        })
     }
 
     fn loops(&mut self) -> io::Result<()> {
-        let loops = self.report.profile().loops();
-        if loops.is_empty() {
-            return Ok(());
-        }
-        self.table("Event loops", &["loop", "thread", "busy", "lag p50", "p90", "p99", "longest"])?;
-        for event_loop in loops.iter().take(self.shown) {
+        let columns = ("Event loops", &["loop", "thread", "busy", "lag p50", "p90", "p99", "longest"][..]);
+        self.list(columns, "event loop", self.report.profile().loops(), |event_loop| {
             let lag = event_loop.lag().map(|lag| [lag.p50_ns, lag.p90_ns, lag.p99_ns, lag.max_ns].map(words::duration));
-            let unknown = || ["?"; 4].map(String::from);
             let mut cells = vec![
                 code_text(&event_loop.info.class),
                 event_loop.info.thread_name.as_deref().map_or("?".into(), plain),
                 event_loop.busy_share().map_or("?".into(), words::percent),
             ];
-            cells.extend(lag.unwrap_or_else(unknown));
-            self.row(&cells)?;
-        }
-        self.rest(loops.len(), "event loop")
+            cells.extend(lag.unwrap_or_else(|| ["?"; 4].map(String::from)));
+            cells
+        })
     }
 
     fn hottest(&mut self) -> io::Result<()> {
         let hottest: Vec<_> = self.report.hottest().into_iter().filter(|coroutine| coroutine.run_ns > 0).collect();
         let busy: u64 = self.report.profile().loops().iter().map(|event_loop| event_loop.busy_ns).sum();
-        if hottest.is_empty() || busy == 0 {
+        if busy == 0 {
             return Ok(());
         }
-        self.table("What the event loops ran", &["run", "share", "tasks", "coroutine"])?;
-        for coroutine in hottest.iter().take(self.shown) {
-            self.row(&[
+        let columns = ("What the event loops ran", &["run", "share", "tasks", "coroutine"][..]);
+        self.list(columns, "coroutine", &hottest, |coroutine| {
+            vec![
                 words::duration(coroutine.run_ns),
                 words::percent(coroutine.run_ns as f64 / busy as f64),
                 label::count(coroutine.seen),
                 coroutine.coroutine.as_ref().map_or("unknown".into(), frame),
-            ])?;
-        }
-        self.rest(hottest.len(), "coroutine")
+            ]
+        })
     }
 
     fn waits(&mut self) -> io::Result<()> {
-        let waits = self.report.profile().waits();
-        if waits.is_empty() {
-            return Ok(());
-        }
-        self.table("Where tasks waited", &["total", "longest, at least", "waits", "for", "where"])?;
-        for wait in waits.iter().take(self.shown) {
+        let columns = ("Where tasks waited", &["total", "longest, at least", "waits", "for", "where"][..]);
+        self.list(columns, "place", &self.report.profile().waits(), |wait| {
             let detail =
                 wait.detail.map(|detail| format!(" ({})", plain(&wait_words::detail(detail)))).unwrap_or_default();
-            self.row(&[
+            vec![
                 words::duration(wait.wait_ns),
                 words::duration(wait.longest_ns),
                 label::count(wait.waits),
                 format!("{}{detail}", plain(wait.kind.map_or("something unknown", label::wait))),
                 wait.stack.last().map_or("unknown".into(), |innermost| frame(innermost)),
-            ])?;
-        }
-        self.rest(waits.len(), "place")
+            ]
+        })
     }
 
     fn tasks(&mut self) -> io::Result<()> {
-        let mut coroutines = self.report.profile().coroutines();
-        if coroutines.is_empty() {
-            return Ok(());
-        }
-        coroutines.sort_by_key(|coroutine| {
-            std::cmp::Reverse((coroutine.growth_per_minute.unwrap_or_default().max(0.0) as u64, coroutine.seen))
-        });
-        self.table("Tasks", &["coroutine", "seen", "born", "ended", "alive", "growth/min"])?;
-        for coroutine in coroutines.iter().take(self.shown) {
+        let columns = ("Tasks", &["coroutine", "seen", "born", "ended", "alive", "growth/min"][..]);
+        self.list(columns, "coroutine", &self.report.fastest_growing(), |coroutine| {
             let mut cells = vec![coroutine.coroutine.as_ref().map_or("unknown".into(), frame)];
             cells.extend([coroutine.seen, coroutine.born, coroutine.ended, coroutine.alive].map(label::count));
             cells.push(coroutine.growth_per_minute.map_or("?".into(), |growth| format!("{growth:+.0}")));
-            self.row(&cells)?;
-        }
-        self.rest(coroutines.len(), "coroutine")
+            cells
+        })
     }
 
     fn trust(&mut self) -> io::Result<()> {

@@ -3,15 +3,13 @@
 
 use std::io::{self, Write};
 
-use super::contents::{Report, SHOWN, StallGroup, code, runs_by_coroutine, stall_groups};
+use super::contents::{Activity, Report, SHOWN, StallGroup, stall_groups};
 use super::words;
 use crate::detect::stall::Stall;
 use crate::model::event::NoteKind;
-use crate::model::snapshot::Frame;
-use crate::profile::CoroutineProfile;
+use crate::profile::{CoroutineProfile, LoopProfile, WaitProfile};
 use crate::render::options::Options;
-use crate::render::paint::Paint;
-use crate::render::text::{plural, wrap};
+use crate::render::page::Page;
 use crate::render::{escape, label, wait_words};
 
 /// Indentation of the details of an entry.
@@ -19,44 +17,41 @@ const INDENT: usize = 6;
 
 /// Writes the report.
 pub fn write(report: &Report<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
-    let shown = options.limit.unwrap_or(SHOWN);
-    let mut page = Page { report, paint: Paint::new(options.color), width: options.width.max(60), shown, out };
-    page.header()?;
-    page.stalls()?;
-    page.findings()?;
-    page.loops()?;
-    page.hottest()?;
-    page.waits()?;
-    page.tasks()?;
-    page.notes()?;
-    page.trust()
+    let mut text = Text { report, shown: options.limit.unwrap_or(SHOWN), page: Page::new(options, 60, out) };
+    text.header()?;
+    text.stalls()?;
+    text.findings()?;
+    text.loops()?;
+    text.hottest()?;
+    text.waits()?;
+    text.tasks()?;
+    text.notes()?;
+    text.trust()
 }
 
-struct Page<'a, 'r> {
+struct Text<'a, 'r> {
     report: &'a Report<'r>,
-    paint: Paint,
-    width: usize,
     shown: usize,
-    out: &'a mut dyn Write,
+    page: Page<'a>,
 }
 
-impl Page<'_, '_> {
+impl Text<'_, '_> {
     fn header(&mut self) -> io::Result<()> {
         let analysis = self.report.analysis;
         let header = analysis.header();
         let build = if header.free_threaded { " free-threaded" } else { "" };
         let python = escape::visible(&header.python);
         let line = format!("Process {}: CPython {python}{build}, {}", header.pid, escape::visible(&header.executable));
-        writeln!(self.out, "{}", self.paint.heading(line))?;
+        writeln!(self.page.out, "{}", self.page.paint.heading(line))?;
         if !header.command.is_empty() {
-            writeln!(self.out, "{}", escape::brief(&header.command.join(" "), self.width))?;
+            writeln!(self.page.out, "{}", escape::brief(&header.command.join(" "), self.page.width))?;
         }
         let total = analysis.stalls().total();
         let stalls = match analysis.stalls().worst_first().first() {
             None => "no stall".to_owned(),
             Some(longest) => {
-                let stalls = plural(total.count, "stall");
-                self.paint.trouble(format!("{stalls}, longest {}", words::stall_length(longest)))
+                let stalls = label::counted(total.count, "stall");
+                self.page.paint.trouble(format!("{stalls}, longest {}", words::stall_length(longest)))
             }
         };
         let tasks: u64 = self.report.profile().coroutines().iter().map(|coroutine| coroutine.seen).sum();
@@ -66,27 +61,24 @@ impl Page<'_, '_> {
         };
         let watched = words::duration(analysis.duration_ns());
         let loops = label::counted(self.report.profile().loops().len(), "event loop");
-        let line = format!("{stalls}{found} in {watched}: {loops}, {} seen", plural(tasks, "task"));
-        writeln!(self.out, "{}{}", line[..1].to_uppercase(), &line[1..])
+        let line = format!("{stalls}{found} in {watched}: {loops}, {} seen", label::counted(tasks, "task"));
+        writeln!(self.page.out, "{}{}", line[..1].to_uppercase(), &line[1..])
     }
 
-    fn section(&mut self, title: &str) -> io::Result<()> {
-        writeln!(self.out, "\n{}", self.paint.heading(title))
-    }
-
-    fn paragraph(&mut self, text: &str, faint: bool) -> io::Result<()> {
-        for line in wrap(text, self.width - INDENT) {
-            let line = if faint { self.paint.faint(line) } else { line };
-            writeln!(self.out, "{:INDENT$}{line}", "")?;
+    /// A list with a title, unless it is empty.
+    fn list<T>(
+        &mut self,
+        title: &str,
+        noun: &str,
+        all: &[T],
+        mut entry: impl FnMut(&mut Self, &T) -> io::Result<()>,
+    ) -> io::Result<()> {
+        if all.is_empty() {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    fn rest(&mut self, all: usize, noun: &str) -> io::Result<()> {
-        match all.saturating_sub(self.shown) {
-            0 => Ok(()),
-            more => writeln!(self.out, "  … {} (see --limit)", label::counted(more, &format!("more {noun}"))),
-        }
+        self.page.section(title)?;
+        all.iter().take(self.shown).try_for_each(|one| entry(self, one))?;
+        self.page.rest(all.len(), self.shown, noun)
     }
 
     fn stalls(&mut self) -> io::Result<()> {
@@ -96,17 +88,17 @@ impl Page<'_, '_> {
             return Ok(());
         }
         let threshold = words::duration(analysis.header().stall_threshold_ns);
-        let (count, together) = (plural(total.count, "stall"), words::duration(total.at_least_ns));
-        self.section(&format!("{count} of {threshold} or more, {together} in total"))?;
+        let (count, together) = (label::counted(total.count, "stall"), words::duration(total.at_least_ns));
+        self.page.section(&format!("{count} of {threshold} or more, {together} in total"))?;
         let groups = stall_groups(&stalls);
         for group in groups.iter().take(self.shown) {
             self.stall_group(group)?;
         }
         let left_out = total.count.saturating_sub(stalls.len() as u64);
         if left_out > 0 {
-            writeln!(self.out, "  {} shorter than these, only counted", plural(left_out, "stall"))?;
+            writeln!(self.page.out, "  {} shorter than these, only counted", label::counted(left_out, "stall"))?;
         }
-        self.rest(groups.len(), "place")
+        self.page.rest(groups.len(), self.shown, "place")
     }
 
     fn stall_group(&mut self, group: &StallGroup<'_>) -> io::Result<()> {
@@ -124,110 +116,72 @@ impl Page<'_, '_> {
         }
         let detail = stall.detail.as_deref().map(|detail| format!(" ({})", escape::brief(detail, 120)));
         let cause = format!("{}{}", words::cause(stall.cause), detail.unwrap_or_default());
-        writeln!(self.out, "  {}: {cause}", self.paint.trouble(line))?;
-        match &stall.site {
-            Some(site) => writeln!(self.out, "{:INDENT$}at {}", "", self.paint.name(words::frame(site)))?,
-            None => writeln!(self.out, "{:INDENT$}at an unknown place", "")?,
-        }
-        self.paragraph(&escape::visible(&stall.advice), false)?;
-        self.paragraph(&circumstances(stall), true)?;
+        writeln!(self.page.out, "  {}: {cause}", self.page.paint.trouble(line))?;
+        self.page.place(INDENT, stall.site.as_ref().map(words::frame).as_deref())?;
+        self.page.paragraph(INDENT, &escape::visible(&stall.advice))?;
+        self.page.faint_paragraph(INDENT, &circumstances(stall))?;
         self.stack(stall)
     }
 
-    /// One frame per line, outermost first as in a Python traceback; empty if the site already says everything.
+    /// The stack; nothing if the site already says everything.
     fn stack(&mut self, stall: &Stall) -> io::Result<()> {
         /// Levels shown: the outer ones show what the program was doing, the inner ones where it was stuck.
         const LEVELS: usize = 12;
         if stall.stack.len() < 2 && !stall.torn {
             return Ok(());
         }
-        let left_out = stall.stack.len().saturating_sub(LEVELS);
-        let outer = if left_out > 0 { LEVELS / 3 } else { stall.stack.len() };
-        for (position, frame) in stall.stack.iter().enumerate() {
-            if (outer..outer + left_out).contains(&position) {
-                if position == outer {
-                    let line = self.paint.faint(format!("… {}", label::counted(left_out, "frame")));
-                    writeln!(self.out, "{:INDENT$}  {line}", "")?;
-                }
-                continue;
-            }
-            let line = self.paint.faint(words::frame(frame));
-            writeln!(self.out, "{:INDENT$}  {line}", "")?;
-        }
+        let frames: Vec<String> = stall.stack.iter().map(words::frame).collect();
+        self.page.frames(INDENT + 2, &frames, LEVELS, LEVELS / 3)?;
         if stall.torn {
-            let line = self.paint.faint("<torn>: deeper frames changed too fast to be read");
-            writeln!(self.out, "{:INDENT$}  {line}", "")?;
+            let line = self.page.paint.faint("<torn>: deeper frames changed too fast to be read");
+            writeln!(self.page.out, "{:INDENT$}  {line}", "")?;
         }
         Ok(())
     }
 
     fn findings(&mut self) -> io::Result<()> {
-        /// The column at which the text of a finding begins.
-        const INDENT: usize = 10;
         let findings = self.report.analysis.findings();
-        if findings.is_empty() {
-            return Ok(());
-        }
-        self.section("Findings of the last full snapshot")?;
-        for found in findings.iter().take(self.shown) {
-            let finding = &found.finding.finding;
-            let severity = self.paint.severity(finding.severity);
-            let sentence = format!("{}: {}", finding.rule, escape::visible(&finding.message));
-            for (position, line) in wrap(&sentence, self.width - INDENT).into_iter().enumerate() {
-                match position {
-                    0 => writeln!(self.out, "  {severity} {line}")?,
-                    _ => writeln!(self.out, "{:INDENT$}{line}", "")?,
-                }
-            }
-            if let Some(site) = &found.finding.site {
-                writeln!(self.out, "{:INDENT$}at {}", "", self.paint.name(words::frame(site)))?;
-            }
-            for line in wrap(&escape::visible(&finding.advice), self.width - INDENT) {
-                writeln!(self.out, "{:INDENT$}{}", "", self.paint.faint(line))?;
-            }
-        }
-        self.rest(findings.len(), "finding")
+        self.list("Findings of the last full snapshot", "finding", findings, |text, found| {
+            let site = found.finding.site.as_ref().map(words::frame);
+            text.page.finding(&found.finding.finding, site.as_deref())
+        })
     }
 
     fn loops(&mut self) -> io::Result<()> {
-        let loops = self.report.profile().loops();
-        if loops.is_empty() {
-            return Ok(());
+        self.list("Event loops", "event loop", self.report.profile().loops(), Self::event_loop)
+    }
+
+    fn event_loop(&mut self, event_loop: &LoopProfile) -> io::Result<()> {
+        let mut line = format!("  {}", escape::visible(&event_loop.info.class));
+        if let Some(thread) = event_loop.info.thread {
+            line.push_str(&format!(" in thread {thread}"));
         }
-        self.section("Event loops")?;
-        for event_loop in loops.iter().take(self.shown) {
-            let mut line = format!("  {}", escape::visible(&event_loop.info.class));
-            if let Some(thread) = event_loop.info.thread {
-                line.push_str(&format!(" in thread {thread}"));
-            }
-            if let Some(name) = &event_loop.info.thread_name {
-                line.push_str(&format!(" ({})", escape::brief(name, 40)));
-            }
-            match event_loop.busy_share() {
-                Some(share) => line.push_str(&format!(": {} busy", self.paint.name(words::percent(share)))),
-                None => line.push_str(": load unknown"),
-            }
-            writeln!(self.out, "{line}")?;
-            let mut facts = match event_loop.lag() {
-                None => "no complete iteration seen".to_owned(),
-                Some(lag) => {
-                    let [p50, p90, p99, max] = [lag.p50_ns, lag.p90_ns, lag.p99_ns, lag.max_ns].map(words::duration);
-                    format!("lag: p50 {p50}, p90 {p90}, p99 {p99}, max {max}")
-                }
-            };
-            if let Some(ready) = event_loop.most_ready {
-                facts.push_str(&format!("; up to {} queued", label::count(ready)));
-            }
-            if event_loop.leaving_ns > 0 {
-                let share = event_loop.leaving_ns as f64 / event_loop.watched_ns().max(1) as f64;
-                facts.push_str(&format!("; waiting for the GIL {} of the time", words::percent(share)));
-            }
-            if event_loop.gap_ns > 0 {
-                facts.push_str(&format!("; not sampled for {}", words::duration(event_loop.gap_ns)));
-            }
-            self.paragraph(&facts, false)?;
+        if let Some(name) = &event_loop.info.thread_name {
+            line.push_str(&format!(" ({})", escape::brief(name, 40)));
         }
-        self.rest(loops.len(), "event loop")
+        match event_loop.busy_share() {
+            Some(share) => line.push_str(&format!(": {} busy", self.page.paint.name(words::percent(share)))),
+            None => line.push_str(": load unknown"),
+        }
+        writeln!(self.page.out, "{line}")?;
+        let mut facts = match event_loop.lag() {
+            None => "no complete iteration seen".to_owned(),
+            Some(lag) => {
+                let [p50, p90, p99, max] = [lag.p50_ns, lag.p90_ns, lag.p99_ns, lag.max_ns].map(words::duration);
+                format!("lag: p50 {p50}, p90 {p90}, p99 {p99}, max {max}")
+            }
+        };
+        if let Some(ready) = event_loop.most_ready {
+            facts.push_str(&format!("; up to {} queued", label::count(ready)));
+        }
+        if event_loop.leaving_ns > 0 {
+            let share = event_loop.leaving_ns as f64 / event_loop.watched_ns().max(1) as f64;
+            facts.push_str(&format!("; waiting for the GIL {} of the time", words::percent(share)));
+        }
+        if event_loop.gap_ns > 0 {
+            facts.push_str(&format!("; not sampled for {}", words::duration(event_loop.gap_ns)));
+        }
+        self.page.paragraph(INDENT, &facts)
     }
 
     fn hottest(&mut self) -> io::Result<()> {
@@ -239,28 +193,27 @@ impl Page<'_, '_> {
         if all_ns == 0 {
             return Ok(());
         }
-        self.section("What the event loops ran")?;
-        let runs_of = runs_by_coroutine(&runs);
+        self.page.section("What the event loops ran")?;
+        let activity = Activity::of(&[], &runs);
         for coroutine in hottest.iter().take(self.shown) {
             let share = words::percent(coroutine.run_ns as f64 / all_ns as f64);
             let run = words::duration(coroutine.run_ns);
-            let name = self.paint.name(words::coroutine(coroutine.coroutine.as_ref()));
-            writeln!(self.out, "  {run:>10} {share:>7}  {name}, {}", plural(coroutine.seen, "task"))?;
-            let own = coroutine.coroutine.as_ref().and_then(|frame| runs_of.get(&code(frame)));
-            if let Some(heaviest) = own.and_then(|own| own.first())
+            let name = self.page.paint.name(words::coroutine(coroutine.coroutine.as_ref()));
+            writeln!(self.page.out, "  {run:>10} {share:>7}  {name}, {}", label::counted(coroutine.seen, "task"))?;
+            if let Some(heaviest) = activity.runs(coroutine.coroutine.as_ref()).first()
                 && let Some(inner) = words::innermost(&heaviest.stack)
                 && heaviest.stack.len() > 1
             {
                 let line = format!("{} of it in {inner}", words::duration(heaviest.time_ns));
-                writeln!(self.out, "{:22}{}", "", self.paint.faint(line))?;
+                writeln!(self.page.out, "{:22}{}", "", self.page.paint.faint(line))?;
             }
         }
-        self.rest(hottest.len(), "coroutine")?;
+        self.page.rest(hottest.len(), self.shown, "coroutine")?;
         let others_ns = all_ns.saturating_sub(tasks_ns);
         if others_ns > 0 {
             let share = words::percent(others_ns as f64 / all_ns as f64);
             writeln!(
-                self.out,
+                self.page.out,
                 "  {:>10} {share:>7}  callbacks and the event loops themselves",
                 words::duration(others_ns)
             )?;
@@ -270,79 +223,60 @@ impl Page<'_, '_> {
 
     fn waits(&mut self) -> io::Result<()> {
         let waits = self.report.profile().waits();
-        if waits.is_empty() {
-            return Ok(());
-        }
-        self.section("Where tasks waited (total over all tasks)")?;
-        for wait in waits.iter().take(self.shown) {
-            let mut what = wait.kind.map_or("something unknown", label::wait).to_owned();
-            if let Some(detail) = wait.detail {
-                what.push_str(&format!(" ({})", escape::brief(&wait_words::detail(detail), 60)));
-            }
-            let total = words::duration(wait.wait_ns);
-            let many = match wait.waits {
-                0 | 1 => String::new(),
-                many => format!("{} waits, ", label::count(many)),
-            };
-            let mut line = format!("  {total:>10}  {}", self.paint.name(what));
-            if wait.longest_ns > 0 {
-                line.push_str(&format!(": {many}longest at least {}", words::duration(wait.longest_ns)));
-                if let Some(task) = wait.longest_task {
-                    line.push_str(&format!(" ({})", escape::brief(task, 40)));
-                }
-            }
-            writeln!(self.out, "{line}")?;
-            if let Some((holder, _)) = wait.holders.first() {
-                let others = match wait.holders.len() - 1 {
-                    0 => String::new(),
-                    others => format!(" and {others} more"),
-                };
-                writeln!(self.out, "{:14}held by {}{others}", "", escape::brief(holder, 60))?;
-            }
-            self.await_stack(&wait.stack)?;
-        }
-        self.rest(waits.len(), "place")
+        self.list("Where tasks waited (total over all tasks)", "place", &waits, Self::wait)
     }
 
-    fn await_stack(&mut self, stack: &[&Frame]) -> io::Result<()> {
+    fn wait(&mut self, wait: &WaitProfile<'_>) -> io::Result<()> {
         /// Levels shown of a wait: the outermost and the innermost are the most informative.
         const LEVELS: usize = 4;
-        let left_out = stack.len().saturating_sub(LEVELS);
-        for (position, frame) in stack.iter().enumerate() {
-            if left_out > 0 && (1..=left_out).contains(&position) {
-                if position == 1 {
-                    let line = self.paint.faint(format!("… {}", label::counted(left_out, "frame")));
-                    writeln!(self.out, "{:14}{line}", "")?;
-                }
-                continue;
-            }
-            writeln!(self.out, "{:14}{}", "", self.paint.faint(words::frame(frame)))?;
+        let mut what = wait.kind.map_or("something unknown", label::wait).to_owned();
+        if let Some(detail) = wait.detail {
+            what.push_str(&format!(" ({})", escape::brief(&wait_words::detail(detail), 60)));
         }
-        Ok(())
+        let total = words::duration(wait.wait_ns);
+        let many = match wait.waits {
+            0 | 1 => String::new(),
+            many => format!("{} waits, ", label::count(many)),
+        };
+        let mut line = format!("  {total:>10}  {}", self.page.paint.name(what));
+        if wait.longest_ns > 0 {
+            line.push_str(&format!(": {many}longest at least {}", words::duration(wait.longest_ns)));
+            if let Some(task) = wait.longest_task {
+                line.push_str(&format!(" ({})", escape::brief(task, 40)));
+            }
+        }
+        writeln!(self.page.out, "{line}")?;
+        if let Some((holder, _)) = wait.holders.first() {
+            let others = match wait.holders.len() - 1 {
+                0 => String::new(),
+                others => format!(" and {others} more"),
+            };
+            writeln!(self.page.out, "{:14}held by {}{others}", "", escape::brief(holder, 60))?;
+        }
+        let frames: Vec<String> = wait.stack.iter().map(|frame| words::frame(frame)).collect();
+        self.page.frames(14, &frames, LEVELS, 1)
     }
 
     fn tasks(&mut self) -> io::Result<()> {
-        let mut coroutines = self.report.profile().coroutines();
+        let coroutines = self.report.fastest_growing();
         if coroutines.is_empty() {
             return Ok(());
         }
-        let growth = |coroutine: &CoroutineProfile| coroutine.growth_per_minute.unwrap_or_default() as i64;
-        coroutines.sort_by_key(|coroutine| std::cmp::Reverse((growth(coroutine).max(0), coroutine.seen)));
-        self.section("Tasks by coroutine, fastest-growing first")?;
+        self.page.section("Tasks by coroutine, fastest-growing first")?;
         let head = format!(
             "  {:>9} {:>9} {:>9} {:>9} {:>10} {:>12}  coroutine",
             "seen", "born", "ended", "alive", "growth/min", "oldest ≥"
         );
-        writeln!(self.out, "{}", self.paint.faint(head))?;
+        writeln!(self.page.out, "{}", self.page.paint.faint(head))?;
         for coroutine in coroutines.iter().take(self.shown) {
             let [seen, born, ended, alive] =
                 [coroutine.seen, coroutine.born, coroutine.ended, coroutine.alive].map(label::count);
             let growth = coroutine.growth_per_minute.map_or("?".into(), |growth| format!("{growth:+.0}"));
             let oldest = words::duration(coroutine.oldest_ns);
             let name = words::coroutine(coroutine.coroutine.as_ref());
-            writeln!(self.out, "  {seen:>9} {born:>9} {ended:>9} {alive:>9} {growth:>10} {oldest:>12}  {name}")?;
+            writeln!(self.page.out, "  {seen:>9} {born:>9} {ended:>9} {alive:>9} {growth:>10} {oldest:>12}  {name}")?;
         }
-        self.rest(coroutines.len(), "coroutine")
+        self.page.rest(coroutines.len(), self.shown, "coroutine")
     }
 
     fn notes(&mut self) -> io::Result<()> {
@@ -351,23 +285,18 @@ impl Page<'_, '_> {
         if notes.is_empty() {
             return Ok(());
         }
-        self.section("Events")?;
+        self.page.section("Events")?;
         let started_ns = analysis.header().started_ns;
         for note in notes.iter().take(self.shown) {
             let at = words::duration(note.at_ns.saturating_sub(started_ns));
-            writeln!(self.out, "  after {at}: {}", escape::visible(&note.text))?;
+            writeln!(self.page.out, "  after {at}: {}", escape::visible(&note.text))?;
         }
-        self.rest(notes.len() + analysis.notes_left_out() as usize, "note")
+        self.page.rest(notes.len() + analysis.notes_left_out() as usize, self.shown, "note")
     }
 
     fn trust(&mut self) -> io::Result<()> {
-        self.section("Data quality")?;
-        for sentence in trust(self.report) {
-            for line in wrap(&sentence, self.width - 2) {
-                writeln!(self.out, "  {line}")?;
-            }
-        }
-        Ok(())
+        self.page.section("Data quality")?;
+        trust(self.report).iter().try_for_each(|sentence| self.page.paragraph(2, sentence))
     }
 }
 
@@ -393,7 +322,7 @@ pub(super) fn circumstances(stall: &Stall) -> String {
         parts.push(format!("at least {} callbacks", label::count(callbacks)));
     }
     if let Some(ready) = stall.ready_waiting.filter(|ready| *ready > 0) {
-        parts.push(format!("up to {} waited", plural(ready.into(), "ready callback")));
+        parts.push(format!("up to {} waited", label::counted(ready, "ready callback")));
     }
     parts.push(evidence(stall));
     parts.join("; ")
@@ -420,7 +349,7 @@ pub(super) fn evidence(stall: &Stall) -> String {
             None => format!("{} {}", label::count(number), word(name)),
         })
         .collect();
-    let samples = plural(stall.evidence.samples, "sample");
+    let samples = label::counted(stall.evidence.samples, "sample");
     if parts.is_empty() { samples } else { format!("{samples}: {}", parts.join(", ")) }
 }
 
@@ -434,9 +363,9 @@ pub(super) fn trust(report: &Report<'_>) -> Vec<String> {
     };
     sentences.push(format!(
         "{} ({}), {} ({}).",
-        plural(health.loop_samples, "loop sample"),
+        label::counted(health.loop_samples, "loop sample"),
         asked(report.loop_rate_hz(), header.loop_rate_hz),
-        plural(health.task_snapshots, "task snapshot"),
+        label::counted(health.task_snapshots, "task snapshot"),
         asked(report.task_rate_hz(), header.task_rate_hz),
     ));
     if report.analysis.health().is_none() {

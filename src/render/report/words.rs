@@ -1,6 +1,7 @@
 //! Wording for durations, causes and places, shared by reports, comparisons and checks.
 
 use crate::detect::stall::{Cause, Stall};
+use crate::model::event::Header;
 use crate::model::snapshot::Frame;
 use crate::profile::Label;
 use crate::render::{escape, label};
@@ -22,6 +23,11 @@ pub(in crate::render) fn duration(ns: u64) -> String {
             }
         }
     }
+}
+
+/// What was started, as one line.
+pub(in crate::render) fn command(header: &Header) -> String {
+    if header.command.is_empty() { header.executable.clone() } else { header.command.join(" ") }
 }
 
 /// `340 ms`, or `340 to 352 ms` if the end is known less exactly.

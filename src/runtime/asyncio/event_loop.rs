@@ -2,11 +2,13 @@
 
 use super::callback::{Callback, read_callback};
 use super::layout::RunningLoop;
-use super::registry::AsyncioModules;
+use super::registry::{AsyncioModules, list_tasks};
 use crate::python::container::{read_deque, read_deque_len, read_dict_items};
 use crate::python::interpreter::PythonThread;
 use crate::python::reader::{Reader, optional};
 use crate::remote::{Addr, ReadError};
+use crate::runtime::interface::{Imported, ThreadWords};
+use crate::runtime::record::{LoopRecord, TaskList};
 
 /// LIMIT: handles of a ready queue that are inspected. The length of the queue is always exact.
 const MAX_HANDLES: usize = 200_000;
@@ -20,26 +22,22 @@ const MAX_HANDLE: u64 = 512;
 /// Key of the running loop in a thread's dict, up to 3.12. CPython: Modules/_asynciomodule.c.
 const RUNNING_LOOP_KEY: &str = "__asyncio_running_event_loop__";
 
-/// An event loop that was read.
-#[derive(Clone, Debug)]
-pub struct LoopRecord {
-    /// Its address.
-    pub addr: Addr,
-    /// Qualified class name.
-    pub class_name: String,
-    /// Callbacks in the ready queue.
-    pub ready: Option<usize>,
-    /// Timers, including cancelled ones; `None` where they are kept in C.
-    pub scheduled: Option<usize>,
-    /// The handles in the ready queue, as far as they are inspected.
-    pub handles: Vec<Addr>,
-    /// `close()` was called.
-    pub closed: Option<bool>,
-}
+impl Imported for AsyncioModules {
+    fn list_tasks(
+        &self,
+        reader: &mut Reader<'_, '_>,
+        interpreter: Addr,
+        threads: &[Addr],
+        list: &mut TaskList,
+    ) -> Result<(), ReadError> {
+        list_tasks(reader, interpreter, threads, *self, list)
+    }
 
-impl AsyncioModules {
-    /// The event loop that runs in a thread. `pid` is the process id in the target's own namespace, if known.
-    pub fn read_running_loop(
+    fn thread_words(&self) -> ThreadWords {
+        ThreadWords { running_loop: self.layout.running_loop.field(), running_task: self.layout.running_task }
+    }
+
+    fn read_running_loop(
         &self,
         reader: &mut Reader<'_, '_>,
         thread: &PythonThread,
@@ -60,16 +58,16 @@ impl AsyncioModules {
         }
     }
 
-    /// The task whose step runs, by event loop, for versions that keep one dict (up to 3.13).
-    pub fn read_current_tasks(&self, reader: &mut Reader<'_, '_>) -> Result<Vec<(Addr, Addr)>, ReadError> {
+    // Versions up to 3.13 keep one dict.
+    fn read_current_tasks(&self, reader: &mut Reader<'_, '_>) -> Result<Vec<(Addr, Addr)>, ReadError> {
         match reader.global(self.tasks, "_current_tasks")? {
             Some(dict) if self.layout.running_task.is_none() => read_dict_items(reader.view, reader.layout, dict),
             _ => Ok(Vec::new()),
         }
     }
 
-    /// The task whose step runs in a thread that runs `event_loop`: from the thread state (3.14+), else from `current`.
-    pub fn read_running_task(
+    // From 3.14 on it is in the thread state.
+    fn read_running_task(
         &self,
         reader: &mut Reader<'_, '_>,
         thread: &PythonThread,

@@ -8,6 +8,7 @@ use crate::python::block::Block;
 use crate::python::reader::Reader;
 use crate::remote::{Addr, ReadError, Span};
 use crate::runtime::allowance::Allowance;
+use crate::runtime::record::{FutureRecord, FutureState};
 
 /// LIMIT: callbacks of one future that are read.
 const MAX_CALLBACKS: usize = 100_000;
@@ -49,38 +50,6 @@ pub struct FutureClasses {
     pub layout: Layout,
     classes: FxHashMap<Addr, FutureClass>,
     allowance: Allowance,
-}
-
-/// State of a future.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FutureState {
-    /// Not done.
-    Pending,
-    /// Done by cancellation.
-    Cancelled,
-    /// Done with a result or an exception.
-    Finished,
-}
-
-/// A future that was read.
-#[derive(Clone, Debug)]
-pub struct FutureRecord {
-    /// Its address.
-    pub addr: Addr,
-    /// Its class.
-    pub class: FutureClass,
-    /// Its state.
-    pub state: FutureState,
-    /// The event loop it belongs to.
-    pub event_loop: Option<Addr>,
-    /// The callbacks for when it is done.
-    pub callbacks: Vec<Addr>,
-    /// The exception it ended with.
-    pub exception: Option<Addr>,
-    /// The exception was never retrieved.
-    pub never_retrieved: bool,
-    /// 3.14+: its awaiters, according to its own field.
-    pub awaited_by: Vec<Addr>,
 }
 
 impl FutureClasses {
@@ -218,7 +187,8 @@ impl FutureClasses {
         };
         Ok(FutureRecord {
             addr,
-            class,
+            is_task: class.kind.is_task(),
+            is_gathering: class.is_gathering,
             state: parse_c_state(block.i32(fields.state)?)?,
             event_loop: block.pointer(fields.event_loop)?,
             callbacks,
@@ -267,7 +237,8 @@ fn read_python_future(
     };
     Ok(FutureRecord {
         addr,
-        class,
+        is_task: class.kind.is_task(),
+        is_gathering: class.is_gathering,
         state,
         event_loop: reader.attribute(addr, "_loop")?,
         callbacks,

@@ -12,5 +12,8 @@ pub mod locate;
 pub mod lock;
 pub mod ownership;
 pub mod registry;
+mod runtime;
 pub mod task;
 pub mod wait;
+
+pub use self::runtime::Asyncio;

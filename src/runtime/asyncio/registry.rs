@@ -1,6 +1,6 @@
 //! All tasks of an interpreter, from every list and set in which asyncio keeps them.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::future::FutureClasses;
 use super::layout::{Layout, Lists, Registry};
@@ -11,9 +11,7 @@ use crate::python::modules::Module;
 use crate::python::reader::Reader;
 use crate::python::weak_set::read_weak_set;
 use crate::remote::{Addr, ReadError};
-
-/// LIMIT: tasks of one process.
-const MAX_TASKS: usize = 4_000_000;
+use crate::runtime::record::{MAX_TASKS, TaskList};
 
 /// LIMIT: how many times a list that changed while it was walked is walked again.
 const ATTEMPTS: usize = 4;
@@ -37,41 +35,7 @@ impl AsyncioModules {
     }
 }
 
-/// The tasks that were found, and the problems on the way.
-#[derive(Debug, Default)]
-pub struct TaskList {
-    /// Addresses, each once, in the order in which they were found.
-    pub tasks: Vec<Addr>,
-    seen: FxHashSet<Addr>,
-    /// Entries and lists that changed while they were read.
-    pub problems: Vec<(&'static str, ReadError)>,
-}
-
-impl TaskList {
-    fn add(&mut self, task: Addr) {
-        if self.tasks.len() < MAX_TASKS && self.seen.insert(task) {
-            self.tasks.push(task);
-        }
-    }
-
-    fn add_all(&mut self, what: &'static str, tasks: Result<Vec<Addr>, ReadError>) -> Result<(), ReadError> {
-        match tasks {
-            Ok(tasks) => tasks.into_iter().for_each(|task| self.add(task)),
-            Err(error) => self.problem(what, error)?,
-        }
-        Ok(())
-    }
-
-    fn problem(&mut self, what: &'static str, error: ReadError) -> Result<(), ReadError> {
-        if error.is_fatal() {
-            return Err(error);
-        }
-        self.problems.push((what, error));
-        Ok(())
-    }
-}
-
-/// Lists the tasks of an interpreter with these threads (states): all that are pending, and of those that are done the
+/// Adds the tasks of an interpreter with these threads (states): all that are pending, and of those that are done the
 /// ones that asyncio still lists.
 ///
 /// # Errors
@@ -81,14 +45,14 @@ pub fn list_tasks(
     interpreter: Addr,
     threads: &[Addr],
     modules: AsyncioModules,
-) -> Result<TaskList, ReadError> {
-    let mut list = TaskList::default();
+    list: &mut TaskList,
+) -> Result<(), ReadError> {
     match modules.layout.registry {
-        Registry::AllTasks => add_weak_set(reader, modules.tasks, "_all_tasks", &mut list)?,
-        Registry::Scheduled => add_python_sets(reader, modules.tasks, &mut list)?,
+        Registry::AllTasks => add_weak_set(reader, modules.tasks, "_all_tasks", list)?,
+        Registry::Scheduled => add_python_sets(reader, modules.tasks, list)?,
         Registry::Lists(lists) => {
-            add_python_sets(reader, modules.tasks, &mut list)?;
-            add_lists(reader, interpreter, threads, &lists, &mut list)?;
+            add_python_sets(reader, modules.tasks, list)?;
+            add_lists(reader, interpreter, threads, &lists, list)?;
             if let Some(state) = modules.accelerator.and_then(|module| module.state) {
                 let weak = reader.view.pointer(state, lists.non_asyncio_tasks);
                 let weak = weak.and_then(|set| read_weak(reader, set));
@@ -99,7 +63,7 @@ pub fn list_tasks(
             }
         }
     }
-    Ok(list)
+    Ok(())
 }
 
 fn add_python_sets(reader: &mut Reader<'_, '_>, tasks: Module, list: &mut TaskList) -> Result<(), ReadError> {

@@ -1,6 +1,6 @@
 //! Tasks: a future with a coroutine, a name and something it waits for.
 
-use super::future::{FutureClass, FutureClasses, FutureKind, FutureRecord, FutureState};
+use super::future::{FutureClasses, FutureKind};
 use super::layout::rows::TASK_BLOCK;
 use super::layout::{Future as FutureFields, Layout};
 use crate::python::block::Block;
@@ -8,50 +8,7 @@ use crate::python::int::read_int;
 use crate::python::reader::{Reader, optional};
 use crate::python::refcount::read_refcount;
 use crate::remote::{Addr, ReadError, Span};
-
-/// A task that was read.
-#[derive(Clone, Debug)]
-pub struct TaskRecord {
-    /// Its future part.
-    pub future: FutureRecord,
-    /// Its coroutine; gone once the task is done.
-    pub coroutine: Option<Addr>,
-    /// The future it waits for.
-    pub waiter: Option<Addr>,
-    /// The result of `get_name()`.
-    pub name: Option<String>,
-    /// Class name, unless it is asyncio's own C task.
-    pub class_name: Option<String>,
-    /// Cancellation was requested and not delivered yet.
-    pub must_cancel: bool,
-    /// Number of calls of `cancel()` minus those of `uncancel()`; 3.11+.
-    pub cancel_requests: u32,
-    /// Its reference count; `None` if unknown.
-    pub references: Option<i64>,
-    /// A piece that changes whenever the task makes a step; a task whose fields are attributes has none.
-    pub anchor: Option<Span>,
-}
-
-impl TaskRecord {
-    /// Not done.
-    pub fn is_pending(&self) -> bool {
-        self.future.state == FutureState::Pending
-    }
-
-    /// Whether another reading of the same task proves that it made no step and its reference count did not change.
-    pub fn stood_still(&self, later: &Self) -> bool {
-        self.waiter == later.waiter
-            && self.coroutine == later.coroutine
-            && self.references == later.references
-            && self.future.state == later.future.state
-            && self.future.callbacks == later.future.callbacks
-    }
-
-    /// It ended with an exception that was never retrieved.
-    pub fn has_unretrieved_exception(&self) -> bool {
-        self.future.state == FutureState::Finished && self.future.never_retrieved && self.future.exception.is_some()
-    }
-}
+use crate::runtime::record::{FutureRecord, FutureState, TaskRecord};
 
 /// Reads the task at `addr`.
 ///
@@ -65,11 +22,9 @@ pub fn read_task(
     let class = classes.class_of(reader, addr)?;
     match class.kind {
         FutureKind::CTask => read_c_task(reader, classes, addr),
-        FutureKind::PythonTask => read_python_task(reader, classes, addr, class),
+        FutureKind::PythonTask => read_python_task(reader, classes, addr),
         // A third-party class that was registered with asyncio: if it has a coroutine, it counts as a task.
-        FutureKind::Other if reader.attribute(addr, "_coro")?.is_some() => {
-            read_python_task(reader, classes, addr, class)
-        }
+        FutureKind::Other if reader.attribute(addr, "_coro")?.is_some() => read_python_task(reader, classes, addr),
         _ => Err(ReadError::Invalid("task")),
     }
 }
@@ -115,13 +70,13 @@ fn read_python_task(
     reader: &mut Reader<'_, '_>,
     classes: &mut FutureClasses,
     addr: Addr,
-    class: FutureClass,
 ) -> Result<TaskRecord, ReadError> {
     let future = match classes.read(reader, addr)? {
         Some(future) => future,
         None => FutureRecord {
             addr,
-            class: FutureClass { kind: FutureKind::PythonTask, ..class },
+            is_task: true,
+            is_gathering: false,
             state: FutureState::Pending,
             event_loop: reader.attribute(addr, "_loop")?,
             callbacks: Vec::new(),
@@ -157,23 +112,4 @@ fn read_name(reader: &mut Reader<'_, '_>, name: Addr, lazy_names: bool) -> Resul
     }
     // Subclasses of str keep their characters elsewhere; such a task just has no name here.
     optional(reader.str(name))
-}
-
-/// `Type: text` of an exception, the text only where its first argument is a str.
-pub fn describe_exception(reader: &mut Reader<'_, '_>, exception: Addr) -> Result<String, ReadError> {
-    let ty = reader.view.object(exception, reader.layout.object.ob_type)?;
-    let class = reader.caches.types.qualified_name(reader.view, reader.layout, ty)?;
-    // CPython: Include/cpython/pyerrors.h, PyException_HEAD: dict, then args.
-    let args = reader.layout.object.size + 8;
-    let text = match reader.field(exception, args)? {
-        Some(args) => match optional(reader.tuple(args))?.unwrap_or_default().first() {
-            Some(&first) => optional(reader.str(first))?,
-            None => None,
-        },
-        None => None,
-    };
-    Ok(match text {
-        Some(text) if !text.is_empty() => format!("{class}: {text}"),
-        _ => class,
-    })
 }

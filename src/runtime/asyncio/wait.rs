@@ -1,65 +1,17 @@
 //! What a suspended task waits for: recognised by the innermost of asyncio's own coroutines in its chain and by the
 //! future it waits for.
 
-use std::sync::Arc;
-
 use super::callback::{Callback, Function, read_callback, read_callbacks, read_captured};
-use super::future::{FutureClasses, FutureRecord, FutureState, read_children};
+use super::future::{FutureClasses, read_children};
 use crate::model::wait::WaitDetail;
-pub use crate::model::wait::WaitKind;
 use crate::python::container::read_deque_len;
-use crate::python::frame::{NamedFrame, RawFrame};
+use crate::python::frame::NamedFrame;
 use crate::python::reader::{Reader, optional};
 use crate::remote::{Addr, ReadError, Span};
+use crate::runtime::record::{FutureRecord, FutureState};
+use crate::runtime::wait::{Place, Wait, WaitKind};
 
 /// What a task waits for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wait {
-    /// The kind of wait.
-    pub kind: WaitKind,
-    /// Further details, where known.
-    pub detail: Option<WaitDetail>,
-    /// The tasks and futures it waits for, not expanded. Tasks that wait for the same future share them.
-    pub targets: Arc<[Addr]>,
-    /// The lock or semaphore it waits for.
-    pub lock: Option<Addr>,
-    /// `as_completed` up to 3.12: the queue into which its futures are put when they are done. Only the callbacks of
-    /// these futures show which ones they are.
-    pub completions: Option<Addr>,
-}
-
-impl Wait {
-    /// A wait of this kind without any details.
-    pub fn new(kind: WaitKind) -> Self {
-        Self { kind, detail: None, targets: Arc::default(), lock: None, completions: None }
-    }
-
-    fn with(kind: WaitKind, detail: Option<WaitDetail>) -> Self {
-        Self { detail, ..Self::new(kind) }
-    }
-
-    fn on(kind: WaitKind, targets: Vec<Addr>) -> Self {
-        Self { targets: targets.into(), ..Self::new(kind) }
-    }
-
-    /// `as_completed` up to 3.12: adds the futures that report to its queue as targets.
-    pub fn complete(&mut self, reporting_to: impl FnOnce(Addr) -> Vec<Addr>) {
-        let Some(queue) = self.completions else { return };
-        self.targets = reporting_to(queue).into();
-        let waiting = self.targets.len();
-        self.detail = (waiting > 0).then_some(WaitDetail::NotDone(waiting));
-    }
-}
-
-/// A level of a chain with its name.
-#[derive(Clone, Copy, Debug)]
-pub struct Place<'f> {
-    /// The raw frame.
-    pub raw: RawFrame,
-    /// Its name and line.
-    pub named: &'f NamedFrame,
-}
-
 impl Place<'_> {
     /// `locks.Lock.acquire` for asyncio's own code, else nothing.
     fn asyncio_name(&self) -> Option<(&str, &str)> {
@@ -206,10 +158,10 @@ pub fn describe_future(
     future: &FutureRecord,
     callbacks: &[Callback],
 ) -> Result<Wait, ReadError> {
-    if future.class.kind.is_task() {
+    if future.is_task {
         return Ok(Wait::on(WaitKind::Task, vec![future.addr]));
     }
-    if future.class.is_gathering {
+    if future.is_gathering {
         let children = optional(read_children(reader, future.addr))?.unwrap_or_default();
         return count_done(reader, classes, Wait::on(WaitKind::Gather, children));
     }

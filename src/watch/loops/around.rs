@@ -1,19 +1,19 @@
 //! What all loops of a process share, and where each of them runs.
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 
 use crate::model::tables::LoopInfo;
 use crate::python::interpreter::{Interpreter, PythonThread};
-use crate::python::layout::Layout;
 use crate::remote::{Addr, Process};
-use crate::runtime::asyncio;
-use crate::runtime::asyncio::registry::AsyncioModules;
+use crate::runtime::interface::Imported;
+use crate::runtime::layouts::Layouts;
 
 /// Data about the process that all loops share.
 pub(super) struct Around {
     pub(super) process: Process,
-    pub(super) layout: Layout,
-    pub(super) asyncio: asyncio::layout::Layout,
+    pub(super) layouts: Layouts,
     pub(super) runtime: Addr,
     pub(super) own_pid: Option<i32>,
     /// Kernel ids in our PID namespace, by thread state.
@@ -24,9 +24,9 @@ pub(super) struct Around {
 pub(super) struct Place<'p> {
     pub(super) interpreter: &'p Interpreter,
     pub(super) thread: &'p PythonThread,
-    pub(super) modules: AsyncioModules,
+    pub(super) imported: Arc<dyn Imported>,
     pub(super) event_loop: Addr,
-    pub(super) thread_name: Option<std::sync::Arc<str>>,
+    pub(super) thread_name: Option<Arc<str>>,
 }
 
 impl Place<'_> {

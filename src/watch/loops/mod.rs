@@ -17,7 +17,7 @@ use crate::python::caches::Caches;
 use crate::python::interpreter::read_interpreters;
 use crate::python::reader::{Reader, optional};
 use crate::remote::{Addr, Memory, ReadError, View};
-use crate::runtime::asyncio::registry::AsyncioModules;
+use crate::runtime::runtimes::Runtimes;
 use around::{Around, Place};
 use watched::WatchedLoop;
 
@@ -64,8 +64,7 @@ impl LoopWatch {
         let facts = &attachment.facts;
         let around = Around {
             process: attachment.process.clone(),
-            layout: attachment.layouts.python.clone(),
-            asyncio: attachment.layouts.asyncio,
+            layouts: attachment.layouts.clone(),
             runtime: Addr::new(facts.runtime).ok_or(ReadError::BadPointer(facts.runtime))?,
             own_pid: facts.own_pid,
             threads: FxHashMap::default(),
@@ -101,7 +100,7 @@ impl LoopWatch {
             match self.loops.iter().position(|old| old.is_the_same_as(&new)) {
                 Some(position) => {
                     let mut old = self.loops.swap_remove(position);
-                    old.renew(new, memory, &self.around.layout)?;
+                    old.renew(new, memory, &self.around.layouts.python)?;
                     kept.push(old);
                 }
                 None => kept.push(new),
@@ -160,24 +159,28 @@ impl LoopWatch {
         let ids = around.process.namespaced_threads();
         let own_ids: Vec<i32> = ids.pairs().iter().map(|(_, own)| *own).collect();
         let (mut view, mut caches) = (View::new(memory), Caches::default());
-        let interpreters = read_interpreters(&mut view, &around.layout, around.runtime, &own_ids)?;
+        let interpreters = read_interpreters(&mut view, &around.layouts.python, around.runtime, &own_ids)?;
         around.threads = interpreters
             .iter()
             .flat_map(|interpreter| &interpreter.threads)
             .filter_map(|thread| Some((thread.addr, ids.ours(thread.native_id?).or(thread.native_id)?)))
             .collect();
-        let mut found = Vec::new();
+        let (mut found, mut runtimes) = (Vec::new(), Runtimes::new(&around.layouts));
         for interpreter in &interpreters {
-            let mut reader = Reader::new(&mut view, &around.layout, &mut caches);
-            let Some(modules) = AsyncioModules::find(&mut reader, &around.asyncio, interpreter.addr)? else { continue };
+            let mut reader = Reader::new(&mut view, &around.layouts.python, &mut caches);
+            let imported = runtimes.find(&mut reader, interpreter.addr)?;
+            if imported.is_empty() {
+                continue;
+            }
             let names = read_thread_names(&mut reader, interpreter)?;
-            for thread in &interpreter.threads {
-                let running = optional(modules.read_running_loop(&mut reader, thread, around.own_pid))?.flatten();
+            for (imported, thread) in imported.iter().flat_map(|one| interpreter.threads.iter().map(move |t| (one, t)))
+            {
+                let running = optional(imported.read_running_loop(&mut reader, thread, around.own_pid))?.flatten();
                 let Some(event_loop) = running else { continue };
-                let name = names.get(&thread.pthread_id).map(|name| name.as_str().into());
-                let place = Place { interpreter, thread, modules, event_loop, thread_name: name };
+                let thread_name = names.get(&thread.pthread_id).map(|name| name.as_str().into());
+                let place = Place { interpreter, thread, imported: imported.clone(), event_loop, thread_name };
                 // A loop that could not be read now may be readable next time.
-                let watched = WatchedLoop::find(&mut reader, memory, around, place, now_ns);
+                let watched = WatchedLoop::find(&mut reader, memory, around, &mut runtimes, place, now_ns);
                 found.extend(optional(watched)?);
             }
         }

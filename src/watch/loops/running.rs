@@ -8,14 +8,8 @@ use crate::python::frame::RawFrame;
 use crate::python::reader::{Reader, optional};
 use crate::python::stack_watch::StackWatch;
 use crate::remote::{Addr, Memory, ReadError, Span, View};
-use crate::runtime::asyncio::event_loop::read_handle_task;
-use crate::runtime::asyncio::future::FutureClasses;
-use crate::runtime::asyncio::layout::Layout;
-use crate::runtime::asyncio::registry::AsyncioModules;
-use crate::runtime::asyncio::task::read_task;
-
-/// LIMIT: bytes of a name that must be unchanged for the name to count as the same.
-const NAME: usize = 96;
+use crate::runtime::interface::Imported;
+use crate::runtime::runtimes::Runtimes;
 
 /// A task that was seen running.
 #[derive(Clone, Debug)]
@@ -70,7 +64,7 @@ impl RunningTask {
 /// The evidence in a sample for the task whose step runs.
 pub(super) struct Traces<'t> {
     pub(super) event_loop: Addr,
-    pub(super) modules: AsyncioModules,
+    pub(super) imported: &'t dyn Imported,
     /// The task in the thread state (3.14+).
     pub(super) noted: Option<Addr>,
     /// The callback that runs.
@@ -86,48 +80,39 @@ pub(super) fn find_running_task(
     around: &Around,
     traces: &Traces<'_>,
 ) -> Result<Option<RunningTask>, ReadError> {
-    let (mut view, mut caches) = (View::new(memory), Caches::default());
-    let mut reader = Reader::new(&mut view, &around.layout, &mut caches);
+    let (mut view, mut caches, mut runtimes) = (View::new(memory), Caches::default(), Runtimes::new(&around.layouts));
+    let mut reader = Reader::new(&mut view, &around.layouts.python, &mut caches);
     let root = traces.frames.iter().find(|frame| frame.generator.is_some());
-    let believed = |reader: &mut Reader<'_, '_>, addr: Option<Addr>| {
+    let believed = |reader: &mut Reader<'_, '_>, runtimes: &mut Runtimes, addr: Option<Addr>| {
         let Some(addr) = addr else { return Ok(None) };
-        let task = optional(read_running(reader, &around.asyncio, addr, traces.frames))?.flatten();
+        let task = optional(read_running(reader, runtimes, addr, traces.frames))?.flatten();
         Ok(task.filter(|task| task.is(Some(addr), root)))
     };
-    if around.asyncio.running_task.is_some() {
-        return believed(&mut reader, traces.noted);
+    if traces.imported.thread_words().running_task.is_some() {
+        return believed(&mut reader, &mut runtimes, traces.noted);
     }
     if let Some(handle) = traces.handle {
-        let task = optional(read_handle_task(&mut reader, handle))?.flatten();
-        if let Some(task) = believed(&mut reader, task)? {
+        let task = optional(runtimes.of(&mut reader, handle)?.read_handle_task(&mut reader, handle))?.flatten();
+        if let Some(task) = believed(&mut reader, &mut runtimes, task)? {
             return Ok(Some(task));
         }
     }
-    let current = optional(traces.modules.read_current_tasks(&mut reader))?.unwrap_or_default();
+    let current = optional(traces.imported.read_current_tasks(&mut reader))?.unwrap_or_default();
     let current = current.into_iter().find(|(key, _)| *key == traces.event_loop).map(|(_, task)| task);
-    believed(&mut reader, current)
+    believed(&mut reader, &mut runtimes, current)
 }
 
 fn read_running(
     reader: &mut Reader<'_, '_>,
-    layout: &Layout,
+    runtimes: &mut Runtimes,
     addr: Addr,
     frames: &[RawFrame],
 ) -> Result<Option<RunningTask>, ReadError> {
-    let record = read_task(reader, &mut FutureClasses::new(*layout), addr)?;
+    let runtime = runtimes.of(reader, addr)?;
+    let record = runtime.read_task(reader, addr)?;
     let Some(coroutine) = record.coroutine else { return Ok(None) };
-    let fields = &layout.task;
-    let (first, last) = (fields.coro.min(fields.name), fields.coro.max(fields.name) + 8);
-    let mut spans = Vec::new();
-    // A task whose fields are Python attributes cannot be checked this way: it is read again whenever its coroutine
-    // changes.
-    if record.anchor.is_some() {
-        spans.extend(addr.add(first).map(|start| Span::new(start, (last - first) as usize)));
-        let name = reader.view.pointer(addr, fields.name)?;
-        // Not beyond the end of the object: the memory after it can change at any time.
-        let len = reader.layout.unicode.ascii_data as usize + record.name.as_deref().map_or(0, str::len).min(NAME);
-        spans.extend(name.map(|name| Span::new(name, len)));
-    }
+    // A task without such pieces cannot be checked this way: it is read again whenever its coroutine changes.
+    let spans = runtime.identity(reader, &record)?;
     let mut identity = Vec::with_capacity(spans.len());
     for span in spans {
         identity.push((span, reader.view.bytes(span.addr, span.len)?));

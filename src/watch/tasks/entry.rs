@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use super::knowledge::Knowledge;
 use crate::capture::assemble::{is_suspended, task_state};
-use crate::capture::task_walk::{TaskWalk, Waiter, node};
+use crate::capture::task_walk::{TaskWalk, node};
 use crate::model::event::{TaskLook, TaskWait};
 use crate::model::snapshot::TaskState;
 use crate::model::tables::{StackId, Tables, TaskInfo, TaskNo};
 use crate::python::coroutine::ChainEnd;
 use crate::remote::Addr;
 use crate::remote::store::Lines;
-use crate::runtime::asyncio::wait::Wait;
+use crate::runtime::record::Waited;
+use crate::runtime::wait::Wait;
 use crate::runtime::wait_graph::{Edges, Node};
 
 /// A task that was read.
@@ -53,8 +54,8 @@ pub(super) struct FutureEntry {
     pub(super) holds: bool,
     /// The last sample that needed it.
     pub(super) used: u32,
-    /// `None` if it is not an asyncio future.
-    pub(super) waiter: Option<Waiter>,
+    /// `None` if it is of no runtime.
+    pub(super) waiter: Option<Waited>,
     pub(super) reports_to: Vec<Addr>,
 }
 

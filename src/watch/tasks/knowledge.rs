@@ -8,9 +8,10 @@ use crate::model::snapshot::{Frame, FrameId};
 use crate::model::tables::Tables;
 use crate::python::attribute::AttributeCache;
 use crate::python::caches::Caches;
+use crate::python::frame_table::FrameTable;
 use crate::remote::store::{Lines, Store, Words};
 use crate::remote::{ReadError, View};
-use crate::runtime::asyncio::layout::Layout;
+use crate::runtime::layouts::Layouts;
 
 /// LIMIT: frames that are kept by name. A program has fewer places in which a coroutine can be suspended; code that is
 /// created at run time must not let this grow without bound.
@@ -27,14 +28,26 @@ pub(super) struct Knowledge {
 }
 
 impl Knowledge {
-    pub(super) fn new(asyncio: Layout) -> Self {
-        Self { caches: Caches::default(), shared: Shared::new(asyncio), words: Words::default(), frame_ids: Vec::new() }
+    pub(super) fn new(layouts: &Layouts) -> Self {
+        Self {
+            caches: Caches::default(),
+            shared: Shared::new(layouts, false),
+            words: Words::default(),
+            frame_ids: Vec::new(),
+        }
     }
 
     /// Forgets everything.
     pub(super) fn forget(&mut self, store: &Store) {
         store.release_words(&self.words);
-        *self = Self::new(self.shared.classes.layout);
+        self.clear();
+    }
+
+    /// Forgets everything after the store was cleared.
+    pub(super) fn clear(&mut self) {
+        self.shared.forget_addresses();
+        self.shared.frames = FrameTable::default();
+        (self.caches, self.words, self.frame_ids) = (Caches::default(), Words::default(), Vec::new());
     }
 
     /// Asks the store whether all of it is still valid, and whether its size is within bounds.
@@ -52,7 +65,7 @@ impl Knowledge {
         // The places of attributes are not worth watching: that would mean watching every object with a dict of its
         // own.
         self.caches.attributes = AttributeCache::new();
-        self.shared.classes.renew_allowance();
+        self.shared.runtimes.all().for_each(|runtime| runtime.begin());
     }
 
     /// The tables were reset.

@@ -22,7 +22,7 @@ use crate::model::event::TaskChanges;
 use crate::model::tables::{Tables, TaskNo};
 use crate::remote::store::Store;
 use crate::remote::{Addr, Memory, ReadError, View};
-use crate::runtime::Layouts;
+use crate::runtime::layouts::Layouts;
 
 /// LIMIT: unused pages are kept, after the tasks that needed them are gone, up to this number; from there on, if less
 /// than a quarter is in use, everything is read again into less memory.
@@ -38,7 +38,7 @@ impl TaskWatch {
         Ok(Self {
             store: Store::new(memory),
             runtime: Addr::new(runtime).ok_or(ReadError::BadPointer(runtime))?,
-            knowledge: Knowledge::new(layouts.asyncio),
+            knowledge: Knowledge::new(&layouts),
             layout: layouts.python,
             registry: Registry::default(),
             tasks: Vec::new(),
@@ -127,7 +127,7 @@ impl TaskWatch {
     fn forget(&mut self) {
         self.forget_next = false;
         self.stats.forgotten += 1;
-        self.knowledge = Knowledge::new(self.knowledge.shared.classes.layout);
+        self.knowledge.clear();
         self.registry.forget_all();
         self.futures.clear();
         for task in &mut self.tasks {

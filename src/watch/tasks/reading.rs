@@ -5,15 +5,15 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::entry::FutureEntry;
 use super::knowledge::Knowledge;
 use super::state::TaskWatch;
-use crate::capture::task_walk::{Proof, TaskWalk, Verdict, is_task, read_waiter};
+use crate::capture::task_walk::{Proof, TaskWalk, Verdict, is_task};
 use crate::model::tables::{Tables, TaskNo};
 use crate::python::coroutine::read_function;
 use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};
 use crate::remote::store::{Lines, Store};
 use crate::remote::{Addr, ReadError, View};
-use crate::runtime::asyncio::lock::read_entered;
-use crate::runtime::asyncio::wait::{Wait, WaitKind};
+use crate::runtime::references::FutureReferences;
+use crate::runtime::wait::{Wait, WaitKind};
 
 /// LIMIT: how many times data that changed during the reading is read again.
 const ATTEMPTS: u32 = 5;
@@ -108,7 +108,7 @@ impl TaskWatch {
             Err(_) if walking.listed && attempt == 1 => Ok(false),
             _ => {
                 let mut reader = Reader::new(view, layout, &mut knowledge.caches);
-                Ok(!is_task(&mut reader, &mut knowledge.shared.classes, walking.walk.addr)?)
+                Ok(!is_task(&mut reader, &mut knowledge.shared, walking.walk.addr)?)
             }
         };
         let mut verdicts = Vec::with_capacity(walks.len());
@@ -220,14 +220,13 @@ pub(super) fn read_futures(
     let mut items: Vec<(Addr, Lines)> = wanted.into_iter().map(|addr| (addr, Lines::default())).collect();
     items.sort_unstable_by_key(|(addr, _)| *addr);
     let read = view.wave(&mut items, |view, (addr, lines)| {
-        let read = read_waiter(&mut Reader::new(view, layout, &mut knowledge.caches), &mut knowledge.shared, *addr);
+        let read = knowledge.shared.read_waited(&mut Reader::new(view, layout, &mut knowledge.caches), *addr);
         knowledge.add_touched(view, store, lines);
         read
     });
     let entry = |((addr, lines), read): ((Addr, Lines), Result<_, ReadError>)| {
         let (waiter, references) = read.ok().flatten().unzip();
-        let reports_to =
-            references.iter().flat_map(crate::runtime::asyncio::ownership::FutureReferences::reports_to).collect();
+        let reports_to = references.iter().flat_map(FutureReferences::reports_to).collect();
         (addr, FutureEntry { lines, holds: true, used: 0, waiter, reports_to })
     };
     items.into_iter().zip(read).map(entry).collect()
@@ -245,8 +244,9 @@ impl Walking {
             self.coroutine = optional(knowledge.shared.frames.number(&mut reader, &frame))?;
         }
         let levels = self.walk.chain.iter().flat_map(|chain| &chain.levels).skip(self.entered.len());
+        let runtime = knowledge.shared.runtimes.of(&mut reader, self.walk.addr)?;
         for level in levels {
-            self.entered.push(optional(read_entered(&mut reader, &level.frame))?.unwrap_or_default());
+            self.entered.push(optional(runtime.read_entered(&mut reader, &level.frame))?.unwrap_or_default());
         }
         Ok(())
     }

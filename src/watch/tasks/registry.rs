@@ -1,5 +1,7 @@
 //! The list of tasks at each sample: the target's lists are walked again only when something in them has changed.
 
+use std::sync::Arc;
+
 use super::knowledge::Knowledge;
 use crate::capture::task_list::{keep_each_once, walk_lists};
 use crate::python::interpreter::{ThreadList, list_threads};
@@ -7,13 +9,16 @@ use crate::python::layout::Layout;
 use crate::python::reader::Reader;
 use crate::remote::store::{Lines, Store};
 use crate::remote::{Addr, ReadError, View};
-use crate::runtime::asyncio::registry::{AsyncioModules, list_tasks};
+use crate::runtime::interface::Imported;
+use crate::runtime::record::TaskList;
+
+/// An interpreter's threads, and a runtime that it has imported.
+type Place = (ThreadList, Arc<dyn Imported>);
 
 /// Where tasks are listed, and the tasks listed at the last sample.
 #[derive(Default)]
 pub(super) struct Registry {
-    /// Interpreters with asyncio's modules.
-    places: Option<Vec<(ThreadList, AsyncioModules)>>,
+    places: Option<Vec<Place>>,
     places_lines: Lines,
     listed: bool,
     list_lines: Lines,
@@ -63,9 +68,10 @@ impl Registry {
         }
         let Some(places) = self.places.as_ref().filter(|_| !self.listed) else { return Ok(false) };
         let (mut all, mut complete) = (Vec::new(), true);
-        for (threads, modules) in places {
+        for (threads, imported) in places {
             let mut reader = Reader::new(view, layout, &mut knowledge.caches);
-            let mut list = list_tasks(&mut reader, threads.interpreter, &threads.threads, *modules)?;
+            let mut list = TaskList::default();
+            imported.list_tasks(&mut reader, threads.interpreter, &threads.threads, &mut list)?;
             complete &= list.problems.is_empty();
             all.append(&mut list.tasks);
         }
@@ -100,14 +106,12 @@ fn read_places(
     layout: &Layout,
     knowledge: &mut Knowledge,
     runtime: Addr,
-) -> Result<Vec<(ThreadList, AsyncioModules)>, ReadError> {
+) -> Result<Vec<Place>, ReadError> {
     let mut places = Vec::new();
     for threads in list_threads(view, layout, runtime)? {
         let mut reader = Reader::new(view, layout, &mut knowledge.caches);
-        if let Some(modules) = AsyncioModules::find(&mut reader, &knowledge.shared.classes.layout, threads.interpreter)?
-        {
-            places.push((threads, modules));
-        }
+        let found = knowledge.shared.runtimes.find(&mut reader, threads.interpreter)?;
+        places.extend(found.into_iter().map(|imported| (threads.clone(), imported)));
     }
     Ok(places)
 }

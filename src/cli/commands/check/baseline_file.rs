@@ -4,7 +4,6 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::done::Done;
 use crate::cli::failure::{Exit, Failure, note};
 use crate::cli::input::args::check::CheckArgs;
 use crate::cli::input::units::counted;
@@ -69,21 +68,21 @@ impl BaselineFile {
     }
 
     /// Saves the runs, if all of them are good.
-    pub(crate) fn update(&self, done: &Done) -> Result<(), Failure> {
-        if done.head.iter().any(|run| run.problem.is_some() || run.samples == 0) {
+    pub(crate) fn update(&self, runs: &[Run], fingerprint: &Fingerprint) -> Result<(), Failure> {
+        if runs.iter().any(|run| run.problem.is_some() || run.samples == 0) {
             note(&format!("{} was not written: not every run succeeded with samples", self.path.display()));
             return Ok(());
         }
         let baseline = Baseline {
             created_at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            fingerprint: done.fingerprint.clone(),
-            runs: done.head.clone(),
+            fingerprint: fingerprint.clone(),
+            runs: runs.to_vec(),
         };
         Destination::check(&self.path, true)?.write(|out| write_baseline(&baseline, out))?;
         note(&format!(
             "{} holds {} now; check without --update compares with this baseline",
             self.path.display(),
-            counted(done.head.len() as u64, "run")
+            counted(runs.len() as u64, "run")
         ));
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! `asyncprof check`: makes or reads runs, has them judged against budgets or a baseline, and writes the result.
 
 mod baseline_file;
-mod done;
 mod environment;
 mod outputs;
 mod runner;
@@ -21,9 +20,8 @@ use crate::detect::check::{
 use crate::profile::Folding;
 use crate::render::check::Check;
 use baseline_file::BaselineFile;
-use done::{Done, STALL_NS};
 use outputs::Outputs;
-use series::Series;
+use series::{Done, STALL_NS, Series};
 
 /// The probability that comparing runs fails by chance alone; with --base-cmd runs are compared at most twice.
 const ALPHA: f64 = 0.01;
@@ -50,7 +48,7 @@ pub(crate) fn run(args: &CheckArgs, color: Color) -> Result<Exit, Failure> {
         None => Series::new(args, &baseline, rules, color)?.run()?,
     };
     if args.comparison.update {
-        baseline.update(&done)?;
+        baseline.update(&done.head, &done.fingerprint)?;
     }
     let subject = match &args.file {
         Some(file) => file.display().to_string(),

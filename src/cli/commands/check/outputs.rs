@@ -17,7 +17,6 @@ const SUMMARY: &str = "GITHUB_STEP_SUMMARY";
 /// Places that were checked.
 pub(crate) struct Outputs {
     files: Vec<(&'static Format, Destination)>,
-    /// The format of stdout.
     format: &'static Format,
 }
 
@@ -31,7 +30,6 @@ impl Outputs {
         Ok(Self { files: args.output.iter().map(file).collect::<Result<_, Failure>>()?, format: args.format })
     }
 
-    /// Writes the result everywhere.
     pub(crate) fn write(&self, check: &Check<'_>, color: Color) -> Result<(), Failure> {
         for (format, destination) in &self.files {
             write(format, check, destination, Color::Never)?;

@@ -51,7 +51,6 @@ pub(crate) struct Runner {
     made: usize,
 }
 
-/// A run that was made.
 pub(crate) struct Made {
     pub(crate) run: Run,
     pub(crate) took: Duration,

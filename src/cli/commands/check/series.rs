@@ -4,7 +4,6 @@
 use std::ffi::OsString;
 
 use super::baseline_file::BaselineFile;
-use super::done::{Done, STALL_NS};
 use super::runner::{Made, Runner};
 use crate::cli::failure::{Failure, note};
 use crate::cli::input::args::check::CheckArgs;
@@ -21,6 +20,18 @@ const PAIRS: usize = 10;
 /// Runs of a baseline: with fewer than five against five no difference can be significant.
 const KEPT: usize = 5;
 
+/// The default stall threshold.
+pub(crate) const STALL_NS: u64 = 100_000_000;
+
+/// What a check has done: the runs and their judgement.
+pub(crate) struct Done {
+    pub(crate) judgement: Judgement,
+    pub(crate) head: Vec<Run>,
+    pub(crate) base: Vec<Run>,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) self_test: Option<SelfTest>,
+}
+
 /// Makes the runs of a check and has them judged.
 pub(crate) struct Series<'a> {
     args: &'a CheckArgs,
@@ -34,7 +45,6 @@ pub(crate) struct Series<'a> {
     made: usize,
 }
 
-/// Which program.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Side {
     Base,

@@ -5,8 +5,6 @@ mod abilities;
 
 use std::io::{self, Write};
 
-use serde::Serialize;
-
 use crate::capture::session;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::input::args::dump::{DoctorArgs, DoctorFormat};
@@ -15,6 +13,7 @@ use crate::cli::output::destination::to_stdout;
 use crate::cli::output::progress::try_snapshot;
 use crate::remote::permission::{Check, Effort, Fix, Status, diagnose};
 use crate::render::escape::{brief, visible};
+use crate::render::object::object;
 
 pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
     if args.target.pid().is_none() && args.target.name.is_none() {
@@ -23,19 +22,12 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
     let pid = find_process::resolve(&args.target)?;
     let mut checks = diagnose(pid);
     let exit = attempt(pid, &mut checks)?;
-    let report = Report {
-        schema: SCHEMA,
-        pid: Some(pid),
-        can_attach: Some(exit == Exit::Fine),
-        checks: checks.iter().map(CheckJson::of).collect(),
-        processes: None,
-    };
     to_stdout(|out| match args.format {
-        DoctorFormat::Json => report.write_json(out),
+        DoctorFormat::Json => write_json(Some((pid, exit)), &checks, None, out),
         DoctorFormat::Text => {
             let answer = if exit == Exit::Fine { "can be read" } else { "cannot be read" };
             writeln!(out, "Process {pid} {answer}.\n")?;
-            write_checks(&report.checks, out)
+            write_checks(&checks, out)
         }
     })?;
     Ok(exit)
@@ -64,43 +56,38 @@ fn attempt(pid: i32, checks: &mut Vec<Check>) -> Result<Exit, Failure> {
 
 fn look_around(format: DoctorFormat) -> Result<Exit, Failure> {
     let checks = abilities::checks();
-    let processes: Vec<ProcessJson> = find_process::list().into_iter().map(ProcessJson::of).collect();
-    let blocked = checks.iter().any(|check| check.status == Status::Problem);
-    let report = Report {
-        schema: SCHEMA,
-        pid: None,
-        can_attach: None,
-        checks: checks.iter().map(CheckJson::of).collect(),
-        processes: Some(processes),
-    };
+    let is_fine = |checks: &[Check]| checks.iter().all(|check| check.status != Status::Problem);
+    let whether_readable = |process: PythonProcess| (is_fine(&diagnose(process.pid)), process);
+    let processes: Vec<(bool, PythonProcess)> = find_process::list().into_iter().map(whether_readable).collect();
     to_stdout(|out| match format {
-        DoctorFormat::Json => report.write_json(out),
+        DoctorFormat::Json => write_json(None, &checks, Some(&processes), out),
         DoctorFormat::Text => {
-            write_checks(&report.checks, out)?;
-            write_processes(report.processes.as_deref().unwrap_or_default(), out)
+            write_checks(&checks, out)?;
+            write_processes(&processes, out)
         }
     })?;
-    Ok(if blocked { Exit::Forbidden } else { Exit::Fine })
+    Ok(if is_fine(&checks) { Exit::Fine } else { Exit::Forbidden })
 }
 
-fn write_checks(checks: &[CheckJson<'_>], out: &mut dyn Write) -> io::Result<()> {
+fn write_checks(checks: &[Check], out: &mut dyn Write) -> io::Result<()> {
     for check in checks {
-        writeln!(out, "  {:<8} {}: {}", check.status, visible(check.name), visible(check.detail))?;
-        if let Some(fix) = check.fix {
-            writeln!(out, "  {:<8} fix: {}", "", visible(fix))?;
+        writeln!(out, "  {:<8} {}: {}", word(check.status), visible(check.name), visible(&check.detail))?;
+        if let Some(fix) = &check.fix {
+            writeln!(out, "  {:<8} fix: {}", "", visible(&fix.text))?;
         }
     }
     Ok(())
 }
 
-fn write_processes(processes: &[ProcessJson], out: &mut dyn Write) -> io::Result<()> {
+/// `processes`: whether no check found a problem, and the process.
+fn write_processes(processes: &[(bool, PythonProcess)], out: &mut dyn Write) -> io::Result<()> {
     if processes.is_empty() {
         return writeln!(out, "\nNo Python process is running.");
     }
     writeln!(out, "\nPython processes:\n  {:>8}  {:<7}  {:<8}  command", "pid", "version", "readable")?;
-    for process in processes {
+    for (is_readable, process) in processes {
         let version = process.version.as_deref().unwrap_or("3?");
-        let readable = if process.readable { "yes" } else { "no" };
+        let readable = if *is_readable { "yes" } else { "no" };
         let command = brief(&process.command, 120);
         writeln!(out, "  {:>8}  {:<7}  {readable:<8}  {command}", process.pid, visible(version))?;
     }
@@ -109,56 +96,38 @@ fn write_processes(processes: &[ProcessJson], out: &mut dyn Write) -> io::Result
 
 const SCHEMA: &str = "asyncprof.doctor/1";
 
-#[derive(Serialize)]
-struct Report<'a> {
-    schema: &'static str,
-    pid: Option<i32>,
-    can_attach: Option<bool>,
-    checks: Vec<CheckJson<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    processes: Option<Vec<ProcessJson>>,
+/// `attempt`: the process that was tried, and the result.
+fn write_json(
+    attempt: Option<(i32, Exit)>,
+    checks: &[Check],
+    processes: Option<&[(bool, PythonProcess)]>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let check = |check: &Check| {
+        let fix = check.fix.as_ref().map(|fix| fix.text.clone());
+        object! { name: check.name, status: word(check.status), detail: check.detail.clone(), fix }
+    };
+    let process = |(readable, process): &(bool, PythonProcess)| {
+        let PythonProcess { pid, version, command } = process.clone();
+        object! { pid, version, readable: *readable, command }
+    };
+    let report = object! {
+        schema: SCHEMA,
+        pid: attempt.map(|(pid, _)| pid),
+        can_attach: attempt.map(|(_, exit)| exit == Exit::Fine),
+        checks: checks.iter().map(check).collect::<Vec<_>>(),
+        #[serde(flatten)]
+        processes: processes.map(|all| object! { processes: all.iter().map(process).collect::<Vec<_>>() }),
+    };
+    serde_json::to_writer_pretty(&mut *out, &report)?;
+    writeln!(out)
 }
 
-impl Report<'_> {
-    fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
-        serde_json::to_writer_pretty(&mut *out, self)?;
-        writeln!(out)
-    }
-}
-
-#[derive(Serialize)]
-struct CheckJson<'a> {
-    name: &'a str,
-    status: &'static str,
-    detail: &'a str,
-    fix: Option<&'a str>,
-}
-
-impl<'a> CheckJson<'a> {
-    fn of(check: &'a Check) -> Self {
-        let status = match check.status {
-            Status::Ok => "ok",
-            Status::Problem => "problem",
-            Status::Unknown => "unknown",
-            Status::Note => "note",
-        };
-        Self { name: check.name, status, detail: &check.detail, fix: check.fix.as_ref().map(|fix| fix.text.as_str()) }
-    }
-}
-
-#[derive(Serialize)]
-struct ProcessJson {
-    pid: i32,
-    version: Option<String>,
-    /// No check found a problem.
-    readable: bool,
-    command: String,
-}
-
-impl ProcessJson {
-    fn of(process: PythonProcess) -> Self {
-        let PythonProcess { pid, version, command } = process;
-        let readable = !diagnose(pid).iter().any(|check| check.status == Status::Problem);
-        Self { pid, version, readable, command }
+fn word(status: Status) -> &'static str {
+    match status {
+        Status::Ok => "ok",
+        Status::Problem => "problem",
+        Status::Unknown => "unknown",
+        Status::Note => "note",
     }
 }

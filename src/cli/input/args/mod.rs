@@ -5,7 +5,6 @@ pub(crate) mod choice;
 pub(crate) mod diff;
 pub(crate) mod dump;
 pub(crate) mod flame;
-pub(crate) mod subprocesses;
 pub(crate) mod target;
 pub(crate) mod watch;
 

@@ -1,8 +1,8 @@
-//! Options that select the process.
+//! Options that select the processes.
 
 use std::ffi::OsStr;
 
-use clap::builder::TypedValueParser;
+use clap::builder::{BoolishValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Args, Command, Error};
 
@@ -27,6 +27,18 @@ impl Target {
     pub(crate) fn pid(&self) -> Option<i32> {
         self.positional.or(self.pid)
     }
+}
+
+/// What else to watch.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct SubprocessArgs {
+    /// Also watch its subprocesses that run an event loop: a server's workers, multiprocessing.
+    ///
+    /// Existing and later ones, and theirs, up to 64 at once. Each has its own summary and files: app.aprof belongs to the
+    /// process itself, app.4212.aprof to its subprocess 4212. All of them share --cpu-budget equally. The watch ends when
+    /// all have exited.
+    #[arg(short, long, env = "ASYNCPROF_SUBPROCESSES", value_parser = BoolishValueParser::new())]
+    pub(crate) subprocesses: bool,
 }
 
 /// Parses a process id. For anything else it says how to find a process by its name.

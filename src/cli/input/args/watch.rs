@@ -8,8 +8,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 
 use super::flame::FlameArgs;
-use super::subprocesses::SubprocessArgs;
-use super::target::{PidParser, Target};
+use super::target::{PidParser, SubprocessArgs, Target};
 use crate::cli::input::formats::{Format, Writes};
 use crate::cli::input::units::{parse_budget, parse_duration, parse_rate, parse_stall, parse_task_rate};
 

@@ -74,7 +74,6 @@ impl Live {
         self.name = if is_named { format!("[pid {}] ", self.pid) } else { String::new() };
     }
 
-    /// Reports a stall.
     pub(crate) fn report(&mut self, alert: &Alert) {
         let text = self.text_of(alert);
         if self.may_print() {

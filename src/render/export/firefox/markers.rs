@@ -18,7 +18,6 @@ const fn text(key: &'static str, label: &'static str) -> StaticSchemaMarkerField
     StaticSchemaMarkerField { key, label, format, flags }
 }
 
-/// A stall.
 pub(super) struct StallMarker {
     name: StringHandle,
     category: CategoryHandle,

@@ -21,14 +21,14 @@ use rustc_hash::FxHashMap;
 use self::markers::{NoteMarker, StallMarker};
 use self::palette::{Kind, Palette};
 use super::exporter::{End, Exporter, LOOPS, Step};
-use crate::detect::stall::{Alert, Stall};
+use crate::detect::stall::Stall;
 use crate::model::event::{Doing, Event, Header, LoopSample, Phase, Source, TaskChanges, TaskLook};
 use crate::model::snapshot::TaskState;
 use crate::model::tables::{LoopInfo, Tables};
 use crate::profile::{longest_period_ns, period_ns};
 use crate::render::escape::{brief, visible};
-use crate::render::json::serializer;
 use crate::render::label;
+use crate::render::object::write_line;
 use crate::render::report::words;
 
 /// LIMIT: samples of loops that are kept, about 100 MB of them: more than half an hour of a busy loop; consecutive
@@ -49,7 +49,7 @@ struct Loop {
 }
 
 /// A profile being built.
-pub(super) struct Firefox<'o> {
+struct Firefox<'o> {
     out: &'o mut dyn Write,
     profile: Profile,
     palette: Palette,
@@ -76,8 +76,13 @@ pub(super) struct Firefox<'o> {
     last_ns: u64,
 }
 
+/// Starts writing the Firefox Profiler's processed profile.
+pub fn begin<'o>(header: &Header, out: &'o mut dyn Write) -> io::Result<Box<dyn Exporter + 'o>> {
+    Ok(Box::new(Firefox::begin(header, out)))
+}
+
 impl<'o> Firefox<'o> {
-    pub(super) fn begin(header: &Header, out: &'o mut dyn Write) -> Self {
+    fn begin(header: &Header, out: &'o mut dyn Write) -> Self {
         let period_ns = period_ns(header.loop_rate_hz).unwrap_or(1_000_000);
         let started_ms = super::exporter::started_unix_ns(header).unwrap_or_default() as f64 / 1e6;
         let title = super::exporter::title(header);
@@ -189,21 +194,15 @@ impl<'o> Firefox<'o> {
 
     fn stack(&mut self, thread: ThreadHandle, sample: &LoopSample, tables: &Tables) -> StackHandle {
         let Self { palette, profile, .. } = self;
-        let mut stack = None;
-        let frames = sample.stack.map(|stack| tables.frames_outermost_first(stack)).unwrap_or_default();
         let (outer, coroutines) = (usize::from(sample.outer), usize::from(sample.coroutines));
-        for (depth, frame) in frames.into_iter().enumerate() {
-            let kind = match depth {
-                depth if depth < outer => Kind::Machinery,
-                depth if depth < outer + coroutines => Kind::Coroutine,
-                _ => Kind::Call,
-            };
-            stack = Some(palette.label(profile, thread, stack, &words::frame(frame), kind));
-        }
+        let frames = sample.stack.map(|stack| tables.frames_outermost_first(stack)).unwrap_or_default();
+        let frames = frames.into_iter().enumerate().map(|(depth, frame)| match depth {
+            depth if depth < outer => (frame, Kind::Machinery),
+            depth if depth < outer + coroutines => (frame, Kind::Coroutine),
+            _ => (frame, Kind::Call),
+        });
+        let mut stack = palette.code(profile, thread, frames, sample.torn);
         let mut end = |text: &str, kind| stack = Some(palette.label(profile, thread, stack, text, kind));
-        if sample.torn {
-            end("<torn>", Kind::Torn);
-        }
         let doing = sample.kernel.as_ref().map(|look| &look.doing);
         match (sample.phase, doing) {
             (_, Some(Doing::Stopped)) => end("<stopped>", Kind::Unknown),
@@ -288,13 +287,9 @@ impl<'o> Firefox<'o> {
             return None;
         }
         let Self { palette, profile, waiting, .. } = self;
-        let mut stack = None;
-        for frame in look.stack.map(|stack| tables.frames_outermost_first(stack)).unwrap_or_default() {
-            stack = Some(palette.label(profile, *waiting, stack, &words::frame(frame), Kind::Coroutine));
-        }
-        if look.torn {
-            stack = Some(palette.label(profile, *waiting, stack, "<torn>", Kind::Torn));
-        }
+        let frames = look.stack.map(|stack| tables.frames_outermost_first(stack)).unwrap_or_default();
+        let frames = frames.into_iter().map(|frame| (frame, Kind::Coroutine));
+        let stack = palette.code(profile, *waiting, frames, look.torn);
         let kind = match &look.wait {
             Some(wait) => format!("await:{}", wait.kind.as_str()),
             None => "<unknown>".to_owned(),
@@ -309,14 +304,9 @@ impl<'o> Firefox<'o> {
         let timing = MarkerTiming::Interval(self.timestamp(from), self.timestamp(to));
         let marker = StallMarker::of(stall, self.palette.blocked(), &mut self.profile);
         let handle = self.profile.add_marker(thread, timing, marker);
-        let mut stack = None;
-        for (depth, frame) in stall.stack.iter().enumerate() {
-            let kind = if depth < stall.coroutines { Kind::Coroutine } else { Kind::Call };
-            stack = Some(self.palette.label(&mut self.profile, thread, stack, &words::frame(frame), kind));
-        }
-        if stall.torn {
-            stack = Some(self.palette.label(&mut self.profile, thread, stack, "<torn>", Kind::Torn));
-        }
+        let kind = |depth| if depth < stall.coroutines { Kind::Coroutine } else { Kind::Call };
+        let frames = stall.stack.iter().enumerate().map(|(depth, frame)| (frame, kind(depth)));
+        let stack = self.palette.code(&mut self.profile, thread, frames, stall.torn);
         self.profile.set_marker_stack(thread, handle, stack);
     }
 
@@ -331,7 +321,7 @@ impl<'o> Firefox<'o> {
 
 impl Exporter for Firefox<'_> {
     fn take(&mut self, step: &Step<'_>) -> io::Result<()> {
-        let Step { batch, analysis, alerts } = *step;
+        let Step { batch, analysis, .. } = *step;
         if batch.begins_anew && batch.source == Source::Tasks {
             self.lists_all = true;
         }
@@ -348,10 +338,8 @@ impl Exporter for Firefox<'_> {
                 Event::Findings { .. } => {}
             }
         }
-        for alert in alerts {
-            if let Alert::Ended(stall) = alert {
-                self.stall(stall);
-            }
+        for stall in step.ended() {
+            self.stall(stall);
         }
         Ok(())
     }
@@ -378,10 +366,7 @@ impl Exporter for Firefox<'_> {
         }
         let end_of_all = self.timestamp(self.last_ns);
         self.profile.set_process_end_time(self.process, end_of_all);
-        let mut out = io::BufWriter::new(&mut *self.out);
-        serde::Serialize::serialize(&self.profile, &mut serializer(&mut out))?;
-        out.write_all(b"\n")?;
-        out.flush()?;
+        write_line(&self.profile, self.out)?;
         Ok(super::exporter::together([loops, left_out]))
     }
 }

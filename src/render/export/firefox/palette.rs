@@ -5,6 +5,9 @@ use fxprof_processed_profile::{
     CategoryColor, CategoryHandle, Frame, FrameFlags, FrameInfo, Profile, StackHandle, ThreadHandle,
 };
 
+use crate::model::snapshot as model;
+use crate::render::report::words;
+
 /// The category of a level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -19,33 +22,27 @@ pub(super) enum Kind {
     Unknown,
 }
 
-/// The categories of a profile.
+/// The categories of a profile, by kind.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Palette {
-    coroutine: CategoryHandle,
-    call: CategoryHandle,
-    machinery: CategoryHandle,
-    blocked: CategoryHandle,
-    idle: CategoryHandle,
-    torn: CategoryHandle,
-    unknown: CategoryHandle,
-}
+pub(super) struct Palette([CategoryHandle; 7]);
 
 impl Palette {
     pub(super) fn new(profile: &mut Profile) -> Self {
-        Self {
-            coroutine: profile.add_category("Coroutine", CategoryColor::Green),
-            call: profile.add_category("Synchronous call", CategoryColor::Blue),
-            machinery: profile.add_category("Event loop", CategoryColor::Gray),
-            blocked: profile.add_category("Blocked", CategoryColor::Red),
-            idle: profile.add_category("Idle", CategoryColor::Transparent),
-            torn: profile.add_category("Torn", CategoryColor::Magenta),
-            unknown: profile.add_category("Unknown", CategoryColor::DarkGray),
-        }
+        // INVARIANT: in the order of `Kind`.
+        let categories = [
+            ("Coroutine", CategoryColor::Green),
+            ("Synchronous call", CategoryColor::Blue),
+            ("Event loop", CategoryColor::Gray),
+            ("Blocked", CategoryColor::Red),
+            ("Idle", CategoryColor::Transparent),
+            ("Torn", CategoryColor::Magenta),
+            ("Unknown", CategoryColor::DarkGray),
+        ];
+        Self(categories.map(|(name, color)| profile.add_category(name, color)))
     }
 
     pub(super) fn blocked(&self) -> CategoryHandle {
-        self.blocked
+        self.0[Kind::Blocked as usize]
     }
 
     /// The stack of a level, given the stack that calls it.
@@ -57,18 +54,24 @@ impl Palette {
         text: &str,
         kind: Kind,
     ) -> StackHandle {
-        let category = match kind {
-            Kind::Coroutine => self.coroutine,
-            Kind::Call => self.call,
-            Kind::Machinery => self.machinery,
-            Kind::Blocked => self.blocked,
-            Kind::Idle => self.idle,
-            Kind::Torn => self.torn,
-            Kind::Unknown => self.unknown,
-        };
         let frame = Frame::Label(profile.intern_string(text));
-        let frame = FrameInfo { frame, category_pair: category.into(), flags: FrameFlags::empty() };
+        let frame = FrameInfo { frame, category_pair: self.0[kind as usize].into(), flags: FrameFlags::empty() };
         let frame = profile.intern_frame(thread, frame);
         profile.intern_stack(thread, caller, frame)
+    }
+
+    /// The stack of code, outermost frame first; `None` if it is empty.
+    pub(super) fn code<'f>(
+        &self,
+        profile: &mut Profile,
+        thread: ThreadHandle,
+        frames: impl IntoIterator<Item = (&'f model::Frame, Kind)>,
+        is_torn: bool,
+    ) -> Option<StackHandle> {
+        let mut stack = None;
+        for (frame, kind) in frames {
+            stack = Some(self.label(profile, thread, stack, &words::frame(frame), kind));
+        }
+        if is_torn { Some(self.label(profile, thread, stack, "<torn>", Kind::Torn)) } else { stack }
     }
 }

@@ -7,7 +7,6 @@ use rustc_hash::FxHashMap;
 
 use crate::model::tables::TaskInfo;
 
-/// Number of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Lane(pub(super) u32);
 

@@ -4,22 +4,20 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use serde::Serialize;
-
 use super::runs::{Does, Runs, Stretch};
 use super::tasks;
-use super::trace::{Nothing, Trace, TrackId};
+use super::trace::{DoesArgs, Trace, TrackId};
 use crate::detect::stall::{Iteration, Stall};
 use crate::model::tables::LoopInfo;
 use crate::render::escape::visible;
 use crate::render::export::exporter::LOOPS;
 use crate::render::label;
+use crate::render::object::object;
 use crate::render::report::words;
 
 /// Shorter iterations are not drawn as lag: there are thousands a second, and most are not seen.
 const SHORTEST_LAG_NS: u64 = 1_000_000;
 
-/// One loop.
 #[derive(Debug)]
 pub(super) struct Loop {
     info: LoopInfo,
@@ -38,35 +36,6 @@ pub(super) struct Loops {
     list: Vec<Loop>,
     /// Some loops did not get tracks.
     pub(super) were_more: bool,
-}
-
-#[derive(Serialize)]
-struct RunArgs<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    task: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    at: Option<&'a str>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    torn: bool,
-}
-
-#[derive(Serialize)]
-struct StallArgs<'a> {
-    cause: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'a str>,
-    task: Option<String>,
-    at_least_ms: f64,
-    at_most_ms: Option<f64>,
-    ongoing: bool,
-    advice: &'a str,
-    site: Option<String>,
-    /// Innermost first.
-    stack: Vec<String>,
-    torn: bool,
-    callbacks: Option<u32>,
-    ready_waiting: Option<u32>,
-    evidence: BTreeMap<&'static str, u64>,
 }
 
 impl Loops {
@@ -121,7 +90,13 @@ impl Loops {
             Does::NotSampled => ("none", "<not sampled>".into()),
         };
         let task = stretch.does.task().map(|task| tasks::name(task));
-        trace.slice(place, cat, &name, times, &RunArgs { task, at: look.at.as_deref(), torn: look.torn })
+        trace.slice(
+            place,
+            cat,
+            &name,
+            times,
+            &DoesArgs { task, at: look.at.as_deref(), torn: look.torn, ..DoesArgs::default() },
+        )
     }
 
     /// Writes a stall once it is over, or once it is clear that its end will not be seen.
@@ -136,20 +111,22 @@ impl Loops {
             Some(site) => format!("{}: {site}", words::cause(stall.cause)),
             None => words::cause(stall.cause).to_owned(),
         };
-        let args = StallArgs {
+        let args = object! {
             cause: stall.cause.as_str(),
-            detail: stall.detail.as_deref(),
+            #[serde(flatten)]
+            detail: stall.detail.as_ref().map(|detail| object! { detail }),
             task: stall.task.as_ref().map(tasks::name),
             at_least_ms: ms(stall.at_least_ns),
             at_most_ms: stall.at_most_ns.map(ms),
             ongoing: stall.ongoing,
             advice: &stall.advice,
             site: stall.site.as_ref().map(words::frame),
-            stack: stall.stack.iter().rev().map(words::frame).collect(),
+            // Innermost first.
+            stack: stall.stack.iter().rev().map(words::frame).collect::<Vec<_>>(),
             torn: stall.torn,
             callbacks: stall.callbacks,
             ready_waiting: stall.ready_waiting,
-            evidence: stall.evidence.entries().collect(),
+            evidence: stall.evidence.entries().collect::<BTreeMap<_, _>>(),
         };
         let place = event_loop.stalls_track(self.pid);
         trace.slice(place, "stall", &name, (from_ns, to_ns), &args)
@@ -201,9 +178,8 @@ impl Loops {
         TrackId { pid: self.pid, tid: FIRST_TRACK - 1 }
     }
 
-    /// Marks a moment.
     pub(super) fn mark(&self, at_ns: u64, what: &str, trace: &mut Trace<'_>) -> io::Result<()> {
-        trace.instant(self.place(), what, at_ns, &Nothing {})
+        trace.instant(self.place(), what, at_ns, &object! {})
     }
 }
 

@@ -17,7 +17,6 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use serde::Serialize;
 
 use self::lanes::Lanes;
 use self::loops::Loops;
@@ -26,29 +25,18 @@ use self::runs::{Changes, Does};
 use self::tasks::{Look, Tasks};
 use self::trace::{Trace, TrackId};
 use super::exporter::{End, Exporter, Step};
-use crate::detect::stall::Alert;
 use crate::model::event::{Event, Header, Note, Source};
 use crate::model::tables::{Tables, TaskInfo, TaskNo};
 use crate::profile::period_ns;
 use crate::render::escape::brief;
 use crate::render::label;
+use crate::render::object::object;
 
 /// Process ids end at 4,194,304 on Linux.
 const TASKS_PID: u32 = 4_194_305;
 
 /// The format's name and version, in the file's metadata.
 const SCHEMA: &str = "asyncprof.trace/1";
-
-#[derive(Serialize)]
-struct About<'a> {
-    schema: &'static str,
-    asyncprof: &'a str,
-    command: String,
-    pid: i32,
-    python: &'a str,
-    started_at: &'a str,
-    stall_threshold_ms: f64,
-}
 
 /// An event to be put in order.
 enum Seen {
@@ -61,7 +49,7 @@ enum Seen {
 }
 
 /// A trace being written.
-pub(super) struct Perfetto<'o> {
+struct Perfetto<'o> {
     trace: Trace<'o>,
     loops: Loops,
     tasks: Tasks,
@@ -75,12 +63,18 @@ pub(super) struct Perfetto<'o> {
     last_ns: u64,
 }
 
+/// Starts writing Chrome's trace events, which Perfetto opens.
+pub fn begin<'o>(header: &Header, out: &'o mut dyn Write) -> io::Result<Box<dyn Exporter + 'o>> {
+    Ok(Box::new(Perfetto::begin(header, out)?))
+}
+
 impl<'o> Perfetto<'o> {
-    pub(super) fn begin(header: &Header, out: &'o mut dyn Write) -> io::Result<Self> {
-        let about = About {
+    fn begin(header: &Header, out: &'o mut dyn Write) -> io::Result<Self> {
+        let command = super::exporter::title(header);
+        let about = object! {
             schema: SCHEMA,
             asyncprof: &header.asyncprof,
-            command: super::exporter::title(header),
+            command: &command,
             pid: header.pid,
             python: &header.python,
             started_at: &header.started_at,
@@ -88,7 +82,7 @@ impl<'o> Perfetto<'o> {
         };
         let mut trace = Trace::begin(out, header.started_ns, &about)?;
         let loops = Loops::new(u32::try_from(header.pid).unwrap_or(1));
-        let whose = brief(&about.command, 80);
+        let whose = brief(&command, 80);
         trace.name_process(loops.place(), &format!("event loops of {whose}"), 0)?;
         trace.name_track(loops.place(), "events", 0)?;
         trace.name_process(tasks_place(), &format!("tasks of {whose}"), 1)?;
@@ -179,7 +173,7 @@ fn tasks_place() -> TrackId {
 
 impl Exporter for Perfetto<'_> {
     fn take(&mut self, step: &Step<'_>) -> io::Result<()> {
-        let Step { batch, analysis, alerts } = *step;
+        let Step { batch, analysis, .. } = *step;
         if batch.begins_anew {
             match batch.source {
                 Source::Loops => self.known.clear(),
@@ -196,10 +190,8 @@ impl Exporter for Perfetto<'_> {
         while let Some((at_ns, seen)) = self.seen.next() {
             self.write(at_ns, seen)?;
         }
-        for alert in alerts {
-            if let Alert::Ended(stall) = alert {
-                self.loops.stall(stall, &mut self.trace)?;
-            }
+        for stall in step.ended() {
+            self.loops.stall(stall, &mut self.trace)?;
         }
         for (info, iteration) in analysis.iterations() {
             self.loops.iteration(info, iteration, &mut self.trace)?;

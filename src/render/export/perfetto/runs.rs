@@ -57,7 +57,6 @@ impl Changes {
     }
 }
 
-/// One loop.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
     last_ns: Option<u64>,

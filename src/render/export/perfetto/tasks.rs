@@ -13,11 +13,12 @@ use serde::Serialize;
 
 use super::lanes::{Lane, Lanes};
 use super::runs::Stretch;
-use super::trace::{Trace, TrackId};
+use super::trace::{DoesArgs, Trace, TrackId};
 use crate::model::event::{TaskChanges, TaskLook};
 use crate::model::snapshot::TaskState;
 use crate::model::tables::{Tables, TaskInfo};
 use crate::render::label;
+use crate::render::object::object;
 use crate::render::report::words;
 use crate::render::wait_words;
 
@@ -64,23 +65,6 @@ struct Living {
     looked: bool,
 }
 
-#[derive(Serialize)]
-struct LifeArgs {
-    task: String,
-    coroutine: Option<String>,
-}
-
-#[derive(Serialize)]
-struct DoesArgs<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    at: Option<&'a str>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    torn: bool,
-}
-
-/// All live tasks.
 #[derive(Debug)]
 pub(super) struct Tasks {
     pid: u32,
@@ -120,10 +104,9 @@ impl Look {
     }
 }
 
-impl LifeArgs {
-    fn of(info: &TaskInfo) -> Self {
-        Self { task: format!("{:#x}", info.key), coroutine: info.coroutine.as_ref().map(words::frame) }
-    }
+/// The arguments of a task's life.
+fn life(info: &TaskInfo) -> impl Serialize {
+    object! { task: format!("{:#x}", info.key), coroutine: info.coroutine.as_ref().map(words::frame) }
 }
 
 impl Does {
@@ -174,7 +157,7 @@ impl Tasks {
         let (to_ns, lane, ends) = (living.since_ns, living.lane, living.ends);
         self.ran.push(info.key);
         if let Some(lane) = lane.filter(|_| from_ns < to_ns) {
-            let args = DoesArgs { detail: None, at: run.look.at.as_deref(), torn: run.look.torn };
+            let args = DoesArgs { at: run.look.at.as_deref(), torn: run.look.torn, ..DoesArgs::default() };
             trace.slice(self.place(lane), "run", "run", (from_ns, to_ns), &args)?;
         }
         if ends { self.end(info.key, to_ns, trace) } else { Ok(()) }
@@ -263,7 +246,7 @@ impl Tasks {
             if let Some(name) = &got.name {
                 trace.name_track(place, name, got.lane.0)?;
             }
-            trace.open(place, &name(info), at_ns, &LifeArgs::of(info))?;
+            trace.open(place, &name(info), at_ns, &life(info))?;
         }
         let lane = got.map(|got| got.lane);
         let (does, info) = (Does::unknown(), info.clone());
@@ -278,7 +261,7 @@ impl Tasks {
         let Some(living) = self.living.remove(&key) else { return Ok(()) };
         if let Some(lane) = living.lane {
             let ended_ns = at_ns.max(living.since_ns);
-            trace.close(self.place(lane), &name(&living.info), ended_ns, &LifeArgs::of(&living.info))?;
+            trace.close(self.place(lane), &name(&living.info), ended_ns, &life(&living.info))?;
             self.lanes.give_back(lane);
             let index = lane.0 as usize;
             if self.taken_ns.len() <= index {
@@ -298,7 +281,7 @@ impl Tasks {
         }
         if let Some(lane) = living.lane {
             let Does { kind, name, detail, at, torn } = &living.does;
-            let args = DoesArgs { detail: detail.as_deref(), at: at.as_deref(), torn: *torn };
+            let args = DoesArgs { task: None, detail: detail.as_deref(), at: at.as_deref(), torn: *torn };
             trace.slice(self.place(lane), kind, name, (from_ns, at_ns), &args)?;
         }
         if let Some(living) = self.living.get_mut(&key) {

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::render::json::serializer;
+use crate::render::object::{object, serializer};
 
 /// The track of slices: a thread of a process, in the terms of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,10 +23,6 @@ pub(super) struct Trace<'o> {
     started_ns: u64,
     is_first: bool,
 }
-
-/// An event without further fields.
-#[derive(Clone, Copy, Serialize)]
-pub(super) struct Nothing {}
 
 #[derive(Serialize)]
 struct EventJson<'a, A> {
@@ -46,25 +42,17 @@ struct EventJson<'a, A> {
     args: Option<&'a A>,
 }
 
-#[derive(Serialize)]
-struct Metadata<'a> {
-    name: &'static str,
-    ph: &'static str,
-    pid: u32,
-    tid: u32,
-    args: MetadataArgs<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum MetadataArgs<'a> {
-    Name(&'a str),
-    SortIndex(u32),
-}
-
-#[derive(Serialize)]
-struct CounterArgs {
-    value: f64,
+/// The arguments of what a task or loop does.
+#[derive(Default, Serialize)]
+pub(super) struct DoesArgs<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) task: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) detail: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) at: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) torn: bool,
 }
 
 impl<'o> Trace<'o> {
@@ -137,27 +125,27 @@ impl<'o> Trace<'o> {
     }
 
     pub(super) fn counter(&mut self, place: TrackId, name: &str, at_ns: u64, value: f64) -> io::Result<()> {
-        self.event(place, "C", name, at_ns, Some(&CounterArgs { value }))
+        self.event(place, "C", name, at_ns, Some(&object! { value }))
     }
 
     pub(super) fn instant<A: Serialize>(&mut self, place: TrackId, name: &str, at_ns: u64, args: &A) -> io::Result<()> {
         self.event(place, "i", name, at_ns, Some(args))
     }
 
-    fn metadata(&mut self, place: TrackId, name: &'static str, args: MetadataArgs<'_>) -> io::Result<()> {
+    fn metadata(&mut self, place: TrackId, name: &'static str, args: impl Serialize) -> io::Result<()> {
         let TrackId { pid, tid } = place;
-        self.write(&Metadata { name, ph: "M", pid, tid, args })
+        self.write(&object! { name, ph: "M", pid, tid, args })
     }
 
     /// Sets the name of a process, and its position among the others.
     pub(super) fn name_process(&mut self, place: TrackId, name: &str, position: u32) -> io::Result<()> {
-        self.metadata(place, "process_name", MetadataArgs::Name(name))?;
-        self.metadata(place, "process_sort_index", MetadataArgs::SortIndex(position))
+        self.metadata(place, "process_name", object! { name })?;
+        self.metadata(place, "process_sort_index", object! { sort_index: position })
     }
 
     /// Sets the name of a track, and its position among the others.
     pub(super) fn name_track(&mut self, place: TrackId, name: &str, position: u32) -> io::Result<()> {
-        self.metadata(place, "thread_name", MetadataArgs::Name(name))?;
-        self.metadata(place, "thread_sort_index", MetadataArgs::SortIndex(position))
+        self.metadata(place, "thread_name", object! { name })?;
+        self.metadata(place, "thread_sort_index", object! { sort_index: position })
     }
 }

@@ -1,17 +1,16 @@
 //! The data of the page: what its script draws. The page and its script are one file, so this format needs no version.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
-use super::excerpt::{Excerpt, Sources};
+use super::excerpt::Sources;
 use super::flame::FlameJson;
 use super::intern::Tables;
-use super::stalls::StallsJson;
-use super::tasks::{AwaitsJson, TasksJson};
+use super::stalls::stalls;
+use super::tasks::{awaits, tasks};
 use super::verdict::Summary;
 use crate::model::event::NoteKind;
 use crate::profile::{By, LoopBin, LoopProfile, TaskBin};
+use crate::render::object::object;
 use crate::render::report::contents::Report;
 use crate::render::report::{text, words};
 use crate::render::{escape, label};
@@ -26,75 +25,46 @@ const NOTES: usize = 200;
 const BINS: usize = 16_000;
 
 /// All the data. Times `*_us` are microseconds; moments are relative to the beginning.
-#[derive(Serialize)]
-pub(super) struct PageJson<'a> {
-    subject: String,
-    verdict: &'a Summary,
-    started_at: String,
-    duration_us: u64,
-    complete: bool,
-    facts: Vec<(&'static str, String)>,
-    trust: Vec<String>,
-    sampling: Vec<(&'static str, String)>,
-    loops: Vec<LoopJson>,
-    more_loops: usize,
-    timeline: TimelineJson,
-    stalls: StallsJson,
-    tasks: TasksJson,
-    awaits: AwaitsJson,
-    flames: Vec<(&'static str, FlameJson)>,
-    findings: Vec<FindingJson>,
-    more_findings: usize,
-    notes: Vec<(u64, String)>,
-    more_notes: u64,
-    excerpts: BTreeMap<u32, &'a Excerpt>,
-    #[serde(flatten)]
-    tables: Tables,
-}
-
-impl<'a> PageJson<'a> {
-    pub(super) fn of(report: &Report<'a>, sources: &'a Sources, verdict: &'a Summary) -> Self {
-        let (analysis, mut tables) = (report.analysis, Tables::default());
-        let (header, loops) = (analysis.header(), report.profile().loops());
-        let stalls = StallsJson::of(report, &mut tables);
-        let findings = findings(report, &mut tables);
-        let excerpts = sources.of_frames(&tables);
-        let tasks = TasksJson::of(report, &mut tables);
-        let awaits = AwaitsJson::of(report, &mut tables);
-        let flames = [("run", By::Run), ("await", By::Await), ("wall", By::Wall)]
-            .map(|(name, by)| (name, FlameJson::of(report.profile(), by, &mut tables)));
-        let (notes, more_notes) = notes(report);
-        Self {
-            subject: subject(report),
-            verdict,
-            started_at: escape::brief(&header.started_at, 40).into_owned(),
-            duration_us: analysis.duration_ns() / 1_000,
-            complete: report.complete,
-            facts: facts(report),
-            trust: text::trust(report),
-            sampling: sampling(report),
-            loops: loops.iter().take(LOOPS).map(LoopJson::of).collect(),
-            more_loops: loops.len().saturating_sub(LOOPS),
-            timeline: TimelineJson::of(report),
-            stalls,
-            tasks,
-            awaits,
-            flames: flames.into(),
-            findings,
-            more_findings: analysis.findings().len().saturating_sub(FINDINGS),
-            notes,
-            more_notes,
-            excerpts,
-            tables,
-        }
+pub(super) fn page(report: &Report<'_>, sources: &Sources, verdict: &Summary) -> impl Serialize {
+    let (analysis, mut tables) = (report.analysis, Tables::default());
+    let (header, loops) = (analysis.header(), report.profile().loops());
+    let stalls = stalls(report, &mut tables);
+    let findings = findings(report, &mut tables);
+    let excerpts = sources.of_frames(&tables);
+    let tasks = tasks(report, &mut tables);
+    let awaits = awaits(report, &mut tables);
+    let flames = [("run", By::Run), ("await", By::Await), ("wall", By::Wall)]
+        .map(|(name, by)| (name, FlameJson::of(report.profile(), by, &mut tables)));
+    let (notes, more_notes) = notes(report);
+    object! {
+        subject: subject(report),
+        verdict,
+        started_at: escape::brief(&header.started_at, 40),
+        duration_us: analysis.duration_ns() / 1_000,
+        complete: report.complete,
+        facts: facts(report),
+        trust: text::trust(report),
+        sampling: sampling(report),
+        loops: loops.iter().take(LOOPS).map(event_loop).collect::<Vec<_>>(),
+        more_loops: loops.len().saturating_sub(LOOPS),
+        timeline: timeline(report),
+        stalls,
+        tasks,
+        awaits,
+        flames,
+        findings,
+        more_findings: analysis.findings().len().saturating_sub(FINDINGS),
+        notes,
+        more_notes,
+        excerpts,
+        #[serde(flatten)]
+        tables,
     }
 }
 
 /// The watched program, as a title.
 pub(super) fn subject(report: &Report<'_>) -> String {
-    let header = report.analysis.header();
-    let command = if header.command.is_empty() { header.executable.clone() } else { header.command.join(" ") };
-    escape::brief(&command, 200).into_owned()
+    escape::brief(&words::command(report.analysis.header()), 200).into_owned()
 }
 
 fn facts(report: &Report<'_>) -> Vec<(&'static str, String)> {
@@ -155,105 +125,56 @@ fn sampling(report: &Report<'_>) -> Vec<(&'static str, String)> {
     figures
 }
 
-#[derive(Serialize)]
-struct LoopJson {
-    class: String,
-    thread: Option<i32>,
-    thread_name: Option<String>,
-    samples: u64,
-    busy: Option<f64>,
-    lag_us: Option<[u64; 4]>,
-    iterations: u64,
-    most_ready: Option<u32>,
-    gil: Option<f64>,
-    gap_us: u64,
-}
-
-impl LoopJson {
-    fn of(one: &LoopProfile) -> Self {
-        let known = one.busy_ns + one.leaving_ns + one.selecting_ns;
-        Self {
-            class: escape::brief(&one.info.class, 200).into_owned(),
-            thread: one.info.thread,
-            thread_name: one.info.thread_name.as_deref().map(|name| escape::brief(name, 80).into_owned()),
-            samples: one.samples,
-            busy: one.busy_share(),
-            lag_us: one.lag().map(|lag| [lag.p50_ns, lag.p90_ns, lag.p99_ns, lag.max_ns].map(|ns| ns / 1_000)),
-            iterations: one.iterations,
-            most_ready: one.most_ready,
-            gil: (known > 0).then(|| one.leaving_ns as f64 / known as f64),
-            gap_us: one.gap_ns / 1_000,
-        }
+fn event_loop(one: &LoopProfile) -> impl Serialize {
+    let known = one.busy_ns + one.leaving_ns + one.selecting_ns;
+    object! {
+        class: escape::brief(&one.info.class, 200),
+        thread: one.info.thread,
+        thread_name: one.info.thread_name.as_deref().map(|name| escape::brief(name, 80)),
+        samples: one.samples,
+        busy: one.busy_share(),
+        lag_us: one.lag().map(|lag| [lag.p50_ns, lag.p90_ns, lag.p99_ns, lag.max_ns].map(|ns| ns / 1_000)),
+        iterations: one.iterations,
+        most_ready: one.most_ready,
+        gil: (known > 0).then(|| one.leaving_ns as f64 / known as f64),
+        gap_us: one.gap_ns / 1_000,
     }
 }
 
 /// Bins over time; -1 where nothing is known.
-#[derive(Serialize)]
-struct TimelineJson {
-    loops: Vec<LoopBinsJson>,
-    width_us: u64,
-    tasks: Vec<i64>,
-    born: Vec<u64>,
-    ended: Vec<u64>,
-}
-
-#[derive(Serialize)]
-struct LoopBinsJson {
-    width_us: u64,
-    lag_us: Vec<i64>,
-    /// Thousandths of the known time.
-    busy: Vec<i64>,
-    ready: Vec<i64>,
-}
-
-impl TimelineJson {
-    fn of(report: &Report<'_>) -> Self {
-        let timeline = report.profile().timeline();
-        let loops: Vec<&[LoopBin]> =
-            (0..report.profile().loops().len().min(LOOPS)).map(|number| timeline.of_loop(number)).collect();
-        let all: usize = loops.iter().map(|bins| bins.len()).sum();
-        let together = all.div_ceil(BINS).max(1);
-        let tasks = timeline.of_tasks();
-        Self {
-            loops: loops.into_iter().map(|bins| LoopBinsJson::of(bins, together, timeline.width_ns())).collect(),
-            width_us: timeline.width_ns() / 1_000,
-            tasks: tasks.iter().map(|bin: &TaskBin| bin.most.map_or(-1, i64::from)).collect(),
-            born: tasks.iter().map(|bin| bin.born).collect(),
-            ended: tasks.iter().map(|bin| bin.ended).collect(),
-        }
+fn timeline(report: &Report<'_>) -> impl Serialize {
+    let timeline = report.profile().timeline();
+    let loops: Vec<&[LoopBin]> =
+        (0..report.profile().loops().len().min(LOOPS)).map(|number| timeline.of_loop(number)).collect();
+    let all: usize = loops.iter().map(|bins| bins.len()).sum();
+    let together = all.div_ceil(BINS).max(1);
+    let tasks = timeline.of_tasks();
+    object! {
+        loops: loops.into_iter().map(|bins| loop_bins(bins, together, timeline.width_ns())).collect::<Vec<_>>(),
+        width_us: timeline.width_ns() / 1_000,
+        tasks: tasks.iter().map(|bin: &TaskBin| bin.most.map_or(-1, i64::from)).collect::<Vec<_>>(),
+        born: tasks.iter().map(|bin| bin.born).collect::<Vec<_>>(),
+        ended: tasks.iter().map(|bin| bin.ended).collect::<Vec<_>>(),
     }
 }
 
-impl LoopBinsJson {
-    fn of(bins: &[LoopBin], together: usize, width_ns: u64) -> Self {
-        let merged: Vec<LoopBin> =
-            bins.chunks(together).filter_map(|some| some.iter().copied().reduce(LoopBin::merged)).collect();
-        let busy = |bin: &LoopBin| match bin.known_ns {
-            0 => -1,
-            known => (bin.busy_ns as f64 * 1e3 / known as f64).round() as i64,
-        };
-        Self {
-            width_us: (width_ns / 1_000).saturating_mul(together as u64),
-            lag_us: merged.iter().map(|bin| bin.lag_ns.map_or(-1, |lag| (lag / 1_000) as i64)).collect(),
-            busy: merged.iter().map(busy).collect(),
-            ready: merged.iter().map(|bin| bin.most_ready.map_or(-1, i64::from)).collect(),
-        }
+fn loop_bins(bins: &[LoopBin], together: usize, width_ns: u64) -> impl Serialize + use<> {
+    let merged: Vec<LoopBin> =
+        bins.chunks(together).filter_map(|some| some.iter().copied().reduce(LoopBin::merged)).collect();
+    // Thousandths of the known time.
+    let busy = |bin: &LoopBin| match bin.known_ns {
+        0 => -1,
+        known => (bin.busy_ns as f64 * 1e3 / known as f64).round() as i64,
+    };
+    object! {
+        width_us: (width_ns / 1_000).saturating_mul(together as u64),
+        lag_us: merged.iter().map(|bin| bin.lag_ns.map_or(-1, |lag| (lag / 1_000) as i64)).collect::<Vec<_>>(),
+        busy: merged.iter().map(busy).collect::<Vec<_>>(),
+        ready: merged.iter().map(|bin| bin.most_ready.map_or(-1, i64::from)).collect::<Vec<_>>(),
     }
 }
 
-#[derive(Serialize)]
-struct FindingJson {
-    rule: String,
-    severity: &'static str,
-    message: u32,
-    advice: u32,
-    tasks: Vec<u32>,
-    more_tasks: usize,
-    site: Option<u32>,
-    evidence: Vec<(String, String)>,
-}
-
-fn findings(report: &Report<'_>, tables: &mut Tables) -> Vec<FindingJson> {
+fn findings(report: &Report<'_>, tables: &mut Tables) -> Vec<impl Serialize + use<>> {
     /// LIMIT: tasks named in a finding.
     const TASKS: usize = 20;
     /// LIMIT: a longer piece of evidence is cut.
@@ -261,17 +182,17 @@ fn findings(report: &Report<'_>, tables: &mut Tables) -> Vec<FindingJson> {
     let findings = report.analysis.findings().iter().take(FINDINGS);
     let whole = findings.map(|found| {
         let finding = &found.finding.finding;
-        FindingJson {
+        object! {
             rule: finding.rule.to_string(),
             severity: finding.severity.as_str(),
             message: tables.text(&finding.message),
             advice: tables.sentence(&finding.advice),
-            tasks: found.tasks.iter().take(TASKS).map(|name| tables.text(name)).collect(),
+            tasks: found.tasks.iter().take(TASKS).map(|name| tables.text(name)).collect::<Vec<_>>(),
             more_tasks: found.tasks.len().saturating_sub(TASKS),
             site: found.finding.site.as_ref().map(|site| tables.frame(site)),
             evidence: (finding.evidence.iter())
                 .map(|(name, value)| (name.clone(), escape::brief(&value.to_string(), EVIDENCE).into_owned()))
-                .collect(),
+                .collect::<Vec<_>>(),
         }
     });
     whole.collect()

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::intern::Tables;
 use crate::profile::{By, Label, Profile};
-use crate::render::{flamegraph, label};
+use crate::render::{flamegraph, levels};
 
 /// LIMIT: nodes of one graph; the heaviest are kept.
 const NODES: usize = 8_000;
@@ -140,17 +140,7 @@ fn number_of(level: Option<Label<'_>>, tables: &mut Tables) -> i64 {
     match level {
         None => text("all", tables),
         Some(Label::Frame(frame)) => i64::from(tables.frame(frame)),
-        Some(Label::Thread(Some(name))) => text(&format!("thread:{}", label::name(name)), tables),
-        Some(Label::Thread(None)) => text("thread:?", tables),
-        Some(Label::Task(Some(name))) => text(&format!("task:{}", label::name(name)), tables),
-        Some(Label::Task(None)) => text("task:?", tables),
-        Some(Label::Callback) => text("callback", tables),
-        Some(Label::Await(kind)) => text(&format!("await:{}", kind.as_str()), tables),
-        Some(Label::Torn) => text("<torn>", tables),
-        Some(Label::Ready) => text("<ready>", tables),
-        Some(Label::Idle) => text("<idle>", tables),
-        Some(Label::Unknown) => text("<unknown>", tables),
-        Some(Label::Other) => text("<other>", tables),
+        Some(other) => text(&levels::level(&other).name, tables),
     }
 }
 

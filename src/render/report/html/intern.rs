@@ -1,5 +1,6 @@
 //! Texts, frames and stacks of the page's data, stored once and numbered.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 
 use serde::Serialize;
@@ -17,7 +18,6 @@ const DEEPEST_STACK: usize = 200;
 /// Stands for the frames that were left out of a stack.
 const LEFT_OUT: i64 = -1;
 
-/// The tables of the page.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Tables {
     texts: Vec<String>,
@@ -72,17 +72,17 @@ impl Tables {
     }
 
     /// The index of a stack, outermost frame first.
-    pub(super) fn stack<'f>(&mut self, frames: impl ExactSizeIterator<Item = &'f Frame>) -> u32 {
+    pub(super) fn stack(&mut self, frames: &[impl Borrow<Frame>]) -> u32 {
         let deep = frames.len();
         let left_out = deep.saturating_sub(DEEPEST_STACK);
         let outer = if left_out > 0 { DEEPEST_STACK / 2 } else { deep };
         let mut numbers = Vec::with_capacity(deep.min(DEEPEST_STACK) + 1);
-        for (position, frame) in frames.enumerate() {
+        for (position, frame) in frames.iter().enumerate() {
             if position == outer {
                 numbers.push(LEFT_OUT);
             }
             if !(outer..outer + left_out).contains(&position) {
-                numbers.push(i64::from(self.frame(frame)));
+                numbers.push(i64::from(self.frame(frame.borrow())));
             }
         }
         if let Some(id) = self.stack_ids.get(&numbers) {
@@ -94,7 +94,6 @@ impl Tables {
         id
     }
 
-    /// Every numbered frame.
     pub(super) fn numbered_frames(&self) -> impl Iterator<Item = (&Frame, u32)> {
         self.frame_ids.iter().map(|(frame, id)| (frame, *id))
     }
@@ -112,7 +111,7 @@ mod tests {
     fn what_is_said_twice_is_written_once() {
         let mut tables = Tables::default();
         let frames = [frame(1), frame(2), frame(1)];
-        assert_eq!(tables.stack(frames.iter()), tables.stack(frames.iter()));
+        assert_eq!(tables.stack(&frames), tables.stack(&frames));
         assert_eq!((tables.texts.len(), tables.frames.len(), tables.stacks.len()), (2, 2, 1));
         assert_eq!(tables.text("f"), 0);
     }
@@ -121,7 +120,7 @@ mod tests {
     fn a_stack_that_is_too_deep_keeps_both_ends() {
         let mut tables = Tables::default();
         let frames: Vec<Frame> = (0..1_000).map(frame).collect();
-        tables.stack(frames.iter());
+        tables.stack(&frames);
         let stack = &tables.stacks[0];
         assert_eq!((stack.len(), stack[DEEPEST_STACK / 2]), (DEEPEST_STACK + 1, LEFT_OUT));
         assert_eq!(tables.frames[*stack.last().unwrap() as usize].2, 999);

@@ -22,7 +22,6 @@ pub use excerpt::{Excerpt, Sources, Wanted, wanted};
 
 use super::contents::Report;
 use crate::render::escape;
-use data::PageJson;
 
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
@@ -39,13 +38,10 @@ const SCRIPT: &str = concat!(
 );
 
 /// Writes the page. `sources` holds what could be read for [`wanted`].
-///
-/// # Errors
-/// Any error of `out`.
 pub fn write(report: &Report<'_>, sources: &Sources, out: &mut dyn Write) -> io::Result<()> {
     let mut data = Vec::new();
     let verdict = verdict::of(report);
-    PageJson::of(report, sources, &verdict)
+    data::page(report, sources, &verdict)
         .serialize(&mut serde_json::Serializer::with_formatter(&mut data, Embedded))?;
     let policy = format!(
         "default-src 'none'; script-src '{}'; style-src '{}'; base-uri 'none'; form-action 'none'",

@@ -10,9 +10,7 @@ use crate::model::snapshot::{RuleId, Severity};
 use crate::render::label;
 use crate::render::report::contents::Report;
 use crate::render::report::words;
-use crate::render::text::plural;
 
-/// Its severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Level {
@@ -26,7 +24,6 @@ pub(super) enum Level {
     Bad,
 }
 
-/// The sentence.
 #[derive(Debug, Serialize)]
 pub(super) struct Summary {
     pub(super) level: Level,
@@ -56,7 +53,7 @@ fn of_stalls(report: &Report<'_>) -> (String, Level) {
             _ => (format!("No stall of {threshold} or more was seen"), Level::Good),
         };
     };
-    let count = plural(analysis.stalls().total().count, "stall");
+    let count = label::counted(analysis.stalls().total().count, "stall");
     let length = words::stall_length(worst);
     let place = worst.site.as_ref().map(|site| format!(" at {}", words::frame(site))).unwrap_or_default();
     (format!("{count} of {threshold} or more, the longest {length}{place}: {}", words::cause(worst.cause)), Level::Bad)
@@ -71,7 +68,7 @@ fn of_findings(findings: &[Found]) -> Vec<String> {
     let words = |(rule, count): (&RuleId, u64)| match rules::find(rule) {
         Some(info) if count == 1 => format!("1 {}", info.singular),
         Some(info) => format!("{} {}", label::count(count), info.plural),
-        None => plural(count, "other finding"),
+        None => label::counted(count, "other finding"),
     };
     by_rule.into_iter().map(words).collect()
 }

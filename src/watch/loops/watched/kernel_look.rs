@@ -127,17 +127,17 @@ impl WatchedLoop {
         let holder = self.stack.beside(0).and_then(|bytes| word64(bytes, self.holder_within)).and_then(Addr::aligned);
         let Some(holder) = holder.filter(|holder| around.threads.contains_key(holder)) else { return Ok(None) };
         let known = self.holder.take().filter(|watch| watch.tstate() == holder);
-        let new = || StackWatch::new(memory, &around.layout, holder, &[]);
+        let new = || StackWatch::new(memory, &around.layouts.python, holder, &[]);
         let Some(mut watch) = optional(known.map_or_else(new, Ok))? else { return Ok(None) };
-        if watch.sample(memory, &around.layout, &[], &[], &[])? == Sampled::Lost {
+        if watch.sample(memory, &around.layouts.python, &[], &[], &[])? == Sampled::Lost {
             return Ok(None);
         }
         let frames: Vec<RawFrame> = watch.frames().iter().rev().filter_map(|frame| frame.frame).collect();
         self.holder = Some(watch);
-        self.verify_code(memory, &around.layout, &frames)?;
+        self.verify_code(memory, &around.layouts.python, &frames)?;
         let mut stack = None;
         for frame in &frames {
-            match optional(self.naming.stack(memory, &around.layout, tables, stack, frame))? {
+            match optional(self.naming.stack(memory, &around.layouts.python, tables, stack, frame))? {
                 Some(number) => stack = number,
                 None => break,
             }
@@ -155,7 +155,7 @@ pub(super) fn gil_span(
     if !interpreter.has_gil {
         return Ok((None, 0, 0));
     }
-    let (base, locked, holder) = match around.layout.interp.gil {
+    let (base, locked, holder) = match around.layouts.python.interp.gil {
         GilLayout::Runtime { locked, last_holder } => (Some(around.runtime), locked, last_holder),
         GilLayout::Interpreter { pointer, locked, last_holder, .. } => {
             (reader.view.pointer(interpreter.addr, pointer)?, locked, last_holder)

@@ -21,8 +21,9 @@ use crate::python::reader::{Reader, optional};
 use crate::python::stack_watch::{Sampled, StackWatch};
 use crate::remote::thread_watch::ThreadWatch;
 use crate::remote::{Addr, Memory, ReadError, Span};
-use crate::runtime::asyncio::event_loop::{find_ready_length, read_loop_class};
 use crate::runtime::asyncio::iteration::{RunOnce, UvLoop, is_machinery, is_run_forever};
+use crate::runtime::record::LoopFields;
+use crate::runtime::runtimes::Runtimes;
 
 /// Float objects in which the time of an iteration was found recently; the next iteration usually reuses one of them.
 const FLOATS: usize = 3;
@@ -39,30 +40,31 @@ impl WatchedLoop {
         reader: &mut Reader<'_, '_>,
         memory: &dyn Memory,
         around: &Around,
+        runtimes: &mut Runtimes,
         place: Place<'_>,
         now_ns: u64,
     ) -> Result<Self, ReadError> {
-        let layout = &around.layout;
-        let class = read_loop_class(reader, place.event_loop)?;
-        let ready = optional(find_ready_length(reader, place.event_loop))?.flatten();
+        let layout = &around.layouts.python;
+        let LoopFields { class_name, ready } =
+            runtimes.of(reader, place.event_loop)?.find_loop(reader, place.event_loop)?;
         let uv = optional(UvLoop::find(reader.view, place.event_loop, now_ns))?.flatten();
         let interpreter = place.interpreter;
         let (gil, locked_within, holder_within) = gil_span(reader, around, interpreter)?;
         let gc_base = if layout.gc.in_runtime { around.runtime } else { interpreter.addr };
-        let info = place.info(around, &class);
+        let info = place.info(around, &class_name);
         let thread = place.thread.addr;
         let mut fields = Vec::new();
-        fields.extend(around.asyncio.running_task);
         fields.extend(layout.thread.state);
         fields.extend(layout.thread.gil_requested);
-        fields.extend(around.asyncio.running_loop.field());
+        let words = place.imported.thread_words();
+        fields.extend(words.running_task.into_iter().chain(words.running_loop));
         Ok(Self {
             stack: StackWatch::new(memory, layout, thread, &fields)?,
             kernel: info.thread.map(|tid| ThreadWatch::open(&around.process, tid)),
             info,
             holder: None,
             event_loop: place.event_loop,
-            modules: place.modules,
+            imported: place.imported,
             kind: uv.map_or(Kind::RunOnce, Kind::Uv),
             gil,
             locked_within,
@@ -102,7 +104,7 @@ impl WatchedLoop {
         if !matches!((&self.kind, &found.kind), (Kind::Uv(_), Kind::RunOnce)) {
             self.kind = found.kind;
         }
-        (self.gil, self.ready, self.modules) = (found.gil, found.ready, found.modules);
+        (self.gil, self.ready, self.imported) = (found.gil, found.ready, found.imported);
         (self.locked_within, self.holder_within) = (found.locked_within, found.holder_within);
         // The state of a thread that has ended can be reused by another thread.
         self.holder = None;
@@ -145,7 +147,7 @@ impl WatchedLoop {
         tables: &mut Tables,
         at_ns: u64,
     ) -> Result<Option<LoopSample>, ReadError> {
-        let layout = &around.layout;
+        let layout = &around.layouts.python;
         let Some((sampled, named, stack)) = self.read(memory, around, tables)? else { return Ok(None) };
         let torn = sampled == Sampled::Partial;
         let innermost = self.stack.frames().first().and_then(|frame| Some((frame.addr, frame.frame?)));
@@ -188,7 +190,7 @@ impl WatchedLoop {
         /// LIMIT: how many times a sample is retried because it shows a float object, or an iteration's code, that was
         /// not read along with it. Both can be new each time.
         const CHASES: usize = 4;
-        let layout = &around.layout;
+        let layout = &around.layouts.python;
         for chase in 0..=CHASES {
             self.gather_spans(layout);
             let sampled = self.stack.sample(memory, layout, &self.beside, &self.amid, &self.behind)?;
@@ -319,7 +321,7 @@ impl WatchedLoop {
         around: &Around,
         named: &Named,
     ) -> Result<Option<RunningTask>, ReadError> {
-        let noted_at = around.asyncio.running_task;
+        let noted_at = self.imported.thread_words().running_task;
         let noted = noted_at.and_then(|at| self.stack.thread_word(at)).and_then(Addr::aligned);
         let frames = self.stack.frames().iter().rev();
         let root = frames.filter_map(|frame| frame.frame).find(|frame| frame.generator.is_some());
@@ -342,9 +344,9 @@ impl WatchedLoop {
         }
         let frames: Vec<RawFrame> = self.stack.frames().iter().rev().filter_map(|frame| frame.frame).collect();
         let handle = named.run_once.zip(self.run_once).and_then(|(position, run_once)| {
-            untag(&around.layout, self.stack.slot(self.stack.frames().get(position)?, run_once.handle)?)
+            untag(&around.layouts.python, self.stack.slot(self.stack.frames().get(position)?, run_once.handle)?)
         });
-        let traces = Traces { event_loop: self.event_loop, modules: self.modules, noted, handle, frames: &frames };
+        let traces = Traces { event_loop: self.event_loop, imported: &*self.imported, noted, handle, frames: &frames };
         self.task = find_running_task(memory, around, &traces)?;
         if let Some(task) = &self.task {
             if self.tasks.len() >= MAX_TASKS {

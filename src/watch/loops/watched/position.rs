@@ -53,7 +53,7 @@ impl WatchedLoop {
 
     /// Whether the thread runs another loop, or none, according to its thread state (3.14+) or its frames.
     fn is_not_running(&self, layout: &Layout, named: &Named) -> bool {
-        if let Some(at) = self.modules.layout.running_loop.field() {
+        if let Some(at) = self.imported.thread_words().running_loop {
             return self.stack.thread_word(at).is_some_and(|running| running != self.event_loop.raw());
         }
         // A loop that was never seen with such frames may have none.

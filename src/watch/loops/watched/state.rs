@@ -1,5 +1,7 @@
 //! The state of an event loop that is kept from one sample to the next.
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 
 use crate::model::tables::{LoopInfo, StackId};
@@ -8,7 +10,7 @@ use crate::python::stack_watch::StackWatch;
 use crate::remote::thread_watch::ThreadWatch;
 use crate::remote::{Addr, Span};
 use crate::runtime::asyncio::iteration::{RunOnce, UvLoop};
-use crate::runtime::asyncio::registry::AsyncioModules;
+use crate::runtime::interface::Imported;
 use crate::watch::loops::naming::Naming;
 use crate::watch::loops::running::RunningTask;
 
@@ -38,7 +40,7 @@ pub(in crate::watch::loops) struct WatchedLoop {
     pub(in crate::watch::loops) stack: StackWatch,
     pub(in crate::watch::loops) info: LoopInfo,
     pub(super) event_loop: Addr,
-    pub(super) modules: AsyncioModules,
+    pub(super) imported: Arc<dyn Imported>,
     pub(super) kind: Kind,
     pub(super) kernel: Option<ThreadWatch>,
     /// The stack of the thread last seen holding the GIL while this one waited for it.
