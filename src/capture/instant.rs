@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::abandoned;
 use super::facts::Facts;
 use super::graph::{Graph, read_all_entered};
+use super::outside::{Look, Outside};
 use super::progress::Progress;
+use super::stillness::{Still, Watched};
 use super::task_list::{keep_each_once, walk_lists};
 use super::task_walk::{Proof, Shared, TaskWalk, Verdict, can_be_counted, is_task};
-use super::threads::{ThreadReading, read_thread_names, read_threads};
+use super::threads::{CapturedThread, ThreadReading, read_thread_names, read_threads};
 use super::witness::Witness;
 use crate::python::caches::Caches;
 use crate::python::coroutine::ChainEnd;
+use crate::python::frame::RawFrame;
 use crate::python::frame_table::FrameTable;
 use crate::python::interpreter::{Interpreter, read_interpreters};
 use crate::python::layout::Layout;
@@ -48,15 +52,11 @@ pub(super) struct Capture {
     pub(super) asyncio_loaded: bool,
     pub(super) quality: Quality,
     pub(super) problems: Vec<(String, ReadError)>,
-}
-
-/// A thread and its interpreter.
-pub(super) struct CapturedThread {
-    /// Index in `interpreters`.
-    pub(super) interpreter: usize,
-    pub(super) reading: ThreadReading,
-    /// Its frames, outermost first: the number, and the generator that owns the frame.
-    pub(super) frames: Vec<(u32, Option<Addr>)>,
+    pub(super) outside: Outside,
+    /// Locks that are taken although no living task has taken them.
+    pub(super) abandoned: Vec<Addr>,
+    /// What was seen not to move.
+    pub(super) still: Still,
 }
 
 /// Statistics of the reading.
@@ -69,6 +69,9 @@ pub(super) struct Quality {
     pub(super) pieces: u64,
     pub(super) bytes: u64,
 }
+
+/// Frames of a stack by number, and raw.
+type NamedStack = (Vec<(u32, Option<Addr>)>, Vec<RawFrame>);
 
 /// A reading in progress.
 struct Capturing<'c> {
@@ -113,7 +116,7 @@ pub(super) fn capture(
     let listed = capturing.list_tasks()?;
     progress(Progress { stage: "tasks", done: 0, total: Some(listed.len() as u64) });
     let (walks, threads) = capturing.read_tasks_and_threads(&listed, witness, progress)?;
-    capturing.relate(walks, threads, thread_names)
+    capturing.relate(walks, threads, thread_names, witness)
 }
 
 impl<'c> Capturing<'c> {
@@ -334,16 +337,16 @@ impl<'c> Capturing<'c> {
             let own_pid = self.facts.own_pid;
             let read = read_threads(self.memory, self.layout, &mut self.caches, interpreter, imported, own_pid)?;
             for mut reading in read {
-                let frames = self.name_stack(&mut reading)?;
-                threads.push(CapturedThread { interpreter: position, reading, frames });
+                let (frames, raw) = self.name_stack(&mut reading)?;
+                threads.push(CapturedThread { interpreter: position, reading, frames, raw });
             }
         }
         Ok(threads)
     }
 
     /// Numbers of a stack's frames; a frame that cannot be named ends the part that is kept.
-    fn name_stack(&mut self, reading: &mut ThreadReading) -> Result<Vec<(u32, Option<Addr>)>, ReadError> {
-        let mut named = Vec::with_capacity(reading.stack.frames.len());
+    fn name_stack(&mut self, reading: &mut ThreadReading) -> Result<NamedStack, ReadError> {
+        let (mut named, mut raw) = (Vec::with_capacity(reading.stack.frames.len()), Vec::new());
         // The stack was just read again, so its code objects may be newer than the view.
         let mut view = View::new(self.memory);
         let mut reader = Reader::new(&mut view, self.layout, &mut self.caches);
@@ -352,14 +355,17 @@ impl<'c> Capturing<'c> {
                 continue;
             }
             match optional(self.shared.frames.number(&mut reader, frame))? {
-                Some(number) => named.push((number, frame.generator)),
+                Some(number) => {
+                    named.push((number, frame.generator));
+                    raw.push(*frame);
+                }
                 None => {
                     reading.stack.complete = false;
                     break;
                 }
             }
         }
-        Ok(named)
+        Ok((named, raw))
     }
 
     /// Relates the parts: the wait graph, locks, references, loops.
@@ -368,10 +374,12 @@ impl<'c> Capturing<'c> {
         mut walks: Vec<TaskWalk>,
         threads: Vec<CapturedThread>,
         thread_names: FxHashMap<u64, String>,
+        witness: &mut dyn Witness,
     ) -> Result<Capture, ReadError> {
         walks.retain(TaskWalk::is_shown);
         let index: FxHashMap<Addr, usize> = walks.iter().enumerate().map(|(n, walk)| (walk.addr, n)).collect();
         let loops = self.read_loops(&walks, &threads)?;
+        let outside = self.see_outside(&mut walks, &threads, &loops)?;
 
         let mut references = LoopReferences::with_room(walks.len());
         // Data from an earlier attempt than the task's own is out of date, because the task has changed since. Later
@@ -417,6 +425,9 @@ impl<'c> Capturing<'c> {
         let entered = read_all_entered(&mut self.view, layout, caches, shared, &walks);
         let mut other_references = count_references(&mut self.view, layout, caches, shared, &walks, &references);
         confirm_orphans(self.memory, layout, caches, shared, &walks, &mut other_references);
+        let mut outside = outside;
+        let still = self.watch_stillness(&walks, &threads, &loops, &mut outside, &entered, witness)?;
+        let abandoned = self.find_abandoned(&walks, &loops, &entered)?;
         self.quality.batches = self.view.batches();
         self.quality.pieces = self.view.pieces();
         self.quality.bytes = self.view.bytes_read();
@@ -433,7 +444,75 @@ impl<'c> Capturing<'c> {
             frames: self.shared.frames,
             quality: self.quality,
             problems: self.problems,
+            outside,
+            abandoned,
+            still,
         })
+    }
+
+    /// Looks at what happens outside of the event loops, and adds what it says of the tasks' waits.
+    fn see_outside(
+        &mut self,
+        walks: &mut [TaskWalk],
+        threads: &[CapturedThread],
+        loops: &[LoopRecord],
+    ) -> Result<Outside, ReadError> {
+        if !Outside::is_wanted(&self.shared, walks, threads) {
+            return Ok(Outside::default());
+        }
+        let interpreters: Vec<Addr> = self.interpreters.iter().map(|interpreter| interpreter.addr).collect();
+        let outside = Outside::see(&mut self.look(threads, &interpreters)?, walks, loops, None)?;
+        outside.relate(walks);
+        Ok(outside)
+    }
+
+    fn look<'l>(&'l mut self, threads: &'l [CapturedThread], interpreters: &'l [Addr]) -> Result<Look<'l>, ReadError> {
+        let runtime = self.runtime()?;
+        let (memory, layout, caches, shared) = (self.memory, self.layout, &mut self.caches, &mut self.shared);
+        Ok(Look { memory, layout, caches, shared, threads, runtime, interpreters })
+    }
+
+    /// Watches for a while what seems to hang. What moved meanwhile is taken out of `outside`.
+    fn watch_stillness(
+        &mut self,
+        walks: &[TaskWalk],
+        threads: &[CapturedThread],
+        loops: &[LoopRecord],
+        outside: &mut Outside,
+        entered: &[Vec<Addr>],
+        witness: &mut dyn Witness,
+    ) -> Result<Still, ReadError> {
+        let mut watched = Watched::of(&self.shared, walks, threads, loops, outside, entered);
+        if watched.is_empty() || !witness.is_live() {
+            return Ok(Still::default());
+        }
+        let interpreters: Vec<Addr> = self.interpreters.iter().map(|interpreter| interpreter.addr).collect();
+        let runtime = self.runtime()?;
+        let Self { memory, layout, view, caches, shared, facts, .. } = self;
+        let mut look = Look { memory: *memory, layout, caches, shared, threads, runtime, interpreters: &interpreters };
+        watched.watch(&mut look, view, facts, walks, loops, outside, witness)
+    }
+
+    /// Finds locks that no living task has taken.
+    fn find_abandoned(
+        &mut self,
+        walks: &[TaskWalk],
+        loops: &[LoopRecord],
+        entered: &[Vec<Addr>],
+    ) -> Result<Vec<Addr>, ReadError> {
+        let suspects = abandoned::suspects(walks, entered);
+        if suspects.is_empty() {
+            return Ok(suspects);
+        }
+        let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
+        let found = abandoned::search(&mut self.view, layout, caches, shared, walks, loops, &suspects)?;
+        if found.is_empty() {
+            return Ok(found);
+        }
+        self.view.forget();
+        let listed = self.list_tasks()?;
+        let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
+        abandoned::confirm(self.memory, layout, caches, shared, walks, &listed, found)
     }
 
     fn read_loops(&mut self, walks: &[TaskWalk], threads: &[CapturedThread]) -> Result<Vec<LoopRecord>, ReadError> {

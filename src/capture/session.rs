@@ -367,6 +367,14 @@ mod tests {
         fn nothing_ran(&mut self) -> bool {
             self.went_on.replace(true)
         }
+
+        fn is_live(&self) -> bool {
+            false
+        }
+
+        fn sleeps_in_selector(&self, _tid: i32) -> Option<u64> {
+            None
+        }
     }
 
     #[test]

@@ -53,6 +53,7 @@ pub(crate) fn node<'a, T>(
         is_suspended: is_suspended && wait.is_some(),
         targets: wait.map_or(&[], |wait| &wait.targets),
         wanted_lock: wait.and_then(|wait| wait.lock),
+        holders: wait.map_or(&[], |wait| &wait.holders),
         has_released: wait.is_some_and(|wait| wait.kind == WaitKind::Condition),
         entered,
         awaiters,

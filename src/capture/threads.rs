@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use crate::python::caches::Caches;
 use crate::python::container::read_dict_items;
 use crate::python::int::read_int;
+use crate::python::frame::RawFrame;
 use crate::python::interpreter::{Interpreter, PythonThread};
 use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};
@@ -27,6 +28,17 @@ pub(crate) struct ThreadReading {
     pub(crate) running_task: Option<Addr>,
     /// The running task was the same before and after the stack was read.
     pub(crate) held: bool,
+}
+
+/// A thread and its interpreter.
+pub(super) struct CapturedThread {
+    /// Index in `interpreters`.
+    pub(super) interpreter: usize,
+    pub(super) reading: ThreadReading,
+    /// Its frames, outermost first: the number, and the generator that owns the frame.
+    pub(super) frames: Vec<(u32, Option<Addr>)>,
+    /// The same frames, raw.
+    pub(super) raw: Vec<RawFrame>,
 }
 
 /// The running loop and running task of each thread, at one reading.

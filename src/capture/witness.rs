@@ -8,6 +8,13 @@ use crate::remote::kernel_thread::{KernelThread, Schedule, ThreadState};
 pub(super) trait Witness {
     /// Whether no thread of the target ran since the reading began. `false` means unknown.
     fn nothing_ran(&mut self) -> bool;
+
+    /// Whether the target runs on while it is read.
+    fn is_live(&self) -> bool;
+
+    /// How often a thread (an id of our namespace) has run so far, while it sleeps in a selector; `None` if it does not,
+    /// or if that is unknown.
+    fn sleeps_in_selector(&self, tid: i32) -> Option<u64>;
 }
 
 /// The scheduler statistics of the target's threads.
@@ -29,6 +36,17 @@ impl Witness for KernelWitness<'_> {
         self.before = Stillness::observe(self.process);
         lasted
     }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+
+    fn sleeps_in_selector(&self, tid: i32) -> Option<u64> {
+        let thread = KernelThread::read(self.process, tid);
+        let sleeps = thread.state == Some(ThreadState::Sleeping)
+            && thread.system_call.is_some_and(|call| call.is_selector());
+        thread.schedule.filter(|schedule| sleeps && schedule.slices > 0).map(|schedule| schedule.slices)
+    }
 }
 
 /// An image or a stopped process, in which nothing runs.
@@ -37,6 +55,14 @@ pub(super) struct Stopped;
 impl Witness for Stopped {
     fn nothing_ran(&mut self) -> bool {
         true
+    }
+
+    fn is_live(&self) -> bool {
+        false
+    }
+
+    fn sleeps_in_selector(&self, _tid: i32) -> Option<u64> {
+        None
     }
 }
 

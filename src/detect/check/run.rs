@@ -10,7 +10,7 @@ use crate::detect::analysis::{Analysis, shortest_sure_stall_ns};
 use crate::detect::rules::{self, RuleInfo, Subject};
 use crate::detect::seen::SeenFinding;
 use crate::detect::stall::{Cause, Stall};
-use crate::model::snapshot::Frame;
+use crate::model::snapshot::{Frame, Severity};
 use crate::profile::{CoroutineProfile, LoopProfile};
 
 /// Maximum entries of a list of places that only explains a number.
@@ -170,7 +170,9 @@ impl Run {
         }
         for found in seen.list() {
             let rule = rules::find(&found.finding.finding.rule);
-            if let Some(rule) = rule.filter(|rule| rule.is_checked) {
+            // What is only mentioned is nobody's fault.
+            let is_info = found.finding.finding.severity == Severity::Info;
+            if let Some(rule) = rule.filter(|rule| rule.is_checked && !is_info) {
                 merge(&mut self.sites, finding_site(rule, found));
             }
         }

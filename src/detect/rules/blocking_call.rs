@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::names::name_of;
 use super::rule::{RuleInfo, Scope};
+use super::thread_deadlock;
 use crate::detect::blocking_kind::{BlockingKind, is_poll};
 use crate::detect::origin;
 use crate::model::Snapshot;
@@ -33,12 +34,17 @@ struct Facts<'s> {
 
 /// A loop's thread sleeps in a system call other than its selector's: every other task of the loop waits for it.
 pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
+    let deadlocked = thread_deadlock::threads(snapshot);
     for event_loop in &snapshot.loops {
         let Some(thread) = thread_of(snapshot, event_loop) else { continue };
         let ThreadState::Syscall(call) = &thread.state else { continue };
         let in_a_task = event_loop.running_task.is_some();
         // Outside a task, a poll is the selector of a loop whose idle state was not recognised.
         if !in_a_task && (event_loop.running != Some(true) || is_poll(call)) {
+            continue;
+        }
+        // What the thread waits for is known, and told by `thread-deadlock`.
+        if deadlocked.contains(&thread.native_id) {
             continue;
         }
         findings.push(finding(snapshot, event_loop, thread, call));

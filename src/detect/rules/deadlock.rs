@@ -41,7 +41,7 @@ fn need_of(task: &Task, blockers: &[TaskId]) -> Need {
 }
 
 /// The tasks whose progress this one needs: those it awaits, and the holders of the lock it waits for.
-fn blockers_of(task: &Task, tasks: usize) -> Vec<TaskId> {
+pub(super) fn blockers_of(task: &Task, tasks: usize) -> Vec<TaskId> {
     let Some(awaiting) = &task.awaiting else { return Vec::new() };
     let mut blockers: Vec<TaskId> =
         awaiting.tasks.iter().chain(&awaiting.held_by).copied().filter(|id| (id.0 as usize) < tasks).collect();

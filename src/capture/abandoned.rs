@@ -1,0 +1,260 @@
+//! Locks that are taken although no living task has taken them: whoever did has ended without giving them back.
+//!
+//! asyncio does not record who holds a lock. Inside `async with` the task has it on its stack; who calls `acquire()` calls
+//! `release()` later. So every living task is searched for both, and a single one that may hold the lock makes it unknown.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::task_walk::{Shared, TaskWalk};
+use crate::python::caches::Caches;
+use crate::python::container::{read_deque, read_dict_items, read_tuple};
+use crate::python::coroutine::ChainEnd;
+use crate::python::frame::{RawFrame, untag};
+use crate::python::layout::Layout;
+use crate::python::reader::{Reader, optional};
+use crate::remote::{Addr, Memory, ReadError, View};
+use crate::runtime::asyncio::callback::{Callback, read_callback};
+use crate::runtime::record::LoopRecord;
+use crate::runtime::wait::WaitKind;
+
+/// What gives a lock back.
+const RELEASE: &str = "release";
+
+/// LIMIT: slots of one frame that are searched; a frame with more is not known to hold nothing.
+const MAX_SLOTS: u32 = 1_000;
+
+/// LIMIT: bases of a class that are searched; a class with more is not known to have no such method.
+const MAX_BASES: usize = 16;
+
+/// Classes of asyncio whose objects hold no lock of others.
+const HARMLESS: &[&str] = &["Lock", "Semaphore", "BoundedSemaphore", "Event", "Condition", "Queue", "TaskGroup", "Timeout"];
+
+/// Locks that are wanted and taken, and on no task's stack.
+pub(super) fn suspects(walks: &[TaskWalk], entered: &[Vec<Addr>]) -> Vec<Addr> {
+    let mut suspects: FxHashSet<Addr> = FxHashSet::default();
+    let mut wanted: FxHashMap<usize, Addr> = FxHashMap::default();
+    for (at, walk) in walks.iter().enumerate() {
+        let Some(wait) = walk.wait.as_ref().filter(|_| walk.waiter().is_some()) else { continue };
+        let Some(lock) = wait.lock else { continue };
+        wanted.insert(at, lock);
+        let is_taken = wait.resource.is_some_and(|resource| resource.free == Some(0));
+        if wait.kind == WaitKind::Lock && wait.holders.is_empty() && is_taken {
+            suspects.insert(lock);
+        }
+    }
+    for (at, entered) in entered.iter().enumerate() {
+        let mut not_acquired = wanted.get(&at).copied();
+        for lock in entered {
+            if not_acquired == Some(*lock) {
+                not_acquired = None;
+            } else {
+                suspects.remove(lock);
+            }
+        }
+    }
+    let mut suspects: Vec<Addr> = suspects.into_iter().collect();
+    suspects.sort_unstable();
+    suspects
+}
+
+/// Those of the suspects that no living task may hold.
+pub(super) fn search(
+    view: &mut View<'_>,
+    layout: &Layout,
+    caches: &mut Caches,
+    shared: &mut Shared,
+    walks: &[TaskWalk],
+    loops: &[LoopRecord],
+    suspects: &[Addr],
+) -> Result<Vec<Addr>, ReadError> {
+    let mut search = Search { classes: FxHashMap::default(), codes: FxHashMap::default() };
+    let mut found = suspects.to_vec();
+    let mut items: Vec<usize> = (0..walks.len()).collect();
+    let may = view.wave(&mut items, |view, index| {
+        let walk = &walks[*index];
+        let mut reader = Reader::new(view, layout, caches);
+        search.may_release(&mut reader, shared, walk)
+    });
+    for (walk, may) in walks.iter().zip(may) {
+        if may.unwrap_or(true) {
+            // A task that only waits for the lock does not hold it.
+            let wanted = walk.wait.as_ref().filter(|_| walk.waiter().is_some()).and_then(|wait| wait.lock);
+            found.retain(|lock| Some(*lock) == wanted);
+        }
+    }
+    let mut handles: Vec<Addr> = loops.iter().flat_map(|record| record.handles.iter().copied()).collect();
+    let may = view.wave(&mut handles, |view, handle| {
+        let mut reader = Reader::new(view, layout, caches);
+        let steps = shared.runtimes.of(&mut reader, *handle)?.read_handle_task(&mut reader, *handle)?.is_some();
+        Ok::<_, ReadError>(!steps)
+    });
+    // A callback that is about to run may give any lock back.
+    if may.into_iter().any(|may| may.unwrap_or(true)) {
+        found.clear();
+    }
+    Ok(found)
+}
+
+/// Those of `found` that were taken all the time: the same task is the first to get the lock as before, and there are no
+/// tasks but those that were searched.
+pub(super) fn confirm(
+    memory: &dyn Memory,
+    layout: &Layout,
+    caches: &mut Caches,
+    shared: &mut Shared,
+    walks: &[TaskWalk],
+    listed: &[Addr],
+    found: Vec<Addr>,
+) -> Result<Vec<Addr>, ReadError> {
+    let known: FxHashSet<Addr> = walks.iter().map(|walk| walk.addr).collect();
+    let mut view = View::new(memory);
+    let mut new: Vec<Addr> = listed.iter().filter(|task| !known.contains(*task)).copied().collect();
+    let pending = view.wave(&mut new, |view, addr| {
+        let mut reader = Reader::new(view, layout, caches);
+        Ok::<_, ReadError>(shared.runtimes.of(&mut reader, *addr)?.read_task(&mut reader, *addr)?.is_pending())
+    });
+    if pending.into_iter().any(|pending| pending.unwrap_or(true)) {
+        return Ok(Vec::new());
+    }
+    let mut confirmed = Vec::new();
+    for lock in found {
+        let mut reader = Reader::new(&mut view, layout, caches);
+        let first = match optional(reader.attribute(lock, "_waiters"))?.flatten() {
+            Some(waiters) => optional(read_deque(reader.view, layout, waiters))?.and_then(|all| all.first().copied()),
+            None => None,
+        };
+        let is_taken = optional(reader.int_attribute(lock, "_locked"))?.flatten() == Some(1);
+        // asyncio's locks are fair: while the first is the same, nobody else has got it. Tasks that were read later than
+        // this one were read while it was taken.
+        let same = walks.iter().any(|walk| {
+            let waits = walk.wait.as_ref().is_some_and(|wait| wait.lock == Some(lock));
+            waits && walk.attempt == 1 && first.is_some() && walk.waiter() == first
+        });
+        if is_taken && same {
+            confirmed.push(lock);
+        }
+    }
+    Ok(confirmed)
+}
+
+/// What was found out about code and classes.
+struct Search {
+    classes: FxHashMap<Addr, bool>,
+    codes: FxHashMap<Addr, bool>,
+}
+
+impl Search {
+    /// Whether a task may give a lock back later that it has taken.
+    fn may_release(
+        &mut self,
+        reader: &mut Reader<'_, '_>,
+        shared: &mut Shared,
+        walk: &TaskWalk,
+    ) -> Result<bool, ReadError> {
+        let Some(record) = walk.record.as_ref().filter(|record| record.is_pending()) else { return Ok(false) };
+        let Some(chain) = &walk.chain else { return Ok(true) };
+        if matches!(chain.end, ChainEnd::Running | ChainEnd::Broken(_) | ChainEnd::Limit) {
+            return Ok(true);
+        }
+        for callback in &record.future.callbacks {
+            match read_callback(reader, *callback)? {
+                Callback::Wakes(_) => {}
+                Callback::Function(function) | Callback::Method { function, .. } => {
+                    if !function.info.file.contains("/asyncio/") && self.mentions(reader, function.code, 1)? {
+                        return Ok(true);
+                    }
+                }
+                Callback::Partial { .. } | Callback::Other => return Ok(true),
+            }
+        }
+        for (level, number) in chain.levels.iter().zip(&walk.frames) {
+            let own = shared.frames.get(*number).is_some_and(|frame| shared.runtimes.is_own_code(frame));
+            if !own && self.frame_may_release(reader, &level.frame)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn frame_may_release(&mut self, reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<bool, ReadError> {
+        if self.mentions(reader, frame.code, 1)? || frame.live_slots > MAX_SLOTS {
+            return Ok(true);
+        }
+        let mut words = Vec::new();
+        frame.slots(reader.view, MAX_SLOTS, &mut words)?;
+        for word in words {
+            let Some(object) = untag(reader.layout, word) else { continue };
+            let Some(ty) = optional(reader.type_of(object))? else { continue };
+            let bound = match ty.name.as_str() {
+                "method" => Some(reader.view.object(object, reader.layout.builtin.method_self)?),
+                // What is suspended inside of it is not searched.
+                "async_generator" | "generator" => return Ok(true),
+                _ => None,
+            };
+            let object = bound.unwrap_or(object);
+            if self.class_may_release(reader, object)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a method of the object's class gives something back.
+    fn class_may_release(&mut self, reader: &mut Reader<'_, '_>, object: Addr) -> Result<bool, ReadError> {
+        let Some(mut ty) = optional(reader.type_of(object))? else { return Ok(false) };
+        let first = ty.addr;
+        if let Some(known) = self.classes.get(&first) {
+            return Ok(*known);
+        }
+        let mut may = false;
+        for depth in 0..=MAX_BASES {
+            if !ty.is_heap || HARMLESS.contains(&ty.name.as_str()) {
+                break;
+            }
+            if depth == MAX_BASES || ty.name.ends_with("ContextManager") || self.methods_mention(reader, ty.addr)? {
+                may = true;
+                break;
+            }
+            let Some(base) = ty.base else { break };
+            ty = reader.caches.types.get(reader.view, reader.layout, base)?;
+        }
+        self.classes.insert(first, may);
+        Ok(may)
+    }
+
+    fn methods_mention(&mut self, reader: &mut Reader<'_, '_>, ty: Addr) -> Result<bool, ReadError> {
+        let dict = reader.view.object(ty, reader.layout.types.dict)?;
+        for (_, value) in read_dict_items(reader.view, reader.layout, dict)? {
+            if reader.type_of(value)?.name == "function" {
+                let code = reader.view.object(value, reader.layout.builtin.function_code)?;
+                if self.mentions(reader, code, 1)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether code, or code inside of it, uses the name.
+    fn mentions(&mut self, reader: &mut Reader<'_, '_>, code: Addr, depth: u32) -> Result<bool, ReadError> {
+        if let Some(known) = self.codes.get(&code) {
+            return Ok(*known);
+        }
+        let at = reader.layout.code.body.names();
+        let mut mentions = false;
+        let names = reader.view.object(code, at)?;
+        for name in read_tuple(reader.view, reader.layout, names)? {
+            mentions |= &*reader.caches.codes.name(reader.view, reader.layout, name)? == RELEASE;
+        }
+        if !mentions && depth > 0 {
+            let constants = reader.view.object(code, at - 8)?;
+            for constant in read_tuple(reader.view, reader.layout, constants)? {
+                if reader.type_of(constant)?.name == "code" {
+                    mentions |= self.mentions(reader, constant, depth - 1)?;
+                }
+            }
+        }
+        self.codes.insert(code, mentions);
+        Ok(mentions)
+    }
+}

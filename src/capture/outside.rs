@@ -1,0 +1,309 @@
+//! What happens outside of the event loops and decides whether tasks continue: threads that block in `result()`, and the jobs
+//! of pools of threads. Looked for only where a task waits for a job or a thread is inside of `concurrent.futures`.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::task_walk::{Shared, TaskWalk};
+use super::threads::CapturedThread;
+use crate::python::caches::Caches;
+use crate::python::coroutine::read_function;
+use crate::python::layout::Layout;
+use crate::python::reader::{Reader, optional};
+use crate::python::stack::read_thread_stack;
+use crate::remote::{Addr, Memory, ReadError, View};
+use crate::runtime::asyncio::executor::{
+    JobFuture, JobRecord, PoolFrame, PoolRecord, Submitted, read_job, read_job_future, read_pool, read_pool_frame,
+    read_submitted, search_submitted,
+};
+use crate::runtime::record::LoopRecord;
+use crate::runtime::wait::WaitKind;
+
+/// Nanoseconds of a second.
+const NS: f64 = 1e9;
+
+/// Everything found, by address.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Outside {
+    pub(super) pools: Vec<SeenPool>,
+    pub(super) results: Vec<SeenResult>,
+    /// Where the job with this future is.
+    pub(super) places: FxHashMap<Addr, Place>,
+    /// What the futures are that tasks wait for.
+    futures: FxHashMap<Addr, JobFuture>,
+    /// The coroutines that wait to be started, by their futures.
+    submitted: FxHashMap<Addr, Submitted>,
+}
+
+/// Where a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In this thread, by its index.
+    Thread(usize),
+    /// In the queue of this pool, by its index.
+    Pool(usize),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct SeenPool {
+    pub(super) queue: Addr,
+    reference: Option<Addr>,
+    pub(super) record: PoolRecord,
+    pub(super) running: Vec<SeenJob>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct SeenJob {
+    pub(super) thread: usize,
+    /// Frames of the thread outside of the job.
+    pub(super) outside: usize,
+    item: Addr,
+    pub(super) record: JobRecord,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct SeenResult {
+    pub(super) thread: usize,
+    pub(super) outside: usize,
+    future: Addr,
+    pub(super) timeout_ns: Option<u64>,
+    pub(super) of: SeenOf,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum SeenOf {
+    Unknown,
+    Task(Addr),
+    Coroutine { function: Option<(Arc<str>, Arc<str>)>, event_loop: Option<Addr> },
+    Place(Place),
+}
+
+/// What is needed to look.
+pub(super) struct Look<'l> {
+    pub(super) memory: &'l dyn Memory,
+    pub(super) layout: &'l Layout,
+    pub(super) caches: &'l mut Caches,
+    pub(super) shared: &'l mut Shared,
+    pub(super) threads: &'l [CapturedThread],
+    /// Address of the runtime, and of each interpreter.
+    pub(super) runtime: Addr,
+    pub(super) interpreters: &'l [Addr],
+}
+
+impl Outside {
+    /// Whether anything can be found.
+    pub(super) fn is_wanted(shared: &Shared, walks: &[TaskWalk], threads: &[CapturedThread]) -> bool {
+        let is_of_pool = |number: &u32| {
+            shared.frames.get(*number).is_some_and(|frame| frame.file.contains("concurrent/futures/"))
+        };
+        walks.iter().any(|walk| walk.wait.as_ref().is_some_and(|wait| wait.job.is_some()))
+            || threads.iter().any(|thread| thread.frames.iter().any(|(number, _)| is_of_pool(number)))
+    }
+
+    /// Looks once. `before` spares the search for what was found already.
+    ///
+    /// # Errors
+    /// Those after which no further read can succeed.
+    pub(super) fn see(
+        look: &mut Look<'_>,
+        walks: &[TaskWalk],
+        loops: &[LoopRecord],
+        before: Option<&Self>,
+    ) -> Result<Self, ReadError> {
+        let mut view = View::new(look.memory);
+        let mut outside = Self::default();
+        let waiting = outside.see_threads(look, &mut view)?;
+        outside.read_pools(look, &mut view)?;
+        let mut futures: Vec<Addr> = walks.iter().filter_map(|walk| walk.wait.as_ref()?.job).collect();
+        futures.extend(waiting.iter().map(|wait| wait.future));
+        futures.sort_unstable();
+        futures.dedup();
+        let (layout, caches) = (look.layout, &mut *look.caches);
+        let read = view.wave(&mut futures, |view, addr| read_job_future(&mut Reader::new(view, layout, caches), *addr));
+        for (addr, read) in futures.iter().zip(read) {
+            if let Some(future) = read.ok().flatten() {
+                outside.futures.insert(*addr, future);
+            }
+        }
+        match before {
+            Some(before) => outside.submitted.clone_from(&before.submitted),
+            None => outside.find_submitted(look, &mut view, loops, &waiting)?,
+        }
+        for mut wait in waiting {
+            // Whoever has the result already is about to go on.
+            if !outside.futures.get(&wait.future).is_some_and(|future| future.is_pending) {
+                continue;
+            }
+            wait.of = outside.of(look, &mut view, wait.future)?;
+            outside.results.push(wait);
+        }
+        outside.confirm(look)?;
+        Ok(outside)
+    }
+
+    /// Finds workers with their jobs, and threads that wait for results.
+    fn see_threads(&mut self, look: &mut Look<'_>, view: &mut View<'_>) -> Result<Vec<SeenResult>, ReadError> {
+        let mut waiting = Vec::new();
+        for (thread, captured) in look.threads.iter().enumerate().filter(|(_, captured)| captured.reading.stack.complete) {
+            let (mut worker, mut result) = (None, None);
+            for (at, ((number, _), raw)) in captured.frames.iter().zip(&captured.raw).enumerate() {
+                let Some(named) = look.shared.frames.get(*number) else { continue };
+                if !named.file.contains("concurrent/futures/") {
+                    continue;
+                }
+                let named = named.clone();
+                let mut reader = Reader::new(view, look.layout, look.caches);
+                match optional(read_pool_frame(&mut reader, &named, raw))?.flatten() {
+                    Some(PoolFrame::Worker { queue, pool }) => worker = Some(self.pool(queue, pool)),
+                    Some(PoolFrame::Job(item)) => {
+                        let Some(pool) = worker else { continue };
+                        let Some(record) = optional(read_job(&mut reader, item))? else { continue };
+                        self.pools[pool].running.push(SeenJob { thread, outside: at + 1, item, record });
+                    }
+                    Some(PoolFrame::Result { future, timeout }) => {
+                        let timeout = match timeout {
+                            Some(timeout) => optional(reader.number(timeout))?,
+                            None => None,
+                        };
+                        let timeout_ns = timeout.filter(|seconds| *seconds >= 0.0).map(|seconds| (seconds * NS) as u64);
+                        result = Some(SeenResult { thread, outside: at, future, timeout_ns, of: SeenOf::Unknown });
+                    }
+                    None => {}
+                }
+            }
+            // It blocks only in the innermost of its calls, in a condition of `threading`.
+            let innermost = captured.frames.last().and_then(|(number, _)| look.shared.frames.get(*number));
+            let blocks = innermost.is_some_and(|frame| frame.file.ends_with("threading.py"));
+            waiting.extend(result.filter(|result| blocks && result.outside + 2 == captured.frames.len()));
+        }
+        Ok(waiting)
+    }
+
+    /// The pool with this queue.
+    fn pool(&mut self, queue: Addr, reference: Option<Addr>) -> usize {
+        self.pools.iter().position(|pool| pool.queue == queue).unwrap_or_else(|| {
+            let record = PoolRecord { name: None, workers: None, queued: None };
+            self.pools.push(SeenPool { queue, reference, record, running: Vec::new() });
+            self.pools.len() - 1
+        })
+    }
+
+    fn read_pools(&mut self, look: &mut Look<'_>, view: &mut View<'_>) -> Result<(), ReadError> {
+        for (number, pool) in self.pools.iter_mut().enumerate() {
+            let mut reader = Reader::new(view, look.layout, look.caches);
+            if let Some(record) = optional(read_pool(&mut reader, pool.queue, pool.reference))? {
+                pool.record = record;
+            }
+            let queued = pool.record.queued.iter().flat_map(|(_, jobs)| jobs);
+            self.places.extend(queued.filter_map(|job| Some((job.future?, Place::Pool(number)))));
+            let running = pool.running.iter();
+            self.places.extend(running.filter_map(|job| Some((job.record.future?, Place::Thread(job.thread)))));
+        }
+        Ok(())
+    }
+
+    /// Finds the coroutines that futures wait for which are of no pool and of no task.
+    fn find_submitted(
+        &mut self,
+        look: &mut Look<'_>,
+        view: &mut View<'_>,
+        loops: &[LoopRecord],
+        waiting: &[SeenResult],
+    ) -> Result<(), ReadError> {
+        let is_open = |future: &JobFuture| future.is_pending && future.task.is_none();
+        let open = |addr: &&Addr| !self.places.contains_key(*addr);
+        if !self.futures.iter().filter(|(_, future)| is_open(future)).any(|(addr, _)| open(&addr)) {
+            return Ok(());
+        }
+        let mut handles: Vec<Addr> = loops.iter().flat_map(|record| record.handles.iter().copied()).collect();
+        let (layout, caches) = (look.layout, &mut *look.caches);
+        let read = view.wave(&mut handles, |view, at| read_submitted(&mut Reader::new(view, layout, caches), *at));
+        let found = read.into_iter().flatten().flatten();
+        self.submitted.extend(found.map(|submitted| (submitted.future, submitted)));
+        // A thread that waits for a loop to which nothing leads.
+        for wait in waiting {
+            let known = self.submitted.contains_key(&wait.future) || self.places.contains_key(&wait.future);
+            if known || !self.futures.get(&wait.future).is_some_and(is_open) {
+                continue;
+            }
+            for interpreter in look.interpreters {
+                let mut reader = Reader::new(view, look.layout, look.caches);
+                let found = search_submitted(&mut reader, look.runtime, *interpreter, wait.future);
+                if let Some(found) = optional(found)?.flatten() {
+                    self.submitted.insert(wait.future, found);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn of(&self, look: &mut Look<'_>, view: &mut View<'_>, future: Addr) -> Result<SeenOf, ReadError> {
+        if let Some(task) = self.futures.get(&future).and_then(|future| future.task) {
+            return Ok(SeenOf::Task(task));
+        }
+        if let Some(place) = self.places.get(&future) {
+            return Ok(SeenOf::Place(*place));
+        }
+        let Some(submitted) = self.submitted.get(&future) else { return Ok(SeenOf::Unknown) };
+        let function = match submitted.coroutine {
+            Some(coroutine) => optional(read_function(view, look.layout, look.caches, coroutine))?.flatten(),
+            None => None,
+        };
+        let named = match function {
+            Some(frame) => optional(frame.name(view, look.layout, look.caches))?,
+            None => None,
+        };
+        let function = named.map(|named| (named.function, named.file));
+        Ok(SeenOf::Coroutine { function, event_loop: submitted.event_loop })
+    }
+
+    /// Reads the stacks again: what has moved since it was captured is left out.
+    fn confirm(&mut self, look: &Look<'_>) -> Result<(), ReadError> {
+        let mut stacks = FxHashMap::default();
+        let jobs = self.pools.iter().flat_map(|pool| &pool.running).map(|job| job.thread);
+        for thread in jobs.chain(self.results.iter().map(|result| result.thread)) {
+            if let std::collections::hash_map::Entry::Vacant(vacant) = stacks.entry(thread) {
+                let addr = look.threads[thread].reading.python.addr;
+                vacant.insert(optional(read_thread_stack(look.memory, look.layout, addr))?.unwrap_or_default());
+            }
+        }
+        let is_there = |thread: usize, at: usize| {
+            let frame = look.threads[thread].raw.get(at);
+            frame.is_some_and(|frame| stacks.get(&thread).is_some_and(|stack| stack.frames.contains(frame)))
+        };
+        let is_same = |thread: usize| {
+            let captured = &look.threads[thread].reading.stack;
+            stacks.get(&thread).is_some_and(|stack| stack.complete && stack.frames == captured.frames)
+        };
+        for pool in &mut self.pools {
+            let gone = |job: &SeenJob| !is_there(job.thread, job.outside - 1);
+            if pool.running.iter().any(gone) {
+                pool.running.retain(|job| !gone(job));
+                // How many jobs were queued while others ended is not known.
+                pool.record.queued = None;
+            }
+        }
+        self.results.retain(|result| is_same(result.thread));
+        let held: Vec<usize> = self.pools.iter().flat_map(|pool| &pool.running).map(|job| job.thread).collect();
+        self.places.retain(|_, place| !matches!(place, Place::Thread(thread) if !held.contains(thread)));
+        Ok(())
+    }
+
+    /// The event loop that has yet to start the coroutine that this is the future of.
+    pub(super) fn loop_of(&self, future: Addr) -> Option<Addr> {
+        self.submitted.get(&future).and_then(|submitted| submitted.event_loop)
+    }
+
+    /// Says of the tasks that wait for the results of others what these are.
+    pub(super) fn relate(&self, walks: &mut [TaskWalk]) {
+        for wait in walks.iter_mut().filter_map(|walk| walk.wait.as_mut()) {
+            let Some(job) = wait.job else { continue };
+            if let Some(task) = self.futures.get(&job).and_then(|future| future.task) {
+                (wait.kind, wait.detail, wait.targets) = (WaitKind::Task, None, Arc::new([task]));
+            } else if self.submitted.contains_key(&job) {
+                (wait.kind, wait.detail) = (WaitKind::Future, Some("a coroutine that its loop has not started".into()));
+            }
+        }
+    }
+}
