@@ -239,7 +239,7 @@ fn lacks(sample: &mut Sample, id: TaskId, kind: WaitKind, held_by: &[TaskId], re
 }
 
 fn used_up(key: u64, bound: Option<u64>) -> Resource {
-    Resource { key, free: Some(0), bound, is_abandoned: false, still_ms: None }
+    Resource { key, free: Some(0), bound, is_abandoned: false, still_ms: None, has_moved: false }
 }
 
 #[test]
@@ -257,7 +257,11 @@ fn a_lock_that_nobody_alive_holds_is_told_only_if_that_was_proved() {
     let findings = found(&sample.0, "lock-holder-ended");
     assert_eq!(findings.len(), 1, "one for each lock");
     assert_eq!((findings[0].severity, &findings[0].tasks[..]), (Severity::Warning, &tasks[..]));
-    assert!(findings[0].message.starts_with("2 tasks (a and b) wait for a lock that is taken"), "{}", findings[0].message);
+    assert!(
+        findings[0].message.starts_with("2 tasks (a and b) wait for a lock that is taken"),
+        "{}",
+        findings[0].message
+    );
     for task in tasks {
         lacks(&mut sample, task, WaitKind::Lock, &[], Resource { still_ms: None, ..abandoned });
     }
@@ -292,7 +296,9 @@ fn a_lock_held_across_a_wait_is_a_warning_only_if_nothing_moves() {
     assert_eq!(found(&sample.0, "lock-convoy")[0].severity, Severity::Warning);
     assert_eq!(
         messages(&sample.0, "lock-convoy"),
-        ["1 task waits for a lock (handler) held by refresh, which waits for an event at refresh (/app/main.py:7); nothing moved for 300 ms"]
+        [
+            "1 task waits for a lock (handler) held by refresh, which waits for an event at refresh (/app/main.py:7); nothing moved for 300 ms"
+        ]
     );
     // A timer ends by itself.
     sample.waits(holder, WaitKind::Sleep, None);
@@ -361,7 +367,9 @@ fn a_loop_that_waits_for_its_own_coroutine_is_a_deadlock() {
         assert_eq!(found(&sample.0, "thread-deadlock").is_empty(), !is_own, "{other:?}");
     }
     sample.0.results[0].of = coroutine(None, Some(false));
-    assert!(messages(&sample.0, "loop-not-running")[0].contains("send (/app/main.py), which was given to an event loop"));
+    assert!(
+        messages(&sample.0, "loop-not-running")[0].contains("send (/app/main.py), which was given to an event loop")
+    );
     sample.0.results[0].of = coroutine(None, None);
     assert!(found(&sample.0, "loop-not-running").is_empty(), "unknown is not stopped");
 }
@@ -405,4 +413,19 @@ fn an_orphan_that_a_library_starts_on_purpose_is_only_mentioned() {
     let findings = found(&sample.0, "orphaned-task");
     assert_eq!(findings[0].severity, Severity::Info);
     assert!(findings[0].message.ends_with("it is uvicorn's own"), "{}", findings[0].message);
+}
+
+#[test]
+fn a_lock_that_changes_hands_is_no_deadlock() {
+    let mut sample = Sample::new();
+    let (a, b) = (sample.task("a", &[("use", 3)]), sample.task("b", &[("use", 3)]));
+    lacks(&mut sample, b, WaitKind::Lock, &[a], used_up(2, Some(1)));
+    lacks(&mut sample, a, WaitKind::Lock, &[b], used_up(1, Some(1)));
+    assert_eq!(found(&sample.0, "await-cycle").len(), 1);
+    for moving in
+        [Resource { has_moved: true, ..used_up(1, Some(1)) }, Resource { free: Some(1), ..used_up(1, Some(1)) }]
+    {
+        lacks(&mut sample, a, WaitKind::Lock, &[b], moving);
+        assert!(found(&sample.0, "await-cycle").is_empty());
+    }
 }

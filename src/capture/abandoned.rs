@@ -27,7 +27,8 @@ const MAX_SLOTS: u32 = 1_000;
 const MAX_BASES: usize = 16;
 
 /// Classes of asyncio whose objects hold no lock of others.
-const HARMLESS: &[&str] = &["Lock", "Semaphore", "BoundedSemaphore", "Event", "Condition", "Queue", "TaskGroup", "Timeout"];
+const HARMLESS: &[&str] =
+    &["Lock", "Semaphore", "BoundedSemaphore", "Event", "Condition", "Queue", "TaskGroup", "Timeout"];
 
 /// Locks that are wanted and taken, and on no task's stack.
 pub(super) fn suspects(walks: &[TaskWalk], entered: &[Vec<Addr>]) -> Vec<Addr> {
@@ -137,6 +138,11 @@ pub(super) fn confirm(
     Ok(confirmed)
 }
 
+/// A function written in C or Cython.
+fn is_compiled(class: &str) -> bool {
+    matches!(class.rsplit('.').next(), Some("builtin_function_or_method" | "cython_function_or_method"))
+}
+
 /// What was found out about code and classes.
 struct Search {
     classes: FxHashMap<Addr, bool>,
@@ -164,7 +170,10 @@ impl Search {
                         return Ok(true);
                     }
                 }
-                Callback::Partial { .. } | Callback::Other => return Ok(true),
+                Callback::Partial { .. } => return Ok(true),
+                // A loop's own, written in C.
+                Callback::Other if is_compiled(&reader.type_of(*callback)?.name) => {}
+                Callback::Other => return Ok(true),
             }
         }
         for (level, number) in chain.levels.iter().zip(&walk.frames) {

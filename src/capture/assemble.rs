@@ -11,8 +11,8 @@ use super::outside_model::assemble_outside;
 use super::task_walk::{TaskWalk, node};
 use super::threads::CapturedThread;
 use crate::model::snapshot::{
-    Awaiting, EventLoop, Frame, FrameId, Gap, LoopId, ParentScope, Python, Reading, Resource, Snapshot, StackEnd, Task, TaskId,
-    TaskState, Thread, ThreadState,
+    Awaiting, EventLoop, Frame, FrameId, Gap, LoopId, ParentScope, Python, Reading, Resource, Snapshot, StackEnd, Task,
+    TaskId, TaskState, Thread, ThreadState,
 };
 use crate::python::coroutine::ChainEnd;
 use crate::python::layout::Layout;
@@ -101,6 +101,7 @@ fn assemble_resource(capture: &Capture, resource: &ResourceRecord) -> Resource {
         bound: resource.bound,
         is_abandoned: capture.abandoned.contains(&resource.addr),
         still_ms: capture.still.resources.get(&resource.addr).copied(),
+        has_moved: capture.still.moved.contains(&resource.addr),
     }
 }
 

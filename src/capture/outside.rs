@@ -94,9 +94,8 @@ pub(super) struct Look<'l> {
 impl Outside {
     /// Whether anything can be found.
     pub(super) fn is_wanted(shared: &Shared, walks: &[TaskWalk], threads: &[CapturedThread]) -> bool {
-        let is_of_pool = |number: &u32| {
-            shared.frames.get(*number).is_some_and(|frame| frame.file.contains("concurrent/futures/"))
-        };
+        let is_of_pool =
+            |number: &u32| shared.frames.get(*number).is_some_and(|frame| frame.file.contains("concurrent/futures/"));
         walks.iter().any(|walk| walk.wait.as_ref().is_some_and(|wait| wait.job.is_some()))
             || threads.iter().any(|thread| thread.frames.iter().any(|(number, _)| is_of_pool(number)))
     }
@@ -128,7 +127,7 @@ impl Outside {
         }
         match before {
             Some(before) => outside.submitted.clone_from(&before.submitted),
-            None => outside.find_submitted(look, &mut view, loops, &waiting)?,
+            None => outside.find_submitted(look, &mut view, loops)?,
         }
         for mut wait in waiting {
             // Whoever has the result already is about to go on.
@@ -145,7 +144,9 @@ impl Outside {
     /// Finds workers with their jobs, and threads that wait for results.
     fn see_threads(&mut self, look: &mut Look<'_>, view: &mut View<'_>) -> Result<Vec<SeenResult>, ReadError> {
         let mut waiting = Vec::new();
-        for (thread, captured) in look.threads.iter().enumerate().filter(|(_, captured)| captured.reading.stack.complete) {
+        for (thread, captured) in
+            look.threads.iter().enumerate().filter(|(_, captured)| captured.reading.stack.complete)
+        {
             let (mut worker, mut result) = (None, None);
             for (at, ((number, _), raw)) in captured.frames.iter().zip(&captured.raw).enumerate() {
                 let Some(named) = look.shared.frames.get(*number) else { continue };
@@ -209,7 +210,6 @@ impl Outside {
         look: &mut Look<'_>,
         view: &mut View<'_>,
         loops: &[LoopRecord],
-        waiting: &[SeenResult],
     ) -> Result<(), ReadError> {
         let is_open = |future: &JobFuture| future.is_pending && future.task.is_none();
         let open = |addr: &&Addr| !self.places.contains_key(*addr);
@@ -221,19 +221,28 @@ impl Outside {
         let read = view.wave(&mut handles, |view, at| read_submitted(&mut Reader::new(view, layout, caches), *at));
         let found = read.into_iter().flatten().flatten();
         self.submitted.extend(found.map(|submitted| (submitted.future, submitted)));
-        // A thread that waits for a loop to which nothing leads.
-        for wait in waiting {
-            let known = self.submitted.contains_key(&wait.future) || self.places.contains_key(&wait.future);
-            if known || !self.futures.get(&wait.future).is_some_and(is_open) {
+        Ok(())
+    }
+
+    /// Searches all objects for what threads wait for on loops to which nothing else leads. Long: only for waits that last.
+    ///
+    /// # Errors
+    /// Those after which no further read can succeed.
+    pub(super) fn search(&mut self, look: &mut Look<'_>) -> Result<(), ReadError> {
+        let mut view = View::new(look.memory);
+        for number in 0..self.results.len() {
+            if self.results[number].of != SeenOf::Unknown {
                 continue;
             }
+            let future = self.results[number].future;
             for interpreter in look.interpreters {
-                let mut reader = Reader::new(view, look.layout, look.caches);
-                let found = search_submitted(&mut reader, look.runtime, *interpreter, wait.future);
+                let mut reader = Reader::new(&mut view, look.layout, look.caches);
+                let found = search_submitted(&mut reader, look.runtime, *interpreter, future);
                 if let Some(found) = optional(found)?.flatten() {
-                    self.submitted.insert(wait.future, found);
+                    self.submitted.insert(future, found);
                 }
             }
+            self.results[number].of = self.of(look, &mut view, future)?;
         }
         Ok(())
     }

@@ -7,10 +7,7 @@ use super::outside::{Place, SeenOf, SeenPool, SeenResult};
 use crate::model::snapshot::{Job, LoopId, Pool, ResultOf, ResultWait, TaskId};
 use crate::remote::Addr;
 
-pub(super) fn assemble_outside(
-    capture: &Capture,
-    loops: &FxHashMap<Addr, LoopId>,
-) -> (Vec<Pool>, Vec<ResultWait>) {
+pub(super) fn assemble_outside(capture: &Capture, loops: &FxHashMap<Addr, LoopId>) -> (Vec<Pool>, Vec<ResultWait>) {
     let pools = capture.outside.pools.iter().map(|pool| assemble_pool(capture, pool)).collect();
     let results = capture.outside.results.iter().map(|result| assemble_result(capture, loops, result)).collect();
     (pools, results)

@@ -35,6 +35,8 @@ pub(super) struct Still {
     pub(super) loops: FxHashMap<Addr, u64>,
     /// Pools of threads, by their queues.
     pub(super) pools: FxHashMap<Addr, u64>,
+    /// Locks, semaphores, limiters and queues around which something moved.
+    pub(super) moved: Vec<Addr>,
 }
 
 /// What seems to hang.
@@ -59,9 +61,8 @@ impl Watched {
         outside: &Outside,
         entered: &[Vec<Addr>],
     ) -> Self {
-        let is_full = |pool: &&super::outside::SeenPool| {
-            pool.record.queued.as_ref().is_some_and(|(count, _)| *count > 0)
-        };
+        let is_full =
+            |pool: &&super::outside::SeenPool| pool.record.queued.as_ref().is_some_and(|(count, _)| *count > 0);
         Self {
             resources: resources_of(walks, entered),
             loops: sleeping_loops(shared, threads, loops),
@@ -87,6 +88,7 @@ impl Watched {
         witness: &dyn Witness,
     ) -> Result<Still, ReadError> {
         let started = Instant::now();
+        let mut moved: Vec<Addr> = self.resources.iter().map(|(addr, _)| *addr).collect();
         self.keep_selecting(facts, witness);
         for pause in [0].into_iter().chain(PAUSES_MS) {
             if self.is_empty() {
@@ -97,23 +99,26 @@ impl Watched {
             self.keep_sleeping(look, facts, witness)?;
             self.keep_still_pools(look, walks, loops, outside)?;
         }
+        if self.results {
+            outside.search(look)?;
+        }
+        moved.retain(|addr| !self.resources.iter().any(|(still, _)| still == addr));
         let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Still {
             resources: self.resources.drain(..).map(|(addr, _)| (addr, ms)).collect(),
             loops: self.loops.drain(..).map(|(addr, ..)| (addr, ms)).collect(),
             pools: self.pools.drain(..).map(|addr| (addr, ms)).collect(),
+            moved,
         })
     }
 
     fn keep_still_tasks(&mut self, view: &mut View<'_>, walks: &[TaskWalk]) -> Result<(), ReadError> {
         let mut failed = Ok(());
-        self.resources.retain(|(_, tasks)| {
-            match Proof::read(view, tasks.iter().filter_map(|task| walks.get(*task))) {
-                Ok(proofs) => proofs.iter().all(|proof| *proof == Proof::Held),
-                Err(error) => {
-                    failed = Err(error);
-                    false
-                }
+        self.resources.retain(|(_, tasks)| match Proof::read(view, tasks.iter().filter_map(|task| walks.get(*task))) {
+            Ok(proofs) => proofs.iter().all(|proof| *proof == Proof::Held),
+            Err(error) => {
+                failed = Err(error);
+                false
             }
         });
         failed
@@ -129,12 +134,7 @@ impl Watched {
         });
     }
 
-    fn keep_sleeping(
-        &mut self,
-        look: &mut Look<'_>,
-        facts: &Facts,
-        witness: &dyn Witness,
-    ) -> Result<(), ReadError> {
+    fn keep_sleeping(&mut self, look: &mut Look<'_>, facts: &Facts, witness: &dyn Witness) -> Result<(), ReadError> {
         let mut kept = Vec::with_capacity(self.loops.len());
         for (addr, own_tid, slices) in self.loops.drain(..) {
             let mut view = View::new(look.memory);

@@ -7,8 +7,8 @@ use rustc_hash::FxHashMap;
 
 use crate::python::caches::Caches;
 use crate::python::container::read_dict_items;
-use crate::python::int::read_int;
 use crate::python::frame::RawFrame;
+use crate::python::int::read_int;
 use crate::python::interpreter::{Interpreter, PythonThread};
 use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};

@@ -43,8 +43,8 @@ impl Witness for KernelWitness<'_> {
 
     fn sleeps_in_selector(&self, tid: i32) -> Option<u64> {
         let thread = KernelThread::read(self.process, tid);
-        let sleeps = thread.state == Some(ThreadState::Sleeping)
-            && thread.system_call.is_some_and(|call| call.is_selector());
+        let sleeps =
+            thread.state == Some(ThreadState::Sleeping) && thread.system_call.is_some_and(|call| call.is_selector());
         thread.schedule.filter(|schedule| sleeps && schedule.slices > 0).map(|schedule| schedule.slices)
     }
 }

@@ -43,7 +43,16 @@ pub struct Wait {
 impl Wait {
     /// A wait of this kind without any details.
     pub fn new(kind: WaitKind) -> Self {
-        Self { kind, detail: None, targets: Arc::default(), lock: None, resource: None, holders: Arc::default(), job: None, completions: None }
+        Self {
+            kind,
+            detail: None,
+            targets: Arc::default(),
+            lock: None,
+            resource: None,
+            holders: Arc::default(),
+            job: None,
+            completions: None,
+        }
     }
 
     /// A wait of this kind with this detail.

@@ -13,13 +13,7 @@ pub(crate) const CASES: &[Case] = &[
         judge: a_pool_that_waits_for_itself,
     },
     Case { program: "executor_starved", arguments: &[], asyncio: FEW, uvloop: NONE, judge: a_full_pool_is_named },
-    Case {
-        program: "anyio_limiter",
-        arguments: &[],
-        asyncio: FEW,
-        uvloop: NONE,
-        judge: a_limiter_that_is_used_up,
-    },
+    Case { program: "anyio_limiter", arguments: &[], asyncio: FEW, uvloop: NONE, judge: a_limiter_that_is_used_up },
 ];
 
 fn a_pool_that_waits_for_itself(setting: &Setting) {

@@ -87,7 +87,16 @@ impl Sample {
             coroutines: stack.len() as u32,
             stack,
             stack_end: None,
-            awaiting: Some(Awaiting { kind: WaitKind::Future, detail: None, tasks: Vec::new(), held_by: Vec::new(), resource: None, thread: None, queued_in: None, starts_on: None }),
+            awaiting: Some(Awaiting {
+                kind: WaitKind::Future,
+                detail: None,
+                tasks: Vec::new(),
+                held_by: Vec::new(),
+                resource: None,
+                thread: None,
+                queued_in: None,
+                starts_on: None,
+            }),
             awaited_by: Vec::new(),
             parent: None,
             orphaned: Some(false),
@@ -105,8 +114,16 @@ impl Sample {
 
     /// Makes a task wait for something that is not a task.
     pub(crate) fn waits(&mut self, id: TaskId, kind: WaitKind, detail: Option<&str>) {
-        self.edit(id).awaiting =
-            Some(Awaiting { kind, detail: detail.map(Into::into), tasks: Vec::new(), held_by: Vec::new(), resource: None, thread: None, queued_in: None, starts_on: None });
+        self.edit(id).awaiting = Some(Awaiting {
+            kind,
+            detail: detail.map(Into::into),
+            tasks: Vec::new(),
+            held_by: Vec::new(),
+            resource: None,
+            thread: None,
+            queued_in: None,
+            starts_on: None,
+        });
     }
 
     /// Makes a task await other tasks.

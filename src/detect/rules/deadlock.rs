@@ -30,6 +30,10 @@ fn need_of(task: &Task, blockers: &[TaskId]) -> Need {
     if blockers.is_empty() || matches!(task.state, TaskState::Running | TaskState::Ready | TaskState::Done) {
         return Need::Nothing;
     }
+    // A lock that is free, or around which something moves, is changing hands.
+    if awaiting.resource.is_some_and(|resource| resource.has_moved || resource.free.is_some_and(|free| free > 0)) {
+        return Need::Nothing;
+    }
     match awaiting.kind {
         // Any other task may notify, set, or put.
         WaitKind::Condition | WaitKind::Event | WaitKind::QueueGet | WaitKind::QueuePut => Need::Nothing,

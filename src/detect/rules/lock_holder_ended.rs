@@ -41,11 +41,8 @@ pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
     for (resource, tasks) in locks.into_values() {
         let severity = if resource.still_ms.is_some() { Severity::Warning } else { Severity::Info };
         let names = name_a_few(snapshot, &tasks);
-        let (wait, count) = if tasks.len() == 1 {
-            ("waits", String::new())
-        } else {
-            ("wait", format!("{} tasks ", tasks.len()))
-        };
+        let (wait, count) =
+            if tasks.len() == 1 { ("waits", String::new()) } else { ("wait", format!("{} tasks ", tasks.len())) };
         let message = format!(
             "{count}{open}{names}{close} {wait} for a lock that is taken, but no living task was found that holds it: the task \
              that took it has most likely ended without release()",

@@ -30,7 +30,8 @@ struct Facts {
 pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
     for (id, event_loop) in (0..).map(LoopId).zip(&snapshot.loops) {
         let Some(asleep_ms) = event_loop.asleep_beside_ready_ms else { continue };
-        let of_loop = |task: &crate::model::snapshot::Task| task.state == TaskState::Ready && task.event_loop == Some(id);
+        let of_loop =
+            |task: &crate::model::snapshot::Task| task.state == TaskState::Ready && task.event_loop == Some(id);
         let tasks: Vec<TaskId> =
             (0..).map(TaskId).zip(&snapshot.tasks).filter(|(_, task)| of_loop(task)).map(|(id, _)| id).collect();
         let thread = event_loop.thread.map(|id| format!(" of thread {id}")).unwrap_or_default();

@@ -42,9 +42,8 @@ struct Facts {
 pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
     let deadlocked = thread_deadlock::threads(snapshot);
     for (number, pool) in (0..).zip(&snapshot.pools) {
-        let waits = |job: &Job| {
-            snapshot.threads.get(job.thread).is_some_and(|thread| deadlocked.contains(&thread.native_id))
-        };
+        let waits =
+            |job: &Job| snapshot.threads.get(job.thread).is_some_and(|thread| deadlocked.contains(&thread.native_id));
         // A pool that waits for itself is told as a deadlock.
         if pool.running.is_empty() || !pool.running.iter().all(waits) {
             findings.extend(of_threads(snapshot, number, pool));
@@ -70,7 +69,11 @@ fn counted(names: impl Iterator<Item = String>) -> Vec<(String, u64)> {
 fn times(counts: &[(String, u64)]) -> Vec<String> {
     /// More are noise in a sentence.
     const NAMED: usize = 3;
-    counts.iter().take(NAMED).map(|(name, count)| if *count == 1 { name.clone() } else { format!("{count} × {name}") }).collect()
+    counts
+        .iter()
+        .take(NAMED)
+        .map(|(name, count)| if *count == 1 { name.clone() } else { format!("{count} × {name}") })
+        .collect()
 }
 
 fn of_threads(snapshot: &Snapshot, number: usize, pool: &Pool) -> Option<Finding> {
@@ -108,11 +111,14 @@ fn of_permits(snapshot: &Snapshot, one: Contended) -> Finding {
         Some(WaitDetail::Function(function)) => Some(function.to_string()),
         _ => None,
     };
-    let (run, wanted) = (times(&counted(holders.iter().filter_map(function))), times(&counted(waiting.iter().filter_map(function))));
+    let (run, wanted) =
+        (times(&counted(holders.iter().filter_map(function))), times(&counted(waiting.iter().filter_map(function))));
     let goes_on = holders.iter().any(|id| awaiting(id).is_none_or(continues_by_itself));
     let still = resource.still_ms.filter(|_| !goes_on);
     let what = match resource.bound {
-        Some(bound) => format!("{} of {bound} permits of a semaphore or limiter are taken", holders.len().min(bound as usize)),
+        Some(bound) => {
+            format!("{} of {bound} permits of a semaphore or limiter are taken", holders.len().min(bound as usize))
+        }
         None => "no permit of a semaphore is left".to_owned(),
     };
     let runs = if run.is_empty() { String::new() } else { format!(", which wait for {} in threads", run.join(", ")) };

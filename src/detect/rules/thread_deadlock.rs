@@ -9,7 +9,9 @@ use super::resources::job_place;
 use super::rule::{RuleInfo, Scope};
 use crate::detect::origin;
 use crate::model::Snapshot;
-use crate::model::snapshot::{Finding, LoopId, ResultOf, ResultWait, RuleId, Severity, Task, TaskId, TaskState, WaitKind};
+use crate::model::snapshot::{
+    Finding, LoopId, ResultOf, ResultWait, RuleId, Severity, Task, TaskId, TaskState, WaitKind,
+};
 
 pub(super) static INFO: RuleInfo = RuleInfo {
     id: RuleId::new("thread-deadlock"),
@@ -171,7 +173,8 @@ impl<'s> Graph<'s> {
                 Node::Result(result) => {
                     let result = &snapshot.results[*result];
                     threads.push(thread_name(snapshot, result.thread));
-                    let waiting = |task: &&Task| task.awaiting.as_ref().and_then(|one| one.thread) == Some(result.thread);
+                    let waiting =
+                        |task: &&Task| task.awaiting.as_ref().and_then(|one| one.thread) == Some(result.thread);
                     let position = snapshot.tasks.iter().position(|task| waiting(&task));
                     let running = running_task(snapshot, result.thread).or_else(|| Some(TaskId(position? as u32)));
                     tasks.extend(running.filter(|id| !tasks.contains(id)));
@@ -187,7 +190,8 @@ impl<'s> Graph<'s> {
 }
 
 fn needs_of(snapshot: &Snapshot, node: Node) -> Needs {
-    let result_in = |thread: usize| snapshot.results.iter().position(|result| result.thread == thread).map(Node::Result);
+    let result_in =
+        |thread: usize| snapshot.results.iter().position(|result| result.thread == thread).map(Node::Result);
     let nothing = || Needs { all: Vec::new(), any: Vec::new() };
     match node {
         Node::Task(task) => needs_of_task(snapshot, &snapshot.tasks[task]),
@@ -221,11 +225,15 @@ fn needs_of_task(snapshot: &Snapshot, task: &Task) -> Needs {
     let Some(awaiting) = task.awaiting.as_ref().filter(|_| task.state == TaskState::Waiting) else {
         return Needs { all, any };
     };
-    let in_thread = awaiting.thread.and_then(|thread| snapshot.results.iter().position(|result| result.thread == thread));
+    let in_thread =
+        awaiting.thread.and_then(|thread| snapshot.results.iter().position(|result| result.thread == thread));
     all.extend(in_thread.map(Node::Result));
     all.extend(awaiting.queued_in.map(Node::Pool));
     all.extend(awaiting.starts_on.and_then(|event_loop| blocked_runner(snapshot, event_loop)));
     let blockers = blockers_of(task, snapshot.tasks.len()).into_iter().map(|id| Node::Task(id.0 as usize));
+    if awaiting.resource.is_some_and(|resource| resource.has_moved || resource.free.is_some_and(|free| free > 0)) {
+        return Needs { all, any };
+    }
     match awaiting.kind {
         WaitKind::Condition | WaitKind::Event | WaitKind::QueueGet | WaitKind::QueuePut => {}
         WaitKind::Semaphore | WaitKind::Wait | WaitKind::Other => any.extend(blockers),

@@ -43,7 +43,8 @@ pub(super) fn describe_wait(
     }
     // A limiter and a memory stream wait for an event of asyncio, through anyio's own or directly.
     let is_event = |place: &Place<'_>| {
-        &*place.named.function == "Event.wait" && (place.named.file.ends_with("asyncio/locks.py") || is_backend(place.named))
+        &*place.named.function == "Event.wait"
+            && (place.named.file.ends_with("asyncio/locks.py") || is_backend(place.named))
     };
     if !is_event(leaf) {
         return Ok(None);
@@ -51,7 +52,9 @@ pub(super) fn describe_wait(
     let outer = outer.filter(|outer| !is_event(outer)).or_else(|| inner.next());
     let Some(outer) = outer else { return Ok(None) };
     match &*outer.named.function {
-        "CapacityLimiter.acquire_on_behalf_of" if is_backend(outer.named) => describe_limiter(reader, chain, outer).map(Some),
+        "CapacityLimiter.acquire_on_behalf_of" if is_backend(outer.named) => {
+            describe_limiter(reader, chain, outer).map(Some)
+        }
         "MemoryObjectReceiveStream.receive" if is_of(outer.named, "/anyio/streams/memory.py") => {
             describe_stream(reader, outer, WaitKind::QueueGet).map(Some)
         }
@@ -109,11 +112,7 @@ fn describe_group(
     Ok(Wait { detail, ..Wait::on(WaitKind::TaskGroup, targets) })
 }
 
-fn describe_limiter(
-    reader: &mut Reader<'_, '_>,
-    chain: &[Place<'_>],
-    acquire: &Place<'_>,
-) -> Result<Wait, ReadError> {
+fn describe_limiter(reader: &mut Reader<'_, '_>, chain: &[Place<'_>], acquire: &Place<'_>) -> Result<Wait, ReadError> {
     let Some(limiter) = reader.local(&acquire.raw, "self")? else { return Ok(Wait::new(WaitKind::Semaphore)) };
     let borrowers = match member(reader, limiter, "_borrowers")? {
         Some(borrowers) => optional(reader.set(borrowers))?,

@@ -68,7 +68,10 @@ pub fn read_pool_frame(
             let pool = optional(reader.local(raw, "executor_reference"))?.flatten();
             optional(reader.local(raw, "work_queue"))?.flatten().map(|queue| PoolFrame::Worker { queue, pool })
         }
-        "run" => optional(reader.local(raw, "self"))?.flatten().map(PoolFrame::Job),
+        // 3.14+ has a `WorkerContext.run` below it.
+        "run" if matches!(&*named.function, "run" | "_WorkItem.run") => {
+            optional(reader.local(raw, "self"))?.flatten().map(PoolFrame::Job)
+        }
         _ => None,
     })
 }
@@ -191,7 +194,8 @@ fn read_queue(reader: &mut Reader<'_, '_>, queue: Addr) -> Result<(u64, Vec<Addr
             let (wanted, mut found) = ((count as u64).min(MAX_JOBS) as usize, Vec::new());
             let before_end = wanted.min((room - at) as usize);
             let first = items.add(at as u64 * 8).ok_or(INVALID)?;
-            let words = [read_words(reader.view, first, before_end)?, read_words(reader.view, items, wanted - before_end)?];
+            let words =
+                [read_words(reader.view, first, before_end)?, read_words(reader.view, items, wanted - before_end)?];
             for word in words.concat() {
                 found.push(Addr::aligned(word).ok_or(INVALID)?);
             }

@@ -141,9 +141,9 @@ fn describe_io(
     Ok(Some(match (module, name) {
         ("threads", "to_thread") => {
             let function = match reader.local(&leaf.raw, "func")? {
-                Some(function) => {
-                    optional(function_name(reader, function))?.flatten().map(|name| WaitDetail::Function((&*name).into()))
-                }
+                Some(function) => optional(function_name(reader, function))?
+                    .flatten()
+                    .map(|name| WaitDetail::Function((&*name).into())),
                 None => None,
             };
             Wait { job: waiter.job, ..Wait::with(WaitKind::Executor, function) }
