@@ -12,10 +12,9 @@ use super::progress::Progress;
 use super::stillness::{Still, Watched};
 use super::task_list::{keep_each_once, walk_lists};
 use super::task_walk::{Proof, Shared, TaskWalk, Verdict, can_be_counted, is_task};
-use super::threads::{CapturedThread, ThreadReading, read_thread_names, read_threads};
+use super::threads::{CapturedThread, ThreadReading, is_running_elsewhere, read_thread_names, read_threads};
 use super::witness::Witness;
 use crate::python::caches::Caches;
-use crate::python::coroutine::ChainEnd;
 use crate::python::frame::RawFrame;
 use crate::python::frame_table::FrameTable;
 use crate::python::interpreter::{Interpreter, read_interpreters};
@@ -597,16 +596,4 @@ fn confirm_orphans(
             references[index] = None;
         }
     }
-}
-
-/// A task whose chain shows it running although it is on no thread's stack, or the other way round: it was read at
-/// another moment than the threads.
-fn is_running_elsewhere(walk: &TaskWalk, threads: &[CapturedThread]) -> bool {
-    let Some(chain) = &walk.chain else { return false };
-    let is_current = threads.iter().any(|thread| thread.reading.running_task == Some(walk.addr));
-    if chain.end != ChainEnd::Running {
-        return is_current;
-    }
-    let root = walk.record.as_ref().and_then(|record| record.coroutine);
-    !threads.iter().any(|thread| thread.frames.iter().any(|(_, generator)| generator.is_some() && *generator == root))
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::task_walk::TaskWalk;
 use crate::python::caches::Caches;
 use crate::python::container::read_dict_items;
+use crate::python::coroutine::ChainEnd;
 use crate::python::frame::RawFrame;
 use crate::python::int::read_int;
 use crate::python::interpreter::{Interpreter, PythonThread};
@@ -132,4 +134,16 @@ pub(crate) fn read_thread_names(
         }
     }
     Ok(names)
+}
+
+/// A task whose chain shows it running although it is on no thread's stack, or the other way round: it was read at
+/// another moment than the threads.
+pub(super) fn is_running_elsewhere(walk: &TaskWalk, threads: &[CapturedThread]) -> bool {
+    let Some(chain) = &walk.chain else { return false };
+    let is_current = threads.iter().any(|thread| thread.reading.running_task == Some(walk.addr));
+    if chain.end != ChainEnd::Running {
+        return is_current;
+    }
+    let root = walk.record.as_ref().and_then(|record| record.coroutine);
+    !threads.iter().any(|thread| thread.frames.iter().any(|(_, generator)| generator.is_some() && *generator == root))
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::names::name_a_few;
 use super::rule::{RuleInfo, Scope};
 use crate::model::Snapshot;
 use crate::model::snapshot::{Finding, LoopId, RuleId, Severity, TaskId, TaskState};
@@ -39,8 +40,9 @@ pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
             Some(1) | None => "a callback is ready".to_owned(),
             Some(count) => format!("{count} callbacks are ready"),
         };
+        let of = if tasks.is_empty() { String::new() } else { format!(" (of {})", name_a_few(snapshot, &tasks)) };
         let message = format!(
-            "{count}, but the event loop{thread} sleeps in its selector (for {asleep_ms} ms while it was watched): another \
+            "{count}{of}, but the event loop{thread} sleeps in its selector (for {asleep_ms} ms while it was watched): another \
              thread made it ready without call_soon_threadsafe()"
         );
         let facts = Facts { thread: event_loop.thread, ready: event_loop.ready, asleep_ms };
