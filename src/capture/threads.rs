@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use crate::python::caches::Caches;
 use crate::python::container::read_dict_items;
+use crate::python::greenlet::has_greenlets;
 use crate::python::int::read_int;
 use crate::python::interpreter::{Interpreter, PythonThread};
 use crate::python::layout::Layout;
@@ -41,13 +42,14 @@ pub(crate) fn read_threads(
     runtimes: &[Arc<dyn Imported>],
     own_pid: Option<i32>,
 ) -> Result<Vec<ThreadReading>, ReadError> {
+    let has_greenlets = has_greenlets(&mut Reader::new(&mut View::new(memory), layout, caches), interpreter.addr)?;
     let mut open: Vec<&PythonThread> = interpreter.threads.iter().collect();
     let mut done: FxHashMap<Addr, ThreadReading> = FxHashMap::default();
     for attempt in 0..ATTEMPTS {
         let before = read_running(memory, layout, caches, &open, runtimes, own_pid)?;
         let mut stacks = Vec::with_capacity(open.len());
         for thread in &open {
-            stacks.push(optional(read_thread_stack(memory, layout, thread.addr))?.unwrap_or_default());
+            stacks.push(optional(read_thread_stack(memory, layout, thread.addr, has_greenlets))?.unwrap_or_default());
         }
         let after = read_running(memory, layout, caches, &open, runtimes, own_pid)?;
         let mut moved = Vec::new();

@@ -215,10 +215,11 @@ impl Analysis {
     }
 
     /// Stalls of at least this length were sure to be reported, nanoseconds: [`shortest_sure_stall_ns`] of the longest
-    /// time between two samples so far. `None` before the first health event.
+    /// time between two samples so far that show what the loop does. `None` before the first health event.
     pub fn shortest_sure_stall_ns(&self) -> Option<u64> {
         let health = self.health?;
-        Some(shortest_sure_stall_ns(self.header.stall_threshold_ns, self.longest_gap_ns, health.loop_rate_hz))
+        let unseen_ns = self.longest_gap_ns.max(self.detector.longest_unknown_ns());
+        Some(shortest_sure_stall_ns(self.header.stall_threshold_ns, unseen_ns, health.loop_rate_hz))
     }
 }
 

@@ -150,6 +150,8 @@ pub enum Phase {
     LeavingSelector,
     /// The thread runs, but no event loop runs in it.
     NotRunning,
+    /// The loop's stack is that of a greenlet, and the thread has left it for its own: nobody drives the loop.
+    Parked,
     /// Unknown.
     Unknown,
 }

@@ -45,6 +45,8 @@ pub struct LoopProfile {
     pub leaving_ns: u64,
     /// Time in which no loop ran in the thread, or its state was unknown, nanoseconds.
     pub unknown_ns: u64,
+    /// Time in which the loop was parked: its stack was that of a greenlet, and the thread ran its own, nanoseconds.
+    pub parked_ns: u64,
     /// Time without samples, nanoseconds; not included in any of the others.
     pub gap_ns: u64,
     /// The longest time between two consecutive samples, nanoseconds.
@@ -72,6 +74,7 @@ impl LoopProfile {
             selecting_ns: 0,
             leaving_ns: 0,
             unknown_ns: 0,
+            parked_ns: 0,
             gap_ns: 0,
             longest_between_ns: 0,
             iterations: 0,
@@ -90,7 +93,7 @@ impl LoopProfile {
 
     /// From the first sample to the last, nanoseconds.
     pub fn watched_ns(&self) -> u64 {
-        self.busy_ns + self.selecting_ns + self.leaving_ns + self.unknown_ns + self.gap_ns
+        self.busy_ns + self.selecting_ns + self.leaving_ns + self.unknown_ns + self.parked_ns + self.gap_ns
     }
 
     /// How long its iterations took; `None` where none were seen.
@@ -109,6 +112,7 @@ impl LoopProfile {
             Phase::Away => self.busy_ns += time_ns,
             Phase::Selecting => self.selecting_ns += time_ns,
             Phase::LeavingSelector => self.leaving_ns += time_ns,
+            Phase::Parked => self.parked_ns += time_ns,
             Phase::NotRunning | Phase::Unknown => self.unknown_ns += time_ns,
         }
     }

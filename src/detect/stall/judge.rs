@@ -107,6 +107,7 @@ pub(super) fn stall(
         cause,
         detail: diagnosis.detail(),
         stack: frames.iter().map(|&frame| frame.clone()).collect(),
+        interrupts_selector: site.as_ref().is_some_and(|site| tally.interrupts_selector(&site.share.place, tables)),
         coroutines: site.as_ref().map_or(0, Site::coroutines),
         torn: site.as_ref().is_some_and(|site| site.share.place.torn),
         site: diagnosis.frame_to_change().cloned(),

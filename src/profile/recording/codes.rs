@@ -43,7 +43,7 @@ macro_rules! codes {
 
 codes!(Source { 0 => Loops, 1 => Tasks });
 
-codes!(Phase { 0 => Selecting, 1 => Away, 2 => LeavingSelector, 3 => NotRunning, 4 => Unknown });
+codes!(Phase { 0 => Selecting, 1 => Away, 2 => LeavingSelector, 3 => NotRunning, 4 => Unknown, 5 => Parked });
 
 codes!(TaskState { 0 => Running, 1 => Ready, 2 => Waiting, 3 => Done, 4 => Cancelling, 5 => Unknown });
 

@@ -81,7 +81,9 @@ pub struct StackWatch {
     tstate: Addr,
     /// The part of the thread state that is read in the middle of a call.
     head: Span,
+    /// The frame with which every stack of the thread begins, 3.15+, except for those of greenlets.
     base: Option<u64>,
+    has_greenlets: bool,
     plan: Plan,
     /// The stack of the last complete sample, innermost first, with its proof.
     last: Vec<Link>,
@@ -146,6 +148,7 @@ impl StackWatch {
             tstate,
             head,
             base,
+            has_greenlets: false,
             plan: Plan { stale: true, ..Plan::default() },
             last: Vec::new(),
             links: Vec::new(),
@@ -165,6 +168,11 @@ impl StackWatch {
             still: 0,
             jitter: Jitter::default(),
         })
+    }
+
+    /// Says whether the thread can have stacks of greenlets, which do not begin with the thread's own frame.
+    pub fn expect_greenlets(&mut self, has_greenlets: bool) {
+        self.has_greenlets = has_greenlets;
     }
 
     /// The thread state.
@@ -402,7 +410,8 @@ impl StackWatch {
         // A generator that is being resumed or left has no caller for a moment; a thread's outermost frame is never a
         // generator's.
         let begins = outermost.frame.is_none_or(|frame| frame.generator.is_none());
-        if !begins || self.base.is_some_and(|base| base != outermost.addr.raw()) {
+        let is_base = self.base.is_none_or(|base| base == outermost.addr.raw());
+        if !begins || !(is_base || self.has_greenlets) {
             return Attempt::Torn;
         }
         let held = |(position, link): (usize, &Link)| self.plan.held(layout, link, position == 0);

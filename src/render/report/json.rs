@@ -76,6 +76,7 @@ fn event_loop(one: &LoopProfile) -> impl Serialize {
         rate_hz: rounded(rate(one.samples.saturating_sub(1), one.watched_ns())),
         busy_percent: one.busy_share().map(|share| rounded(100.0 * share)),
         waiting_for_gil_percent: (known > 0).then(|| rounded(100.0 * one.leaving_ns as f64 / known as f64)),
+        parked_percent: (one.parked_ns > 0).then(|| rounded(100.0 * one.parked_ns as f64 / known as f64)),
         lag_ms: one.lag().map(|Lag { p50_ns, p90_ns, p99_ns, max_ns }| {
             object! { p50: ms(p50_ns), p90: ms(p90_ns), p99: ms(p99_ns), max: ms(max_ns) }
         }),

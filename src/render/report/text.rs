@@ -178,6 +178,13 @@ impl Text<'_, '_> {
             let share = event_loop.leaving_ns as f64 / event_loop.watched_ns().max(1) as f64;
             facts.push_str(&format!("; waiting for the GIL {} of the time", words::percent(share)));
         }
+        if event_loop.parked_ns > 0 {
+            let share = event_loop.parked_ns as f64 / event_loop.watched_ns().max(1) as f64;
+            let share = words::percent(share);
+            facts.push_str(&format!(
+                "; is parked {share} of the time: its greenlet waits while the thread runs other code"
+            ));
+        }
         if event_loop.gap_ns > 0 {
             facts.push_str(&format!("; not sampled for {}", words::duration(event_loop.gap_ns)));
         }
@@ -314,6 +321,9 @@ pub(super) fn circumstances(stall: &Stall) -> String {
                 Some(coroutine) => format!("in task {name} ({coroutine})"),
                 None => format!("in task {name}"),
             });
+        }
+        None if stall.interrupts_selector => {
+            parts.push("in a signal handler (or a finalizer) that interrupted the selector".into())
         }
         None if stall.coroutines == 0 && !stall.stack.is_empty() => parts.push("in a callback".into()),
         None => {}
