@@ -26,7 +26,7 @@ const UV_BACKEND_FD: u64 = 64;
 const UV_BEHIND_MS: u64 = 600_000;
 
 /// The local variables of asyncio's `_run_once` that show where an iteration is.
-// CPython: Lib/asyncio/base_events.py, BaseEventLoop._run_once, v3.8.18 to v3.15.2.
+// CPython: Lib/asyncio/base_events.py, BaseEventLoop._run_once, v3.8.18 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunOnce {
     /// The code object.
@@ -88,7 +88,7 @@ impl InsideRunOnce {
 }
 
 /// Whether a frame is the one that calls `_run_once` repeatedly.
-// CPython: Lib/asyncio/base_events.py, BaseEventLoop.run_forever, v3.8.18 to v3.15.2.
+// CPython: Lib/asyncio/base_events.py, BaseEventLoop.run_forever, v3.8.18 on.
 pub fn is_run_forever(reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<bool, ReadError> {
     Ok(reader.code(frame.code)?.function.rsplit('.').next() == Some("run_forever"))
 }
