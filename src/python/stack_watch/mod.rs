@@ -32,7 +32,7 @@ use frame_cache::FrameCache;
 use jitter::Jitter;
 use path::fingerprints;
 pub use plan::WatchedFrame;
-use plan::{Link, Plan, decode, header_len, notes_of, pieces_of, word};
+use plan::{Link, Plan, decode, head_span, header_len, notes_of, pieces_of, word};
 
 /// LIMIT: calls of one sample that read the whole stack. A smaller limit for calls that mostly fail does not pay: on a
 /// saturated server as many samples were kept, in the same time, with 8, 16 and 32.
@@ -124,24 +124,9 @@ impl StackWatch {
     /// # Errors
     /// If the thread state cannot be read.
     pub fn new(memory: &dyn Memory, layout: &Layout, tstate: Addr, fields: &[Offset]) -> Result<Self, ReadError> {
-        let head_at = match &layout.frames {
-            Frames::Objects(frames) => frames.head,
-            Frames::Embedded(frames) => match frames.head {
-                FrameHead::ThreadState(at) => at,
-                FrameHead::CFrame { cframe, .. } => cframe,
-            },
-        };
-        let fields = || fields.iter().copied().chain([head_at, layout.exceptions.top]);
-        let first = fields().min().unwrap_or(head_at);
-        let end = fields().max().unwrap_or(head_at) + 8;
-        let at = |offset| tstate.add(offset).ok_or(ReadError::BadPointer(tstate.raw()));
-        let mut head = Span::new(at(first)?, (end - first) as usize);
-        // A saved image may lack the exceptions, which can be on another page.
-        if fields().count() == 2 && memory.read(head.addr, &mut vec![0; head.len]).is_err() {
-            head = Span::new(at(head_at)?, 8);
-        }
+        let head = head_span(memory, layout, tstate, fields)?;
         let base = match layout.thread.base_frame {
-            Some(offset) => Some(memory.read_u64(at(offset)?)?),
+            Some(at) => Some(memory.read_u64(tstate.add(at).ok_or(ReadError::BadPointer(tstate.raw()))?)?),
             None => None,
         };
         Ok(Self {
