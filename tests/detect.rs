@@ -229,3 +229,17 @@ fn doubts_about_the_reading_are_findings_too() {
         ]
     );
 }
+
+#[test]
+fn another_runtime_is_named_where_a_thread_runs_it_and_not_asyncio() {
+    let mut sample = Sample::new();
+    let trio = sample.frame("run", "/venv/lib/python3.12/site-packages/trio/_core/_run.py", 2535);
+    let asyncio = sample.frame("BaseEventLoop._run_once", "/usr/lib/python3.12/asyncio/base_events.py", 1987);
+    assert!(found(&sample.0, "other-runtime").is_empty());
+    sample.0.threads[0].stack = vec![trio];
+    let [said] = &*messages(&sample.0, "other-runtime") else { panic!("{:?}", messages(&sample.0, "other-runtime")) };
+    assert!(said.starts_with("trio runs in ") && said.contains("not asyncio"), "{said}");
+    // A guest of asyncio: the loop that blocks is asyncio's.
+    sample.0.threads[0].stack = vec![asyncio, trio];
+    assert!(found(&sample.0, "other-runtime").is_empty());
+}

@@ -1,7 +1,7 @@
 //! The rules, and the registry from which everything else is derived: dumps, reports, `diff`, `check`, SARIF, the
 //! schemas and the README.
 //!
-//! To add a rule, add a file here with its `INFO` and its `judge`, and a line in [`RULES`].
+//! To add a rule, add a file here with its `INFO` and its `judge`, its `mod` line and a row in [`RULES`].
 
 mod await_cycle;
 mod blocking_call;
@@ -10,6 +10,7 @@ mod exception_never_retrieved;
 mod incomplete_reading;
 mod names;
 mod orphaned_task;
+mod other_runtime;
 mod ready_queue_backlog;
 mod rule;
 mod untested_interpreter;
@@ -30,6 +31,7 @@ pub static RULES: &[Rule] = &[
     Rule { info: &exception_never_retrieved::INFO, judge: exception_never_retrieved::judge },
     Rule { info: &orphaned_task::INFO, judge: orphaned_task::judge },
     Rule { info: &ready_queue_backlog::INFO, judge: ready_queue_backlog::judge },
+    Rule { info: &other_runtime::INFO, judge: other_runtime::judge },
     Rule { info: &untested_interpreter::INFO, judge: untested_interpreter::judge },
     Rule { info: &incomplete_reading::INFO, judge: incomplete_reading::judge },
 ];

@@ -48,6 +48,7 @@ impl Text<'_, '_> {
         }
         let total = analysis.stalls().total();
         let stalls = match analysis.stalls().worst_first().first() {
+            None if self.report.health().loop_samples == 0 => "nothing known about stalls".to_owned(),
             None => "no stall".to_owned(),
             Some(longest) => {
                 let stalls = label::counted(total.count, "stall");
@@ -396,6 +397,7 @@ pub(super) fn trust(report: &Report<'_>) -> Vec<String> {
         sentences.push(format!("Sampling was slowed to stay within {budget} of a core (--cpu-budget)."));
     }
     sentences.push(match report.shortest_stall_ns() {
+        _ if health.loop_samples == 0 => "No event loop was seen: nothing is known about stalls.".into(),
         u64::MAX => "Stalls of any length may have been missed.".into(),
         shortest => format!("Stalls shorter than {} may have been missed.", words::duration(shortest)),
     });
