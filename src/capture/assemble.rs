@@ -8,6 +8,7 @@ use super::facts::{Activity, Facts};
 use super::instant::{Capture, CapturedThread};
 use super::loop_position::settle;
 use super::task_walk::{TaskWalk, node};
+use super::threads::ThreadReading;
 use crate::model::snapshot::{
     Awaiting, EventLoop, Frame, FrameId, Gap, Halt, LoopId, LoopPosition, ParentScope, Python, Reading, Snapshot,
     StackEnd, Task, TaskId, TaskState, Thread, ThreadState,
@@ -277,6 +278,8 @@ fn thread_state(captured: &CapturedThread, facts: &Facts) -> ThreadState {
     match reading.look.as_ref().map(|look| &look.activity) {
         _ if reading.waits_for_gil() => ThreadState::WaitingGil,
         Some(Activity::Running) => ThreadState::Running,
+        // Whether this is the GIL's lock or another one is not known.
+        Some(Activity::SystemCall(_)) if reading.gil.is_none() && is_on_a_lock(reading) => ThreadState::Unknown,
         Some(Activity::SystemCall(name)) => match loop_position(captured) {
             Some(LoopPosition::Selector) if is_selector(name) => ThreadState::Idle,
             _ => ThreadState::Syscall(name.clone()),
@@ -285,10 +288,14 @@ fn thread_state(captured: &CapturedThread, facts: &Facts) -> ThreadState {
     }
 }
 
+fn is_on_a_lock(reading: &ThreadReading) -> bool {
+    reading.look.as_ref().is_some_and(|look| look.futex.is_some())
+}
+
 /// Where the loop that is set as running in a thread is: its frames, and the system call in what is written in C.
 fn loop_position(captured: &CapturedThread) -> Option<LoopPosition> {
     let call = match captured.reading.look.as_ref().map(|look| &look.activity) {
-        Some(Activity::SystemCall(name)) => Some(name.as_str()),
+        Some(Activity::SystemCall(name)) if !captured.reading.waits_for_gil() => Some(name.as_str()),
         _ => None,
     };
     captured.position.map(|position| settle(position, call, captured.reading.running_task.is_some()))
