@@ -6,11 +6,13 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::facts::Facts;
 use super::graph::{Graph, read_all_entered};
+use super::loop_position::{Mark, find_position};
 use super::progress::Progress;
 use super::task_list::{keep_each_once, walk_lists};
 use super::task_walk::{Proof, Shared, TaskWalk, Verdict, can_be_counted, is_task};
-use super::threads::{ThreadReading, read_thread_names, read_threads};
+use super::threads::{Source, ThreadReading, read_thread_names, read_threads};
 use super::witness::Witness;
+use crate::model::snapshot::LoopPosition;
 use crate::python::caches::Caches;
 use crate::python::coroutine::ChainEnd;
 use crate::python::frame_table::FrameTable;
@@ -50,6 +52,9 @@ pub(super) struct Capture {
     pub(super) problems: Vec<(String, ReadError)>,
 }
 
+/// The frames of a stack, and how those of a loop's thread belong to its loop.
+type NamedStack = (Vec<(u32, Option<Addr>)>, Vec<Mark>);
+
 /// A thread and its interpreter.
 pub(super) struct CapturedThread {
     /// Index in `interpreters`.
@@ -57,6 +62,8 @@ pub(super) struct CapturedThread {
     pub(super) reading: ThreadReading,
     /// Its frames, outermost first: the number, and the generator that owns the frame.
     pub(super) frames: Vec<(u32, Option<Addr>)>,
+    /// How the loop set as running in it stands to these frames.
+    pub(super) position: Option<LoopPosition>,
 }
 
 /// Statistics of the reading.
@@ -223,7 +230,7 @@ impl<'c> Capturing<'c> {
             let read =
                 self.view.wave(&mut walks, |view, walk| walk.advance(&mut Reader::new(view, layout, caches), shared));
             self.describe_waits(&mut walks, attempt);
-            let threads = self.read_threads()?;
+            let threads = self.read_threads(witness)?;
             // If no thread has run since before the first read, nothing can have changed.
             let proofs = if witness.nothing_ran() { None } else { Some(Proof::read(&mut self.view, &walks)?) };
             open.clear();
@@ -263,7 +270,7 @@ impl<'c> Capturing<'c> {
             progress(Progress { stage: "tasks", done: settled.len() as u64, total: Some(listed.len() as u64) });
         }
         // The last attempt settles every task.
-        Ok((settled, self.read_threads()?))
+        Ok((settled, self.read_threads(witness)?))
     }
 
     /// Handles the verdict on a task. Returns whether the task is settled.
@@ -327,23 +334,62 @@ impl<'c> Capturing<'c> {
         Ok(())
     }
 
-    fn read_threads(&mut self) -> Result<Vec<CapturedThread>, ReadError> {
+    fn read_threads(&mut self, witness: &dyn Witness) -> Result<Vec<CapturedThread>, ReadError> {
         let mut threads = Vec::new();
+        let runtime = self.runtime()?;
         for position in 0..self.interpreters.len() {
-            let (interpreter, imported) = (&self.interpreters[position], &self.imported[position]);
-            let own_pid = self.facts.own_pid;
-            let read = read_threads(self.memory, self.layout, &mut self.caches, interpreter, imported, own_pid)?;
+            let (interpreter, runtimes) = (&self.interpreters[position], &self.imported[position]);
+            let (memory, layout, facts) = (self.memory, self.layout, self.facts);
+            let source = Source { memory, layout, runtime, facts, interpreter, runtimes };
+            let read = read_threads(source, &mut self.caches, witness)?;
             for mut reading in read {
-                let frames = self.name_stack(&mut reading)?;
-                threads.push(CapturedThread { interpreter: position, reading, frames });
+                let (frames, marks) = self.name_stack(&mut reading)?;
+                let stand = self.find_position(&reading, &frames, &marks, position)?;
+                threads.push(CapturedThread { interpreter: position, reading, frames, position: stand });
             }
         }
         Ok(threads)
     }
 
+    /// Where the loop that is set as running in a thread is, if its whole stack was shown.
+    fn find_position(
+        &mut self,
+        reading: &ThreadReading,
+        frames: &[(u32, Option<Addr>)],
+        marks: &[Mark],
+        interpreter: usize,
+    ) -> Result<Option<LoopPosition>, ReadError> {
+        let Some(event_loop) = reading.running_loop else { return Ok(None) };
+        if !reading.stack.complete || !reading.held {
+            return Ok(Some(LoopPosition::Unknown));
+        }
+        let task = match reading.running_task {
+            Some(task) => {
+                let mut view = View::new(self.memory);
+                let mut reader = Reader::new(&mut view, self.layout, &mut self.caches);
+                let runtime = self.shared.runtimes.of(&mut reader, task)?;
+                optional(runtime.read_task(&mut reader, task))?.and_then(|record| record.coroutine)
+            }
+            None => None,
+        };
+        let step = task.and_then(|coroutine| frames.iter().position(|(_, generator)| *generator == Some(coroutine)));
+        let interpreter = self.interpreters[interpreter].addr;
+        let (has_greenlets, written_in_c) = {
+            let mut view = View::new(self.memory);
+            let mut reader = Reader::new(&mut view, self.layout, &mut self.caches);
+            let greenlet = optional(reader.module(interpreter, "greenlet"))?.flatten();
+            let runtime = self.shared.runtimes.of(&mut reader, event_loop)?;
+            let record = optional(runtime.read_loop(&mut reader, event_loop))?;
+            // The timers of asyncio's own loops and of those derived from them are in a list.
+            (greenlet.is_some(), record.is_some_and(|record| record.scheduled.is_none()))
+        };
+        Ok(Some(find_position(marks, step, has_greenlets, written_in_c)))
+    }
+
     /// Numbers of a stack's frames; a frame that cannot be named ends the part that is kept.
-    fn name_stack(&mut self, reading: &mut ThreadReading) -> Result<Vec<(u32, Option<Addr>)>, ReadError> {
+    fn name_stack(&mut self, reading: &mut ThreadReading) -> Result<NamedStack, ReadError> {
         let mut named = Vec::with_capacity(reading.stack.frames.len());
+        let mut marks = Vec::new();
         // The stack was just read again, so its code objects may be newer than the view.
         let mut view = View::new(self.memory);
         let mut reader = Reader::new(&mut view, self.layout, &mut self.caches);
@@ -352,14 +398,20 @@ impl<'c> Capturing<'c> {
                 continue;
             }
             match optional(self.shared.frames.number(&mut reader, frame))? {
-                Some(number) => named.push((number, frame.generator)),
+                Some(number) => {
+                    named.push((number, frame.generator));
+                    if reading.running_loop.is_some() {
+                        let mark = optional(Mark::of(&mut reader, frame))?;
+                        marks.push(mark.unwrap_or(Mark::Other));
+                    }
+                }
                 None => {
                     reading.stack.complete = false;
                     break;
                 }
             }
         }
-        Ok(named)
+        Ok((named, marks))
     }
 
     /// Relates the parts: the wait graph, locks, references, loops.

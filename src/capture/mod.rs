@@ -7,6 +7,7 @@ pub mod assemble;
 pub mod facts;
 mod graph;
 mod instant;
+mod loop_position;
 pub mod progress;
 pub mod session;
 pub(crate) mod task_list;

@@ -43,6 +43,8 @@ pub struct LoopProfile {
     /// Time in which events had arrived but the thread waited for the GIL before it could leave its selector,
     /// nanoseconds.
     pub leaving_ns: u64,
+    /// Whether its interpreter has a GIL, as the last sample showed it.
+    pub has_gil: bool,
     /// Time in which no loop ran in the thread, or its state was unknown, nanoseconds.
     pub unknown_ns: u64,
     /// Time in which the loop was parked: its stack was that of a greenlet, and the thread ran its own, nanoseconds.
@@ -73,6 +75,7 @@ impl LoopProfile {
             busy_ns: 0,
             selecting_ns: 0,
             leaving_ns: 0,
+            has_gil: true,
             unknown_ns: 0,
             parked_ns: 0,
             gap_ns: 0,
@@ -89,6 +92,13 @@ impl LoopProfile {
         let busy = self.busy_ns + self.leaving_ns;
         let known = busy + self.selecting_ns;
         (known > 0).then(|| busy as f64 / known as f64)
+    }
+
+    /// Share of the known time in which it waited for the GIL before it could leave its selector; `None` where there is no
+    /// GIL, or no time is known.
+    pub fn gil_share(&self) -> Option<f64> {
+        let known = self.busy_ns + self.leaving_ns + self.selecting_ns;
+        (known > 0 && self.has_gil).then(|| self.leaving_ns as f64 / known as f64)
     }
 
     /// From the first sample to the last, nanoseconds.

@@ -7,10 +7,12 @@ mod await_cycle;
 mod blocking_call;
 pub mod deadlock;
 mod exception_never_retrieved;
+mod gil_contention;
 mod incomplete_reading;
 mod names;
 mod orphaned_task;
 mod other_runtime;
+mod process_stopped;
 mod ready_queue_backlog;
 mod rule;
 mod untested_interpreter;
@@ -26,8 +28,10 @@ pub use orphaned_task::INFO as ORPHANED_TASK;
 
 /// Every rule; findings of equal severity are shown in this order.
 pub static RULES: &[Rule] = &[
+    Rule { info: &process_stopped::INFO, judge: process_stopped::judge },
     Rule { info: &await_cycle::INFO, judge: await_cycle::judge },
     Rule { info: &blocking_call::INFO, judge: blocking_call::judge },
+    Rule { info: &gil_contention::INFO, judge: gil_contention::judge },
     Rule { info: &exception_never_retrieved::INFO, judge: exception_never_retrieved::judge },
     Rule { info: &orphaned_task::INFO, judge: orphaned_task::judge },
     Rule { info: &ready_queue_backlog::INFO, judge: ready_queue_backlog::judge },

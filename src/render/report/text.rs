@@ -175,7 +175,7 @@ impl Text<'_, '_> {
         if let Some(ready) = event_loop.most_ready {
             facts.push_str(&format!("; up to {} queued", label::count(ready)));
         }
-        if event_loop.leaving_ns > 0 {
+        if event_loop.leaving_ns > 0 && event_loop.has_gil {
             let share = event_loop.leaving_ns as f64 / event_loop.watched_ns().max(1) as f64;
             facts.push_str(&format!("; waiting for the GIL {} of the time", words::percent(share)));
         }

@@ -240,6 +240,8 @@ fn snapshot(tasks: u64) -> Snapshot {
         },
         taken_at: std::time::SystemTime::UNIX_EPOCH,
         elapsed_us: 0.0,
+        halt: None,
+        kernel_threads: 1,
         consistent: true,
         reading: Reading::default(),
         frames: Vec::new(),
