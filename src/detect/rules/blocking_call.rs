@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::names::name_of;
 use super::rule::{RuleInfo, Scope};
-use crate::detect::blocking_kind::{BlockingKind, is_poll};
+use crate::detect::blocking_kind::{BlockingKind, IN_GREENLET, is_in_greenlet, is_poll};
 use crate::detect::origin;
 use crate::model::Snapshot;
 use crate::model::snapshot::{EventLoop, Finding, Frame, FrameId, RuleId, Severity, Thread, ThreadState};
@@ -62,7 +62,9 @@ fn finding(snapshot: &Snapshot, event_loop: &EventLoop, thread: &Thread, call: &
     let message = format!("{who} blocks the event loop{place}: its thread is {} ({call})", kind.doing());
     let tasks = event_loop.running_task.into_iter().collect();
     let facts = Facts { syscall: call, thread: thread.native_id, at, innermost };
-    Finding { advice: kind.advice(&synchronous).into(), ..INFO.finding(kind.severity(), message, tasks, &facts) }
+    let frames: Vec<&Frame> = stack.iter().map(|&id| snapshot.frame(id)).collect();
+    let advice = if is_in_greenlet(&frames) { IN_GREENLET } else { kind.advice(&synchronous) };
+    Finding { advice: advice.into(), ..INFO.finding(kind.severity(), message, tasks, &facts) }
 }
 
 fn thread_of<'s>(snapshot: &'s Snapshot, event_loop: &EventLoop) -> Option<&'s Thread> {
