@@ -14,6 +14,7 @@ pub mod difference;
 pub mod origin;
 pub mod rules;
 pub mod seen;
+mod spin;
 pub mod stall;
 
 use crate::model::Snapshot;

@@ -148,11 +148,19 @@ impl SystemCall {
     /// Its name, if it is a call that waits.
     pub fn name(self) -> Option<&'static str> {
         match self {
+            // The sleep of a C library: Python's own has a deadline on the monotonic clock.
+            // CPython: Modules/timemodule.c, pysleep, v3.11.7.
+            Self::In { number, arguments: [REALTIME, 0, ..] } if number == libc::SYS_clock_nanosleep as u32 => {
+                Some("clock_nanosleep(CLOCK_REALTIME)")
+            }
             Self::In { number, .. } => NAMES.iter().find(|entry| entry.0 == number).map(|entry| entry.1),
             Self::Running | Self::None => None,
         }
     }
 }
+
+/// The first argument of `clock_nanosleep` for the clock that `nanosleep` and `usleep` use.
+const REALTIME: u64 = libc::CLOCK_REALTIME as u64;
 
 /// Whether a system call of this name waits for events on several descriptors.
 pub fn is_selector(name: &str) -> bool {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::names::name_of;
 use super::rule::{RuleInfo, Scope};
-use crate::detect::blocking_kind::{BlockingKind, is_poll};
+use crate::detect::blocking_kind::{BlockingKind, IN_GREENLET, is_in_greenlet, is_poll};
 use crate::detect::origin;
 use crate::model::Snapshot;
 use crate::model::snapshot::{EventLoop, Finding, Frame, FrameId, LoopPosition, RuleId, Severity, Thread, ThreadState};
@@ -84,7 +84,12 @@ fn finding(snapshot: &Snapshot, event_loop: &EventLoop, thread: &Thread, call: &
     let message = format!("{who} blocks the event loop{place}: its thread is {doing} ({call})");
     let tasks = running.into_iter().collect();
     let facts = Facts { syscall: call, thread: thread.native_id, at, innermost, only_thread };
-    let advice = if only_thread { ALONE } else { kind.advice(&synchronous) };
+    let frames: Vec<&Frame> = stack.iter().map(|&id| snapshot.frame(id)).collect();
+    let advice = match () {
+        () if only_thread => ALONE,
+        () if is_in_greenlet(&frames) => IN_GREENLET,
+        () => kind.advice(&synchronous),
+    };
     Finding { advice: advice.into(), ..INFO.finding(kind.severity(), message, tasks, &facts) }
 }
 

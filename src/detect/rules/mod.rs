@@ -9,6 +9,7 @@ pub mod deadlock;
 mod exception_never_retrieved;
 mod gil_contention;
 mod incomplete_reading;
+mod loop_spin;
 mod names;
 mod orphaned_task;
 mod other_runtime;
@@ -21,9 +22,10 @@ pub use rule::{Rule, RuleInfo, Scope, Subject};
 
 use crate::model::snapshot::RuleId;
 
-// Rules referred to elsewhere: two have budgets in `check`, and dumps show deadlocked tasks first.
+// Rules referred to elsewhere: two have budgets in `check`, dumps show deadlocked tasks first, and one is judged over time.
 pub use await_cycle::INFO as AWAIT_CYCLE;
 pub use exception_never_retrieved::INFO as EXCEPTION_NEVER_RETRIEVED;
+pub use loop_spin::INFO as LOOP_SPIN;
 pub use orphaned_task::INFO as ORPHANED_TASK;
 
 /// Every rule; findings of equal severity are shown in this order.
@@ -32,6 +34,7 @@ pub static RULES: &[Rule] = &[
     Rule { info: &await_cycle::INFO, judge: await_cycle::judge },
     Rule { info: &blocking_call::INFO, judge: blocking_call::judge },
     Rule { info: &gil_contention::INFO, judge: gil_contention::judge },
+    Rule { info: &loop_spin::INFO, judge: loop_spin::judge },
     Rule { info: &exception_never_retrieved::INFO, judge: exception_never_retrieved::judge },
     Rule { info: &orphaned_task::INFO, judge: orphaned_task::judge },
     Rule { info: &ready_queue_backlog::INFO, judge: ready_queue_backlog::judge },

@@ -280,7 +280,10 @@ impl Text<'_, '_> {
             let [seen, born, ended, alive] =
                 [coroutine.seen, coroutine.born, coroutine.ended, coroutine.alive].map(label::count);
             let growth = coroutine.growth_per_minute.map_or("?".into(), |growth| format!("{growth:+.0}"));
-            let oldest = words::duration(coroutine.oldest_ns);
+            let oldest = match coroutine.oldest_ns {
+                0 => "?".to_owned(),
+                oldest_ns => words::duration(oldest_ns),
+            };
             let name = words::coroutine(coroutine.coroutine.as_ref());
             writeln!(self.page.out, "  {seen:>9} {born:>9} {ended:>9} {alive:>9} {growth:>10} {oldest:>12}  {name}")?;
         }
@@ -408,7 +411,7 @@ pub(super) fn trust(report: &Report<'_>) -> Vec<String> {
         sentences.push("The recording is cut off: this is its content up to the last complete block.".into());
     }
     if report.profile().waits().iter().any(|wait| wait.longest_ns > 0) {
-        sentences.push("Waits and ages are lower bounds: they may have begun before the watch.".into());
+        sentences.push("Waits and ages are lower bounds: they count only while a task was shown to be the same one in the same wait.".into());
     }
     sentences
 }

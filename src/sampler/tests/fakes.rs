@@ -47,7 +47,16 @@ pub(in crate::sampler) fn task_look(task: TaskNo) -> TaskLook {
 }
 
 pub(in crate::sampler) fn changes(at_ns: u64) -> TaskChanges {
-    TaskChanges { at_ns, took_ns: 0, changed: Vec::new(), ended: Vec::new(), total: 0, complete: true }
+    TaskChanges {
+        at_ns,
+        took_ns: 0,
+        changed: Vec::new(),
+        ended: Vec::new(),
+        total: 0,
+        complete: true,
+        contexts: Some(0),
+        timers: Vec::new(),
+    }
 }
 
 /// State and costs of a fake target; times are nanoseconds.
