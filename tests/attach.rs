@@ -90,7 +90,8 @@ fn all_pythons() -> &'static [Python] {
         candidates.extend(versions.into_iter().flatten().flatten().map(|entry| entry.path().join("bin/python")));
         for folder in paths("PATH").unwrap_or_default() {
             candidates.extend(["2.7", "3.7", "3", "3.13t"].map(|version| folder.join(format!("python{version}"))));
-            candidates.extend((8..=15).map(|minor| folder.join(format!("python3.{minor}"))));
+            candidates
+                .extend((rows::OLDEST_MINOR..=rows::NEWEST_MINOR).map(|minor| folder.join(format!("python3.{minor}"))));
         }
         let mut found: Vec<Python> = Vec::new();
         for python in candidates.iter().filter_map(|path| examine(path)) {
@@ -118,7 +119,7 @@ fn examine(path: &Path) -> Option<Python> {
 
 /// The Pythons that are supported.
 fn pythons() -> Vec<Python> {
-    let supported = |p: &&Python| p.version.0 == 3 && (8..=15).contains(&p.version.1);
+    let supported = |p: &&Python| p.version.0 == 3 && (rows::OLDEST_MINOR..=rows::NEWEST_MINOR).contains(&p.version.1);
     let found: Vec<Python> = all_pythons().iter().filter(supported).cloned().collect();
     if found.is_empty() {
         missing_python("no Python from 3.8 to 3.15 is installed");

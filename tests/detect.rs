@@ -198,6 +198,74 @@ fn a_loop_asleep_outside_a_task_is_blocked_by_a_callback_unless_it_polls() {
 }
 
 #[test]
+fn a_blocking_call_is_told_only_of_a_loop_that_was_shown_to_be_in_a_callback() {
+    let mut sample = Sample::new();
+    let task = sample.task("Task-7", &[("handle", 20)]);
+    sample.runs(task, ThreadState::Syscall("clock_nanosleep".into()));
+    use LoopPosition::{Iteration, Native, NotRunning, Parked, Selector, Unknown};
+    for position in [Selector, Iteration, Native, Parked, NotRunning, Unknown] {
+        sample.0.loops[0].position = position;
+        assert!(found(&sample.0, "blocking-call").is_empty(), "{position:?}");
+    }
+    sample.0.loops[0].position = LoopPosition::Interrupted;
+    assert_eq!(
+        messages(&sample.0, "blocking-call"),
+        [
+            "code that interrupted the selector, such as a signal handler, blocks the event loop: its thread is sleeping \
+         (clock_nanosleep)"
+        ]
+    );
+}
+
+#[test]
+fn a_process_of_one_thread_waits_for_no_other_thread() {
+    let mut sample = Sample::new();
+    let task = sample.task("Task-7", &[("handle", 20)]);
+    sample.runs(task, ThreadState::Syscall("futex".into()));
+    assert!(messages(&sample.0, "blocking-call")[0].contains("thread lock"));
+    sample.0.kernel_threads = 1;
+    let findings = found(&sample.0, "blocking-call");
+    assert!(findings[0].message.ends_with("waiting for a lock that nothing else in this process can release (futex)"));
+    assert!(!findings[0].advice.contains("other threads"), "{}", findings[0].advice);
+}
+
+#[test]
+fn gil_contention_names_the_holder_only_where_it_was_shown() {
+    let mut sample = Sample(samples::small());
+    sample.0.threads[0].state = ThreadState::WaitingGil;
+    assert_eq!(messages(&sample.0, "gil-contention"), ["the event loop waits for the GIL"]);
+    sample.0.threads[0].waits_behind = Some(1);
+    assert_eq!(
+        messages(&sample.0, "gil-contention"),
+        ["the event loop waits for the GIL, which thread asyncio_0 holds in load_report (/app/report.py:9)"]
+    );
+    sample.0.threads[1].stack_end = Some("torn".into());
+    assert_eq!(
+        messages(&sample.0, "gil-contention"),
+        ["the event loop waits for the GIL, which thread asyncio_0 holds"],
+        "the innermost frame is not known"
+    );
+    assert!(found(&sample.0, "blocking-call").is_empty());
+}
+
+#[test]
+fn of_a_stopped_process_nothing_is_said_that_only_an_instant_shows() {
+    let mut snapshot = samples::small();
+    snapshot.halt = Some(Halt::JobControl);
+    assert!(snapshot.loops[0].ready.is_some_and(|ready| ready > 100));
+    let of_instant =
+        |finding: &Finding| rules::find(&finding.rule).is_some_and(|info| info.scope == rules::Scope::Instant);
+    assert!(!judge(&snapshot).iter().any(of_instant), "{:?}", judge(&snapshot));
+    assert_eq!(
+        messages(&snapshot, "process-stopped"),
+        ["the process is stopped by a signal: none of its threads runs, and no event loop gets on"]
+    );
+    snapshot.forget_halt();
+    assert!(found(&snapshot, "process-stopped").is_empty());
+    assert!(snapshot.threads.iter().all(|thread| thread.state == ThreadState::Unknown));
+}
+
+#[test]
 fn a_ready_queue_is_a_backlog_only_behind_a_running_task() {
     let mut sample = Sample::new();
     sample.0.loops[0].ready = Some(5_000);
@@ -428,4 +496,18 @@ fn a_lock_that_changes_hands_is_no_deadlock() {
         lacks(&mut sample, a, WaitKind::Lock, &[b], moving);
         assert!(found(&sample.0, "await-cycle").is_empty());
     }
+}
+
+#[test]
+fn another_runtime_is_named_where_a_thread_runs_it_and_not_asyncio() {
+    let mut sample = Sample::new();
+    let trio = sample.frame("run", "/venv/lib/python3.12/site-packages/trio/_core/_run.py", 2535);
+    let asyncio = sample.frame("BaseEventLoop._run_once", "/usr/lib/python3.12/asyncio/base_events.py", 1987);
+    assert!(found(&sample.0, "other-runtime").is_empty());
+    sample.0.threads[0].stack = vec![trio];
+    let [said] = &*messages(&sample.0, "other-runtime") else { panic!("{:?}", messages(&sample.0, "other-runtime")) };
+    assert!(said.starts_with("trio runs in ") && said.contains("not asyncio"), "{said}");
+    // A guest of asyncio: the loop that blocks is asyncio's.
+    sample.0.threads[0].stack = vec![asyncio, trio];
+    assert!(found(&sample.0, "other-runtime").is_empty());
 }

@@ -182,6 +182,8 @@ impl Program {
                 ended: before.replace(task).into_iter().collect(),
                 total: 1,
                 complete: true,
+                contexts: Some(0),
+                timers: Vec::new(),
             }));
         }
         let orphan = KeptFinding {

@@ -77,6 +77,7 @@ fn put_process(row: &mut Row, l: &Layout) {
     row.put("tstate.thread_id", l.thread.pthread_id);
     row.put_some("tstate.native_thread_id", l.thread.native_id);
     row.put("tstate.dict", l.thread.dict);
+    row.put("tstate.context_ver", l.thread.context_switches);
     row.put_some("tstate.state", l.thread.state);
     row.put_some("tstate.holds_gil", l.thread.holds_gil);
     row.put_some("tstate.gil_requested", l.thread.gil_requested);

@@ -500,3 +500,24 @@ fn a_process_that_is_stopped_is_neither_busy_nor_idle() {
     assert_eq!((event_loop.busy_ns, event_loop.unknown_ns), (0, 99 * MS + MS / 2));
     assert_eq!(total(&watch.profile, By::Run), 0);
 }
+
+#[test]
+fn a_wait_that_looks_the_same_is_the_same_only_if_no_task_has_run_or_its_timer_is_the_same() {
+    let mut watch = Watch::new(Naming::Folded);
+    let (numbered, named) = (watch.task(0x10, "Task-1", "main"), watch.task(0x20, "GET /health", "job"));
+    let timed = watch.task(0x30, "poller", "poll");
+    watch.look(0, |look| {
+        look.waits(numbered, &["main"], WaitKind::Task, &[named]);
+        look.waits(named, &["job"], WaitKind::Event, &[]);
+        look.waits(timed, &["poll"], WaitKind::Sleep, &[]);
+    });
+    watch.busy_look(100 * MS, &[(timed, 7)]);
+    watch.busy_look(200 * MS, &[]);
+    watch.busy_look(300 * MS, &[(timed, 8)]);
+    watch.busy_look(400 * MS, &[]);
+    watch.profile.settle(400 * MS);
+    let coroutines = watch.profile.coroutines();
+    let told: Vec<_> = coroutines.iter().map(|one| (one.longest_wait_ns, one.oldest_ns)).collect();
+    // The numbered task is the same one, but what it awaits may be another task each time.
+    assert_eq!(told, [(0, 400 * MS), (0, 0), (100 * MS, 100 * MS)]);
+}

@@ -362,8 +362,16 @@ fn names_that_were_not_defined_are_refused() {
     let mut tier = Tier::new(Source::Tasks);
     let task = tier.names.add_task(&TaskInfo { key: 1, name: None, coroutine: None });
     let look = TaskLook { task, born: true, state: TaskState::Ready, stack: None, torn: false, wait: None };
-    let changes =
-        TaskChanges { at_ns: START, took_ns: 1, changed: vec![look], ended: vec![], total: 1, complete: true };
+    let changes = TaskChanges {
+        at_ns: START,
+        took_ns: 1,
+        changed: vec![look],
+        ended: vec![],
+        total: 1,
+        complete: true,
+        contexts: Some(0),
+        timers: Vec::new(),
+    };
     let batch = tier.batch(vec![Event::Tasks(changes)]);
     let undefined = Batch { definitions: Definitions::default(), ..batch.clone() };
     assert_eq!(writer.append(&undefined).unwrap_err().kind(), io::ErrorKind::InvalidInput);
@@ -381,7 +389,16 @@ fn very_many_tasks_are_told_in_pieces() {
         TaskLook { task, born: false, state: TaskState::Ready, stack: None, torn: false, wait: None }
     };
     let changed: Vec<TaskLook> = (0..200_000).map(&mut look).collect();
-    let changes = TaskChanges { at_ns: START, took_ns: 5, changed, ended: Vec::new(), total: 200_000, complete: true };
+    let changes = TaskChanges {
+        at_ns: START,
+        took_ns: 5,
+        changed,
+        ended: Vec::new(),
+        total: 200_000,
+        complete: true,
+        contexts: Some(0),
+        timers: Vec::new(),
+    };
     let batch = tier.batch(vec![Event::Tasks(changes)]);
     let later = alone(note(START + 40 * SECOND, "so that a state is written"));
     let file = written(&[batch.clone(), later.clone(), alone(note(START + 80 * SECOND, "the end"))]);

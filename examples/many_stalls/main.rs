@@ -180,7 +180,16 @@ impl Hour {
             .collect();
         let changed: Vec<TaskLook> = chosen.into_iter().map(|number| self.task(number, round)).collect();
         let total = self.numbers.len() as u32;
-        let changes = TaskChanges { at_ns: at_ms * MS, took_ns: MS, changed, ended: Vec::new(), total, complete: true };
+        let changes = TaskChanges {
+            at_ns: at_ms * MS,
+            took_ns: MS,
+            changed,
+            ended: Vec::new(),
+            total,
+            complete: true,
+            contexts: Some(0),
+            timers: Vec::new(),
+        };
         Self::batch(Source::Tasks, &mut self.tasks, vec![Event::Tasks(changes)])
     }
 

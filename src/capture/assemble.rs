@@ -6,16 +6,18 @@ use rustc_hash::FxHashMap;
 
 use super::facts::{Activity, Facts};
 use super::instant::Capture;
+use super::loop_position::settle;
 use super::outside::Place;
 use super::outside_model::assemble_outside;
 use super::task_walk::{TaskWalk, node};
-use super::threads::CapturedThread;
+use super::threads::{CapturedThread, ThreadReading};
 use crate::model::snapshot::{
-    Awaiting, EventLoop, Frame, FrameId, Gap, LoopId, ParentScope, Python, Reading, Resource, Snapshot, StackEnd, Task,
-    TaskId, TaskState, Thread, ThreadState,
+    Awaiting, EventLoop, Frame, FrameId, Gap, Halt, LoopId, LoopPosition, ParentScope, Python, Reading, Resource,
+    Snapshot, StackEnd, Task, TaskId, TaskState, Thread, ThreadState,
 };
 use crate::python::coroutine::ChainEnd;
 use crate::python::layout::Layout;
+use crate::remote::halt;
 use crate::remote::kernel_thread::is_selector;
 use crate::remote::{Addr, ReadError};
 use crate::runtime::record::FutureState;
@@ -71,6 +73,12 @@ pub(super) fn assemble(mut capture: Capture, facts: &Facts, layout: &Layout, tak
         },
         taken_at: taken.at,
         elapsed_us: taken.elapsed_us,
+        halt: facts.halt.map(|halt| match halt {
+            halt::Halt::JobControl => Halt::JobControl,
+            halt::Halt::Tracer => Halt::Tracer,
+            halt::Halt::Frozen => Halt::Frozen,
+        }),
+        kernel_threads: facts.threads.len(),
         consistent: quality.consistent,
         reading: Reading {
             calls: quality.batches,
@@ -263,19 +271,24 @@ fn assemble_threads(capture: &Capture, facts: &Facts) -> Vec<Thread> {
 fn assemble_thread(capture: &Capture, facts: &Facts, captured: &CapturedThread) -> Thread {
     let python = &captured.reading.python;
     let interpreter = &capture.interpreters[captured.interpreter];
+    let reading = &captured.reading;
     let kernel = python.native_id.and_then(|id| facts.thread(id));
     let name = capture.thread_names.get(&python.pthread_id).cloned();
-    let holds_gil = interpreter.has_gil.then(|| interpreter.gil_holder == Some(python.addr));
-    let stack = &captured.reading.stack;
+    let gil = reading.gil.filter(|gil| gil.exists && reading.gil_stayed);
+    let holds_gil = gil.map(|gil| gil.holder == Some(python.addr));
+    let behind = |other: &CapturedThread| {
+        other.interpreter == captured.interpreter && reading.waits_behind(&other.reading) && facts.halt.is_none()
+    };
     Thread {
         native_id: our_id(facts, python.native_id),
         name: name.or_else(|| kernel.and_then(|thread| thread.name.clone())),
         interpreter: interpreter.id,
         holds_gil,
-        state: thread_state(captured, kernel.map(|thread| &thread.activity)),
-        collecting_garbage: holds_gil.map(|holds| holds && interpreter.collecting),
+        state: thread_state(captured, facts),
+        collecting_garbage: gil.map(|gil| holds_gil == Some(true) && gil.collecting),
+        waits_behind: capture.threads.iter().position(behind),
         stack: captured.frames.iter().map(|(number, _)| FrameId(*number)).collect(),
-        stack_end: (!stack.complete).then(|| "torn".to_owned()),
+        stack_end: (!reading.stack.complete).then(|| "torn".to_owned()),
     }
 }
 
@@ -284,33 +297,54 @@ fn our_id(facts: &Facts, own: Option<i32>) -> Option<i32> {
     own.map(|own| facts.thread(own).map_or(own, |thread| thread.tid))
 }
 
-fn thread_state(captured: &CapturedThread, activity: Option<&Activity>) -> ThreadState {
+fn thread_state(captured: &CapturedThread, facts: &Facts) -> ThreadState {
     let reading = &captured.reading;
-    match activity {
-        _ if reading.python.wants_gil == Some(true) => ThreadState::WaitingGil,
+    if facts.halt.is_some() {
+        return ThreadState::Stopped;
+    }
+    // What the kernel says counts only where the thread was the same before and after its memory was read.
+    match reading.look.as_ref().map(|look| &look.activity) {
+        _ if reading.waits_for_gil() => ThreadState::WaitingGil,
         Some(Activity::Running) => ThreadState::Running,
-        Some(Activity::SystemCall(name)) => {
-            // An event loop in its selector, with no task running, is idle.
-            if is_selector(name) && reading.running_loop.is_some() && reading.running_task.is_none() {
-                ThreadState::Idle
-            } else {
-                ThreadState::Syscall(name.clone())
-            }
-        }
+        // Whether this is the GIL's lock or another one is not known.
+        Some(Activity::SystemCall(_)) if reading.gil.is_none() && is_on_a_lock(reading) => ThreadState::Unknown,
+        Some(Activity::SystemCall(name)) => match loop_position(captured) {
+            Some(LoopPosition::Selector) if is_selector(name) => ThreadState::Idle,
+            _ => ThreadState::Syscall(name.clone()),
+        },
         Some(Activity::Waiting | Activity::Unknown) | None => ThreadState::Unknown,
     }
+}
+
+fn is_on_a_lock(reading: &ThreadReading) -> bool {
+    reading.look.as_ref().is_some_and(|look| look.futex.is_some())
+}
+
+/// Where the loop that is set as running in a thread is: its frames, and the system call in what is written in C.
+fn loop_position(captured: &CapturedThread) -> Option<LoopPosition> {
+    let call = match captured.reading.look.as_ref().map(|look| &look.activity) {
+        Some(Activity::SystemCall(name)) if !captured.reading.waits_for_gil() => Some(name.as_str()),
+        _ => None,
+    };
+    captured.position.map(|position| settle(position, call, captured.reading.running_task.is_some()))
 }
 
 fn assemble_loops(capture: &Capture, facts: &Facts, tasks: &[Task]) -> Vec<EventLoop> {
     let loops = capture.loops.iter().map(|record| {
         let runner = capture.threads.iter().find(|thread| thread.reading.running_loop == Some(record.addr));
+        // What a loop was in the middle of when it was interrupted by a nested one is not what runs.
+        let position = runner.map_or(LoopPosition::NotRunning, |thread| {
+            loop_position(thread).filter(|_| facts.halt.is_none()).unwrap_or(LoopPosition::Unknown)
+        });
+        let stepping = runner.filter(|_| !matches!(position, LoopPosition::Selector | LoopPosition::Parked));
         let task =
-            runner.and_then(|thread| thread.reading.running_task).and_then(|addr| capture.graph.tasks.get(&addr));
+            stepping.and_then(|thread| thread.reading.running_task).and_then(|addr| capture.graph.tasks.get(&addr));
         EventLoop {
             key: record.addr.raw(),
             class: record.class_name.clone(),
             thread: runner.and_then(|thread| our_id(facts, thread.reading.python.native_id)),
-            running: Some(runner.is_some()),
+            running: Some(runner.is_some() && position != LoopPosition::Parked),
+            position,
             running_task: task.filter(|t| tasks[**t].state == TaskState::Running).map(|t| TaskId(*t as u32)),
             ready: record.ready.map(|count| count as u64),
             scheduled: record.scheduled.map(|count| count as u64),

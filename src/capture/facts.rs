@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::python::layout::rows;
 use crate::python::locate::Located;
+use crate::remote::halt::Halt;
 use crate::remote::kernel_thread::{KernelThread, SystemCall, ThreadState};
 use crate::remote::process::ThreadIds;
 use crate::remote::{Addr, Memory, Process};
@@ -36,6 +37,9 @@ pub struct Facts {
     pub asyncio_debug: Option<u64>,
     /// The process's threads.
     pub threads: Vec<ThreadFacts>,
+    /// What kept the process from running before it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halt: Option<Halt>,
 }
 
 /// What the kernel reports about one thread.
@@ -49,6 +53,9 @@ pub struct ThreadFacts {
     pub name: Option<String>,
     /// What it is doing.
     pub activity: Activity,
+    /// The word it sleeps on, when it waits for another thread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub futex: Option<u64>,
 }
 
 /// What a thread is doing, as far as the kernel shows it.
@@ -82,12 +89,14 @@ impl Facts {
                 .and_then(|python| find_asyncio_table(process, memory, &python))
                 .map(Addr::raw),
             threads: threads(process, &ids),
+            halt: None,
         }
     }
 
-    /// The same process later, with the current state of its threads.
-    pub fn renewed(&self, process: &Process) -> Self {
-        Self { threads: threads(process, &process.namespaced_threads()), ..self.clone() }
+    /// The same process later, with the current state of its threads. `halt` is what kept it from running before it was
+    /// stopped to be read.
+    pub fn renewed(&self, process: &Process, halt: Option<Halt>) -> Self {
+        Self { threads: threads(process, &process.namespaced_threads()), halt, ..self.clone() }
     }
 
     /// The threads' ids in the target's own PID namespace.
@@ -104,12 +113,13 @@ impl Facts {
 fn threads(process: &Process, ids: &ThreadIds) -> Vec<ThreadFacts> {
     let facts = |&(tid, own_tid): &(i32, i32)| {
         let kernel = KernelThread::read(process, tid);
-        ThreadFacts { tid, own_tid, activity: activity(&kernel), name: kernel.name }
+        let futex = kernel.system_call.and_then(SystemCall::futex);
+        ThreadFacts { tid, own_tid, activity: activity(&kernel), futex, name: kernel.name }
     };
     ids.pairs().iter().map(facts).collect()
 }
 
-fn activity(kernel: &KernelThread) -> Activity {
+pub(super) fn activity(kernel: &KernelThread) -> Activity {
     match (kernel.system_call, kernel.state) {
         (Some(SystemCall::Running), _) | (_, Some(ThreadState::Running)) => Activity::Running,
         (Some(call @ SystemCall::In { number, .. }), _) => {

@@ -7,13 +7,16 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::abandoned;
 use super::facts::Facts;
 use super::graph::{Graph, read_all_entered};
-use super::outside::{Look, Outside};
+use super::loop_position::{Mark, find_position};
+use super::outside::{Means, Outside};
 use super::progress::Progress;
+use super::references::{confirm_orphans, count_references};
 use super::stillness::{Still, Watched};
 use super::task_list::{keep_each_once, walk_lists};
-use super::task_walk::{Proof, Shared, TaskWalk, Verdict, can_be_counted, is_task};
-use super::threads::{CapturedThread, ThreadReading, is_running_elsewhere, read_thread_names, read_threads};
+use super::task_walk::{Proof, Shared, TaskWalk, Verdict, is_task};
+use super::threads::{CapturedThread, Source, ThreadReading, is_running_elsewhere, read_thread_names, read_threads};
 use super::witness::Witness;
+use crate::model::snapshot::LoopPosition;
 use crate::python::caches::Caches;
 use crate::python::frame::RawFrame;
 use crate::python::frame_table::FrameTable;
@@ -24,7 +27,7 @@ use crate::remote::{Addr, Memory, ReadError, View};
 use crate::runtime::interface::Imported;
 use crate::runtime::layouts::Layouts;
 use crate::runtime::record::{LoopRecord, TaskList, Waited};
-use crate::runtime::references::{FutureReferences, LoopReferences, count_other_references};
+use crate::runtime::references::{FutureReferences, LoopReferences};
 use crate::runtime::wait::{Wait, WaitKind};
 
 /// LIMIT: how many times data that changed during the reading is read again.
@@ -69,8 +72,14 @@ pub(super) struct Quality {
     pub(super) bytes: u64,
 }
 
-/// Frames of a stack by number, and raw.
-type NamedStack = (Vec<(u32, Option<Addr>)>, Vec<RawFrame>);
+/// The frames of a stack.
+struct NamedStack {
+    /// The number, and the generator that owns the frame.
+    frames: Vec<(u32, Option<Addr>)>,
+    raw: Vec<RawFrame>,
+    /// How those of a loop's thread belong to its loop.
+    marks: Vec<Mark>,
+}
 
 /// A reading in progress.
 struct Capturing<'c> {
@@ -225,7 +234,7 @@ impl<'c> Capturing<'c> {
             let read =
                 self.view.wave(&mut walks, |view, walk| walk.advance(&mut Reader::new(view, layout, caches), shared));
             self.describe_waits(&mut walks, attempt);
-            let threads = self.read_threads()?;
+            let threads = self.read_threads(witness)?;
             // If no thread has run since before the first read, nothing can have changed.
             let proofs = if witness.nothing_ran() { None } else { Some(Proof::read(&mut self.view, &walks)?) };
             open.clear();
@@ -265,7 +274,7 @@ impl<'c> Capturing<'c> {
             progress(Progress { stage: "tasks", done: settled.len() as u64, total: Some(listed.len() as u64) });
         }
         // The last attempt settles every task.
-        Ok((settled, self.read_threads()?))
+        Ok((settled, self.read_threads(witness)?))
     }
 
     /// Handles the verdict on a task. Returns whether the task is settled.
@@ -329,23 +338,62 @@ impl<'c> Capturing<'c> {
         Ok(())
     }
 
-    fn read_threads(&mut self) -> Result<Vec<CapturedThread>, ReadError> {
+    fn read_threads(&mut self, witness: &dyn Witness) -> Result<Vec<CapturedThread>, ReadError> {
         let mut threads = Vec::new();
+        let runtime = self.runtime()?;
         for position in 0..self.interpreters.len() {
-            let (interpreter, imported) = (&self.interpreters[position], &self.imported[position]);
-            let own_pid = self.facts.own_pid;
-            let read = read_threads(self.memory, self.layout, &mut self.caches, interpreter, imported, own_pid)?;
+            let (interpreter, runtimes) = (&self.interpreters[position], &self.imported[position]);
+            let (memory, layout, facts) = (self.memory, self.layout, self.facts);
+            let source = Source { memory, layout, runtime, facts, interpreter, runtimes };
+            let read = read_threads(source, &mut self.caches, witness)?;
             for mut reading in read {
-                let (frames, raw) = self.name_stack(&mut reading)?;
-                threads.push(CapturedThread { interpreter: position, reading, frames, raw });
+                let NamedStack { frames, raw, marks } = self.name_stack(&mut reading)?;
+                let stand = self.find_position(&reading, &frames, &marks, position)?;
+                threads.push(CapturedThread { interpreter: position, reading, frames, raw, position: stand });
             }
         }
         Ok(threads)
     }
 
+    /// Where the loop that is set as running in a thread is, if its whole stack was shown.
+    fn find_position(
+        &mut self,
+        reading: &ThreadReading,
+        frames: &[(u32, Option<Addr>)],
+        marks: &[Mark],
+        interpreter: usize,
+    ) -> Result<Option<LoopPosition>, ReadError> {
+        let Some(event_loop) = reading.running_loop else { return Ok(None) };
+        if !reading.stack.complete || !reading.held {
+            return Ok(Some(LoopPosition::Unknown));
+        }
+        let task = match reading.running_task {
+            Some(task) => {
+                let mut view = View::new(self.memory);
+                let mut reader = Reader::new(&mut view, self.layout, &mut self.caches);
+                let runtime = self.shared.runtimes.of(&mut reader, task)?;
+                optional(runtime.read_task(&mut reader, task))?.and_then(|record| record.coroutine)
+            }
+            None => None,
+        };
+        let step = task.and_then(|coroutine| frames.iter().position(|(_, generator)| *generator == Some(coroutine)));
+        let interpreter = self.interpreters[interpreter].addr;
+        let (has_greenlets, written_in_c) = {
+            let mut view = View::new(self.memory);
+            let mut reader = Reader::new(&mut view, self.layout, &mut self.caches);
+            let greenlet = optional(reader.module(interpreter, "greenlet"))?.flatten();
+            let runtime = self.shared.runtimes.of(&mut reader, event_loop)?;
+            let record = optional(runtime.read_loop(&mut reader, event_loop))?;
+            // The timers of asyncio's own loops and of those derived from them are in a list.
+            (greenlet.is_some(), record.is_some_and(|record| record.scheduled.is_none()))
+        };
+        Ok(Some(find_position(marks, step, has_greenlets, written_in_c)))
+    }
+
     /// Numbers of a stack's frames; a frame that cannot be named ends the part that is kept.
     fn name_stack(&mut self, reading: &mut ThreadReading) -> Result<NamedStack, ReadError> {
-        let (mut named, mut raw) = (Vec::with_capacity(reading.stack.frames.len()), Vec::new());
+        let frames = Vec::with_capacity(reading.stack.frames.len());
+        let mut named = NamedStack { frames, raw: Vec::new(), marks: Vec::new() };
         // The stack was just read again, so its code objects may be newer than the view.
         let mut view = View::new(self.memory);
         let mut reader = Reader::new(&mut view, self.layout, &mut self.caches);
@@ -355,8 +403,12 @@ impl<'c> Capturing<'c> {
             }
             match optional(self.shared.frames.number(&mut reader, frame))? {
                 Some(number) => {
-                    named.push((number, frame.generator));
-                    raw.push(*frame);
+                    named.frames.push((number, frame.generator));
+                    named.raw.push(*frame);
+                    if reading.running_loop.is_some() {
+                        let mark = optional(Mark::of(&mut reader, frame))?;
+                        named.marks.push(mark.unwrap_or(Mark::Other));
+                    }
                 }
                 None => {
                     reading.stack.complete = false;
@@ -364,7 +416,7 @@ impl<'c> Capturing<'c> {
                 }
             }
         }
-        Ok((named, raw))
+        Ok(named)
     }
 
     /// Relates the parts: the wait graph, locks, references, loops.
@@ -378,7 +430,7 @@ impl<'c> Capturing<'c> {
         walks.retain(TaskWalk::is_shown);
         let index: FxHashMap<Addr, usize> = walks.iter().enumerate().map(|(n, walk)| (walk.addr, n)).collect();
         let loops = self.read_loops(&walks, &threads)?;
-        let outside = self.see_outside(&mut walks, &threads, &loops)?;
+        let outside = self.see_outside(&mut walks, &threads, &loops, witness)?;
 
         let mut references = LoopReferences::with_room(walks.len());
         // Data from an earlier attempt than the task's own is out of date, because the task has changed since. Later
@@ -455,20 +507,27 @@ impl<'c> Capturing<'c> {
         walks: &mut [TaskWalk],
         threads: &[CapturedThread],
         loops: &[LoopRecord],
+        witness: &dyn Witness,
     ) -> Result<Outside, ReadError> {
         if !Outside::is_wanted(&self.shared, walks, threads) {
             return Ok(Outside::default());
         }
         let interpreters: Vec<Addr> = self.interpreters.iter().map(|interpreter| interpreter.addr).collect();
-        let outside = Outside::see(&mut self.look(threads, &interpreters)?, walks, loops, None)?;
+        let outside = Outside::see(&mut self.means(threads, &interpreters, witness)?, walks, loops, None)?;
         outside.relate(walks);
         Ok(outside)
     }
 
-    fn look<'l>(&'l mut self, threads: &'l [CapturedThread], interpreters: &'l [Addr]) -> Result<Look<'l>, ReadError> {
+    fn means<'l>(
+        &'l mut self,
+        threads: &'l [CapturedThread],
+        interpreters: &'l [Addr],
+        witness: &'l dyn Witness,
+    ) -> Result<Means<'l>, ReadError> {
         let runtime = self.runtime()?;
-        let (memory, layout, caches, shared) = (self.memory, self.layout, &mut self.caches, &mut self.shared);
-        Ok(Look { memory, layout, caches, shared, threads, runtime, interpreters })
+        let (memory, layout, facts) = (self.memory, self.layout, self.facts);
+        let (caches, shared) = (&mut self.caches, &mut self.shared);
+        Ok(Means { memory, facts, witness, layout, caches, shared, threads, runtime, interpreters })
     }
 
     /// Watches for a while what seems to hang. What moved meanwhile is taken out of `outside`.
@@ -479,17 +538,18 @@ impl<'c> Capturing<'c> {
         loops: &[LoopRecord],
         outside: &mut Outside,
         entered: &[Vec<Addr>],
-        witness: &mut dyn Witness,
+        witness: &dyn Witness,
     ) -> Result<Still, ReadError> {
         let mut watched = Watched::of(&self.shared, walks, threads, loops, outside, entered);
-        if watched.is_empty() || !witness.is_live() {
+        if watched.is_empty() || !witness.is_live() || self.facts.halt.is_some() {
             return Ok(Still::default());
         }
         let interpreters: Vec<Addr> = self.interpreters.iter().map(|interpreter| interpreter.addr).collect();
         let runtime = self.runtime()?;
         let Self { memory, layout, view, caches, shared, facts, .. } = self;
-        let mut look = Look { memory: *memory, layout, caches, shared, threads, runtime, interpreters: &interpreters };
-        watched.watch(&mut look, view, facts, walks, loops, outside, witness)
+        let (memory, interpreters) = (*memory, &*interpreters);
+        let mut means = Means { memory, facts, witness, layout, caches, shared, threads, runtime, interpreters };
+        watched.watch(&mut means, view, walks, loops, outside)
     }
 
     /// Finds locks that no living task has taken.
@@ -541,59 +601,4 @@ fn waited_for(walks: &[TaskWalk]) -> Vec<Addr> {
     futures.sort_unstable();
     futures.dedup();
     futures
-}
-
-/// Strong references to each task, without those of the event loop and its own.
-fn count_references(
-    view: &mut View<'_>,
-    layout: &Layout,
-    caches: &mut Caches,
-    shared: &mut Shared,
-    walks: &[TaskWalk],
-    references: &LoopReferences,
-) -> Vec<Option<i64>> {
-    let mut items: Vec<usize> = (0..walks.len()).collect();
-    let counted = view.wave(&mut items, |view, index| {
-        let walk = &walks[*index];
-        let (Some(record), Some(chain)) = (&walk.record, &walk.chain) else { return Ok(None) };
-        if !can_be_counted(chain) {
-            return Ok(None);
-        }
-        let Some(loop_side) = references.of(walk.addr) else { return Ok(None) };
-        count_other_references(record, loop_side, || match walk.own_references {
-            Some(own) => Ok(own),
-            None => {
-                let mut reader = Reader::new(view, layout, caches);
-                shared.runtimes.of(&mut reader, walk.addr)?.count_own_references(&mut reader, record, &chain.levels)
-            }
-        })
-    });
-    counted.into_iter().map(|count| count.unwrap_or_default()).collect()
-}
-
-/// A task, the futures that refer to it and the ready queues are read one after the other, so a count that makes a task
-/// an orphan is checked once more. For a task that changed in between the result is unknown.
-fn confirm_orphans(
-    memory: &dyn Memory,
-    layout: &Layout,
-    caches: &mut Caches,
-    shared: &mut Shared,
-    walks: &[TaskWalk],
-    references: &mut [Option<i64>],
-) {
-    let mut suspects: Vec<usize> = (0..walks.len()).filter(|index| references[*index] == Some(0)).collect();
-    let mut view = View::new(memory);
-    let later = view.wave(&mut suspects, |view, index| {
-        let (mut reader, addr) = (Reader::new(view, layout, caches), walks[*index].addr);
-        shared.runtimes.of(&mut reader, addr)?.read_task(&mut reader, addr)
-    });
-    for (index, later) in suspects.into_iter().zip(later) {
-        let still = match (&walks[index].record, later) {
-            (Some(record), Ok(later)) => record.stood_still(&later),
-            _ => false,
-        };
-        if !still {
-            references[index] = None;
-        }
-    }
 }

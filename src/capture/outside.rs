@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::facts::{Activity, Facts};
 use super::task_walk::{Shared, TaskWalk};
 use super::threads::CapturedThread;
+use super::witness::{Side, Witness};
 use crate::python::caches::Caches;
 use crate::python::coroutine::read_function;
+use crate::python::greenlet::has_greenlets;
 use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};
-use crate::python::stack::read_thread_stack;
+use crate::python::stack::{ThreadStack, read_thread_stack};
 use crate::remote::{Addr, Memory, ReadError, View};
 use crate::runtime::asyncio::executor::{
     JobFuture, JobRecord, PoolFrame, PoolRecord, Submitted, read_job, read_job_future, read_pool, read_pool_frame,
@@ -75,13 +78,20 @@ pub(super) struct SeenResult {
 pub(super) enum SeenOf {
     Unknown,
     Task(Addr),
-    Coroutine { function: Option<(Arc<str>, Arc<str>)>, event_loop: Option<Addr> },
+    Coroutine {
+        function: Option<(Arc<str>, Arc<str>)>,
+        event_loop: Option<Addr>,
+        /// The loop says itself that a thread runs it.
+        says_running: bool,
+    },
     Place(Place),
 }
 
-/// What is needed to look.
-pub(super) struct Look<'l> {
+/// What is needed to means.
+pub(super) struct Means<'l> {
     pub(super) memory: &'l dyn Memory,
+    pub(super) facts: &'l Facts,
+    pub(super) witness: &'l dyn Witness,
     pub(super) layout: &'l Layout,
     pub(super) caches: &'l mut Caches,
     pub(super) shared: &'l mut Shared,
@@ -105,20 +115,20 @@ impl Outside {
     /// # Errors
     /// Those after which no further read can succeed.
     pub(super) fn see(
-        look: &mut Look<'_>,
+        means: &mut Means<'_>,
         walks: &[TaskWalk],
         loops: &[LoopRecord],
         before: Option<&Self>,
     ) -> Result<Self, ReadError> {
-        let mut view = View::new(look.memory);
+        let mut view = View::new(means.memory);
         let mut outside = Self::default();
-        let waiting = outside.see_threads(look, &mut view)?;
-        outside.read_pools(look, &mut view)?;
+        let waiting = outside.see_threads(means, &mut view)?;
+        outside.read_pools(means, &mut view)?;
         let mut futures: Vec<Addr> = walks.iter().filter_map(|walk| walk.wait.as_ref()?.job).collect();
         futures.extend(waiting.iter().map(|wait| wait.future));
         futures.sort_unstable();
         futures.dedup();
-        let (layout, caches) = (look.layout, &mut *look.caches);
+        let (layout, caches) = (means.layout, &mut *means.caches);
         let read = view.wave(&mut futures, |view, addr| read_job_future(&mut Reader::new(view, layout, caches), *addr));
         for (addr, read) in futures.iter().zip(read) {
             if let Some(future) = read.ok().flatten() {
@@ -127,34 +137,34 @@ impl Outside {
         }
         match before {
             Some(before) => outside.submitted.clone_from(&before.submitted),
-            None => outside.find_submitted(look, &mut view, loops)?,
+            None => outside.find_submitted(means, &mut view, loops)?,
         }
         for mut wait in waiting {
             // Whoever has the result already is about to go on.
             if !outside.futures.get(&wait.future).is_some_and(|future| future.is_pending) {
                 continue;
             }
-            wait.of = outside.of(look, &mut view, wait.future)?;
+            wait.of = outside.of(means, &mut view, wait.future)?;
             outside.results.push(wait);
         }
-        outside.confirm(look)?;
+        outside.confirm(means)?;
         Ok(outside)
     }
 
     /// Finds workers with their jobs, and threads that wait for results.
-    fn see_threads(&mut self, look: &mut Look<'_>, view: &mut View<'_>) -> Result<Vec<SeenResult>, ReadError> {
+    fn see_threads(&mut self, means: &mut Means<'_>, view: &mut View<'_>) -> Result<Vec<SeenResult>, ReadError> {
         let mut waiting = Vec::new();
         for (thread, captured) in
-            look.threads.iter().enumerate().filter(|(_, captured)| captured.reading.stack.complete)
+            means.threads.iter().enumerate().filter(|(_, captured)| captured.reading.stack.complete)
         {
             let (mut worker, mut result) = (None, None);
             for (at, ((number, _), raw)) in captured.frames.iter().zip(&captured.raw).enumerate() {
-                let Some(named) = look.shared.frames.get(*number) else { continue };
+                let Some(named) = means.shared.frames.get(*number) else { continue };
                 if !named.file.contains("concurrent/futures/") {
                     continue;
                 }
                 let named = named.clone();
-                let mut reader = Reader::new(view, look.layout, look.caches);
+                let mut reader = Reader::new(view, means.layout, means.caches);
                 match optional(read_pool_frame(&mut reader, &named, raw))?.flatten() {
                     Some(PoolFrame::Worker { queue, pool }) => worker = Some(self.pool(queue, pool)),
                     Some(PoolFrame::Job(item)) => {
@@ -174,8 +184,8 @@ impl Outside {
                 }
             }
             // It blocks only in the innermost of its calls, in a condition of `threading`.
-            let innermost = captured.frames.last().and_then(|(number, _)| look.shared.frames.get(*number));
-            let blocks = innermost.is_some_and(|frame| frame.file.ends_with("threading.py"));
+            let innermost = captured.frames.last().and_then(|(number, _)| means.shared.frames.get(*number));
+            let blocks = sleeps(captured) && innermost.is_some_and(|frame| frame.file.ends_with("threading.py"));
             waiting.extend(result.filter(|result| blocks && result.outside + 2 == captured.frames.len()));
         }
         Ok(waiting)
@@ -190,9 +200,9 @@ impl Outside {
         })
     }
 
-    fn read_pools(&mut self, look: &mut Look<'_>, view: &mut View<'_>) -> Result<(), ReadError> {
+    fn read_pools(&mut self, means: &mut Means<'_>, view: &mut View<'_>) -> Result<(), ReadError> {
         for (number, pool) in self.pools.iter_mut().enumerate() {
-            let mut reader = Reader::new(view, look.layout, look.caches);
+            let mut reader = Reader::new(view, means.layout, means.caches);
             if let Some(record) = optional(read_pool(&mut reader, pool.queue, pool.reference))? {
                 pool.record = record;
             }
@@ -207,7 +217,7 @@ impl Outside {
     /// Finds the coroutines that futures wait for which are of no pool and of no task.
     fn find_submitted(
         &mut self,
-        look: &mut Look<'_>,
+        means: &mut Means<'_>,
         view: &mut View<'_>,
         loops: &[LoopRecord],
     ) -> Result<(), ReadError> {
@@ -217,7 +227,7 @@ impl Outside {
             return Ok(());
         }
         let mut handles: Vec<Addr> = loops.iter().flat_map(|record| record.handles.iter().copied()).collect();
-        let (layout, caches) = (look.layout, &mut *look.caches);
+        let (layout, caches) = (means.layout, &mut *means.caches);
         let read = view.wave(&mut handles, |view, at| read_submitted(&mut Reader::new(view, layout, caches), *at));
         let found = read.into_iter().flatten().flatten();
         self.submitted.extend(found.map(|submitted| (submitted.future, submitted)));
@@ -228,26 +238,26 @@ impl Outside {
     ///
     /// # Errors
     /// Those after which no further read can succeed.
-    pub(super) fn search(&mut self, look: &mut Look<'_>) -> Result<(), ReadError> {
-        let mut view = View::new(look.memory);
+    pub(super) fn search(&mut self, means: &mut Means<'_>) -> Result<(), ReadError> {
+        let mut view = View::new(means.memory);
         for number in 0..self.results.len() {
             if self.results[number].of != SeenOf::Unknown {
                 continue;
             }
             let future = self.results[number].future;
-            for interpreter in look.interpreters {
-                let mut reader = Reader::new(&mut view, look.layout, look.caches);
-                let found = search_submitted(&mut reader, look.runtime, *interpreter, future);
+            for interpreter in means.interpreters {
+                let mut reader = Reader::new(&mut view, means.layout, means.caches);
+                let found = search_submitted(&mut reader, means.runtime, *interpreter, future);
                 if let Some(found) = optional(found)?.flatten() {
                     self.submitted.insert(future, found);
                 }
             }
-            self.results[number].of = self.of(look, &mut view, future)?;
+            self.results[number].of = self.of(means, &mut view, future)?;
         }
         Ok(())
     }
 
-    fn of(&self, look: &mut Look<'_>, view: &mut View<'_>, future: Addr) -> Result<SeenOf, ReadError> {
+    fn of(&self, means: &mut Means<'_>, view: &mut View<'_>, future: Addr) -> Result<SeenOf, ReadError> {
         if let Some(task) = self.futures.get(&future).and_then(|future| future.task) {
             return Ok(SeenOf::Task(task));
         }
@@ -256,34 +266,50 @@ impl Outside {
         }
         let Some(submitted) = self.submitted.get(&future) else { return Ok(SeenOf::Unknown) };
         let function = match submitted.coroutine {
-            Some(coroutine) => optional(read_function(view, look.layout, look.caches, coroutine))?.flatten(),
+            Some(coroutine) => optional(read_function(view, means.layout, means.caches, coroutine))?.flatten(),
             None => None,
         };
         let named = match function {
-            Some(frame) => optional(frame.name(view, look.layout, look.caches))?,
+            Some(frame) => optional(frame.name(view, means.layout, means.caches))?,
             None => None,
         };
         let function = named.map(|named| (named.function, named.file));
-        Ok(SeenOf::Coroutine { function, event_loop: submitted.event_loop })
+        let event_loop = submitted.event_loop;
+        // CPython: Lib/asyncio/base_events.py, BaseEventLoop.is_running, 3.8 to 3.15.
+        let says_running = match event_loop {
+            Some(addr) => {
+                let mut reader = Reader::new(view, means.layout, means.caches);
+                optional(reader.attribute_not_none(addr, "_thread_id"))?.flatten().is_some()
+            }
+            None => false,
+        };
+        Ok(SeenOf::Coroutine { function, event_loop, says_running })
     }
 
     /// Reads the stacks again: what has moved since it was captured is left out.
-    fn confirm(&mut self, look: &Look<'_>) -> Result<(), ReadError> {
+    fn confirm(&mut self, means: &mut Means<'_>) -> Result<(), ReadError> {
         let mut stacks = FxHashMap::default();
+        let mut view = View::new(means.memory);
+        let mut reader = Reader::new(&mut view, means.layout, means.caches);
+        let interpreters = means.interpreters.iter().map(|interpreter| has_greenlets(&mut reader, *interpreter));
+        let has_greenlets: Vec<bool> = interpreters.collect::<Result<_, _>>()?;
         let jobs = self.pools.iter().flat_map(|pool| &pool.running).map(|job| job.thread);
         for thread in jobs.chain(self.results.iter().map(|result| result.thread)) {
             if let std::collections::hash_map::Entry::Vacant(vacant) = stacks.entry(thread) {
-                let addr = look.threads[thread].reading.python.addr;
-                vacant.insert(optional(read_thread_stack(look.memory, look.layout, addr))?.unwrap_or_default());
+                let captured = &means.threads[thread];
+                let addr = captured.reading.python.addr;
+                let stack = read_thread_stack(means.memory, means.layout, addr, has_greenlets[captured.interpreter]);
+                vacant.insert(optional(stack)?.unwrap_or_default());
             }
         }
         let is_there = |thread: usize, at: usize| {
-            let frame = look.threads[thread].raw.get(at);
+            let frame = means.threads[thread].raw.get(at);
             frame.is_some_and(|frame| stacks.get(&thread).is_some_and(|stack| stack.frames.contains(frame)))
         };
         let is_same = |thread: usize| {
-            let captured = &look.threads[thread].reading.stack;
-            stacks.get(&thread).is_some_and(|stack| stack.complete && stack.frames == captured.frames)
+            let captured = &means.threads[thread];
+            let is_same = |stack: &ThreadStack| stack.complete && stack.frames == captured.reading.stack.frames;
+            stacks.get(&thread).is_some_and(is_same) && has_slept(means, captured)
         };
         for pool in &mut self.pools {
             let gone = |job: &SeenJob| !is_there(job.thread, job.outside - 1);
@@ -315,4 +341,17 @@ impl Outside {
             }
         }
     }
+}
+
+/// Whether a thread slept in a system call, other than for the GIL, while its stack was read.
+fn sleeps(captured: &CapturedThread) -> bool {
+    let activity = captured.reading.look.as_ref().map(|look| &look.activity);
+    matches!(activity, Some(Activity::SystemCall(_))) && !captured.reading.waits_for_gil()
+}
+
+/// Whether a thread has slept since its stack was read.
+fn has_slept(means: &Means<'_>, captured: &CapturedThread) -> bool {
+    let kernel = captured.reading.python.native_id.and_then(|id| means.facts.thread(id));
+    let look = kernel.map(|thread| means.witness.look(thread, Side::After));
+    captured.reading.look.as_ref().zip(look).is_some_and(|(before, now)| before.slept_until(&now))
 }

@@ -48,11 +48,12 @@ fn assemble_result(capture: &Capture, loops: &FxHashMap<Addr, LoopId>, seen: &Se
         },
         SeenOf::Place(Place::Thread(thread)) => ResultOf::Running(*thread),
         SeenOf::Place(Place::Pool(pool)) => ResultOf::Queued(*pool),
-        SeenOf::Coroutine { function, event_loop } => {
+        SeenOf::Coroutine { function, event_loop, says_running } => {
             let runs = |event_loop: Addr| {
                 let complete = capture.threads.iter().all(|thread| thread.reading.held);
                 let runs = capture.threads.iter().any(|thread| thread.reading.running_loop == Some(event_loop));
-                (runs || complete).then_some(runs)
+                // One that started since the threads were read is in none of them.
+                (runs || (complete && !says_running)).then_some(runs)
             };
             ResultOf::Coroutine {
                 function: function.as_ref().map(|(function, file)| (function.to_string(), file.to_string())),

@@ -15,6 +15,7 @@ use crate::python::layout::published::{MAX_TABLE, PublishedError, overlay};
 use crate::python::layout::{Layout, Version, rows};
 use crate::python::locate::{LocateError, locate};
 use crate::python::reader::Reader;
+use crate::remote::halt::Halt;
 use crate::remote::image::{Image, ImageError, Recorder};
 use crate::remote::live::LiveMemory;
 use crate::remote::stopped::{StopError, StoppedMemory};
@@ -203,14 +204,20 @@ pub fn attach(pid: i32) -> Result<Attachment, AttachError> {
 pub fn take(attachment: &Attachment, options: &Options, progress: &dyn Fn(Progress)) -> Result<Snapshot, AttachError> {
     attachment.check()?;
     let Attachment { process, facts, layouts, version, .. } = attachment;
-    let facts = || facts.renewed(process);
-    let snapshot = if options.blocking {
+    let halt = Halt::of(process);
+    let mut snapshot = if options.blocking {
         let stopped = StoppedMemory::stop(process, STOP_LIMIT)?;
-        read(&stopped, &facts(), layouts, version.clone(), &mut Stopped, progress)
+        read(&stopped, &facts.renewed(process, halt), layouts, version.clone(), &mut Stopped, progress)
     } else {
         let (live, mut witness) = (LiveMemory::new(process.pid()), KernelWitness::new(process));
-        read(&live, &facts(), layouts, version.clone(), &mut witness, progress)
+        read(&live, &facts.renewed(process, halt), layouts, version.clone(), &mut witness, progress)
     };
+    // It may have continued, or been stopped, in between.
+    if let Ok(snapshot) = &mut snapshot
+        && Halt::of(process) != halt
+    {
+        snapshot.forget_halt();
+    }
     attachment.check()?;
     snapshot.map_err(|error| explained(error, process))
 }
@@ -230,9 +237,10 @@ fn explained(error: AttachError, process: &Process) -> AttachError {
 /// If it cannot be read; each error has a hint.
 pub fn record_image(pid: i32) -> Result<(Image, Snapshot), AttachError> {
     let attachment = attach(pid)?;
+    let halt = Halt::of(&attachment.process);
     let stopped = StoppedMemory::stop(&attachment.process, STOP_LIMIT)?;
     let recorder = Recorder::new(&stopped);
-    let facts = attachment.facts.renewed(&attachment.process);
+    let facts = attachment.facts.renewed(&attachment.process, halt);
     let snapshot = read_all(&recorder, &facts).map_err(|error| explained(error, &attachment.process))?;
     attachment.check()?;
     let facts = serde_json::to_value(&facts).map_err(|error| AttachError::Facts(error.to_string()))?;
@@ -320,7 +328,9 @@ mod tests {
     use std::cell::Cell;
     use std::fs::File;
 
+    use super::super::facts::ThreadFacts;
     use super::super::instant::Capture;
+    use super::super::witness::{Look, Side};
     use super::*;
     use crate::remote::Span;
 
@@ -372,8 +382,8 @@ mod tests {
             false
         }
 
-        fn sleeps_in_selector(&self, _tid: i32) -> Option<u64> {
-            None
+        fn look(&self, thread: &ThreadFacts, side: Side) -> Look {
+            Stopped.look(thread, side)
         }
     }
 

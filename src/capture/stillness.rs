@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 
-use super::facts::{Activity, Facts};
-use super::outside::{Look, Outside};
+use super::facts::Activity;
+use super::loop_position::settle;
+use super::outside::{Means, Outside};
 use super::task_walk::{Proof, Shared, TaskWalk};
 use super::threads::CapturedThread;
-use super::witness::Witness;
+use super::witness::{Look, Side};
+use crate::model::snapshot::LoopPosition;
 use crate::python::reader::{Reader, optional};
 use crate::remote::kernel_thread::is_selector;
 use crate::remote::{Addr, ReadError, View};
@@ -44,8 +46,9 @@ pub(super) struct Still {
 pub(super) struct Watched {
     /// A resource and the tasks that have taken it or wait for it, by index.
     resources: Vec<(Addr, Vec<usize>)>,
-    /// A loop, the id of its thread in the target's namespace, and how often the thread had run.
-    loops: Vec<(Addr, i32, Option<u64>)>,
+    /// A loop, the id of its thread in the target's namespace, and what the kernel said of the thread while its stack was
+    /// read.
+    loops: Vec<(Addr, i32, Look)>,
     /// Pools of threads with jobs in their queues.
     pools: Vec<Addr>,
     /// Some thread waits for a result.
@@ -76,31 +79,27 @@ impl Watched {
     }
 
     /// Looks again and again, as long as anything stands still.
-    #[allow(clippy::too_many_arguments, reason = "everything that was captured")]
     pub(super) fn watch(
         &mut self,
-        look: &mut Look<'_>,
+        means: &mut Means<'_>,
         view: &mut View<'_>,
-        facts: &Facts,
         walks: &[TaskWalk],
         loops: &[LoopRecord],
         outside: &mut Outside,
-        witness: &dyn Witness,
     ) -> Result<Still, ReadError> {
         let started = Instant::now();
         let mut moved: Vec<Addr> = self.resources.iter().map(|(addr, _)| *addr).collect();
-        self.keep_selecting(facts, witness);
         for pause in [0].into_iter().chain(PAUSES_MS) {
             if self.is_empty() {
                 break;
             }
             std::thread::sleep(Duration::from_millis(pause));
             self.keep_still_tasks(view, walks)?;
-            self.keep_sleeping(look, facts, witness)?;
-            self.keep_still_pools(look, walks, loops, outside)?;
+            self.keep_sleeping(means)?;
+            self.keep_still_pools(means, walks, loops, outside)?;
         }
         if self.results {
-            outside.search(look)?;
+            outside.search(means)?;
         }
         moved.retain(|addr| !self.resources.iter().any(|(still, _)| still == addr));
         let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -124,27 +123,17 @@ impl Watched {
         failed
     }
 
-    /// Only loops whose threads the kernel shows asleep in a selector.
-    fn keep_selecting(&mut self, facts: &Facts, witness: &dyn Witness) {
-        self.loops.retain_mut(|(_, own_tid, slices)| {
-            let Some(thread) = facts.thread(*own_tid) else { return false };
-            let selects = matches!(&thread.activity, Activity::SystemCall(name) if is_selector(name));
-            *slices = witness.sleeps_in_selector(thread.tid);
-            selects && slices.is_some()
-        });
-    }
-
-    fn keep_sleeping(&mut self, look: &mut Look<'_>, facts: &Facts, witness: &dyn Witness) -> Result<(), ReadError> {
+    fn keep_sleeping(&mut self, means: &mut Means<'_>) -> Result<(), ReadError> {
         let mut kept = Vec::with_capacity(self.loops.len());
-        for (addr, own_tid, slices) in self.loops.drain(..) {
-            let mut view = View::new(look.memory);
-            let mut reader = Reader::new(&mut view, look.layout, look.caches);
-            let read = look.shared.runtimes.of(&mut reader, addr)?.read_loop(&mut reader, addr);
+        for (addr, own_tid, before) in self.loops.drain(..) {
+            let mut view = View::new(means.memory);
+            let mut reader = Reader::new(&mut view, means.layout, means.caches);
+            let read = means.shared.runtimes.of(&mut reader, addr)?.read_loop(&mut reader, addr);
             let ready = optional(read)?.and_then(|record| record.ready).unwrap_or(0);
-            // The queue was read between two moments at which the thread had run equally often: it slept all the time.
-            let now = facts.thread(own_tid).and_then(|thread| witness.sleeps_in_selector(thread.tid));
-            if ready > 0 && now.is_some() && now == slices {
-                kept.push((addr, own_tid, slices));
+            // It slept in the one call from when its stack was read until after the queue was.
+            let now = means.facts.thread(own_tid).map(|thread| means.witness.look(thread, Side::After));
+            if ready > 0 && now.is_some_and(|now| before.slept_until(&now)) {
+                kept.push((addr, own_tid, before));
             }
         }
         self.loops = kept;
@@ -153,7 +142,7 @@ impl Watched {
 
     fn keep_still_pools(
         &mut self,
-        look: &mut Look<'_>,
+        means: &mut Means<'_>,
         walks: &[TaskWalk],
         loops: &[LoopRecord],
         outside: &mut Outside,
@@ -161,7 +150,7 @@ impl Watched {
         if self.pools.is_empty() && !self.results {
             return Ok(());
         }
-        let now = Outside::see(look, walks, loops, Some(outside))?;
+        let now = Outside::see(means, walks, loops, Some(outside))?;
         self.pools.retain(|queue| {
             let of = |seen: &Outside| seen.pools.iter().find(|pool| pool.queue == *queue).cloned();
             of(outside) == of(&now) && of(&now).is_some()
@@ -204,7 +193,7 @@ fn resources_of(walks: &[TaskWalk], entered: &[Vec<Addr>]) -> Vec<(Addr, Vec<usi
 
 /// Loops of which a callback is ready although they may sleep. Who makes one ready from another thread the right way
 /// wakes the loop a moment later.
-fn sleeping_loops(shared: &Shared, threads: &[CapturedThread], loops: &[LoopRecord]) -> Vec<(Addr, i32, Option<u64>)> {
+fn sleeping_loops(shared: &Shared, threads: &[CapturedThread], loops: &[LoopRecord]) -> Vec<(Addr, i32, Look)> {
     let calls = |number: u32| {
         let name = shared.frames.get(number).map(|frame| frame.function.rsplit('.').next().unwrap_or_default());
         matches!(name, Some("call_soon_threadsafe" | "_write_to_self"))
@@ -214,7 +203,17 @@ fn sleeping_loops(shared: &Shared, threads: &[CapturedThread], loops: &[LoopReco
     }
     let sleeping = loops.iter().filter(|record| record.ready.is_some_and(|ready| ready > 0)).filter_map(|record| {
         let runner = threads.iter().find(|thread| thread.reading.running_loop == Some(record.addr))?;
-        Some((record.addr, runner.reading.python.native_id?, None))
+        let look = runner.reading.look.as_ref().filter(|_| selects(runner))?;
+        Some((record.addr, runner.reading.python.native_id?, look.clone()))
     });
     sleeping.collect()
+}
+
+/// Whether a thread slept in the selector of its loop while its stack was read.
+fn selects(runner: &CapturedThread) -> bool {
+    let Some(Activity::SystemCall(call)) = runner.reading.look.as_ref().map(|look| &look.activity) else {
+        return false;
+    };
+    let settled = runner.position.map(|position| settle(position, Some(call), runner.reading.running_task.is_some()));
+    is_selector(call) && settled == Some(LoopPosition::Selector)
 }

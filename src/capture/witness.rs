@@ -1,20 +1,54 @@
 //! Whether the target stood still while it was read: according to the kernel's scheduler statistics, or because it is
 //! stopped.
 
+use super::facts::{Activity, ThreadFacts, activity};
 use crate::remote::Process;
-use crate::remote::kernel_thread::{KernelThread, Schedule, ThreadState};
+use crate::remote::kernel_thread::{KernelThread, Pulse, Schedule, SystemCall, ThreadState};
 
 /// Determines whether the target stood still.
 pub(super) trait Witness {
     /// Whether no thread of the target ran since the reading began. `false` means unknown.
     fn nothing_ran(&mut self) -> bool;
 
-    /// Whether the target runs on while it is read.
+    /// Whether the target can run while it is read.
     fn is_live(&self) -> bool;
 
-    /// How often a thread (an id of our namespace) has run so far, while it sleeps in a selector; `None` if it does not,
-    /// or if that is unknown.
-    fn sleeps_in_selector(&self, tid: i32) -> Option<u64>;
+    /// What a thread is doing now. Of two looks the first must not be earlier than [`Side::Before`] and the second not
+    /// later than [`Side::After`] what is read in between.
+    fn look(&self, thread: &ThreadFacts, side: Side) -> Look;
+}
+
+/// On which side of a reading a look lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Before,
+    After,
+}
+
+/// What the kernel says of a thread at one end of a reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Look {
+    pub(super) activity: Activity,
+    pub(super) futex: Option<u64>,
+    call: Option<SystemCall>,
+    /// `None` in what does not run at all.
+    pulse: Option<Pulse>,
+    /// The pulse could not be read: nothing shows whether the thread ran.
+    blind: bool,
+}
+
+impl Look {
+    /// What the thread did while it was read: it slept in one call, or it was running at both ends. `None` if it went
+    /// from one to the other, or ran in between.
+    pub(super) fn until(self, later: &Self) -> Option<Self> {
+        let ran = self.activity == Activity::Running && later.activity == Activity::Running;
+        (ran || self.slept_until(later)).then_some(self)
+    }
+
+    /// Whether the thread slept in one call from here on.
+    pub(super) fn slept_until(&self, later: &Self) -> bool {
+        self.activity != Activity::Running && self == later && !self.blind
+    }
 }
 
 /// The scheduler statistics of the target's threads.
@@ -41,11 +75,19 @@ impl Witness for KernelWitness<'_> {
         true
     }
 
-    fn sleeps_in_selector(&self, tid: i32) -> Option<u64> {
-        let thread = KernelThread::read(self.process, tid);
-        let sleeps =
-            thread.state == Some(ThreadState::Sleeping) && thread.system_call.is_some_and(|call| call.is_selector());
-        thread.schedule.filter(|schedule| sleeps && schedule.slices > 0).map(|schedule| schedule.slices)
+    fn look(&self, thread: &ThreadFacts, side: Side) -> Look {
+        let pulse = || Pulse::read(self.process, thread.tid);
+        // The pulses enclose both views of the thread, so that it slept from the first view to the second.
+        let before = if side == Side::Before { pulse() } else { None };
+        let kernel = KernelThread::read(self.process, thread.tid);
+        let pulse = before.or_else(|| if side == Side::After { pulse() } else { None });
+        Look {
+            activity: activity(&kernel),
+            futex: kernel.system_call.and_then(SystemCall::futex),
+            call: kernel.system_call,
+            pulse,
+            blind: pulse.is_none(),
+        }
     }
 }
 
@@ -61,8 +103,8 @@ impl Witness for Stopped {
         false
     }
 
-    fn sleeps_in_selector(&self, _tid: i32) -> Option<u64> {
-        None
+    fn look(&self, thread: &ThreadFacts, _: Side) -> Look {
+        Look { activity: thread.activity.clone(), futex: thread.futex, call: None, pulse: None, blind: false }
     }
 }
 

@@ -4,7 +4,9 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use super::rules::LOOP_SPIN;
 use super::seen::SeenFindings;
+use super::spin::Spins;
 use super::stall::{Alert, Cause, Iteration, Stall, StallDetector};
 use crate::model::event::{Batch, Event, Header, Health, KeptFinding, Note, Source};
 use crate::model::tables::{LoopInfo, Tables, TaskNo, UndefinedError};
@@ -26,6 +28,7 @@ pub struct Analysis {
     stalls: Stalls,
     findings: Vec<Found>,
     seen: SeenFindings,
+    spins: Spins,
     health: Option<Health>,
     longest_gap_ns: u64,
     notes: Vec<Note>,
@@ -61,6 +64,7 @@ impl Analysis {
             stalls: Stalls::default(),
             findings: Vec::new(),
             seen: SeenFindings::default(),
+            spins: Spins::default(),
             health: None,
             longest_gap_ns: 0,
             notes: Vec::new(),
@@ -83,6 +87,7 @@ impl Analysis {
             let first = alerts.len();
             match event {
                 Event::Loop(sample) => {
+                    self.spins.sample(sample, &self.tables[Source::Loops as usize]);
                     alerts.extend(self.detector.sample(sample, &self.tables[Source::Loops as usize]))
                 }
                 Event::Note(note) => {
@@ -94,8 +99,9 @@ impl Analysis {
                     let tables = &self.tables[batch.source as usize];
                     self.seen.absorb(*at_ns, findings, tables);
                     self.findings = findings.iter().map(|finding| Found::new(finding, tables)).collect();
+                    self.find_spin();
                 }
-                Event::Tasks(_) => {}
+                Event::Tasks(changes) => self.spins.look(changes, &self.tables[batch.source as usize]),
             }
             for alert in &alerts[first..] {
                 if let Alert::Ended(stall) = alert {
@@ -118,6 +124,7 @@ impl Analysis {
 
     /// No more batches will come: stalls still in progress are kept as ongoing. Returns them.
     pub fn finish(&mut self) -> Vec<Stall> {
+        self.find_spin();
         let ongoing = self.detector.finish(&self.tables[Source::Loops as usize]);
         for stall in &ongoing {
             self.stalls.add(stall.clone());
@@ -131,6 +138,13 @@ impl Analysis {
         ongoing
     }
 
+    /// What no snapshot can show.
+    fn find_spin(&mut self) {
+        self.findings.retain(|found| found.finding.finding.rule != LOOP_SPIN.id);
+        let spin = self.spins.finding();
+        self.findings.extend(spin.map(|spin| Found::new(&spin, &self.tables[Source::Tasks as usize])));
+    }
+
     fn define(&mut self, batch: &Batch) -> Result<(), UndefinedError> {
         if !batch.begins_anew {
             return self.tables[batch.source as usize].define(&batch.definitions);
@@ -141,6 +155,8 @@ impl Analysis {
         self.profile.on_tables_reset(batch.source);
         if batch.source == Source::Loops {
             self.detector.on_tables_reset(&old);
+        } else {
+            self.spins.on_tables_reset();
         }
         Ok(())
     }
@@ -215,10 +231,11 @@ impl Analysis {
     }
 
     /// Stalls of at least this length were sure to be reported, nanoseconds: [`shortest_sure_stall_ns`] of the longest
-    /// time between two samples so far. `None` before the first health event.
+    /// time between two samples so far that show what the loop does. `None` before the first health event.
     pub fn shortest_sure_stall_ns(&self) -> Option<u64> {
         let health = self.health?;
-        Some(shortest_sure_stall_ns(self.header.stall_threshold_ns, self.longest_gap_ns, health.loop_rate_hz))
+        let unseen_ns = self.longest_gap_ns.max(self.detector.longest_unknown_ns());
+        Some(shortest_sure_stall_ns(self.header.stall_threshold_ns, unseen_ns, health.loop_rate_hz))
     }
 }
 

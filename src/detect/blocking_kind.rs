@@ -8,6 +8,8 @@ use crate::model::snapshot::{Frame, Severity};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BlockingKind {
     Sleep,
+    /// A sleep that is not `time.sleep`.
+    NativeSleep,
     Child,
     Lock,
     Queue,
@@ -46,7 +48,9 @@ impl BlockingKind {
             return kind;
         }
         match call {
-            "nanosleep" | "clock_nanosleep" | "pause" => Self::Sleep,
+            "clock_nanosleep" => Self::Sleep,
+            // `time.sleep` never makes these: it sleeps until a time of the monotonic clock, and before 3.11 in a select.
+            "nanosleep" | "clock_nanosleep(CLOCK_REALTIME)" | "pause" => Self::NativeSleep,
             "wait4" | "waitid" | "waitpid" => Self::Child,
             call if call.starts_with("futex") => Self::Lock,
             // Before 3.11, `time.sleep` is a select without descriptors.
@@ -65,7 +69,7 @@ impl BlockingKind {
     pub(super) fn severity(self) -> Severity {
         match self {
             Self::Sleep | Self::Child => Severity::Error,
-            Self::Lock | Self::Queue | Self::Dns | Self::Network | Self::File => Severity::Warning,
+            Self::NativeSleep | Self::Lock | Self::Queue | Self::Dns | Self::Network | Self::File => Severity::Warning,
         }
     }
 
@@ -73,6 +77,7 @@ impl BlockingKind {
     pub(super) fn doing(self) -> &'static str {
         match self {
             Self::Sleep => "sleeping",
+            Self::NativeSleep => "sleeping in native code",
             Self::Child => "waiting for a child process",
             Self::Lock => "waiting for a thread lock",
             Self::Queue => "waiting on a thread queue",
@@ -86,6 +91,7 @@ impl BlockingKind {
     pub(super) fn noun(self) -> &'static str {
         match self {
             Self::Sleep => "sleep",
+            Self::NativeSleep => "sleep in native code",
             Self::Child => "child process",
             Self::Lock => "thread lock",
             Self::Queue => "thread queue",
@@ -97,8 +103,15 @@ impl BlockingKind {
 
     /// What to do; specific to the library that made the call if it is a well-known one.
     pub(super) fn advice(self, synchronous: &[&Frame]) -> &'static str {
+        if is_in_greenlet(synchronous) {
+            return IN_GREENLET;
+        }
         library_advice(synchronous).unwrap_or(match self {
             Self::Sleep => "Use await asyncio.sleep() instead of time.sleep().",
+            Self::NativeSleep => {
+                "It is not time.sleep() but a C library that sleeps, as SQLite does while another connection holds a lock: \
+                 shorten its timeout, or call it with await asyncio.to_thread()."
+            }
             Self::Child => "Use asyncio.create_subprocess_exec() and await its communicate() or wait().",
             Self::Lock => {
                 "Use asyncio's own locks between tasks; acquire a lock that is shared with other threads with \
@@ -133,6 +146,15 @@ fn last_name(function: &str) -> &str {
 }
 
 const IMPORT: &str = "Import the module at startup, before the event loop runs.";
+
+/// The remedy for code that a greenlet runs for a coroutine: it cannot await, whatever it calls.
+pub(super) const IN_GREENLET: &str = "This is synchronous code that a coroutine runs in a greenlet (SQLAlchemy's events and \
+     hooks, for example): it cannot await. Do the slow part before or after, in the coroutine, or in another thread.";
+
+/// Whether these frames, outermost first, pass through SQLAlchemy's way from a coroutine into synchronous code.
+pub(super) fn is_in_greenlet(frames: &[&Frame]) -> bool {
+    frames.iter().any(|frame| last_name(&frame.function) == "greenlet_spawn")
+}
 
 /// The remedy for a module being imported.
 pub(super) fn import_advice(synchronous: &[&Frame]) -> Option<&'static str> {

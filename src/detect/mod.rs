@@ -14,6 +14,7 @@ pub mod difference;
 pub mod origin;
 pub mod rules;
 pub mod seen;
+mod spin;
 pub mod stall;
 
 use crate::model::Snapshot;
@@ -24,6 +25,10 @@ pub use rules::RULES;
 pub fn judge(snapshot: &Snapshot) -> Vec<Finding> {
     let mut findings = Vec::new();
     for rule in RULES {
+        // What does not run shows no more of an instant than that.
+        if snapshot.halt.is_some() && rule.info.scope == rules::Scope::Instant {
+            continue;
+        }
         rule.judge(snapshot, &mut findings);
     }
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));

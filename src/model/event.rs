@@ -150,6 +150,8 @@ pub enum Phase {
     LeavingSelector,
     /// The thread runs, but no event loop runs in it.
     NotRunning,
+    /// The loop's stack is that of a greenlet, and the thread has left it for its own: nobody drives the loop.
+    Parked,
     /// Unknown.
     Unknown,
 }
@@ -221,6 +223,13 @@ pub struct TaskChanges {
     pub total: u32,
     /// Every task was seen. If false, a task that is missing may still exist.
     pub complete: bool,
+    /// How often the threads have entered or left a context since the last sample, at most: event loops do both for
+    /// every callback. If 0, no task has run. Otherwise, and where it is not known, a task that looks the same may have
+    /// run and come back to the same place, in another wait; it may even be another task at the same address.
+    pub contexts: Option<u64>,
+    /// Tasks whose timer is another one than at the last sample that named it, with what tells this timer from others:
+    /// its deadline. 0 where the wait has none, or none that was read. A task that keeps its timer is in the same wait.
+    pub timers: Vec<(TaskNo, u64)>,
 }
 
 /// A task at one moment.

@@ -18,6 +18,10 @@ pub struct Snapshot {
     pub taken_at: SystemTime,
     /// Time spent reading the target, microseconds.
     pub elapsed_us: f64,
+    /// What kept the process from running while it was read; `None` if nothing was seen to.
+    pub halt: Option<Halt>,
+    /// Threads of the process that the kernel listed, those that know no Python included.
+    pub kernel_threads: usize,
     /// Every accepted part was proved to show a single moment.
     pub consistent: bool,
     /// Statistics of the reading.
@@ -44,6 +48,13 @@ impl Snapshot {
         &self.frames[id.0 as usize]
     }
 
+    /// What seemed to keep the process from running did not do so all the while: what its threads did is unknown.
+    pub fn forget_halt(&mut self) {
+        if self.halt.take().is_some() {
+            self.threads.iter_mut().for_each(|thread| thread.state = ThreadState::Unknown);
+        }
+    }
+
     /// The task with this index.
     pub fn task(&self, id: TaskId) -> &Task {
         &self.tasks[id.0 as usize]
@@ -63,6 +74,28 @@ pub struct Python {
     pub tested: bool,
     /// asyncio's C module is loaded; without it there are no tasks.
     pub asyncio_loaded: bool,
+}
+
+/// What keeps a process from running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Halt {
+    /// A signal: SIGSTOP, SIGTSTP, ...
+    JobControl,
+    /// A debugger.
+    Tracer,
+    /// The freezer of its control group.
+    Frozen,
+}
+
+impl Halt {
+    /// The word in the output contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::JobControl => "stopped",
+            Self::Tracer => "traced",
+            Self::Frozen => "frozen",
+        }
+    }
 }
 
 /// Counts that show how far the snapshot can be trusted.
@@ -110,6 +143,8 @@ pub struct Thread {
     pub state: ThreadState,
     /// A garbage collection is running in this thread's interpreter and this thread holds the GIL.
     pub collecting_garbage: Option<bool>,
+    /// While it waits for the GIL: the index of the thread that was shown to hold it all the while.
+    pub waits_behind: Option<usize>,
     /// Outermost first.
     pub stack: Vec<FrameId>,
     /// Why the stack ends early, if it does.
@@ -127,13 +162,52 @@ pub enum ThreadState {
     WaitingGil,
     /// In this system call.
     Syscall(String),
-    /// Unknown.
+    /// The whole process is stopped, traced or frozen.
+    Stopped,
+    /// Unknown, or not the same all the while it was read.
     Unknown,
 }
 
 /// Index into [`Snapshot::loops`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LoopId(pub u32);
+
+/// Where an event loop is, as far as the frames of its thread show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoopPosition {
+    /// It waits in its selector.
+    Selector,
+    /// A callback or a step runs.
+    Callback,
+    /// Code runs that interrupted its selector: a signal handler or a finalizer.
+    Interrupted,
+    /// In an iteration, between its selector and a callback.
+    Iteration,
+    /// In code that shows no frames, and only the system call can tell where.
+    Native,
+    /// In a greenlet that does not run, while other code runs in its thread.
+    Parked,
+    /// It does not run.
+    NotRunning,
+    /// Unknown.
+    Unknown,
+}
+
+impl LoopPosition {
+    /// The word in the output contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Selector => "selector",
+            Self::Callback => "callback",
+            Self::Interrupted => "interrupted",
+            Self::Iteration => "iteration",
+            Self::Native => "native",
+            Self::Parked => "parked",
+            Self::NotRunning => "not_running",
+            Self::Unknown => "unknown",
+        }
+    }
+}
 
 /// An event loop.
 #[derive(Clone, Debug)]
@@ -146,6 +220,8 @@ pub struct EventLoop {
     pub thread: Option<i32>,
     /// It is running in a thread now; one idle in its selector counts as running.
     pub running: Option<bool>,
+    /// Where it is.
+    pub position: LoopPosition,
     /// The task whose step runs now.
     pub running_task: Option<TaskId>,
     /// Callbacks in the ready queue.

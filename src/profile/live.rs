@@ -46,6 +46,8 @@ pub(super) struct Live {
     pub(super) first_look_ns: Option<u64>,
     /// The task sample that first showed it doing this, since it was last seen running.
     pub(super) since_ns: u64,
+    /// What tells the timer that ends its wait from others; `None` where it has none.
+    pub(super) timer: Option<u64>,
     /// Its time has been counted up to here.
     pub(super) counted_ns: u64,
     /// Whether this stay has already been counted as a wait.

@@ -43,8 +43,12 @@ pub struct LoopProfile {
     /// Time in which events had arrived but the thread waited for the GIL before it could leave its selector,
     /// nanoseconds.
     pub leaving_ns: u64,
+    /// Whether its interpreter has a GIL, as the last sample showed it.
+    pub has_gil: bool,
     /// Time in which no loop ran in the thread, or its state was unknown, nanoseconds.
     pub unknown_ns: u64,
+    /// Time in which the loop was parked: its stack was that of a greenlet, and the thread ran its own, nanoseconds.
+    pub parked_ns: u64,
     /// Time without samples, nanoseconds; not included in any of the others.
     pub gap_ns: u64,
     /// The longest time between two consecutive samples, nanoseconds.
@@ -71,7 +75,9 @@ impl LoopProfile {
             busy_ns: 0,
             selecting_ns: 0,
             leaving_ns: 0,
+            has_gil: true,
             unknown_ns: 0,
+            parked_ns: 0,
             gap_ns: 0,
             longest_between_ns: 0,
             iterations: 0,
@@ -88,9 +94,16 @@ impl LoopProfile {
         (known > 0).then(|| busy as f64 / known as f64)
     }
 
+    /// Share of the known time in which it waited for the GIL before it could leave its selector; `None` where there is no
+    /// GIL, or no time is known.
+    pub fn gil_share(&self) -> Option<f64> {
+        let known = self.busy_ns + self.leaving_ns + self.selecting_ns;
+        (known > 0 && self.has_gil).then(|| self.leaving_ns as f64 / known as f64)
+    }
+
     /// From the first sample to the last, nanoseconds.
     pub fn watched_ns(&self) -> u64 {
-        self.busy_ns + self.selecting_ns + self.leaving_ns + self.unknown_ns + self.gap_ns
+        self.busy_ns + self.selecting_ns + self.leaving_ns + self.unknown_ns + self.parked_ns + self.gap_ns
     }
 
     /// How long its iterations took; `None` where none were seen.
@@ -109,6 +122,7 @@ impl LoopProfile {
             Phase::Away => self.busy_ns += time_ns,
             Phase::Selecting => self.selecting_ns += time_ns,
             Phase::LeavingSelector => self.leaving_ns += time_ns,
+            Phase::Parked => self.parked_ns += time_ns,
             Phase::NotRunning | Phase::Unknown => self.unknown_ns += time_ns,
         }
     }

@@ -13,6 +13,7 @@ mod live;
 mod loops;
 pub mod names;
 pub mod recording;
+mod sameness;
 mod slices;
 mod stacks;
 mod tasks;

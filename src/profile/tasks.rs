@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::chains::{Chains, Link};
 use super::coroutines::{CoroutineId, Coroutines};
@@ -14,6 +14,7 @@ use super::edges::Edges;
 use super::folding::Naming;
 use super::live::{Doing, Live, LiveTasks};
 use super::names::{NameId, Names, fold_digits};
+use super::sameness::Sameness;
 use super::stacks::{KeptStack, Stacks};
 use super::waits::{WaitKey, Waits};
 use super::weights::{By, Front, Leaf, TimeKey, Weighted, Weights};
@@ -169,7 +170,10 @@ impl Tasks {
     /// Processes a task sample.
     pub(super) fn look(&mut self, changes: &TaskChanges, tables: &Tables) {
         let at_ns = changes.at_ns;
-        let before_ns = self.last_look_ns.unwrap_or(at_ns);
+        // A sample of very many tasks comes in several pieces of the same time.
+        let is_piece = self.last_look_ns == Some(at_ns);
+        let last_ns = if is_piece { self.look_before_ns } else { self.last_look_ns };
+        let before_ns = last_ns.unwrap_or(at_ns);
         let middle_ns = before_ns + at_ns.saturating_sub(before_ns) / 2;
         self.gone.swap(0, 1);
         self.gone[0].clear();
@@ -190,19 +194,55 @@ impl Tasks {
         for key in ended.into_iter().chain(unlisted) {
             self.end(key, middle_ns, before_ns, at_ns);
         }
+        self.doubt(changes, tables, before_ns);
         for (info, look) in looks {
             self.apply(info, look, at_ns, middle_ns, tables);
         }
+        self.set_timers(changes, tables);
         self.forget_unlooked(before_ns, changes.complete);
         if self.first_look_ns.is_none() {
             self.first_look_ns = Some(at_ns);
             self.coroutines.first_look_is_over();
         }
-        self.look_before_ns = self.last_look_ns.replace(at_ns);
+        if !is_piece {
+            self.look_before_ns = self.last_look_ns.replace(at_ns);
+        }
         for key in std::mem::take(&mut self.ran) {
             if let Some(live) = self.live.get_mut(key).filter(|live| live.last_run_ns <= at_ns) {
                 live.since_ns = at_ns;
             }
+        }
+    }
+
+    /// At a sample after which a task that looks the same may have run: lower bounds begin anew for every task of which
+    /// nothing shows that it has not.
+    fn doubt(&mut self, changes: &TaskChanges, tables: &Tables, before_ns: u64) {
+        if changes.contexts == Some(0) {
+            return;
+        }
+        let renewed = changes.timers.iter().filter_map(|(task, _)| tables.task(*task));
+        let renewed: FxHashSet<u64> = renewed.map(|info| info.key).collect();
+        let mut same = Sameness::new(&self.live, &renewed);
+        let doubtful: Vec<(u64, bool)> = (self.live.keys().into_iter())
+            .filter(|key| !same.is_same_wait(*key))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|key| (key, same.is_same_task(key)))
+            .collect();
+        for (key, same_task) in doubtful {
+            self.note_longest(key, before_ns);
+            let Some(live) = self.live.get_mut(key) else { continue };
+            live.since_ns = live.since_ns.max(changes.at_ns);
+            if !same_task {
+                live.first_look_ns = live.first_look_ns.map(|_| changes.at_ns);
+            }
+        }
+    }
+
+    fn set_timers(&mut self, changes: &TaskChanges, tables: &Tables) {
+        for (task, timer) in &changes.timers {
+            let Some(live) = tables.task(*task).and_then(|info| self.live.get_mut(info.key)) else { continue };
+            live.timer = Some(*timer).filter(|timer| *timer != 0);
         }
     }
 
@@ -243,6 +283,7 @@ impl Tasks {
         self.live.set_awaits(key, awaits);
         let Some(live) = self.live.get_mut(key) else { return };
         (live.doing, live.stack, live.torn, live.since_ns, live.stay_counted) = (doing, stack, look.torn, at_ns, false);
+        live.timer = None;
         if live.first_look_ns.is_none() {
             live.first_look_ns = Some(at_ns);
             let first_look = self.first_look_ns.is_none();
@@ -299,6 +340,7 @@ impl Tasks {
             awaits: Vec::new(),
             first_look_ns: None,
             since_ns: began_ns,
+            timer: None,
             counted_ns: began_ns,
             stay_counted: false,
             owed_ns: 0,

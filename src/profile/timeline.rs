@@ -95,7 +95,7 @@ impl Timeline {
         let is_busy = match phase {
             Phase::Away | Phase::LeavingSelector => true,
             Phase::Selecting => false,
-            Phase::NotRunning | Phase::Unknown => return,
+            Phase::NotRunning | Phase::Parked | Phase::Unknown => return,
         };
         self.each_bin(number, from_ns, to_ns, |bin, part_ns| {
             bin.known_ns = bin.known_ns.saturating_add(part_ns);

@@ -16,7 +16,7 @@ use super::tasks::{Running, Tasks};
 use super::timeline::Timeline;
 use super::waits::WaitProfile;
 use super::weights::{By, Front, Weighted};
-use crate::model::event::{Doing, Event, Header, LoopSample, Phase, Source};
+use crate::model::event::{Doing, Event, Gil, Header, LoopSample, Phase, Source};
 use crate::model::tables::{LoopInfo, Tables};
 
 /// The totals of a watch.
@@ -174,6 +174,7 @@ impl Profile {
         });
         let event_loop = &mut self.loops[number];
         event_loop.samples += 1;
+        event_loop.has_gil = sample.gil != Gil::None;
         event_loop.most_ready = event_loop.most_ready.max(sample.ready);
         self.timeline.ready(number, sample.at_ns, sample.ready);
         let now = Last { at_ns: sample.at_ns, phase, running };

@@ -51,6 +51,16 @@ impl CodeInfo {
         &*self.function == "__init__" && &*self.file == "__init__"
     }
 
+    /// Whether it is the code that a thread begins with: the program itself, or the start of a thread.
+    // CPython: Lib/threading.py, Thread._bootstrap; Lib/runpy.py, _run_module_as_main.
+    pub fn begins_a_thread(&self) -> bool {
+        match self.function.rsplit('.').next() {
+            Some("<module>" | "_run_module_as_main") => true,
+            Some("_bootstrap") => self.file.ends_with("threading.py"),
+            _ => false,
+        }
+    }
+
     /// Byte offset of an instruction pointer into the main copy of the bytecode.
     pub fn offset_of(&self, instruction: u64) -> Option<i64> {
         self.first_instruction.and_then(|first| (instruction as i64).checked_sub(first as i64))

@@ -1,5 +1,7 @@
 //! The garbage collector's lists: every container object of a GIL build is on one of them.
 
+use std::collections::VecDeque;
+
 use super::block::Block;
 use super::layout::{GC_GENERATION_SIZE, GC_HEADER_SIZE};
 use super::reader::Reader;
@@ -8,8 +10,13 @@ use crate::remote::{Addr, ReadError};
 /// LIMIT: objects walked. A longer walk would take more time than a user waits; reaching the limit is reported.
 const MAX_OBJECTS: usize = 5_000_000;
 
-/// LIMIT: how many times the walk of one list continues after a link that was changed meanwhile.
-const REPAIRS: u32 = 20;
+/// LIMIT: how many times the walk of one list continues after a link that was changed meanwhile. Each costs one read; a
+/// busy program changes the end of its youngest list all the time.
+const REPAIRS: u32 = 100;
+
+/// LIMIT: objects that the walk can go back to when those after them have left the list. Objects that come and go are the
+/// newest, next to each other at the end of the list.
+const TRAIL: usize = 64;
 
 /// Bytes of a collector's header and the head of the object after it.
 const NODE: usize = 32;
@@ -55,8 +62,21 @@ fn walk_ring(
     let type_at = GC_HEADER_SIZE + reader.layout.object.ob_type;
     let (mut at, mut next) = (head, reader.view.u64(head, 0)? & !FLAGS);
     let mut patience = REPAIRS;
+    let mut trail: VecDeque<Addr> = VecDeque::with_capacity(TRAIL);
+    let mut is_fresh = false;
     loop {
-        let node = Addr::aligned(next).ok_or(ReadError::BadPointer(next))?;
+        // An object that leaves its list has no next one from then on: the walk continues from one before it.
+        // CPython: Include/internal/pycore_object.h, _PyObject_GC_UNTRACK, 3.8 to 3.15.
+        let Some(node) = Addr::aligned(next) else {
+            if patience == 0 {
+                return Err(ReadError::Invalid("collector list"));
+            }
+            patience -= 1;
+            at = trail.pop_back().unwrap_or(head);
+            reader.view.refresh(&[at]);
+            next = reader.view.u64(at, 0)? & !FLAGS;
+            continue;
+        };
         reader.view.page_of_list(node);
         let block = Block(reader.view.piece(node, NODE)?);
         // Each link must be matched by the one back; a list that was changed meanwhile breaks this somewhere. Then both
@@ -67,10 +87,16 @@ fn walk_ring(
                 return Err(ReadError::Invalid("collector list"));
             }
             patience -= 1;
+            // Nothing shows that an object is still alive whose next one does not lead back even when read afresh.
+            if is_fresh {
+                at = trail.pop_back().unwrap_or(head);
+            }
+            is_fresh = true;
             reader.view.refresh(&[at, node]);
             next = reader.view.u64(at, 0)? & !FLAGS;
             continue;
         }
+        is_fresh = false;
         if node == head {
             return Ok(());
         }
@@ -81,6 +107,10 @@ fn walk_ring(
         let ty = block.object(type_at)?;
         let object = node.add(GC_HEADER_SIZE).ok_or(ReadError::BadPointer(node.raw()))?;
         visit(reader, object, ty)?;
+        if trail.len() == TRAIL {
+            trail.pop_front();
+        }
+        trail.push_back(at);
         (at, next) = (node, onwards);
     }
 }

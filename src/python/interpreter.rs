@@ -21,12 +21,58 @@ pub struct Interpreter {
     pub id: i64,
     /// Its threads, oldest first.
     pub threads: Vec<PythonThread>,
-    /// A garbage collection is in progress.
-    pub collecting: bool,
-    /// The thread state that holds the GIL; `None` if it is free or this build has none.
-    pub gil_holder: Option<Addr>,
     /// The interpreter runs with a GIL.
     pub has_gil: bool,
+}
+
+/// The GIL of an interpreter, and its collector, at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GilState {
+    /// The interpreter runs with a GIL.
+    pub exists: bool,
+    /// The thread state that holds it.
+    pub holder: Option<Addr>,
+    /// How often it has changed hands.
+    switches: Option<u64>,
+    /// Address of the note of its last holder.
+    note: Option<u64>,
+    /// A garbage collection is in progress.
+    pub collecting: bool,
+}
+
+impl GilState {
+    /// Whether a thread that sleeps on the futex at `word` waits for it.
+    pub fn is_waited_for_at(&self, word: u64) -> bool {
+        self.note.is_some_and(|note| Gil::has_lock_at(note, word))
+    }
+}
+
+/// Reads the GIL of an interpreter.
+pub fn read_gil_state(
+    view: &mut View<'_>,
+    layout: &Layout,
+    runtime: Addr,
+    interpreter: Addr,
+) -> Result<GilState, ReadError> {
+    let gc_base = if layout.gc.in_runtime { runtime } else { interpreter };
+    let collecting = view.i32(gc_base, layout.gc.state + layout.gc.collecting)? != 0;
+    let without = |exists| GilState { exists, holder: None, switches: None, note: None, collecting };
+    let (base, locked, last_holder) = match layout.interp.gil {
+        Gil::Runtime { locked, last_holder } => (runtime, locked, last_holder),
+        Gil::Interpreter { pointer, locked, last_holder, enabled } => {
+            let Some(gil) = view.pointer(interpreter, pointer)? else { return Ok(without(true)) };
+            if let Some(enabled) = enabled
+                && view.i32(gil, enabled)? == 0
+            {
+                return Ok(without(false));
+            }
+            (gil, locked, last_holder)
+        }
+    };
+    // The last holder is kept when the lock is free. -1 means "not created yet".
+    let holder = if view.i32(base, locked)? == 1 { view.pointer(base, last_holder)? } else { None };
+    let switches = Some(view.u64(base, locked + Gil::SWITCHES)?);
+    Ok(GilState { exists: true, holder, switches, note: base.add(last_holder).map(Addr::raw), collecting })
 }
 
 /// One thread state.
@@ -54,8 +100,7 @@ pub fn read_interpreters(
 ) -> Result<Vec<Interpreter>, ReadError> {
     let mut interpreters = Vec::new();
     for ThreadList { interpreter: addr, mut threads } in list_threads(view, layout, runtime)? {
-        let (has_gil, gil_holder) = read_gil(view, layout, runtime, addr)?;
-        let gc_base = if layout.gc.in_runtime { runtime } else { addr };
+        let gil = read_gil_state(view, layout, runtime, addr)?;
         // The list starts with the newest.
         threads.reverse();
         let threads = threads.into_iter().map(|thread| read_thread(view, layout, thread, kernel_threads));
@@ -63,9 +108,7 @@ pub fn read_interpreters(
             addr,
             threads: threads.collect::<Result<_, _>>()?,
             id: view.i64(addr, layout.interp.id)?,
-            collecting: view.i32(gc_base, layout.gc.state + layout.gc.collecting)? != 0,
-            gil_holder,
-            has_gil,
+            has_gil: gil.exists,
         });
     }
     interpreters.sort_by_key(|interpreter| interpreter.id);
@@ -124,29 +167,6 @@ fn follow(
     Ok(list)
 }
 
-fn read_gil(
-    view: &mut View<'_>,
-    layout: &Layout,
-    runtime: Addr,
-    interpreter: Addr,
-) -> Result<(bool, Option<Addr>), ReadError> {
-    let (base, locked, last_holder) = match layout.interp.gil {
-        Gil::Runtime { locked, last_holder } => (runtime, locked, last_holder),
-        Gil::Interpreter { pointer, locked, last_holder, enabled } => {
-            let Some(gil) = view.pointer(interpreter, pointer)? else { return Ok((true, None)) };
-            if let Some(enabled) = enabled
-                && view.i32(gil, enabled)? == 0
-            {
-                return Ok((false, None));
-            }
-            (gil, locked, last_holder)
-        }
-    };
-    // The last holder is kept when the lock is free. -1 means "not created yet".
-    let holder = if view.i32(base, locked)? == 1 { view.pointer(base, last_holder)? } else { None };
-    Ok((true, holder))
-}
-
 fn read_thread(
     view: &mut View<'_>,
     layout: &Layout,
@@ -160,6 +180,11 @@ fn read_thread(
         None => find_native_id(view, pthread_id, kernel_threads)?,
     };
     let attached = fields.state.map(|at| view.i32(addr, at)).transpose()?.map(|state| state == 1);
-    let wants_gil = fields.gil_requested.map(|at| view.i32(addr, at)).transpose()?.map(|wants| wants != 0);
+    let wants_gil = read_wants_gil(view, layout, addr)?;
     Ok(PythonThread { addr, pthread_id, native_id, attached, wants_gil })
+}
+
+/// Whether the thread at `addr` waits for the GIL; `None` where its state does not say so.
+pub fn read_wants_gil(view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<Option<bool>, ReadError> {
+    Ok(layout.thread.gil_requested.map(|at| view.i32(addr, at)).transpose()?.map(|wants| wants != 0))
 }

@@ -19,6 +19,7 @@ pub mod exception_stack;
 pub mod frame;
 pub mod frame_table;
 pub mod gc;
+pub mod greenlet;
 pub mod int;
 pub mod interpreter;
 pub mod layout;

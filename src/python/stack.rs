@@ -18,12 +18,18 @@ pub struct ThreadStack {
     pub torn: u32,
 }
 
-/// Reads the stack of the thread whose state is at `tstate`.
+/// Reads the stack of the thread whose state is at `tstate`. `has_greenlets`: see [`StackWatch::expect_greenlets`].
 ///
 /// # Errors
 /// If the thread state cannot be read, or no more reads can succeed.
-pub fn read_thread_stack(memory: &dyn Memory, layout: &Layout, tstate: Addr) -> Result<ThreadStack, ReadError> {
+pub fn read_thread_stack(
+    memory: &dyn Memory,
+    layout: &Layout,
+    tstate: Addr,
+    has_greenlets: bool,
+) -> Result<ThreadStack, ReadError> {
     let mut watch = StackWatch::new(memory, layout, tstate, &[])?;
+    watch.expect_greenlets(has_greenlets);
     let sampled = watch.sample(memory, layout, &[], &[], &[])?;
     Ok(ThreadStack {
         frames: watch.frames().iter().rev().filter_map(|frame| frame.frame).collect(),

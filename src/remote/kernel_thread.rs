@@ -148,11 +148,19 @@ impl SystemCall {
     /// Its name, if it is a call that waits.
     pub fn name(self) -> Option<&'static str> {
         match self {
+            // The sleep of a C library: Python's own has a deadline on the monotonic clock.
+            // CPython: Modules/timemodule.c, pysleep, v3.11.7.
+            Self::In { number, arguments: [REALTIME, 0, ..] } if number == libc::SYS_clock_nanosleep as u32 => {
+                Some("clock_nanosleep(CLOCK_REALTIME)")
+            }
             Self::In { number, .. } => NAMES.iter().find(|entry| entry.0 == number).map(|entry| entry.1),
             Self::Running | Self::None => None,
         }
     }
 }
+
+/// The first argument of `clock_nanosleep` for the clock that `nanosleep` and `usleep` use.
+const REALTIME: u64 = libc::CLOCK_REALTIME as u64;
 
 /// Whether a system call of this name waits for events on several descriptors.
 pub fn is_selector(name: &str) -> bool {
@@ -177,6 +185,32 @@ impl Schedule {
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.split_ascii_whitespace().map(|word| word.parse().ok());
         Some(Self { run_ns: words.next()??, wait_ns: words.next()??, slices: words.next()?? })
+    }
+}
+
+/// A count that changes whenever a thread gets the processor or leaves it. Two equal ones, with the thread asleep after
+/// the first and before the second, show that it slept in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pulse {
+    /// Its scheduler statistics.
+    Schedule(Schedule),
+    /// Where the kernel keeps none: how often it left the processor, by itself and against its will.
+    Switches(u64, u64),
+}
+
+impl Pulse {
+    /// The pulse of thread `tid` (our process namespace) now; `None` if it is gone.
+    pub fn read(process: &Process, tid: i32) -> Option<Self> {
+        let text = |file: &str| fs::read_to_string(format!("/proc/{}/task/{tid}/{file}", process.pid())).ok();
+        // All zero: scheduler statistics are switched off.
+        let schedule = Schedule::parse(&text("schedstat")?).filter(|schedule| schedule.slices > 0);
+        schedule.map(Self::Schedule).or_else(|| Self::of_status(&text("status")?))
+    }
+
+    /// From `/proc/PID/task/TID/status`. Linux: man 5 proc_pid_status.
+    fn of_status(text: &str) -> Option<Self> {
+        let count = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok());
+        Some(Self::Switches(count("voluntary_ctxt_switches:")?, count("nonvoluntary_ctxt_switches:")?))
     }
 }
 
@@ -253,6 +287,13 @@ mod tests {
     fn the_schedule_has_three_numbers_or_is_unknown() {
         assert_eq!(Schedule::parse("12 34 5\n"), Some(Schedule { run_ns: 12, wait_ns: 34, slices: 5 }));
         assert_eq!(Schedule::parse("12 34\n"), None);
+    }
+
+    #[test]
+    fn without_scheduler_statistics_the_switches_are_the_pulse() {
+        let status = "Name:\tx\nvoluntary_ctxt_switches:\t12\nnonvoluntary_ctxt_switches:\t3\n";
+        assert_eq!(Pulse::of_status(status), Some(Pulse::Switches(12, 3)));
+        assert_eq!(Pulse::of_status("Name:\tx\n"), None);
     }
 
     #[test]

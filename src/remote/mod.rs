@@ -10,6 +10,7 @@ mod arena;
 pub mod descendants;
 pub mod elf;
 mod elf_memory;
+pub mod halt;
 pub mod image;
 pub mod kernel_thread;
 pub mod live;

@@ -42,6 +42,12 @@ impl Process {
         Ok(Self { pid, start_ticks: stat.start_ticks })
     }
 
+    /// Whether its descriptor `fd` is one of epoll.
+    // Linux: fs/eventpoll.c, the name of its inode.
+    pub fn is_epoll(&self, fd: i32) -> bool {
+        fs::read_link(format!("/proc/{}/fd/{fd}", self.pid)).is_ok_and(|to| to.as_os_str() == "anon_inode:[eventpoll]")
+    }
+
     /// Its id, in our process namespace.
     pub fn pid(&self) -> i32 {
         self.pid

@@ -17,7 +17,9 @@ use super::object::{object, serializer};
 use super::options::Options;
 use super::shared;
 use crate::model::Snapshot;
-use crate::model::snapshot::{Awaiting, EventLoop, Finding, FrameId, StackEnd, Task, TaskId, Thread, ThreadState};
+use crate::model::snapshot::{
+    Awaiting, EventLoop, Finding, FrameId, Halt, StackEnd, Task, TaskId, Thread, ThreadState,
+};
 use crate::render::wait_words;
 
 /// The format's name and version; fields may be added in this version, but never changed.
@@ -112,6 +114,7 @@ fn dump<'a>(context: Context<'a>, findings: &'a [Finding]) -> impl Serialize {
         taken_at: super::label::timestamp(context.snapshot.taken_at),
         elapsed_us: context.snapshot.elapsed_us,
         consistent: context.snapshot.consistent,
+        stopped: context.snapshot.halt.map(Halt::as_str),
         reading: object! {
             calls: reading.calls,
             pieces: reading.pieces,
@@ -132,6 +135,7 @@ fn event_loop<'a>(context: Context<'a>, event_loop: &'a EventLoop) -> impl Seria
         r#type: &event_loop.class,
         thread: event_loop.thread,
         running: event_loop.running,
+        position: event_loop.position.as_str(),
         running_task: event_loop.running_task.map(|id| Key(context.snapshot.task(id).key)),
         ready: event_loop.ready,
         scheduled: event_loop.scheduled,
@@ -144,6 +148,7 @@ fn thread<'a>(context: Context<'a>, thread: &'a Thread) -> impl Serialize + use<
         ThreadState::Idle => "idle".into(),
         ThreadState::WaitingGil => "waiting_gil".into(),
         ThreadState::Syscall(call) => format!("syscall:{call}").into(),
+        ThreadState::Stopped => "stopped".into(),
         ThreadState::Unknown => "unknown".into(),
     };
     object! {
@@ -153,6 +158,7 @@ fn thread<'a>(context: Context<'a>, thread: &'a Thread) -> impl Serialize + use<
         holds_gil: thread.holds_gil,
         state,
         collecting_garbage: thread.collecting_garbage,
+        gil_holder: thread.waits_behind.and_then(|index| context.snapshot.threads.get(index)?.native_id),
         stack: context.stack(&thread.stack),
         stack_end: &thread.stack_end,
     }

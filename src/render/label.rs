@@ -97,6 +97,7 @@ pub(super) fn thread_state(state: &ThreadState) -> Cow<'_, str> {
         ThreadState::Idle => "idle in its selector".into(),
         ThreadState::WaitingGil => "waiting for the GIL".into(),
         ThreadState::Syscall(call) => format!("in {}", visible(call)).into(),
+        ThreadState::Stopped => "stopped".into(),
         ThreadState::Unknown => "state unknown".into(),
     }
 }

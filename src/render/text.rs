@@ -9,7 +9,7 @@ use super::options::Options;
 use super::page::Page;
 use super::{escape, label};
 use crate::model::Snapshot;
-use crate::model::snapshot::{Finding, FrameId, Severity, Task, TaskId, TaskState, Thread, ThreadState};
+use crate::model::snapshot::{Finding, FrameId, LoopPosition, Severity, Task, TaskId, TaskState, Thread, ThreadState};
 use crate::render::wait_words;
 
 /// Maximum names shown of a group, and of the tasks it waits for.
@@ -63,6 +63,9 @@ impl<'a> Overview<'a> {
                 (None, _) => {}
             }
             match (event_loop.running_task, event_loop.running, thread) {
+                _ if event_loop.position == LoopPosition::Parked => {
+                    line.push_str(": parked in a greenlet, while other code runs in its thread");
+                }
                 (Some(id), ..) => {
                     line.push_str(&format!(": runs {}", self.page.paint.name(label::task(self.snapshot.task(id)))));
                     if let Some(thread) = thread {
@@ -84,6 +87,8 @@ impl<'a> Overview<'a> {
             match event_loop.running_task {
                 Some(id) => self.stack(&self.snapshot.task(id).stack)?,
                 None => {
+                    // What stands on the stack beside a parked loop is told with the thread.
+                    let thread = thread.filter(|_| event_loop.position != LoopPosition::Parked);
                     if let Some(thread) = thread.filter(|thread| thread.state != ThreadState::Idle) {
                         self.stack(&thread.stack)?;
                     }
@@ -242,7 +247,9 @@ impl<'a> Overview<'a> {
             writeln!(self.page.out, "{line}")?;
             // The stack of a loop's thread is shown with its loop.
             let runs_a_loop = thread.native_id.is_some()
-                && self.snapshot.loops.iter().any(|event_loop| event_loop.thread == thread.native_id);
+                && self.snapshot.loops.iter().any(|event_loop| {
+                    event_loop.thread == thread.native_id && event_loop.position != LoopPosition::Parked
+                });
             if !runs_a_loop {
                 self.stack(&thread.stack)?;
             }

@@ -33,9 +33,14 @@ pub(super) fn detail(detail: &WaitDetail) -> Cow<'_, str> {
     }
 }
 
-/// As Python prints the number passed by the program.
+/// As Python prints the number passed by the program, if it is short; one that was computed has more digits than matter.
 fn seconds(ns: u64) -> String {
-    format!("{} s", ns as f64 / 1e9)
+    /// Below a second, this many digits after the zeros; above, milliseconds.
+    const DIGITS: i32 = 3;
+    let seconds = ns as f64 / 1e9;
+    let zeros = if seconds > 0.0 { -seconds.log10().floor() as i32 } else { 0 };
+    let scale = 10_f64.powi((zeros - 1).clamp(0, 9) + DIGITS);
+    format!("{} s", (seconds * scale).round() / scale)
 }
 
 #[cfg(test)]
@@ -48,6 +53,10 @@ mod tests {
         for (said, words) in [
             (WaitDetail::delay(30.0), "30 s"),
             (WaitDetail::delay(0.05), "0.05 s"),
+            (WaitDetail::delay(59.999_999_712), "60 s"),
+            (WaitDetail::delay(1.234_567_89), "1.235 s"),
+            (WaitDetail::delay(0.000_123_456), "0.000123 s"),
+            (WaitDetail::delay(0.0), "0 s"),
             (WaitDetail::with_timeout(done, Some(5.0)), "3 of 5 done, timeout 5 s"),
             (WaitDetail::with_timeout(None, Some(2.5)), "timeout 2.5 s"),
             (WaitDetail::with_timeout(None, Some(5.0)).and_then(|detail| detail.of_the_place()), "with a timeout"),

@@ -40,7 +40,7 @@ pub trait Imported: Debug + Send + Sync {
         pid: Option<i32>,
     ) -> Result<Option<Addr>, ReadError>;
 
-    /// The task whose step runs, by event loop, where no thread state says it.
+    /// The task whose step runs, by event loop, as far as no thread state says it.
     ///
     /// # Errors
     /// If it cannot be read.

@@ -38,6 +38,8 @@ pub struct Wait {
     /// `as_completed` up to 3.12: the queue into which its futures are put when they are done. Only the callbacks of
     /// these futures show which ones they are.
     pub completions: Option<Addr>,
+    /// The deadline of the timer that ends the wait, in the loop's own time, as bits of a float: no two waits share it.
+    pub deadline: Option<u64>,
 }
 
 impl Wait {
@@ -52,6 +54,7 @@ impl Wait {
             holders: Arc::default(),
             job: None,
             completions: None,
+            deadline: None,
         }
     }
 

@@ -176,6 +176,10 @@ mod tests {
         assert!(clock.process_cpu_ns() - process >= 2_000_000);
         let other = std::thread::spawn(move || {
             let tid = nix::unistd::gettid().as_raw();
+            // The kernel accounts for a thread that has just begun once it has run for a while.
+            while clock.thread_cpu_ns() < 2_000_000 {
+                std::hint::spin_loop();
+            }
             (clock.cpu_of_thread_ns(tid), clock.thread_cpu_ns(), tid)
         });
         let (as_other, as_itself, tid) = other.join().unwrap();

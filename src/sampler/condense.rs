@@ -81,7 +81,12 @@ fn merge(earlier: TaskChanges, later: TaskChanges) -> TaskChanges {
     ended.retain(|task| !alive.contains(task));
     ended.sort_unstable();
     ended.dedup();
+    let mut timers = earlier.timers;
+    timers.retain(|(task, _)| later.timers.iter().all(|(other, _)| other != task));
+    timers.extend(later.timers);
     TaskChanges {
+        contexts: earlier.contexts.zip(later.contexts).map(|(one, other)| one.saturating_add(other)),
+        timers,
         at_ns: later.at_ns,
         took_ns: later.took_ns,
         changed: looks,

@@ -48,6 +48,10 @@ impl Setting {
         [&self.program.name].into_iter().chain(told).cloned().collect::<Vec<_>>().join(".")
     }
 
+    pub(crate) fn is_uvloop(&self) -> bool {
+        self.arguments.iter().any(|one| one == "uvloop")
+    }
+
     /// Ends the test as ignored where a package is not installed.
     pub(crate) fn require_packages(&self) {
         if let Some(name) = self.program.packages.iter().find(|name| !self.interpreter.has_package(name)) {

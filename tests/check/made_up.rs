@@ -111,6 +111,7 @@ pub(crate) fn run(cpu_ms: f64, sites: &[Site]) -> Run {
     let count =
         |kind: SiteKind| sites.iter().filter(|site| site.kind == kind).map(|site| site.count).sum::<u64>() as f64;
     Run {
+        remarks: Vec::new(),
         problem: None,
         values: BTreeMap::from([
             (Metric::Cpu, cpu_ms * 1e6),

@@ -98,7 +98,16 @@ impl MadeUp {
         let changed: Vec<TaskLook> = changed.iter().map(look).collect();
         let ended: Vec<TaskNo> = ended.iter().map(|(key, name)| self.tasks.add_task(&Self::info(*key, name))).collect();
         let total = changed.len() as u32;
-        let changes = TaskChanges { at_ns: at_ms * MS, took_ns: MS, changed, ended, total, complete: true };
+        let changes = TaskChanges {
+            at_ns: at_ms * MS,
+            took_ns: MS,
+            changed,
+            ended,
+            total,
+            complete: true,
+            contexts: Some(0),
+            timers: Vec::new(),
+        };
         let definitions = self.tasks.since(mark);
         self.push(Source::Tasks, false, definitions, Event::Tasks(changes));
     }

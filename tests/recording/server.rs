@@ -129,6 +129,8 @@ impl Server {
             ended,
             total: TASKS as u32,
             complete: true,
+            contexts: Some(0),
+            timers: Vec::new(),
         };
         self.tasks.batch(vec![Event::Tasks(changes)])
     }

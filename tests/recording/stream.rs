@@ -191,6 +191,8 @@ fn any_event(dice: &mut Dice, names: &mut Tables, at_ns: u64) -> Event {
             ended: any_tasks(dice, names),
             total: dice.number() as u32,
             complete: dice.chance(50),
+            contexts: dice.chance(50).then(|| dice.number()),
+            timers: any_tasks(dice, names).into_iter().map(|task| (task, dice.number())).collect(),
         }),
         7 => Event::Findings { at_ns, findings: (0..dice.below(3)).map(|_| any_finding(dice, names)).collect() },
         8 => Event::Health(Health {
@@ -426,6 +428,8 @@ pub(crate) fn living<'b>(batches: impl IntoIterator<Item = &'b Batch>) -> BTreeM
                     ended: Vec::new(),
                     total: 0,
                     complete: true,
+                    contexts: None,
+                    timers: Vec::new(),
                 };
                 living.insert(said(look.task), plain(&names, &Event::Tasks(only)));
             }

@@ -20,6 +20,8 @@ pub(crate) fn empty() -> Snapshot {
         },
         taken_at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_760_000_000_123),
         elapsed_us: 1_234.5,
+        halt: None,
+        kernel_threads: 2,
         consistent: true,
         reading: Reading { calls: 21, pieces: 433, bytes: 215_040, torn: 0, dropped: 0 },
         frames: Vec::new(),
@@ -46,6 +48,7 @@ impl Sample {
             holds_gil: Some(false),
             state: ThreadState::Idle,
             collecting_garbage: Some(false),
+            waits_behind: None,
             stack: Vec::new(),
             stack_end: None,
         });
@@ -54,6 +57,7 @@ impl Sample {
             class: "asyncio.unix_events._UnixSelectorEventLoop".into(),
             thread: Some(4211),
             running: Some(true),
+            position: LoopPosition::Callback,
             running_task: None,
             ready: Some(0),
             asleep_beside_ready_ms: None,
@@ -202,6 +206,7 @@ pub(crate) fn small() -> Snapshot {
         holds_gil: Some(false),
         state: ThreadState::Syscall("read".into()),
         collecting_garbage: Some(false),
+        waits_behind: None,
         stack: pool.to_vec(),
         stack_end: None,
     });

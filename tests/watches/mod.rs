@@ -125,6 +125,21 @@ impl Watch {
         self.look_at(at_ns, None, tell);
     }
 
+    /// A look at tasks that look as before, after some have run; these have other timers than before.
+    pub(crate) fn busy_look(&mut self, at_ns: u64, timers: &[(TaskNo, u64)]) {
+        let changes = TaskChanges {
+            at_ns,
+            took_ns: MS,
+            changed: Vec::new(),
+            ended: Vec::new(),
+            total: 0,
+            complete: true,
+            contexts: Some(4),
+            timers: timers.to_vec(),
+        };
+        self.profile.absorb(Source::Tasks, &Event::Tasks(changes), &self.tables);
+    }
+
     /// The same, where `total` tasks are there in all.
     pub(crate) fn look_at(&mut self, at_ns: u64, total: Option<u32>, tell: impl FnOnce(&mut Look<'_>)) {
         let mut look = Look { tables: &mut self.tables, changed: Vec::new(), ended: Vec::new(), born: Vec::new() };
@@ -134,7 +149,16 @@ impl Watch {
             look.born = born.contains(&look.task);
         }
         let total = total.unwrap_or(changed.len() as u32);
-        let changes = TaskChanges { at_ns, took_ns: MS, changed, ended, total, complete: true };
+        let changes = TaskChanges {
+            at_ns,
+            took_ns: MS,
+            changed,
+            ended,
+            total,
+            complete: true,
+            contexts: Some(0),
+            timers: Vec::new(),
+        };
         self.profile.absorb(Source::Tasks, &Event::Tasks(changes), &self.tables);
     }
 }

@@ -84,7 +84,16 @@ impl Story {
     }
 
     fn look(&mut self, at_ms: u64, changed: Vec<TaskLook>, ended: Vec<TaskNo>, total: u32) {
-        let changes = TaskChanges { at_ns: at_ms * MS, took_ns: MS, changed, ended, total, complete: true };
+        let changes = TaskChanges {
+            at_ns: at_ms * MS,
+            took_ns: MS,
+            changed,
+            ended,
+            total,
+            complete: true,
+            contexts: Some(0),
+            timers: Vec::new(),
+        };
         self.task_events.push(Event::Tasks(changes));
     }
 

@@ -66,7 +66,9 @@ pub fn judge(head: &[Run], before: Before<'_>, criteria: &Criteria) -> Judgement
     }
     let is_seen = !head.is_empty() && head.iter().all(|run| run.samples > 0);
     let nothing_asked = if is_seen { Verdict::Pass } else { Verdict::NoData };
-    let verdict = items.iter().map(|item| item.verdict).max().unwrap_or(nothing_asked);
+    // That a run did not end answers no question.
+    let is_answer = |item: &&Item| !matches!((&item.subject, item.verdict), (Subject::Run(_), Verdict::Shown));
+    let verdict = items.iter().filter(is_answer).map(|item| item.verdict).max().unwrap_or(nothing_asked);
     let mut not_judged: Vec<Site> = Vec::new();
     for site in head.iter().flat_map(|run| &run.not_judged) {
         if !not_judged.iter().any(|known| known.is_same_place(site)) {
@@ -89,15 +91,18 @@ fn said(run: &Run) -> Option<String> {
 }
 
 fn problems(runs: &[Run]) -> Vec<Item> {
-    let item = |(index, run): (usize, &Run)| {
-        let (verdict, reason) = match run.problem.as_ref()? {
-            Problem::Failed(how) => (Verdict::Fail, how),
-            Problem::Unseen(why) => (Verdict::NoData, why),
+    let of_run = |(index, run): (usize, &Run)| {
+        let problem = run.problem.as_ref().map(|problem| match problem {
+            Problem::Failed(how) => (Verdict::Fail, how.clone()),
+            Problem::Unseen(why) => (Verdict::NoData, why.clone()),
+        });
+        let item = move |(verdict, reason)| {
+            let subject = Subject::Run(index + 1);
+            Item { subject, verdict, numbers: Numbers::None, sites: Vec::new(), reason: Some(reason) }
         };
-        let subject = Subject::Run(index + 1);
-        Some(Item { subject, verdict, numbers: Numbers::None, sites: Vec::new(), reason: Some(reason.clone()) })
+        problem.into_iter().chain(run.remarks.iter().cloned()).map(item).collect::<Vec<_>>()
     };
-    runs.iter().enumerate().filter_map(item).collect()
+    runs.iter().enumerate().flat_map(of_run).collect()
 }
 
 fn new_sites(head: &[&Run], base: &[&Run], criteria: &Criteria) -> Vec<Item> {

@@ -3,13 +3,16 @@
 
 use std::collections::BTreeMap;
 
+use super::item::Verdict;
 use super::metrics::Metric;
 use super::noise::Noise;
 use super::sites::{Site, SiteKind};
-use crate::detect::analysis::{Analysis, shortest_sure_stall_ns};
-use crate::detect::rules::{self, RuleInfo, Subject};
+use crate::detect::analysis::{Analysis, Found, shortest_sure_stall_ns};
+use crate::detect::origin;
+use crate::detect::rules::{self, RuleInfo, Scope, Subject};
 use crate::detect::seen::SeenFinding;
 use crate::detect::stall::{Cause, Stall};
+use crate::model::event::NoteKind;
 use crate::model::snapshot::{Frame, Severity};
 use crate::profile::{CoroutineProfile, LoopProfile};
 
@@ -29,6 +32,8 @@ pub struct Circumstances {
     pub spin_ns: Option<u64>,
     /// What went wrong.
     pub problem: Option<Problem>,
+    /// It had not ended after this time and was ended by the check, nanoseconds.
+    pub cut_off_ns: Option<u64>,
 }
 
 /// Why a run is not usable.
@@ -45,6 +50,8 @@ pub enum Problem {
 pub struct Run {
     /// Why it is not usable.
     pub problem: Option<Problem>,
+    /// What is to be said of the run as a whole although it is usable, and how it is judged.
+    pub remarks: Vec<(Verdict, String)>,
     /// Numbers; a missing one has no data.
     pub values: BTreeMap<Metric, f64>,
     /// Places where something is wrong, including stalls below the threshold.
@@ -89,6 +96,7 @@ impl Run {
         run.add_loops(analysis);
         run.add_findings(analysis);
         run.add_tasks(analysis);
+        run.add_end(analysis, circumstances.cut_off_ns);
         run.set(Metric::Cpu, circumstances.cpu_ns.map(|ns| ns as f64));
         run.set(Metric::Wall, circumstances.wall_ns.map(|ns| ns as f64));
         run.noise = noise(analysis, circumstances.cpu_ns.zip(circumstances.delay_ns));
@@ -128,6 +136,8 @@ impl Run {
         for stall in analysis.stalls().worst_first() {
             let length_ns = own_length_ns(stall);
             if matches!(stall.cause, Cause::CpuStarved | Cause::Suspended) {
+                // What it ran itself is its own, even where that is too little to be judged.
+                longest = longest.max(stall.evidence.run_ns.unwrap_or(0).min(stall.at_least_ns));
                 // Listed only where it would have counted.
                 if stall.at_least_ns >= self.threshold_ns {
                     merge(&mut self.not_judged, stall_site(stall, stall.at_least_ns));
@@ -178,6 +188,28 @@ impl Run {
         }
     }
 
+    /// What the last snapshot shows that lasts, and that the program did not end.
+    fn add_end(&mut self, analysis: &Analysis, cut_off_ns: Option<u64>) {
+        let lasting = |found: &&Found| {
+            let rule = rules::find(&found.finding.finding.rule);
+            found.finding.finding.severity == Severity::Error && rule.is_some_and(|rule| rule.scope == Scope::Lasting)
+        };
+        let has_ended = cut_off_ns.is_none() && analysis.notes().iter().any(|note| note.kind == NoteKind::Exited);
+        for found in analysis.findings().iter().filter(lasting) {
+            let finding = &found.finding.finding;
+            let place = found.finding.site.as_ref().map(|frame| format!(", in {}", origin::describe(frame)));
+            let what = format!("{}{}", finding.message, place.unwrap_or_default());
+            self.remarks.push(match has_ended {
+                true => (Verdict::Shown, format!("the last snapshot shows a {what}; the program ended all the same")),
+                false => (Verdict::Fail, format!("the last snapshot shows a {what}. {}", finding.advice)),
+            });
+        }
+        if let Some(ns) = cut_off_ns {
+            let seconds = ns as f64 / 1e9;
+            self.remarks.push((Verdict::Shown, format!("the program did not end within {seconds} s and was ended")));
+        }
+    }
+
     fn add_tasks(&mut self, analysis: &Analysis) {
         let mut coroutines = analysis.profile().coroutines();
         if coroutines.is_empty() {
@@ -204,10 +236,11 @@ fn sure_stall_ns(analysis: &Analysis) -> Option<u64> {
     })
 }
 
-/// Lower bound of a stall's length, excluding time caused by the machine.
+/// Lower bound of a stall's length, excluding time caused by the machine: never less than the time it was on a CPU.
 fn own_length_ns(stall: &Stall) -> u64 {
     let lost = stall.evidence.starved_ns.unwrap_or(0).saturating_add(stall.evidence.throttled_ns.unwrap_or(0));
-    stall.at_least_ns.saturating_sub(lost)
+    let ran = stall.evidence.run_ns.unwrap_or(0).min(stall.at_least_ns);
+    stall.at_least_ns.saturating_sub(lost).max(ran)
 }
 
 fn stall_site(stall: &Stall, length_ns: u64) -> Site {

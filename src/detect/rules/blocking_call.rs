@@ -5,10 +5,10 @@ use serde::Serialize;
 use super::names::name_of;
 use super::rule::{RuleInfo, Scope};
 use super::thread_deadlock;
-use crate::detect::blocking_kind::{BlockingKind, is_poll};
+use crate::detect::blocking_kind::{BlockingKind, IN_GREENLET, is_in_greenlet, is_poll};
 use crate::detect::origin;
 use crate::model::Snapshot;
-use crate::model::snapshot::{EventLoop, Finding, Frame, FrameId, RuleId, Severity, Thread, ThreadState};
+use crate::model::snapshot::{EventLoop, Finding, Frame, FrameId, LoopPosition, RuleId, Severity, Thread, ThreadState};
 
 pub(super) static INFO: RuleInfo = RuleInfo {
     id: RuleId::new("blocking-call"),
@@ -23,6 +23,10 @@ pub(super) static INFO: RuleInfo = RuleInfo {
     is_checked: false,
 };
 
+/// What to do about a lock in a process of one thread.
+const ALONE: &str = "The process has a single thread: await what is waited for instead (an asyncio.Lock, or the coroutine \
+                     itself), unless another process holds the lock.";
+
 #[derive(Serialize)]
 struct Facts<'s> {
     syscall: &'s str,
@@ -30,17 +34,25 @@ struct Facts<'s> {
     at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     innermost: Option<String>,
+    /// The process has no thread but this one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    only_thread: bool,
 }
 
-/// A loop's thread sleeps in a system call other than its selector's: every other task of the loop waits for it.
+/// A loop's thread sleeps in a system call other than its selector's, below a callback of the loop: every other task of
+/// the loop waits for it. The call, the frames and the task were read together, or the state is unknown.
 pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
     let deadlocked = thread_deadlock::threads(snapshot);
     for event_loop in &snapshot.loops {
         let Some(thread) = thread_of(snapshot, event_loop) else { continue };
         let ThreadState::Syscall(call) = &thread.state else { continue };
-        let in_a_task = event_loop.running_task.is_some();
+        if event_loop.running != Some(true)
+            || !matches!(event_loop.position, LoopPosition::Callback | LoopPosition::Interrupted)
+        {
+            continue;
+        }
         // Outside a task, a poll is the selector of a loop whose idle state was not recognised.
-        if !in_a_task && (event_loop.running != Some(true) || is_poll(call)) {
+        if event_loop.running_task.is_none() && is_poll(call) {
             continue;
         }
         // What the thread waits for is known, and told by `thread-deadlock`.
@@ -52,23 +64,39 @@ pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
 }
 
 fn finding(snapshot: &Snapshot, event_loop: &EventLoop, thread: &Thread, call: &str) -> Finding {
-    let task = event_loop.running_task.map(|id| snapshot.task(id));
+    let interrupted = event_loop.position == LoopPosition::Interrupted;
+    let running = event_loop.running_task.filter(|_| !interrupted);
+    let task = running.map(|id| snapshot.task(id));
     let stack: &[FrameId] = match task {
         Some(task) if !task.stack.is_empty() => &task.stack,
         _ => &thread.stack,
     };
     let at = origin::find_culprit(snapshot, stack).map(origin::describe);
-    let who = task.map_or_else(|| "a callback".to_owned(), name_of);
+    let who = match task {
+        _ if interrupted => "code that interrupted the selector, such as a signal handler,".to_owned(),
+        Some(task) => name_of(task),
+        None => "a callback".to_owned(),
+    };
     let place = at.as_ref().map(|frame| format!(" in {frame}")).unwrap_or_default();
     // In a stack without a task, it is not known where the event loop's own frames end.
     let coroutines = task.map_or(0, |task| task.coroutines as usize).min(stack.len());
     let synchronous: Vec<&Frame> = stack[coroutines..].iter().map(|&id| snapshot.frame(id)).collect();
     let kind = BlockingKind::from_call(call, &synchronous);
     let innermost = stack.last().map(|&id| origin::describe(snapshot.frame(id)));
-    let message = format!("{who} blocks the event loop{place}: its thread is {} ({call})", kind.doing());
-    let tasks = event_loop.running_task.into_iter().collect();
-    let facts = Facts { syscall: call, thread: thread.native_id, at, innermost };
-    Finding { advice: kind.advice(&synchronous).into(), ..INFO.finding(kind.severity(), message, tasks, &facts) }
+    // Another process can hold a lock in shared memory, but one thread cannot wait for another.
+    let only_thread = kind == BlockingKind::Lock && snapshot.kernel_threads == 1;
+    let doing =
+        if only_thread { "waiting for a lock that nothing else in this process can release" } else { kind.doing() };
+    let message = format!("{who} blocks the event loop{place}: its thread is {doing} ({call})");
+    let tasks = running.into_iter().collect();
+    let facts = Facts { syscall: call, thread: thread.native_id, at, innermost, only_thread };
+    let frames: Vec<&Frame> = stack.iter().map(|&id| snapshot.frame(id)).collect();
+    let advice = match () {
+        () if only_thread => ALONE,
+        () if is_in_greenlet(&frames) => IN_GREENLET,
+        () => kind.advice(&synchronous),
+    };
+    Finding { advice: advice.into(), ..INFO.finding(kind.severity(), message, tasks, &facts) }
 }
 
 fn thread_of<'s>(snapshot: &'s Snapshot, event_loop: &EventLoop) -> Option<&'s Thread> {

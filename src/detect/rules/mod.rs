@@ -1,20 +1,24 @@
 //! The rules, and the registry from which everything else is derived: dumps, reports, `diff`, `check`, SARIF, the
 //! schemas and the README.
 //!
-//! To add a rule, add a file here with its `INFO` and its `judge`, and a line in [`RULES`].
+//! To add a rule, add a file here with its `INFO` and its `judge`, its `mod` line and a row in [`RULES`].
 
 mod await_cycle;
 mod blocking_call;
 pub mod deadlock;
 mod exception_never_retrieved;
+mod gil_contention;
 mod incomplete_reading;
 mod lock_convoy;
 mod lock_holder_ended;
 mod loop_not_running;
+mod loop_spin;
 mod missed_wakeup;
 mod names;
 mod orphaned_task;
+mod other_runtime;
 mod pool_exhausted;
+mod process_stopped;
 mod queue_full;
 mod ready_queue_backlog;
 mod resources;
@@ -26,25 +30,30 @@ pub use rule::{Rule, RuleInfo, Scope, Subject};
 
 use crate::model::snapshot::RuleId;
 
-// Rules referred to elsewhere: two have budgets in `check`, and dumps show deadlocked tasks first.
+// Rules referred to elsewhere: two have budgets in `check`, dumps show deadlocked tasks first, and one is judged over time.
 pub use await_cycle::INFO as AWAIT_CYCLE;
 pub use exception_never_retrieved::INFO as EXCEPTION_NEVER_RETRIEVED;
+pub use loop_spin::INFO as LOOP_SPIN;
 pub use orphaned_task::INFO as ORPHANED_TASK;
 
 /// Every rule; findings of equal severity are shown in this order.
 pub static RULES: &[Rule] = &[
+    Rule { info: &process_stopped::INFO, judge: process_stopped::judge },
     Rule { info: &await_cycle::INFO, judge: await_cycle::judge },
     Rule { info: &thread_deadlock::INFO, judge: thread_deadlock::judge },
     Rule { info: &loop_not_running::INFO, judge: loop_not_running::judge },
     Rule { info: &missed_wakeup::INFO, judge: missed_wakeup::judge },
     Rule { info: &lock_holder_ended::INFO, judge: lock_holder_ended::judge },
     Rule { info: &blocking_call::INFO, judge: blocking_call::judge },
+    Rule { info: &gil_contention::INFO, judge: gil_contention::judge },
+    Rule { info: &loop_spin::INFO, judge: loop_spin::judge },
     Rule { info: &exception_never_retrieved::INFO, judge: exception_never_retrieved::judge },
     Rule { info: &orphaned_task::INFO, judge: orphaned_task::judge },
     Rule { info: &pool_exhausted::INFO, judge: pool_exhausted::judge },
     Rule { info: &lock_convoy::INFO, judge: lock_convoy::judge },
     Rule { info: &queue_full::INFO, judge: queue_full::judge },
     Rule { info: &ready_queue_backlog::INFO, judge: ready_queue_backlog::judge },
+    Rule { info: &other_runtime::INFO, judge: other_runtime::judge },
     Rule { info: &untested_interpreter::INFO, judge: untested_interpreter::judge },
     Rule { info: &incomplete_reading::INFO, judge: incomplete_reading::judge },
 ];

@@ -45,7 +45,7 @@ pub struct RuleInfo {
 
 impl RuleInfo {
     /// A finding of this rule, which rests on these facts.
-    pub(super) fn finding(
+    pub(in crate::detect) fn finding(
         &self,
         severity: Severity,
         message: String,

@@ -9,8 +9,9 @@ pub(super) const PAGE_FAULT: &str =
 pub(super) const GIL_WAIT: &str = "Move the other thread's work to a process pool (loop.run_in_executor() with a \
      ProcessPoolExecutor), or let it release the GIL more often.";
 
-pub(super) const GC: &str = "Call gc.freeze() once the program has started, and raise the thresholds with \
-     gc.set_threshold(), so that the collector scans less and runs less often.";
+pub(super) const GC: &str = "If the program calls gc.collect() here, leave it out or call it while nothing waits for the \
+     loop. If the collector started by itself, let it scan less and run less often: gc.freeze() once the program has \
+     started, and higher thresholds with gc.set_threshold().";
 
 pub(super) const MANY_CALLBACKS: &str = "Start fewer at once (an asyncio.Semaphore, or batches with \
      await asyncio.sleep(0) between them), so that the event loop can poll in between.";

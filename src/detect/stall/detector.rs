@@ -43,12 +43,15 @@ pub struct StallDetector {
     /// Notes reported that the process is stopped.
     stopped: bool,
     ended: Vec<(LoopInfo, Iteration)>,
+    longest_unknown_ns: u64,
 }
 
 #[derive(Debug)]
 struct FollowedLoop {
     info: LoopInfo,
     last_ns: Option<u64>,
+    /// Since then, no sample has shown what the loop does.
+    unknown_since_ns: Option<u64>,
     open: Option<Open>,
     /// The last readings of its thread's clocks.
     clocks: Clocks,
@@ -73,7 +76,14 @@ impl StallDetector {
     pub fn new(threshold_ns: u64) -> Self {
         // At zero, every iteration would be reported forever.
         let threshold_ns = threshold_ns.max(1);
-        Self { threshold_ns, period_ns: None, loops: Vec::new(), stopped: false, ended: Vec::new() }
+        Self {
+            threshold_ns,
+            period_ns: None,
+            loops: Vec::new(),
+            stopped: false,
+            ended: Vec::new(),
+            longest_unknown_ns: 0,
+        }
     }
 
     /// Sets how often samples of a loop are taken. Needed for loops that do not report when they became busy; without
@@ -99,6 +109,8 @@ impl StallDetector {
         match (&mut followed.open, next) {
             (_, Next::Nothing) => {
                 followed.suspended = suspended;
+                let since_ns = *followed.unknown_since_ns.get_or_insert(followed.last_ns.unwrap_or(sample.at_ns));
+                self.longest_unknown_ns = self.longest_unknown_ns.max(sample.at_ns.saturating_sub(since_ns));
                 return alerts;
             }
             (Some(open), Next::Same(start)) => {
@@ -116,6 +128,9 @@ impl StallDetector {
                 open.clocks_before = followed.clocks.clone();
                 followed.open = Some(open);
             }
+        }
+        if let Some(since_ns) = followed.unknown_since_ns.take() {
+            self.longest_unknown_ns = self.longest_unknown_ns.max(sample.at_ns.saturating_sub(since_ns));
         }
         followed.last_ns = Some(sample.at_ns);
         alerts.extend(alert(followed, self.threshold_ns, tables));
@@ -157,6 +172,11 @@ impl StallDetector {
         self.ended.drain(..)
     }
 
+    /// The longest time in which samples of a loop did not show what it did: a stall within it can have been missed.
+    pub fn longest_unknown_ns(&self) -> u64 {
+        self.longest_unknown_ns
+    }
+
     /// No more samples will come: returns the stalls whose end was not seen.
     pub fn finish(&mut self, tables: &Tables) -> Vec<Stall> {
         let threshold_ns = self.threshold_ns;
@@ -178,7 +198,14 @@ impl StallDetector {
             self.loops.swap_remove(oldest);
         }
         let info = info.clone();
-        self.loops.push(FollowedLoop { info, last_ns: None, open: None, clocks: Clocks::default(), suspended: false });
+        self.loops.push(FollowedLoop {
+            info,
+            last_ns: None,
+            unknown_since_ns: None,
+            open: None,
+            clocks: Clocks::default(),
+            suspended: false,
+        });
         Some(self.loops.len() - 1)
     }
 }
@@ -187,7 +214,7 @@ fn next(followed: &FollowedLoop, sample: &LoopSample, period_ns: Option<u64>, ta
     let seen = Start::seen(followed.last_ns, sample.at_ns);
     match (sample.phase, sample.away_since_ns) {
         (Phase::Unknown, _) => Next::Nothing,
-        (Phase::Selecting | Phase::NotRunning, _) => Next::Idle,
+        (Phase::Selecting | Phase::NotRunning | Phase::Parked, _) => Next::Idle,
         (Phase::LeavingSelector, _) => match &followed.open {
             Some(open)
                 // The number counts GIL switches: no other thread than the current holder had it in between.
@@ -228,6 +255,8 @@ fn next(followed: &FollowedLoop, sample: &LoopSample, period_ns: Option<u64>, ta
                 Some(open) if sample.callback.is_some() && sample.callback == open.current.number() => {
                     Next::Same(open.start)
                 }
+                // A callback that no time belongs to: it interrupted the selector of a later iteration.
+                _ if sample.callback.is_some() => Next::Other(seen),
                 _ => Next::Nothing,
             }
         }

@@ -5,7 +5,7 @@ use super::iteration::Open;
 use super::record::{Cause, Evidence, Stall};
 use super::site::{self, Site, Whose};
 use super::tally::{Share, State, Tally};
-use crate::detect::blocking_kind::BlockingKind;
+use crate::detect::blocking_kind::{BlockingKind, IN_GREENLET, is_in_greenlet};
 use crate::detect::origin;
 use crate::model::snapshot::Frame;
 use crate::model::tables::{LoopInfo, Tables};
@@ -50,19 +50,24 @@ impl Sums {
 
     /// The cause that accounts for most of the time. A thread that is runnable but not scheduled looks as if it were
     /// running, at a single instruction.
-    fn cause(mut self, starved: u64) -> Cause {
+    ///
+    /// `counts`: what the thread ran itself is a stall in its own right, however long it was kept from running besides.
+    fn cause(mut self, starved: u64, counts: bool) -> Cause {
         let total = self.total();
         // If only a small part is understood, that part says little about the rest.
         if total == 0 || total - self.unclear < total / 4 {
             return Cause::Unknown;
         }
+        let before = (self.moved, self.still);
         let mut looked_as_if_it_ran = starved;
         for ran in [&mut self.still, &mut self.moved, &mut self.collecting] {
             let part = looked_as_if_it_ran.min(*ran);
             *ran -= part;
             looked_as_if_it_ran -= part;
         }
-        let running = if self.still > self.moved { Cause::Native } else { Cause::Cpu };
+        let (moved, still) = if self.moved == self.still { before } else { (self.moved, self.still) };
+        let running = if still > moved { Cause::Native } else { Cause::Cpu };
+        let starved = if counts { 0 } else { starved };
         let causes = [
             (running, self.moved.saturating_add(self.still)),
             (Cause::BlockingCall, self.in_call),
@@ -107,6 +112,7 @@ pub(super) fn stall(
         cause,
         detail: diagnosis.detail(),
         stack: frames.iter().map(|&frame| frame.clone()).collect(),
+        interrupts_selector: site.as_ref().is_some_and(|site| tally.interrupts_selector(&site.share.place, tables)),
         coroutines: site.as_ref().map_or(0, Site::coroutines),
         torn: site.as_ref().is_some_and(|site| site.share.place.torn),
         site: diagnosis.frame_to_change().cloned(),
@@ -120,7 +126,9 @@ pub(super) fn stall(
 fn cause_of(open: &Open, threshold_ns: u64) -> Cause {
     let sums = Sums::of(&open.all);
     let starved = starved_ns(open, sums.total());
-    let cause = sums.cause(starved.unwrap_or(0));
+    // The machine may have made it longer, but it did not make it.
+    let counts = open.clocks.run_ns().is_some_and(|ran| ran >= threshold_ns);
+    let cause = sums.cause(starved.unwrap_or(0), counts);
     if !matches!(cause, Cause::BlockingCall | Cause::Cpu | Cause::Native | Cause::Unknown) {
         return cause;
     }
@@ -131,7 +139,7 @@ fn cause_of(open: &Open, threshold_ns: u64) -> Cause {
     }
     // It is not known in which callback the thread was starved: each gets a proportional part.
     let part = heaviest.ns as f64 / open.all.ns.max(1) as f64;
-    let cause = Sums::of(heaviest).cause((starved.unwrap_or(0) as f64 * part) as u64);
+    let cause = Sums::of(heaviest).cause((starved.unwrap_or(0) as f64 * part) as u64, counts);
     let ran = matches!(cause, Cause::Cpu | Cause::Native);
     // A few samples show it runnable, its clocks show that it hardly ran, and nothing says why.
     if ran && starved.is_none() && ran_at_most_ns(open).is_some_and(|ns| ns < open.all.ns / 4) {
@@ -219,6 +227,26 @@ impl Diagnosis<'_> {
     }
 
     fn detail(&self) -> Option<String> {
+        let detail = self.detail_of_cause();
+        let remark = self.starvation();
+        match (detail, remark) {
+            (Some(detail), Some(remark)) => Some(format!("{detail}; {remark}")),
+            (detail, remark) => detail.or(remark),
+        }
+    }
+
+    /// What the machine added to a stall that is the program's own.
+    fn starvation(&self) -> Option<String> {
+        if !matches!(self.cause, Cause::Cpu | Cause::Native | Cause::Gc | Cause::ManyCallbacks | Cause::BlockingCall) {
+            return None;
+        }
+        let (starved, ran, window) = (self.evidence.starved_ns?, self.evidence.run_ns?, self.open.clocks.window_ns());
+        (starved >= window / 4 && starved > 0).then(|| {
+            format!("on CPU for {}, runnable but not scheduled for {} of {}", in_ms(ran), in_ms(starved), in_ms(window))
+        })
+    }
+
+    fn detail_of_cause(&self) -> Option<String> {
         let total = self.open.all.ns;
         match self.cause {
             Cause::BlockingCall => Some(match self.call() {
@@ -273,6 +301,10 @@ impl Diagnosis<'_> {
         }
     }
 
+    fn is_in_greenlet(&self) -> bool {
+        self.site.is_some_and(|site| is_in_greenlet(&site.frames))
+    }
+
     fn is_throttled(&self) -> bool {
         self.evidence.throttled_ns.is_some_and(|ns| ns > 0 && ns >= self.evidence.starved_ns.unwrap_or(0) / 2)
     }
@@ -280,6 +312,7 @@ impl Diagnosis<'_> {
     fn advice(&self) -> String {
         let call = self.call();
         match (self.cause, &call) {
+            (Cause::BlockingCall | Cause::Cpu | Cause::Native, _) if self.is_in_greenlet() => IN_GREENLET,
             (Cause::BlockingCall, Some((call, _))) => {
                 BlockingKind::from_call(call, self.synchronous()).advice(self.synchronous())
             }

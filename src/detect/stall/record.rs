@@ -25,6 +25,8 @@ pub struct Stall {
     /// The heaviest stack of the stall, outermost first: the task's coroutines, then synchronous calls. Without the
     /// frames of the loop's own machinery.
     pub stack: Vec<Frame>,
+    /// The stall interrupted the selector: the handler of a signal, or a finalizer.
+    pub interrupts_selector: bool,
     /// How many of `stack` are coroutines.
     pub coroutines: usize,
     /// Frames are missing after `stack`: inner frames changed too fast to be read.

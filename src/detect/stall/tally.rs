@@ -194,6 +194,14 @@ impl Tally {
         frames
     }
 
+    /// Whether what ran had interrupted the selector: the innermost frame of the loop's machinery is the selector's.
+    pub(super) fn interrupts_selector(&self, place: &StackPlace, tables: &Tables) -> bool {
+        let frames = self.resolve(place.stack, tables);
+        let outer = usize::from(place.outer);
+        let last = outer.checked_sub(1).and_then(|last| frames.get(last));
+        frames.len() > outer && last.is_some_and(|frame| frame.function.rsplit('.').next() == Some("select"))
+    }
+
     /// The frames of the thread that held the GIL, outermost first.
     pub(super) fn holder_frames<'f>(&'f self, place: &StackPlace, tables: &'f Tables) -> Vec<&'f Frame> {
         self.resolve(place.holder_stack, tables)

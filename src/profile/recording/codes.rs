@@ -43,7 +43,7 @@ macro_rules! codes {
 
 codes!(Source { 0 => Loops, 1 => Tasks });
 
-codes!(Phase { 0 => Selecting, 1 => Away, 2 => LeavingSelector, 3 => NotRunning, 4 => Unknown });
+codes!(Phase { 0 => Selecting, 1 => Away, 2 => LeavingSelector, 3 => NotRunning, 4 => Unknown, 5 => Parked });
 
 codes!(TaskState { 0 => Running, 1 => Ready, 2 => Waiting, 3 => Done, 4 => Cancelling, 5 => Unknown });
 
@@ -106,8 +106,16 @@ codes!(Event {
     4 => Note with (_) = (Note { at_ns: 0, kind: NoteKind::Gap, text: String::new() }),
 });
 
-const NO_CHANGES: TaskChanges =
-    TaskChanges { at_ns: 0, took_ns: 0, changed: Vec::new(), ended: Vec::new(), total: 0, complete: false };
+const NO_CHANGES: TaskChanges = TaskChanges {
+    at_ns: 0,
+    took_ns: 0,
+    changed: Vec::new(),
+    ended: Vec::new(),
+    total: 0,
+    complete: false,
+    contexts: None,
+    timers: Vec::new(),
+};
 
 /// Not the code of an event: what follows belongs to the source whose code comes next.
 pub(super) const BATCH: u8 = 5;
@@ -132,6 +140,16 @@ pub(super) mod sample {
     pub(crate) const RESERVED_NUMBER: u16 = 1 << 13;
     pub(crate) const KERNEL: u16 = 1 << 14;
     pub(crate) const HOLDER_CHANGED: u16 = 1 << 15;
+}
+
+/// Bits of changes of tasks.
+pub(super) mod changes {
+    pub(crate) const COMPLETE: u8 = 1;
+    /// The number of contexts entered or left follows.
+    pub(crate) const CONTEXTS: u8 = 1 << 1;
+    /// A list of timers follows.
+    pub(crate) const TIMERS: u8 = 1 << 2;
+    pub(crate) const ALL: u8 = COMPLETE | CONTEXTS | TIMERS;
 }
 
 /// Bits for what the kernel reports of a thread: which numbers follow.

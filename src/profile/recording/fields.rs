@@ -453,13 +453,36 @@ fn changes<P: Pass>(pass: &mut P, changes: &mut TaskChanges) -> Result {
         TaskLook { task: TaskNo(0), born: false, state: TaskState::Unknown, stack: None, torn: false, wait: None };
     pass.varint(&mut changes.took_ns)?;
     pass.number(&mut changes.total)?;
-    pass.flag(&mut changes.complete)?;
+    let mut bits = sum([
+        (changes.complete, codes::changes::COMPLETE),
+        (changes.contexts.is_some(), codes::changes::CONTEXTS),
+        (!changes.timers.is_empty(), codes::changes::TIMERS),
+    ]);
+    pass.byte(&mut bits)?;
+    if bits & !codes::changes::ALL != 0 {
+        return Err(Malformed("a code has no meaning"));
+    }
+    changes.complete = bits & codes::changes::COMPLETE != 0;
+    if bits & codes::changes::CONTEXTS == 0 {
+        changes.contexts = None;
+    } else {
+        pass.varint(changes.contexts.get_or_insert(0))?;
+    }
     let (tasks, mut before) = (pass.len_of(Table::Tasks), 0);
     pass.list(&mut changes.changed, &unseen, |pass, look| {
         pass.follow_entry(&mut before, &mut look.task.0, tasks)?;
         pass.pose(look)
     })?;
-    pass.tasks(&mut changes.ended)
+    pass.tasks(&mut changes.ended)?;
+    if bits & codes::changes::TIMERS == 0 {
+        changes.timers.clear();
+        return Ok(());
+    }
+    let (mut before, mut timer) = (0, 0);
+    pass.list(&mut changes.timers, &(TaskNo(0), 0), |pass, (task, deadline)| {
+        pass.follow_entry(&mut before, &mut task.0, tasks)?;
+        pass.follow(&mut timer, deadline)
+    })
 }
 
 /// A task change without the task. There are few distinct ones: most tasks do what others do, or what they did before.

@@ -92,6 +92,8 @@ impl Living {
             ended: Vec::new(),
             total: self.total,
             complete: self.complete && !self.overflowed,
+            contexts: None,
+            timers: Vec::new(),
         };
         (changes, &self.names)
     }
@@ -108,7 +110,16 @@ mod tests {
     }
 
     fn changes(changed: Vec<TaskLook>, ended: Vec<TaskNo>) -> TaskChanges {
-        TaskChanges { at_ns: 1, took_ns: 1, changed, ended, total: 1, complete: true }
+        TaskChanges {
+            at_ns: 1,
+            took_ns: 1,
+            changed,
+            ended,
+            total: 1,
+            complete: true,
+            contexts: Some(0),
+            timers: Vec::new(),
+        }
     }
 
     fn info(key: u64) -> TaskInfo {

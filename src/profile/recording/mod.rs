@@ -72,8 +72,9 @@
 //!      throttled (differences from the loop's last values, from 0 for none); stack of the holder (optional). A field
 //!      that is not present is unchanged from the loop's previous sample; for its first sample: in the selector, GIL
 //!      free, the thread running, 0, none. The first sample of a source is of loop 0 unless it names another one.
-//!    - **changes of tasks** (1): took (number), total (number), complete (flag), a list of task changes, a list of
-//!      ended tasks (differences). A task change is the task (difference) and a number: its lowest bit is `born`, the
+//!    - **changes of tasks** (1): took (number), total (number), a byte of bits (`codes::changes`), where these say so
+//!      the contexts entered or left (number), a list of task changes, a list of ended tasks (differences), and where the bits say so a list of timers: task, what tells the
+//!      timer from others (differences). A task change is the task (difference) and a number: its lowest bit is `born`, the
 //!      rest is 0 if a new pose follows, otherwise one more than the number of a pose that this source has used in this
 //!      block. A pose is state (code), torn (flag), stack (optional), and a flag for whether it waits: kind (code),
 //!      optional detail (text: JSON as defined in `wait_detail`; any other text is the detail in words), the tasks it

@@ -106,6 +106,9 @@ impl Translator<'_> {
             Event::Tasks(changes) => Event::Tasks(TaskChanges {
                 changed: changes.changed.iter().map(|look| self.look(look)).collect::<Result<_, _>>()?,
                 ended: self.tasks(&changes.ended)?,
+                timers: (changes.timers.iter())
+                    .map(|(task, timer)| Ok((self.task(*task)?, *timer)))
+                    .collect::<Result<_, _>>()?,
                 ..*changes
             }),
             Event::Findings { at_ns, findings } => {

@@ -251,15 +251,17 @@ fn pieces(event: &Event) -> Option<Vec<Event>> {
     let Event::Tasks(changes) = event else { return None };
     let weight = |look: &TaskLook| 1 + look.wait.as_ref().map_or(0, |wait| wait.tasks.len() + wait.held_by.len());
     let total: usize = changes.changed.iter().map(weight).sum();
-    if total + changes.ended.len() <= TASKS_AN_EVENT {
+    if total + changes.ended.len() + changes.timers.len() <= TASKS_AN_EVENT {
         return None;
     }
-    let none = TaskChanges { took_ns: 0, changed: Vec::new(), ended: Vec::new(), ..*changes };
+    let none = TaskChanges { took_ns: 0, changed: Vec::new(), ended: Vec::new(), timers: Vec::new(), ..*changes };
     let mut pieces: Vec<TaskChanges> = changes
         .ended
         .chunks(TASKS_AN_EVENT)
         .map(|ended| TaskChanges { ended: ended.to_vec(), ..none.clone() })
         .collect();
+    let with_timers = |timers: &[_]| TaskChanges { timers: timers.to_vec(), ..none.clone() };
+    pieces.extend(changes.timers.chunks(TASKS_AN_EVENT).map(with_timers));
     let mut room = 0;
     for look in &changes.changed {
         let weight = weight(look);

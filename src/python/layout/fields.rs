@@ -167,6 +167,9 @@ pub struct Thread {
     pub native_id: Option<Offset>,
     /// The per-thread dict.
     pub dict: Offset,
+    /// u64: how often a context was entered or left. Event loops run every callback, and so every step of a task, in a
+    /// context: while the number is the same, the thread has run none.
+    pub context_switches: Offset,
     /// i32, 3.13+: 0 detached, 1 attached, 2 suspended.
     pub state: Option<Offset>,
     /// i32, 3.14+.

@@ -66,6 +66,8 @@ fn v3_8() -> Layout {
             pthread_id: 176,
             native_id: None,
             dict: 152,
+            // CPython: Include/cpython/pystate.h, context_ver.
+            context_switches: 248,
             state: None,
             holds_gil: None,
             gil_requested: None,
@@ -224,7 +226,7 @@ fn v3_11() -> Layout {
         gil: Gil::Runtime { locked: 376, last_holder: 368 },
         ..l.interp
     };
-    l.thread = Thread { pthread_id: 152, native_id: Some(160), dict: 128, ..l.thread };
+    l.thread = Thread { pthread_id: 152, native_id: Some(160), dict: 128, context_switches: 232, ..l.thread };
     l.gc.state = 648;
     l.frames = Frames::Embedded(EmbeddedFrames {
         head: FrameHead::CFrame { cframe: 56, current_frame: 8 },
@@ -277,7 +279,7 @@ fn v3_12() -> Layout {
         gil: Gil::Interpreter { pointer: 384, locked: 16, last_holder: 8, enabled: None },
         ..l.interp
     };
-    l.thread = Thread { pthread_id: 136, native_id: Some(144), dict: 112, ..l.thread };
+    l.thread = Thread { pthread_id: 136, native_id: Some(144), dict: 112, context_switches: 216, ..l.thread };
     l.gc.state = 112;
     if let Frames::Embedded(frames) = &mut l.frames {
         frames.head = FrameHead::CFrame { cframe: 56, current_frame: 0 };
@@ -356,6 +358,7 @@ fn v3_15() -> Layout {
     l.runtime = Runtime { interpreters_head: 936, finalizing: 912, publishes_offsets: true };
     l.interp = Interp { next: 7264, id: 7272, threads_head: 7336, modules: 7592, sysdict: 7576, ..l.interp };
     l.thread = Thread {
+        context_switches: 240,
         pthread_id: 176,
         native_id: Some(184),
         dict: 152,

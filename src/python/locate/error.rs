@@ -124,8 +124,9 @@ mod tests {
         let error = LocateError::TooOld { pid, found };
         assert_eq!(error.to_string(), "process 4211 runs Python 2.7; 3.8 is the oldest that can be read");
         assert_eq!(error.hint(), "run the program with Python 3.8 or later");
-        let error = LocateError::TooNew { pid, found: "3.16.0a1".into() };
-        assert_eq!(error.to_string(), "process 4211 runs Python 3.16.0a1; 3.15 is the newest that can be read");
+        let error = LocateError::TooNew { pid, found: "3.99.0a1".into() };
+        let newest = format!("process 4211 runs Python 3.99.0a1; 3.{NEWEST_MINOR} is the newest that can be read");
+        assert_eq!(error.to_string(), newest);
         let error = LocateError::NotPython { pid, executable: "/usr/bin/sleep".into() };
         assert_eq!(error.to_string(), "process 4211 is not a Python program: it runs /usr/bin/sleep");
         let error = LocateError::Layout { pid, version: "3.11.7".into(), what: "a list leads out of memory" };

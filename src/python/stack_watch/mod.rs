@@ -32,7 +32,7 @@ use frame_cache::FrameCache;
 use jitter::Jitter;
 use path::fingerprints;
 pub use plan::WatchedFrame;
-use plan::{Link, Plan, decode, header_len, notes_of, pieces_of, word};
+use plan::{Link, Plan, decode, head_span, header_len, notes_of, pieces_of, word};
 
 /// LIMIT: calls of one sample that read the whole stack. A smaller limit for calls that mostly fail does not pay: on a
 /// saturated server as many samples were kept, in the same time, with 8, 16 and 32.
@@ -81,7 +81,9 @@ pub struct StackWatch {
     tstate: Addr,
     /// The part of the thread state that is read in the middle of a call.
     head: Span,
+    /// The frame with which every stack of the thread begins, 3.15+, except for those of greenlets.
     base: Option<u64>,
+    has_greenlets: bool,
     plan: Plan,
     /// The stack of the last complete sample, innermost first, with its proof.
     last: Vec<Link>,
@@ -122,30 +124,16 @@ impl StackWatch {
     /// # Errors
     /// If the thread state cannot be read.
     pub fn new(memory: &dyn Memory, layout: &Layout, tstate: Addr, fields: &[Offset]) -> Result<Self, ReadError> {
-        let head_at = match &layout.frames {
-            Frames::Objects(frames) => frames.head,
-            Frames::Embedded(frames) => match frames.head {
-                FrameHead::ThreadState(at) => at,
-                FrameHead::CFrame { cframe, .. } => cframe,
-            },
-        };
-        let fields = || fields.iter().copied().chain([head_at, layout.exceptions.top]);
-        let first = fields().min().unwrap_or(head_at);
-        let end = fields().max().unwrap_or(head_at) + 8;
-        let at = |offset| tstate.add(offset).ok_or(ReadError::BadPointer(tstate.raw()));
-        let mut head = Span::new(at(first)?, (end - first) as usize);
-        // A saved image may lack the exceptions, which can be on another page.
-        if fields().count() == 2 && memory.read(head.addr, &mut vec![0; head.len]).is_err() {
-            head = Span::new(at(head_at)?, 8);
-        }
+        let head = head_span(memory, layout, tstate, fields)?;
         let base = match layout.thread.base_frame {
-            Some(offset) => Some(memory.read_u64(at(offset)?)?),
+            Some(at) => Some(memory.read_u64(tstate.add(at).ok_or(ReadError::BadPointer(tstate.raw()))?)?),
             None => None,
         };
         Ok(Self {
             tstate,
             head,
             base,
+            has_greenlets: false,
             plan: Plan { stale: true, ..Plan::default() },
             last: Vec::new(),
             links: Vec::new(),
@@ -165,6 +153,11 @@ impl StackWatch {
             still: 0,
             jitter: Jitter::default(),
         })
+    }
+
+    /// Says whether the thread can have stacks of greenlets, which do not begin with the thread's own frame.
+    pub fn expect_greenlets(&mut self, has_greenlets: bool) {
+        self.has_greenlets = has_greenlets;
     }
 
     /// The thread state.
@@ -402,7 +395,8 @@ impl StackWatch {
         // A generator that is being resumed or left has no caller for a moment; a thread's outermost frame is never a
         // generator's.
         let begins = outermost.frame.is_none_or(|frame| frame.generator.is_none());
-        if !begins || self.base.is_some_and(|base| base != outermost.addr.raw()) {
+        let is_base = self.base.is_none_or(|base| base == outermost.addr.raw());
+        if !begins || !(is_base || self.has_greenlets) {
             return Attempt::Torn;
         }
         let held = |(position, link): (usize, &Link)| self.plan.held(layout, link, position == 0);

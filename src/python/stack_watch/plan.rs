@@ -4,8 +4,8 @@ use crate::python::block::Block;
 use crate::python::frame::{
     EMBEDDED_HEADER, FRAME_OBJECT_HEADER, OWNED_BY_GENERATOR, RawFrame, decode_embedded, decode_frame_object,
 };
-use crate::python::layout::{Frames, GeneratorFrame, Layout};
-use crate::remote::{Addr, ReadError, Span};
+use crate::python::layout::{FrameHead, Frames, GeneratorFrame, Layout, Offset};
+use crate::remote::{Addr, Memory, ReadError, Span};
 
 /// Largest gap between two frames that are read as one piece, in bytes: reading it costs as much as a further piece. A
 /// cache line that the target has just written costs more than an unchanged one, both for us and for the target.
@@ -198,6 +198,32 @@ pub(super) fn decode(layout: &Layout, addr: Addr, header: &[u8]) -> Option<Link>
         }
     };
     Some(Link { addr, frame: frame.map(|frame| RawFrame { live_slots: 0, ..frame }), previous, at: (0, 0) })
+}
+
+/// The part of a thread state with the pointer to the current frame, the exceptions, and these fields.
+pub(super) fn head_span(
+    memory: &dyn Memory,
+    layout: &Layout,
+    tstate: Addr,
+    fields: &[Offset],
+) -> Result<Span, ReadError> {
+    let head_at = match &layout.frames {
+        Frames::Objects(frames) => frames.head,
+        Frames::Embedded(frames) => match frames.head {
+            FrameHead::ThreadState(at) => at,
+            FrameHead::CFrame { cframe, .. } => cframe,
+        },
+    };
+    let fields = || fields.iter().copied().chain([head_at, layout.exceptions.top]);
+    let first = fields().min().unwrap_or(head_at);
+    let end = fields().max().unwrap_or(head_at) + 8;
+    let at = |offset| tstate.add(offset).ok_or(ReadError::BadPointer(tstate.raw()));
+    let mut head = Span::new(at(first)?, (end - first) as usize);
+    // A saved image may lack the exceptions, which can be on another page.
+    if fields().count() == 2 && memory.read(head.addr, &mut vec![0; head.len]).is_err() {
+        head = Span::new(at(head_at)?, 8);
+    }
+    Ok(head)
 }
 
 /// Joins spans that follow each other in the list and in memory.

@@ -106,6 +106,7 @@ impl RunJson {
             _ => Problem::Unseen(problem.text.clone()),
         });
         Run {
+            remarks: Vec::new(),
             problem,
             values: values.collect(),
             sites: self.sites.iter().filter_map(SiteJson::read).collect(),

@@ -10,7 +10,7 @@
 //! | `type` | what | fields |
 //! |---|---|---|
 //! | `header` | the first line | `schema`, `asyncprof`, `pid`, `python`, `command`, `machine`, `started_at`, `started_ns`, `loop_rate_hz`, `task_rate_hz`, `stall_threshold_ns`, `cpu_budget`, `blocking` |
-//! | `loop` | a loop's thread at one moment | `at_ns`, `loop` (`id`, `type`, `thread`, `thread_name`), `phase` (`selecting`, `away`, `leaving_selector`, `not_running`, `unknown`), `away_since_ns`, `callback`, `task`, `stack`, `outer` (how many of its outermost frames are the loop's own), `coroutines` (how many after those are coroutines), `torn` (after `stack` there is a gap), `moved`, `ready`, `gil`, `gil_thread`, `collecting`, `kernel`, `holder_stack` |
+//! | `loop` | a loop's thread at one moment | `at_ns`, `loop` (`id`, `type`, `thread`, `thread_name`), `phase` (`selecting`, `away`, `leaving_selector`, `not_running`, `parked`, `unknown`), `away_since_ns`, `callback`, `task`, `stack`, `outer` (how many of its outermost frames are the loop's own), `coroutines` (how many after those are coroutines), `torn` (after `stack` there is a gap), `moved`, `ready`, `gil`, `gil_thread`, `collecting`, `kernel`, `holder_stack` |
 //! | `tasks` | a task sample | `at_ns`, `took_ns`, `total`, `complete`, `changed` (a list of `task`, `born`, `state`, `stack`, `torn`, `wait`), `ended` (a list of tasks) |
 //! | `findings` | the findings of a snapshot; they replace those of the previous one | `at_ns`, `findings` as in `asyncprof.report/1` |
 //! | `health` | quality of the watch, totals since it began | `at_ns`, `loop_samples`, `task_snapshots`, `dropped`, `lost`, `torn`, `partial`, `late`, `cpu_ns`, `loop_rate_hz`, `task_rate_hz`, `lowered_rate`, `longest_gap_ns` |

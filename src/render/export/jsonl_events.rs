@@ -55,6 +55,7 @@ pub(super) fn loop_sample(sample: &LoopSample, tables: &Tables) -> impl Serializ
             Phase::Away => "away",
             Phase::LeavingSelector => "leaving_selector",
             Phase::NotRunning => "not_running",
+            Phase::Parked => "parked",
             Phase::Unknown => "unknown",
         },
         away_since_ns: sample.away_since_ns,

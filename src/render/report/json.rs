@@ -68,14 +68,14 @@ fn sampling(report: &Report<'_>) -> impl Serialize {
 }
 
 fn event_loop(one: &LoopProfile) -> impl Serialize {
-    let known = one.busy_ns + one.leaving_ns + one.selecting_ns;
     object! {
         #[serde(flatten)]
         id: shared::loop_id(&one.info),
         samples: one.samples,
         rate_hz: rounded(rate(one.samples.saturating_sub(1), one.watched_ns())),
         busy_percent: one.busy_share().map(|share| rounded(100.0 * share)),
-        waiting_for_gil_percent: (known > 0).then(|| rounded(100.0 * one.leaving_ns as f64 / known as f64)),
+        waiting_for_gil_percent: one.gil_share().map(|share| rounded(100.0 * share)),
+        parked_percent: (one.parked_ns > 0).then(|| rounded(100.0 * one.parked_ns as f64 / one.watched_ns().max(1) as f64)),
         lag_ms: one.lag().map(|Lag { p50_ns, p90_ns, p99_ns, max_ns }| {
             object! { p50: ms(p50_ns), p90: ms(p90_ns), p99: ms(p99_ns), max: ms(max_ns) }
         }),

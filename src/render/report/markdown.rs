@@ -35,6 +35,7 @@ impl<W: Write> Page<'_, '_, W> {
         let header = analysis.header();
         let total = analysis.stalls().total();
         let verdict = match analysis.stalls().worst_first().first() {
+            None if self.report.health().loop_samples == 0 => "nothing known about stalls".into(),
             None => "no stall".into(),
             Some(longest) => {
                 format!("{}, longest {}", label::counted(total.count, "stall"), words::stall_length(longest))

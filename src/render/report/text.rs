@@ -48,6 +48,7 @@ impl Text<'_, '_> {
         }
         let total = analysis.stalls().total();
         let stalls = match analysis.stalls().worst_first().first() {
+            None if self.report.health().loop_samples == 0 => "nothing known about stalls".to_owned(),
             None => "no stall".to_owned(),
             Some(longest) => {
                 let stalls = label::counted(total.count, "stall");
@@ -174,9 +175,16 @@ impl Text<'_, '_> {
         if let Some(ready) = event_loop.most_ready {
             facts.push_str(&format!("; up to {} queued", label::count(ready)));
         }
-        if event_loop.leaving_ns > 0 {
+        if event_loop.leaving_ns > 0 && event_loop.has_gil {
             let share = event_loop.leaving_ns as f64 / event_loop.watched_ns().max(1) as f64;
             facts.push_str(&format!("; waiting for the GIL {} of the time", words::percent(share)));
+        }
+        if event_loop.parked_ns > 0 {
+            let share = event_loop.parked_ns as f64 / event_loop.watched_ns().max(1) as f64;
+            let share = words::percent(share);
+            facts.push_str(&format!(
+                "; is parked {share} of the time: its greenlet waits while the thread runs other code"
+            ));
         }
         if event_loop.gap_ns > 0 {
             facts.push_str(&format!("; not sampled for {}", words::duration(event_loop.gap_ns)));
@@ -272,7 +280,10 @@ impl Text<'_, '_> {
             let [seen, born, ended, alive] =
                 [coroutine.seen, coroutine.born, coroutine.ended, coroutine.alive].map(label::count);
             let growth = coroutine.growth_per_minute.map_or("?".into(), |growth| format!("{growth:+.0}"));
-            let oldest = words::duration(coroutine.oldest_ns);
+            let oldest = match coroutine.oldest_ns {
+                0 => "?".to_owned(),
+                oldest_ns => words::duration(oldest_ns),
+            };
             let name = words::coroutine(coroutine.coroutine.as_ref());
             writeln!(self.page.out, "  {seen:>9} {born:>9} {ended:>9} {alive:>9} {growth:>10} {oldest:>12}  {name}")?;
         }
@@ -314,6 +325,9 @@ pub(super) fn circumstances(stall: &Stall) -> String {
                 Some(coroutine) => format!("in task {name} ({coroutine})"),
                 None => format!("in task {name}"),
             });
+        }
+        None if stall.interrupts_selector => {
+            parts.push("in a signal handler (or a finalizer) that interrupted the selector".into())
         }
         None if stall.coroutines == 0 && !stall.stack.is_empty() => parts.push("in a callback".into()),
         None => {}
@@ -386,6 +400,7 @@ pub(super) fn trust(report: &Report<'_>) -> Vec<String> {
         sentences.push(format!("Sampling was slowed to stay within {budget} of a core (--cpu-budget)."));
     }
     sentences.push(match report.shortest_stall_ns() {
+        _ if health.loop_samples == 0 => "No event loop was seen: nothing is known about stalls.".into(),
         u64::MAX => "Stalls of any length may have been missed.".into(),
         shortest => format!("Stalls shorter than {} may have been missed.", words::duration(shortest)),
     });
@@ -396,7 +411,7 @@ pub(super) fn trust(report: &Report<'_>) -> Vec<String> {
         sentences.push("The recording is cut off: this is its content up to the last complete block.".into());
     }
     if report.profile().waits().iter().any(|wait| wait.longest_ns > 0) {
-        sentences.push("Waits and ages are lower bounds: they may have begun before the watch.".into());
+        sentences.push("Waits and ages are lower bounds: they count only while a task was shown to be the same one in the same wait.".into());
     }
     sentences
 }

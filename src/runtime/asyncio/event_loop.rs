@@ -58,10 +58,10 @@ impl Imported for AsyncioModules {
         }
     }
 
-    // Versions up to 3.13 keep one dict.
+    // CPython: Lib/asyncio/tasks.py: one dict up to 3.13; from 3.14 on that of the tasks that are written in Python.
     fn read_current_tasks(&self, reader: &mut Reader<'_, '_>) -> Result<Vec<(Addr, Addr)>, ReadError> {
         match reader.global(self.tasks, "_current_tasks")? {
-            Some(dict) if self.layout.running_task.is_none() => read_dict_items(reader.view, reader.layout, dict),
+            Some(dict) => read_dict_items(reader.view, reader.layout, dict),
             _ => Ok(Vec::new()),
         }
     }
@@ -74,10 +74,11 @@ impl Imported for AsyncioModules {
         event_loop: Option<Addr>,
         current: &[(Addr, Addr)],
     ) -> Result<Option<Addr>, ReadError> {
-        match self.layout.running_task {
-            Some(at) => reader.view.pointer(thread.addr, at),
-            None => Ok(current.iter().find(|(key, _)| Some(*key) == event_loop).map(|(_, task)| *task)),
-        }
+        let noted = match self.layout.running_task {
+            Some(at) => reader.view.pointer(thread.addr, at)?,
+            None => None,
+        };
+        Ok(noted.or_else(|| current.iter().find(|(key, _)| Some(*key) == event_loop).map(|(_, task)| *task)))
     }
 }
 

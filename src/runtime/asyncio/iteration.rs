@@ -18,11 +18,15 @@ const SEARCHED_UV: usize = 848;
 const UV_INTERNAL: u64 = 40;
 const UV_LOOP_COUNT: u64 = 8;
 
+/// Where libuv's loop keeps the descriptor on which it waits for events.
+// libuv: include/uv.h and include/uv/unix.h, uv_loop_t, 1.45 to 1.48.
+const UV_BACKEND_FD: u64 = 64;
+
 /// How far libuv's time can be behind when it is searched, milliseconds: it is updated once per iteration.
 const UV_BEHIND_MS: u64 = 600_000;
 
 /// The local variables of asyncio's `_run_once` that show where an iteration is.
-// CPython: Lib/asyncio/base_events.py, BaseEventLoop._run_once, v3.8.18 to v3.15.2.
+// CPython: Lib/asyncio/base_events.py, BaseEventLoop._run_once, v3.8.18 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunOnce {
     /// The code object.
@@ -59,8 +63,32 @@ impl RunOnce {
     }
 }
 
+/// Follows the frames inside `_run_once`, outermost first, to find out what interrupts its selector.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InsideRunOnce {
+    /// The file of the selector.
+    selector: Option<String>,
+    calls_another: bool,
+}
+
+impl InsideRunOnce {
+    /// Whether the next frame is inside a selector and not part of it: the handler of a signal, or a finalizer.
+    pub fn is_interrupted_by(&mut self, function: &str, file: &str) -> bool {
+        // CPython: Lib/selectors.py: `select`, and helpers in the same file. A selector can wrap another one.
+        let is_selector = matches!(function.rsplit('.').next(), Some("select" | "_select"));
+        match &self.selector {
+            Some(of) => !is_selector && of != file,
+            None => {
+                self.calls_another |= !is_selector;
+                self.selector = (is_selector && !self.calls_another).then(|| file.to_owned());
+                false
+            }
+        }
+    }
+}
+
 /// Whether a frame is the one that calls `_run_once` repeatedly.
-// CPython: Lib/asyncio/base_events.py, BaseEventLoop.run_forever, v3.8.18 to v3.15.2.
+// CPython: Lib/asyncio/base_events.py, BaseEventLoop.run_forever, v3.8.18 on.
 pub fn is_run_forever(reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<bool, ReadError> {
     Ok(reader.code(frame.code)?.function.rsplit('.').next() == Some("run_forever"))
 }
@@ -72,6 +100,8 @@ pub struct UvLoop {
     pub time: Addr,
     /// u64: iterations so far.
     pub count: Option<Addr>,
+    /// The descriptor on which it waits for events; whoever uses it checks that it is one of epoll.
+    pub poll: Option<i32>,
 }
 
 impl UvLoop {
@@ -94,7 +124,8 @@ impl UvLoop {
                 Some(internal) => internal.add(UV_LOOP_COUNT),
                 None => None,
             };
-            return Ok(uv.add(8 * index).map(|time| Self { time, count }));
+            let poll = optional(view.i32(uv, UV_BACKEND_FD))?.filter(|fd| *fd >= 0);
+            return Ok(uv.add(8 * index).map(|time| Self { time, count, poll }));
         }
         Ok(None)
     }

@@ -51,14 +51,16 @@ pub fn describe_wait(
     match leaf.asyncio_name() {
         Some(("tasks", "sleep")) => {
             let delay = local_number(reader, leaf, "delay")?;
-            Ok(Wait::with(WaitKind::Sleep, delay.and_then(WaitDetail::delay)))
+            let deadline = read_deadline(reader, leaf, "h")?;
+            Ok(Wait { deadline, ..Wait::with(WaitKind::Sleep, delay.and_then(WaitDetail::delay)) })
         }
         Some(("tasks", "_wait")) => {
             let targets = match reader.local(&leaf.raw, "fs")? {
                 Some(set) => optional(read_members(reader, set))?.unwrap_or_default(),
                 None => Vec::new(),
             };
-            count_done(reader, classes, Wait::on(WaitKind::Wait, targets))
+            let deadline = read_deadline(reader, leaf, "timeout_handle")?;
+            count_done(reader, classes, Wait { deadline, ..Wait::on(WaitKind::Wait, targets) })
         }
         Some(("tasks", "wait_for")) => describe_wait_for(reader, classes, leaf, waiter),
         Some(("taskgroups", "TaskGroup.__aexit__" | "TaskGroup._aexit")) => {
@@ -239,7 +241,8 @@ fn describe_wait_for(
         None => waiter.clone(),
     };
     let timeout = local_number(reader, leaf, "timeout")?;
-    Ok(Wait { detail: WaitDetail::with_timeout(wait.detail, timeout), ..wait })
+    let deadline = read_deadline(reader, leaf, "timeout_handle")?;
+    Ok(Wait { detail: WaitDetail::with_timeout(wait.detail, timeout), deadline, ..wait })
 }
 
 /// `as_completed` waits in the `get` of a queue. From 3.13 on the futures that are not done are an attribute of its
@@ -316,6 +319,13 @@ fn local_number(reader: &mut Reader<'_, '_>, place: &Place<'_>, local: &str) -> 
         Some(object) => optional(reader.number(object)),
         None => Ok(None),
     }
+}
+
+/// The deadline of a timer handle in a local variable; `None` where the loop keeps it elsewhere (uvloop).
+// CPython: Lib/asyncio/events.py, TimerHandle._when.
+fn read_deadline(reader: &mut Reader<'_, '_>, place: &Place<'_>, local: &str) -> Result<Option<u64>, ReadError> {
+    let Some(when) = local_attribute(reader, place, local, "_when")? else { return Ok(None) };
+    Ok(optional(reader.number(when))?.map(f64::to_bits))
 }
 
 fn descriptor(fd: i32) -> Option<WaitDetail> {

@@ -47,7 +47,16 @@ pub(in crate::sampler) fn task_look(task: TaskNo) -> TaskLook {
 }
 
 pub(in crate::sampler) fn changes(at_ns: u64) -> TaskChanges {
-    TaskChanges { at_ns, took_ns: 0, changed: Vec::new(), ended: Vec::new(), total: 0, complete: true }
+    TaskChanges {
+        at_ns,
+        took_ns: 0,
+        changed: Vec::new(),
+        ended: Vec::new(),
+        total: 0,
+        complete: true,
+        contexts: Some(0),
+        timers: Vec::new(),
+    }
 }
 
 /// State and costs of a fake target; times are nanoseconds.
@@ -240,6 +249,8 @@ fn snapshot(tasks: u64) -> Snapshot {
         },
         taken_at: std::time::SystemTime::UNIX_EPOCH,
         elapsed_us: 0.0,
+        halt: None,
+        kernel_threads: 1,
         consistent: true,
         reading: Reading::default(),
         frames: Vec::new(),

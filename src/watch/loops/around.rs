@@ -23,6 +23,7 @@ pub(super) struct Around {
 /// Where a loop runs.
 pub(super) struct Place<'p> {
     pub(super) interpreter: &'p Interpreter,
+    pub(super) has_greenlets: bool,
     pub(super) thread: &'p PythonThread,
     pub(super) imported: Arc<dyn Imported>,
     pub(super) event_loop: Addr,

@@ -14,6 +14,7 @@ use crate::capture::threads::read_thread_names;
 use crate::model::event::LoopSample;
 use crate::model::tables::Tables;
 use crate::python::caches::Caches;
+use crate::python::greenlet::has_greenlets;
 use crate::python::interpreter::read_interpreters;
 use crate::python::reader::{Reader, optional};
 use crate::remote::{Addr, Memory, ReadError, View};
@@ -173,12 +174,14 @@ impl LoopWatch {
                 continue;
             }
             let names = read_thread_names(&mut reader, interpreter)?;
+            let has_greenlets = has_greenlets(&mut reader, interpreter.addr)?;
             for (imported, thread) in imported.iter().flat_map(|one| interpreter.threads.iter().map(move |t| (one, t)))
             {
                 let running = optional(imported.read_running_loop(&mut reader, thread, around.own_pid))?.flatten();
                 let Some(event_loop) = running else { continue };
                 let thread_name = names.get(&thread.pthread_id).map(|name| name.as_str().into());
-                let place = Place { interpreter, thread, imported: imported.clone(), event_loop, thread_name };
+                let place =
+                    Place { has_greenlets, interpreter, thread, imported: imported.clone(), event_loop, thread_name };
                 // A loop that could not be read now may be readable next time.
                 let watched = WatchedLoop::find(&mut reader, memory, around, &mut runtimes, place, now_ns);
                 found.extend(optional(watched)?);

@@ -52,12 +52,12 @@ impl RunningTask {
         self.coroutine
     }
 
-    /// Whether it is this task and its outermost coroutine is that of `root`.
-    pub(super) fn is(&self, task: Option<Addr>, root: Option<&RawFrame>) -> bool {
+    /// Whether it is this task, and its outermost coroutine is one of `roots`, if there are any.
+    pub(super) fn is(&self, task: Option<Addr>, roots: &[RawFrame]) -> bool {
         let is_root = |frame: &RawFrame| {
             frame.generator == Some(self.coroutine) && self.code.is_none_or(|code| code == frame.code)
         };
-        task.is_none_or(|task| task == self.addr) && root.is_none_or(is_root)
+        task.is_none_or(|task| task == self.addr) && (roots.is_empty() || roots.iter().any(is_root))
     }
 }
 
@@ -69,12 +69,13 @@ pub(super) struct Traces<'t> {
     pub(super) noted: Option<Addr>,
     /// The callback that runs.
     pub(super) handle: Option<Addr>,
-    /// The thread's frames, outermost first.
-    pub(super) frames: &'t [RawFrame],
+    /// The outermost frame of each row of coroutines on the stack, outermost first; none if the step has gone on below
+    /// a greenlet.
+    pub(super) roots: &'t [RawFrame],
 }
 
-/// Finds the task whose step runs. Each trace can be out of date, so only a task whose coroutine is on the stack is
-/// accepted.
+/// Finds the task whose step runs. Each trace can be out of date, so if any coroutines are on the stack, only a task
+/// with one of them is accepted.
 pub(super) fn find_running_task(
     memory: &dyn Memory,
     around: &Around,
@@ -82,16 +83,16 @@ pub(super) fn find_running_task(
 ) -> Result<Option<RunningTask>, ReadError> {
     let (mut view, mut caches, mut runtimes) = (View::new(memory), Caches::default(), Runtimes::new(&around.layouts));
     let mut reader = Reader::new(&mut view, &around.layouts.python, &mut caches);
-    let root = traces.frames.iter().find(|frame| frame.generator.is_some());
     let believed = |reader: &mut Reader<'_, '_>, runtimes: &mut Runtimes, addr: Option<Addr>| {
         let Some(addr) = addr else { return Ok(None) };
-        let task = optional(read_running(reader, runtimes, addr, traces.frames))?.flatten();
-        Ok(task.filter(|task| task.is(Some(addr), root)))
+        let task = optional(read_running(reader, runtimes, addr, traces.roots))?.flatten();
+        Ok::<_, ReadError>(task.filter(|task| task.is(Some(addr), traces.roots)))
     };
-    if traces.imported.thread_words().running_task.is_some() {
+    if traces.noted.is_some() {
         return believed(&mut reader, &mut runtimes, traces.noted);
     }
-    if let Some(handle) = traces.handle {
+    // The handle is that of the outermost step.
+    if let (Some(handle), [_]) = (traces.handle, traces.roots) {
         let task = optional(runtimes.of(&mut reader, handle)?.read_handle_task(&mut reader, handle))?.flatten();
         if let Some(task) = believed(&mut reader, &mut runtimes, task)? {
             return Ok(Some(task));

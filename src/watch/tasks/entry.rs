@@ -45,6 +45,8 @@ pub(super) struct TaskEntry {
     /// The edges of `wait` among all tasks.
     pub(super) edges: Edges<TaskNo>,
     reported: Option<TaskLook>,
+    /// The timer that was reported last; 0 for none.
+    reported_timer: u64,
 }
 
 /// A future that tasks wait for, or that lies between tasks.
@@ -88,6 +90,7 @@ impl TaskEntry {
             entered: Vec::new(),
             edges: Edges::default(),
             reported: None,
+            reported_timer: 0,
         }
     }
 
@@ -193,6 +196,16 @@ impl TaskEntry {
         let born = std::mem::take(&mut self.born);
         let look = TaskLook { task, born, state: self.state, stack: self.stack, torn: self.torn, wait };
         self.reported = Some(look.clone());
+        // Who is told of the task anew knows nothing of its timer.
+        self.reported_timer = 0;
         Some(look)
+    }
+
+    /// The timer that ends its wait, if it differs from the one reported last. Call it after [`TaskEntry::report`].
+    pub(super) fn report_timer(&mut self) -> Option<(TaskNo, u64)> {
+        let task = self.number?;
+        let wait = self.wait.as_ref().filter(|_| self.holds && is_suspended(self.state));
+        let timer = wait.and_then(|wait| wait.deadline).unwrap_or(0);
+        (std::mem::replace(&mut self.reported_timer, timer) != timer).then_some((task, timer))
     }
 }

@@ -5,6 +5,7 @@
 //! unchanged because every byte that its last reading depends on is unchanged: the same proof, one sample apart. An
 //! address alone never stands for what was once found there.
 
+mod contexts;
 mod edges;
 mod entry;
 mod knowledge;
@@ -50,6 +51,7 @@ impl TaskWatch {
             forget_next: false,
             unreadable: 0,
             stats: TaskWatchStats::default(),
+            switches: None,
         })
     }
 
@@ -72,6 +74,8 @@ impl TaskWatch {
     /// If the process is gone or forbidden, or its interpreter could not be read in several attempts. After an error
     /// that is not fatal the next sample may succeed.
     pub fn look(&mut self, tables: &mut Tables, at_ns: u64) -> Result<TaskChanges, ReadError> {
+        let switches = self.read_context_switches();
+        let before = std::mem::replace(&mut self.switches, switches);
         self.store.refresh()?;
         self.ask();
         self.looks = self.looks.wrapping_add(1);
@@ -92,6 +96,8 @@ impl TaskWatch {
             self.relate()?;
         }
         let changed = self.tasks.iter_mut().filter_map(TaskEntry::report).collect();
+        let timers = self.tasks.iter_mut().filter_map(TaskEntry::report_timer).collect();
+        let contexts = contexts::between(before.as_deref(), self.read_context_switches().as_deref());
         self.store.sweep();
         self.is_first = false;
         self.stats.looks += 1;
@@ -102,7 +108,7 @@ impl TaskWatch {
             self.registry.doubt();
         }
         let complete = self.registry.complete && all_listed && self.unreadable == 0;
-        Ok(TaskChanges { at_ns, took_ns: 0, changed, ended, total, complete })
+        Ok(TaskChanges { at_ns, took_ns: 0, changed, ended, total, complete, contexts, timers })
     }
 
     /// Asks the store which entries no longer match the memory they depend on.

@@ -54,6 +54,15 @@ impl Registry {
         self.listed = false;
     }
 
+    /// The threads of all interpreters that run tasks, each once.
+    pub(super) fn threads(&self) -> Option<Vec<Addr>> {
+        let places = self.places.as_ref()?;
+        let mut threads: Vec<Addr> = places.iter().flat_map(|(list, _)| list.threads.iter().copied()).collect();
+        threads.sort_unstable();
+        threads.dedup();
+        Some(threads)
+    }
+
     /// Lists the tasks, unless they are known to be the same. Returns whether they were listed.
     pub(super) fn list(
         &mut self,

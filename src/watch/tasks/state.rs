@@ -31,6 +31,8 @@ pub struct TaskWatch {
     /// Tasks that could not be read in this sample.
     pub(super) unreadable: u32,
     pub(super) stats: TaskWatchStats,
+    /// How often each thread had entered or left a context before the last sample; `None` if that is not known.
+    pub(super) switches: Option<Vec<(Addr, u64)>>,
 }
 
 /// Totals over all samples.

@@ -99,6 +99,7 @@ impl Runner {
             delay_ns: Some(around.delay_ns),
             spin_ns: Some(spin_ns),
             problem,
+            cut_off_ns: self.watch.duration.filter(|_| around.ended_by_us).map(nanos),
         };
         let Some(analysis) = analysis else {
             let problem = circumstances.problem.unwrap_or_else(|| Problem::Unseen("nothing was seen in it".into()));

@@ -65,6 +65,7 @@ pub(crate) fn place(stall: &Stall, pid: i32) -> String {
             Some(name) if !name.is_empty() => format!("task {}", brief(name, MAX_NAME)).into(),
             _ => format!("task {:#x}", task.key).into(),
         },
+        None if stall.interrupts_selector => "a signal handler or finalizer".into(),
         None => "a callback".into(),
     };
     let event_loop = &stall.event_loop;

@@ -186,7 +186,7 @@ impl<'o> Firefox<'o> {
         if !self.has_room(at_ns) {
             return;
         }
-        let busy = !idle && !is_gap && !matches!(sample.phase, Phase::NotRunning | Phase::Unknown);
+        let busy = !idle && !is_gap && !matches!(sample.phase, Phase::NotRunning | Phase::Parked | Phase::Unknown);
         let away = if busy { CpuDelta::from_nanos(passed_ns) } else { CpuDelta::ZERO };
         let stack = self.stack(thread, sample, tables);
         self.profile.add_sample(thread, at, Some(stack), away, 1);
@@ -215,6 +215,7 @@ impl<'o> Firefox<'o> {
                 end(&format!("in {call}"), Kind::Blocked);
             }
             (Phase::NotRunning, _) => end("<no loop runs>", Kind::Unknown),
+            (Phase::Parked, _) => end("<the loop is parked>", Kind::Unknown),
             (Phase::Unknown, _) => end("<unknown>", Kind::Unknown),
             (Phase::Away, _) => {}
         }

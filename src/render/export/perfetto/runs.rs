@@ -87,7 +87,7 @@ impl Does {
             Phase::Selecting => None,
             Phase::Away => Some(Self::Run { task, callback: sample.callback }),
             Phase::LeavingSelector => Some(Self::WaitsForGil),
-            Phase::NotRunning => Some(Self::NoLoop),
+            Phase::NotRunning | Phase::Parked => Some(Self::NoLoop),
             Phase::Unknown => Some(Self::Unknown),
         }
     }

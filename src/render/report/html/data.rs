@@ -126,7 +126,6 @@ fn sampling(report: &Report<'_>) -> Vec<(&'static str, String)> {
 }
 
 fn event_loop(one: &LoopProfile) -> impl Serialize {
-    let known = one.busy_ns + one.leaving_ns + one.selecting_ns;
     object! {
         class: escape::brief(&one.info.class, 200),
         thread: one.info.thread,
@@ -136,7 +135,7 @@ fn event_loop(one: &LoopProfile) -> impl Serialize {
         lag_us: one.lag().map(|lag| [lag.p50_ns, lag.p90_ns, lag.p99_ns, lag.max_ns].map(|ns| ns / 1_000)),
         iterations: one.iterations,
         most_ready: one.most_ready,
-        gil: (known > 0).then(|| one.leaving_ns as f64 / known as f64),
+        gil: one.gil_share(),
         gap_us: one.gap_ns / 1_000,
     }
 }

@@ -82,7 +82,7 @@ impl WatchedLoop {
         let waits = match sample.phase {
             Phase::LeavingSelector => true,
             Phase::Away => sample.away_since_ns.is_none_or(|since| since + PATIENCE_NS <= sample.at_ns),
-            Phase::Selecting | Phase::NotRunning | Phase::Unknown => false,
+            Phase::Selecting | Phase::NotRunning | Phase::Parked | Phase::Unknown => false,
         };
         let lately = self.looked_ns + PATIENCE_NS * 9 / 10 > sample.at_ns;
         let Some(kernel) = self.kernel.as_ref().filter(|_| waits && !lately) else { return Ok(()) };

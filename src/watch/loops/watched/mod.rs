@@ -1,5 +1,6 @@
 //! One watched event loop: its thread's stack and everything that is read along with it, and how they are combined.
 
+mod elsewhere;
 mod kernel_look;
 mod position;
 mod state;
@@ -20,8 +21,8 @@ use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};
 use crate::python::stack_watch::{Sampled, StackWatch};
 use crate::remote::thread_watch::ThreadWatch;
-use crate::remote::{Addr, Memory, ReadError, Span};
-use crate::runtime::asyncio::iteration::{RunOnce, UvLoop, is_machinery, is_run_forever};
+use crate::remote::{Addr, Memory, ReadError, Span, View};
+use crate::runtime::asyncio::iteration::{InsideRunOnce, RunOnce, UvLoop, is_machinery, is_run_forever};
 use crate::runtime::record::LoopFields;
 use crate::runtime::runtimes::Runtimes;
 
@@ -58,8 +59,11 @@ impl WatchedLoop {
         fields.extend(layout.thread.gil_requested);
         let words = place.imported.thread_words();
         fields.extend(words.running_task.into_iter().chain(words.running_loop));
+        let mut stack = StackWatch::new(memory, layout, thread, &fields)?;
+        stack.expect_greenlets(place.has_greenlets);
         Ok(Self {
-            stack: StackWatch::new(memory, layout, thread, &fields)?,
+            stack,
+            has_greenlets: place.has_greenlets,
             kernel: info.thread.map(|tid| ThreadWatch::open(&around.process, tid)),
             info,
             holder: None,
@@ -79,7 +83,10 @@ impl WatchedLoop {
             tasks: FxHashMap::default(),
             naming: Naming::default(),
             named: FxHashMap::default(),
-            idle_frames: None,
+            last_iteration: None,
+            idle: Vec::new(),
+            last_roots: Vec::new(),
+            poll: uv.and_then(|uv| uv.poll).filter(|fd| around.process.is_epoll(*fd)),
             last_innermost: None,
             iteration: None,
             looked_ns: 0,
@@ -106,6 +113,8 @@ impl WatchedLoop {
         }
         (self.gil, self.ready, self.imported) = (found.gil, found.ready, found.imported);
         (self.locked_within, self.holder_within) = (found.locked_within, found.holder_within);
+        self.has_greenlets = found.has_greenlets;
+        self.stack.expect_greenlets(found.has_greenlets);
         // The state of a thread that has ended can be reused by another thread.
         self.holder = None;
         if !self.naming.still_holds(memory, layout)? {
@@ -155,7 +164,8 @@ impl WatchedLoop {
         self.last_innermost = innermost;
         let gil = self.gil_state(around);
         let running = self.running_task(memory, around, &named)?;
-        let place = self.position(layout, &named, at_ns, Observed { gil, torn, in_task: running.is_some() });
+        let place = self.position(memory, layout, &named, at_ns, Observed { gil, torn, in_task: running.is_some() });
+        let (outer, coroutines) = self.split(&named, torn);
         let task = running.map(|task| tables.add_task(&task.info));
         let mut sample = LoopSample {
             at_ns,
@@ -166,8 +176,8 @@ impl WatchedLoop {
             callback: place.callback,
             task,
             stack,
-            outer: named.outer,
-            coroutines: named.coroutines,
+            outer,
+            coroutines,
             torn,
             moved,
             ready: self.ready_length(),
@@ -280,22 +290,29 @@ impl WatchedLoop {
         complete: bool,
     ) -> Result<Named, ReadError> {
         let frames: Vec<RawFrame> = self.stack.frames().iter().rev().filter_map(|frame| frame.frame).collect();
-        let mut named = Named { caller: None, outer: 0, coroutines: 0, run_once: None, without_loop: complete };
-        let mut outer = None;
-        let mut run_once = None;
+        let mut named = Named::new(complete);
+        let (mut run_once, mut inside) = (None, InsideRunOnce::default());
         for (position, frame) in frames.iter().enumerate() {
             let stack = self.naming.stack(memory, layout, tables, named.caller, frame)?;
             if position + 1 < frames.len() {
                 named.caller = stack;
             }
-            let mut view = crate::remote::View::new(memory);
+            let mut view = View::new(memory);
             let mut reader = Reader::new(&mut view, layout, &mut self.naming.caches);
+            let info = reader.code(frame.code)?;
             named.without_loop &= !is_run_forever(&mut reader, frame)?;
+            named.at_thread_root |= position == 0 && info.begins_a_thread();
             if let Some(found) = RunOnce::find(&mut reader, frame)? {
                 named.without_loop = false;
-                (run_once, outer) = (Some((found, frame.locals)), Some(position + 1));
-            } else if outer == Some(position) && stack.is_some_and(|stack| is_step_frame(tables, stack)) {
-                outer = Some(position + 1);
+                run_once = Some((found, frame.locals));
+                (named.outer, named.interruption, inside) = (Some(position + 1), None, InsideRunOnce::default());
+            } else if named.outer == Some(position) && is_machinery(&info.function, &info.file) {
+                named.outer = Some(position + 1);
+            } else if run_once.is_some()
+                && named.interruption.is_none()
+                && inside.is_interrupted_by(&info.function, &info.file)
+            {
+                (named.outer, named.interruption) = (Some(position), Some(position));
             }
         }
         if let Some((found, locals)) = run_once {
@@ -306,12 +323,6 @@ impl WatchedLoop {
                 self.stack.want_locals(found.code, found.slots);
             }
         }
-        let first_coroutine = frames.iter().position(|frame| frame.generator.is_some());
-        let outer = outer.or(first_coroutine).or(self.idle_frames).unwrap_or(if complete { frames.len() } else { 0 });
-        let outer = outer.min(frames.len());
-        named.outer = u16::try_from(outer).unwrap_or(u16::MAX);
-        let coroutines = frames[outer..].iter().take_while(|frame| frame.generator.is_some()).count();
-        named.coroutines = u16::try_from(coroutines).unwrap_or(u16::MAX);
         Ok(named)
     }
 
@@ -323,31 +334,37 @@ impl WatchedLoop {
     ) -> Result<Option<RunningTask>, ReadError> {
         let noted_at = self.imported.thread_words().running_task;
         let noted = noted_at.and_then(|at| self.stack.thread_word(at)).and_then(Addr::aligned);
-        let frames = self.stack.frames().iter().rev();
-        let root = frames.filter_map(|frame| frame.frame).find(|frame| frame.generator.is_some());
-        if (noted_at.is_some() && noted.is_none()) || (noted_at.is_none() && root.is_none()) {
+        let roots = self.roots(named);
+        if roots.len() <= 1 {
+            self.last_roots.clear();
+        }
+        // A step below a greenlet has none of the task's coroutines on its stack.
+        let is_below_greenlet = roots.is_empty() && self.may_be_below_greenlet(named);
+        if noted.is_none() && roots.is_empty() && !is_below_greenlet {
             return Ok(None);
         }
-        let is_it = |task: &RunningTask| task.is(noted, root.as_ref());
+        // One that was started eagerly runs within a step of another, and only the loop's own record tells which it is.
+        let are_ambiguous = noted.is_none() && (is_below_greenlet || roots.len() > 1 && !self.are_last_roots(&roots));
+        let is_it = |task: &RunningTask| !are_ambiguous && task.is(noted, &roots);
         if self.task.as_ref().is_some_and(is_it) && self.task_is_unchanged(memory)? {
             self.task_again = true;
             return Ok(self.task.clone());
         }
         self.task_again = false;
         self.task = None;
-        let known = root.and_then(|root| self.tasks.get(&root.generator?));
-        if let Some(known) = known.filter(|task| is_it(task))
+        let known = roots.iter().rev().find_map(|root| self.tasks.get(&root.generator?).filter(|task| is_it(task)));
+        if let Some(known) = known.filter(|_| noted.is_some() || roots.len() == 1)
             && known.is_still_there(memory)?
         {
             self.task = Some(known.clone());
             return Ok(self.task.clone());
         }
-        let frames: Vec<RawFrame> = self.stack.frames().iter().rev().filter_map(|frame| frame.frame).collect();
         let handle = named.run_once.zip(self.run_once).and_then(|(position, run_once)| {
             untag(&around.layouts.python, self.stack.slot(self.stack.frames().get(position)?, run_once.handle)?)
         });
-        let traces = Traces { event_loop: self.event_loop, imported: &*self.imported, noted, handle, frames: &frames };
+        let traces = Traces { event_loop: self.event_loop, imported: &*self.imported, noted, handle, roots: &roots };
         self.task = find_running_task(memory, around, &traces)?;
+        self.last_roots = roots.iter().filter_map(|root| root.generator).collect();
         if let Some(task) = &self.task {
             if self.tasks.len() >= MAX_TASKS {
                 self.tasks.clear();
@@ -357,15 +374,33 @@ impl WatchedLoop {
         Ok(self.task.clone())
     }
 
+    /// The outermost frame of each row of coroutines (or generators) that the innermost iteration runs, outermost
+    /// first. Each task that runs is one of them.
+    fn roots(&self, named: &Named) -> Vec<RawFrame> {
+        let frames = self.stack.frames();
+        let inner = match (named.run_once, &self.kind) {
+            (Some(position), _) => position,
+            (None, Kind::Uv(_)) => frames.len() - self.depth().begins(),
+            (None, Kind::RunOnce) => frames.len(),
+        };
+        let mut roots = Vec::new();
+        let mut was_generator = false;
+        for frame in frames[..inner].iter().rev() {
+            let generator = frame.frame.filter(|frame| frame.generator.is_some());
+            // A shim of the interpreter lies between them: the outer one called C code, which runs the inner one.
+            roots.extend(generator.filter(|_| !was_generator));
+            was_generator = generator.is_some();
+        }
+        roots
+    }
+
+    fn are_last_roots(&self, roots: &[RawFrame]) -> bool {
+        roots.iter().map(|root| root.generator).eq(self.last_roots.iter().map(|root| Some(*root)))
+    }
+
     fn task_is_unchanged(&self, memory: &dyn Memory) -> Result<bool, ReadError> {
         let Some(task) = &self.task else { return Ok(false) };
         let first = self.first_piece() + usize::from(self.collecting.is_some()) + usize::from(self.ready.is_some());
         if self.task_again { Ok(task.is_unchanged(&self.stack, first)) } else { task.is_still_there(memory) }
     }
-}
-
-/// Whether the innermost frame of a stack lies between `_run_once` and the callback or step that it runs.
-fn is_step_frame(tables: &Tables, stack: StackId) -> bool {
-    let frame = tables.stack(stack).and_then(|node| tables.frame(node.frame));
-    frame.is_some_and(|frame| is_machinery(&frame.function, &frame.file))
 }

@@ -27,18 +27,50 @@ pub(super) enum Kind {
 pub(super) struct Named {
     /// The stack without its innermost frame.
     pub(super) caller: Option<StackId>,
-    pub(super) outer: u16,
-    pub(super) coroutines: u16,
+    /// Number of outermost frames up to the callback or step that the iteration runs; `None` if no frame shows it.
+    pub(super) outer: Option<usize>,
     /// Position of the iteration's frame, innermost first.
     pub(super) run_once: Option<usize>,
     /// The whole stack was named, and none of its frames runs a loop.
     pub(super) without_loop: bool,
+    pub(super) is_complete: bool,
+    /// Its outermost frame is one that a thread begins with.
+    pub(super) at_thread_root: bool,
+    /// The frame that interrupted the selector, counted from the outermost: the handler of a signal, or a finalizer.
+    pub(super) interruption: Option<usize>,
+}
+
+impl Named {
+    /// Nothing is known yet. `complete`: the whole stack will be named.
+    pub(super) fn new(complete: bool) -> Self {
+        Self {
+            caller: None,
+            outer: None,
+            run_once: None,
+            without_loop: complete,
+            is_complete: complete,
+            at_thread_root: false,
+            interruption: None,
+        }
+    }
+}
+
+/// The frame of `_run_once` as it was last seen.
+#[derive(Clone, Copy)]
+pub(super) struct LastIteration {
+    /// The outermost frame of its stack, and that frame's code.
+    pub(super) root: (Addr, Addr),
+    pub(super) frame: Addr,
+    pub(super) locals: Addr,
+    pub(super) run_once: RunOnce,
 }
 
 /// One loop and its thread.
 pub(in crate::watch::loops) struct WatchedLoop {
     pub(in crate::watch::loops) stack: StackWatch,
     pub(in crate::watch::loops) info: LoopInfo,
+    /// The interpreter has imported greenlet.
+    pub(super) has_greenlets: bool,
     pub(super) event_loop: Addr,
     pub(super) imported: Arc<dyn Imported>,
     pub(super) kind: Kind,
@@ -60,8 +92,14 @@ pub(in crate::watch::loops) struct WatchedLoop {
     pub(super) tasks: FxHashMap<Addr, RunningTask>,
     pub(super) naming: Naming,
     pub(super) named: FxHashMap<u64, Named>,
-    /// Number of frames on the stack of an idle loop whose iteration is written in C.
-    pub(super) idle_frames: Option<usize>,
+    pub(super) last_iteration: Option<LastIteration>,
+    /// libuv: the descriptor on which it waits for events, if known.
+    pub(super) poll: Option<i32>,
+    /// The stack of a loop whose iteration is written in C when it last waited in its selector, outermost first: each
+    /// frame and its code.
+    pub(super) idle: Vec<(Addr, Addr)>,
+    /// The outermost coroutines of the last sample, if there were several.
+    pub(super) last_roots: Vec<Addr>,
     pub(super) last_innermost: Option<(Addr, RawFrame)>,
     /// libuv: the iteration count and the start of that iteration.
     pub(super) iteration: Option<(u64, u64)>,
