@@ -100,7 +100,15 @@ pub(super) fn stall(
     let tally = if one_callback { &open.heaviest().tally } else { &open.all };
     let site = find_site(cause, tally, tables).or_else(|| find_site(cause, &open.all, tables));
     let holder = (cause == Cause::GilWait).then(|| find_holder(&open.all, tables)).flatten();
-    let diagnosis = Diagnosis { open, cause, evidence: &evidence, site: site.as_ref(), holder: holder.as_ref() };
+    let interrupts_selector = site.as_ref().is_some_and(|site| tally.interrupts_selector(&site.share.place, tables));
+    let diagnosis = Diagnosis {
+        interrupts_selector,
+        open,
+        cause,
+        evidence: &evidence,
+        site: site.as_ref(),
+        holder: holder.as_ref(),
+    };
     let frames = site.as_ref().map(|site| site.frames.as_slice()).unwrap_or_default();
     Stall {
         event_loop: event_loop.clone(),
@@ -112,7 +120,7 @@ pub(super) fn stall(
         cause,
         detail: diagnosis.detail(),
         stack: frames.iter().map(|&frame| frame.clone()).collect(),
-        interrupts_selector: site.as_ref().is_some_and(|site| tally.interrupts_selector(&site.share.place, tables)),
+        interrupts_selector,
         coroutines: site.as_ref().map_or(0, Site::coroutines),
         torn: site.as_ref().is_some_and(|site| site.share.place.torn),
         site: diagnosis.frame_to_change().cloned(),
@@ -202,6 +210,7 @@ fn find_holder<'f>(tally: &'f Tally, tables: &'f Tables) -> Option<Site<'f>> {
 
 /// A cause and its details, to be put into words.
 struct Diagnosis<'v> {
+    interrupts_selector: bool,
     open: &'v Open,
     cause: Cause,
     evidence: &'v Evidence,
@@ -302,7 +311,7 @@ impl Diagnosis<'_> {
     }
 
     fn is_in_greenlet(&self) -> bool {
-        self.site.is_some_and(|site| is_in_greenlet(&site.frames))
+        self.site.is_some_and(|site| is_in_greenlet(&site.frames) || site.share.place.is_of_greenlet())
     }
 
     fn is_throttled(&self) -> bool {
@@ -313,6 +322,7 @@ impl Diagnosis<'_> {
         let call = self.call();
         match (self.cause, &call) {
             (Cause::BlockingCall | Cause::Cpu | Cause::Native, _) if self.is_in_greenlet() => IN_GREENLET,
+            (Cause::BlockingCall | Cause::Cpu | Cause::Native, _) if self.interrupts_selector => advice::IN_HANDLER,
             (Cause::BlockingCall, Some((call, _))) => {
                 BlockingKind::from_call(call, self.synchronous()).advice(self.synchronous())
             }

@@ -126,6 +126,11 @@ pub(super) struct StackPlace {
 }
 
 impl StackPlace {
+    /// Whether it is a stack of its own, with neither the loop nor a coroutine on it, as a greenlet has.
+    pub(super) fn is_of_greenlet(&self) -> bool {
+        self.stack.is_some() && !self.torn && (self.outer, self.coroutines) == (0, 0)
+    }
+
     pub(super) fn of(sample: &LoopSample, state: State) -> Self {
         let waits = state == State::WaitingForGil;
         Self {

@@ -170,7 +170,9 @@ impl WatchedLoop {
             Gil::Other(_) | Gil::None | Gil::Unknown => match self.system_call() {
                 Some(call) if call.is_selector() => Phase::Selecting,
                 Some(_) => Phase::LeavingSelector,
-                None => Phase::Selecting,
+                // Without a GIL nothing can keep it from leaving.
+                None if gil == Gil::None => Phase::Selecting,
+                None => Phase::Unknown,
             },
         }
     }
