@@ -345,8 +345,8 @@ fn a_loop_that_sleeps_beside_a_ready_callback_was_not_woken() {
     assert_eq!(
         messages(&sample.0, "missed-wakeup"),
         [
-            "a callback is ready, but the event loop of thread 4211 sleeps in its selector (for 300 ms while it was watched): \
-          another thread made it ready without call_soon_threadsafe()"
+            "missed wakeup: a callback is ready, but the event loop of thread 4211 sleeps in its selector (for 300 ms while it was \
+          watched): another thread, or a signal handler, made it ready without call_soon_threadsafe()"
         ]
     );
 }
@@ -401,6 +401,41 @@ fn permits_are_used_up_only_where_their_holders_are_seen() {
         messages(&sample.0, "pool-exhausted"),
         ["no permit of a semaphore is left: held by early; 1 task waits for one; nothing moved for 300 ms"]
     );
+}
+
+#[test]
+fn permits_of_holders_that_are_not_seen_may_come_free() {
+    let mut sample = Sample::new();
+    let ids = ["a", "b"].map(|name| sample.task(name, &[("use", 3)]));
+    lacks(&mut sample, ids[0], WaitKind::Semaphore, &ids, used_up(1, Some(2)));
+    lacks(&mut sample, ids[1], WaitKind::Semaphore, &ids, used_up(1, Some(2)));
+    assert_eq!(found(&sample.0, "await-cycle").len(), 1);
+    for id in ids {
+        lacks(&mut sample, id, WaitKind::Semaphore, &ids, used_up(1, Some(3)));
+    }
+    assert!(found(&sample.0, "await-cycle").is_empty(), "the third permit is somebody's");
+    let mut sample = Sample::new();
+    let (id, sleeper) = (sample.task("a", &[("use", 3)]), sample.task("b", &[("use", 3)]));
+    lacks(&mut sample, id, WaitKind::Semaphore, &[id], used_up(1, None));
+    assert!(found(&sample.0, "await-cycle").is_empty(), "there may be others");
+    lacks(&mut sample, id, WaitKind::Semaphore, &[sleeper], used_up(1, Some(3)));
+    assert!(
+        messages(&sample.0, "pool-exhausted")[0]
+            .starts_with("3 of 3 permits of a semaphore or limiter are taken: held, among others, by b;")
+    );
+}
+
+#[test]
+fn a_lock_whose_holder_moves_says_nothing() {
+    let mut sample = Sample::new();
+    let holder = sample.task("refresh", &[("refresh", 7)]);
+    let waiting = sample.task("handler", &[("handle", 9)]);
+    sample.waits(holder, WaitKind::Event, None);
+    lacks(&mut sample, waiting, WaitKind::Lock, &[holder], used_up(1, Some(1)));
+    assert_eq!(found(&sample.0, "lock-convoy").len(), 1);
+    let moving = Resource { has_moved: true, ..used_up(1, Some(1)) };
+    lacks(&mut sample, waiting, WaitKind::Lock, &[holder], moving);
+    assert!(found(&sample.0, "lock-convoy").is_empty(), "they were read at different moments");
 }
 
 /// A thread in `result()`, called at line 12.

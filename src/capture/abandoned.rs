@@ -17,8 +17,8 @@ use crate::runtime::asyncio::callback::{Callback, read_callback};
 use crate::runtime::record::LoopRecord;
 use crate::runtime::wait::WaitKind;
 
-/// What gives a lock back.
-const RELEASE: &str = "release";
+/// What takes a lock other than by `async with`, and what gives it back.
+const BY_HAND: [&str; 2] = ["acquire", "release"];
 
 /// LIMIT: slots of one frame that are searched; a frame with more is not known to hold nothing.
 const MAX_SLOTS: u32 = 1_000;
@@ -244,7 +244,7 @@ impl Search {
         Ok(false)
     }
 
-    /// Whether code, or code inside of it, uses the name.
+    /// Whether code, or code inside of it, takes or gives back something by hand.
     fn mentions(&mut self, reader: &mut Reader<'_, '_>, code: Addr, depth: u32) -> Result<bool, ReadError> {
         if let Some(known) = self.codes.get(&code) {
             return Ok(*known);
@@ -253,7 +253,7 @@ impl Search {
         let mut mentions = false;
         let names = reader.view.object(code, at)?;
         for name in read_tuple(reader.view, reader.layout, names)? {
-            mentions |= &*reader.caches.codes.name(reader.view, reader.layout, name)? == RELEASE;
+            mentions |= BY_HAND.contains(&&*reader.caches.codes.name(reader.view, reader.layout, name)?);
         }
         if !mentions && depth > 0 {
             let constants = reader.view.object(code, at - 8)?;

@@ -10,7 +10,7 @@ use super::graph::{Graph, read_all_entered};
 use super::loop_position::{Mark, find_position};
 use super::outside::{Means, Outside};
 use super::progress::Progress;
-use super::references::{confirm_orphans, count_references};
+use super::references::{confirm_orphans, count_references, waited_for};
 use super::stillness::{Still, Watched};
 use super::task_list::{keep_each_once, walk_lists};
 use super::task_walk::{Proof, Shared, TaskWalk, Verdict, is_task};
@@ -224,6 +224,9 @@ impl<'c> Capturing<'c> {
         for attempt in 1..=ATTEMPTS {
             let last = attempt == ATTEMPTS;
             if attempt > 1 {
+                if settled.iter().any(|walk| walk.wait.as_ref().is_some_and(|wait| wait.resource.is_some())) {
+                    settled.iter_mut().for_each(|walk| walk.keep_print(&mut self.view));
+                }
                 self.view.forget();
                 // A code object or type can have been freed together with the coroutine that used it.
                 self.caches = Caches::default();
@@ -593,12 +596,4 @@ impl<'c> Capturing<'c> {
         }
         Ok(loops)
     }
-}
-
-/// The futures that tasks wait for, each once, in order of address.
-fn waited_for(walks: &[TaskWalk]) -> Vec<Addr> {
-    let mut futures: Vec<Addr> = walks.iter().filter_map(TaskWalk::waiter).collect();
-    futures.sort_unstable();
-    futures.dedup();
-    futures
 }

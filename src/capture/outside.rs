@@ -9,6 +9,7 @@ use super::facts::{Activity, Facts};
 use super::task_walk::{Shared, TaskWalk};
 use super::threads::CapturedThread;
 use super::witness::{Side, Witness};
+use crate::model::wait::WaitDetail;
 use crate::python::caches::Caches;
 use crate::python::coroutine::read_function;
 use crate::python::greenlet::has_greenlets;
@@ -254,7 +255,7 @@ impl Outside {
             }
             self.results[number].of = self.of(means, &mut view, future)?;
         }
-        Ok(())
+        self.confirm(means)
     }
 
     fn of(&self, means: &mut Means<'_>, view: &mut View<'_>, future: Addr) -> Result<SeenOf, ReadError> {
@@ -335,11 +336,22 @@ impl Outside {
         for wait in walks.iter_mut().filter_map(|walk| walk.wait.as_mut()) {
             let Some(job) = wait.job else { continue };
             if let Some(task) = self.futures.get(&job).and_then(|future| future.task) {
-                (wait.kind, wait.detail, wait.targets) = (WaitKind::Task, None, Arc::new([task]));
+                (wait.kind, wait.targets) = (WaitKind::Task, Arc::new([task]));
+                wait.detail = instead(wait.detail.take(), None);
             } else if self.submitted.contains_key(&job) {
-                (wait.kind, wait.detail) = (WaitKind::Future, Some("a coroutine that its loop has not started".into()));
+                wait.kind = WaitKind::Future;
+                let words = "a coroutine that its loop has not started".into();
+                wait.detail = instead(wait.detail.take(), Some(words));
             }
         }
+    }
+}
+
+/// Other details of the same wait; its timeout stays.
+fn instead(detail: Option<WaitDetail>, other: Option<WaitDetail>) -> Option<WaitDetail> {
+    match detail {
+        Some(WaitDetail::Timeout { ns, .. }) => Some(WaitDetail::Timeout { ns, wait: other.map(Box::new) }),
+        _ => other,
     }
 }
 

@@ -4,8 +4,16 @@ use super::task_walk::{Shared, TaskWalk, can_be_counted};
 use crate::python::caches::Caches;
 use crate::python::layout::Layout;
 use crate::python::reader::Reader;
-use crate::remote::{Memory, View};
+use crate::remote::{Addr, Memory, View};
 use crate::runtime::references::{LoopReferences, count_other_references};
+
+/// The futures that tasks wait for, each once, in order of address.
+pub(super) fn waited_for(walks: &[TaskWalk]) -> Vec<Addr> {
+    let mut futures: Vec<Addr> = walks.iter().filter_map(TaskWalk::waiter).collect();
+    futures.sort_unstable();
+    futures.dedup();
+    futures
+}
 
 /// Strong references to each task, without those of the event loop and its own.
 pub(super) fn count_references(

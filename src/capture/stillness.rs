@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::facts::Activity;
 use super::loop_position::settle;
@@ -31,21 +31,45 @@ const MAX_RESOURCES: usize = 200;
 /// For how long things were seen not to move, milliseconds.
 #[derive(Debug, Default)]
 pub(super) struct Still {
-    /// Locks, semaphores, limiters and queues with the tasks around them.
+    /// Locks, semaphores, limiters and queues with all tasks around them.
     pub(super) resources: FxHashMap<Addr, u64>,
     /// Loops that sleep although a callback is ready.
     pub(super) loops: FxHashMap<Addr, u64>,
     /// Pools of threads, by their queues.
     pub(super) pools: FxHashMap<Addr, u64>,
-    /// Locks, semaphores, limiters and queues around which something moved.
-    pub(super) moved: Vec<Addr>,
+    /// Tasks that moved themselves, or that wait for one that did, by index: who holds what they wait for may have been
+    /// read at another moment.
+    pub(super) moved: FxHashSet<usize>,
+    /// How long nothing was read.
+    pub(super) paused: Duration,
+}
+
+/// Something of which nothing is left, and the tasks around it, by index.
+#[derive(Debug, Default)]
+struct Contended {
+    waiting: Vec<usize>,
+    /// Those that may have taken it.
+    holding: Vec<usize>,
+}
+
+impl Contended {
+    fn tasks(&self) -> impl Iterator<Item = usize> {
+        self.waiting.iter().chain(&self.holding).copied()
+    }
+
+    /// Whether someone still waits for the same ones.
+    fn may_hang(&self, moved: &FxHashSet<usize>) -> bool {
+        let is_still = |task: &usize| !moved.contains(task);
+        self.holding.iter().all(is_still) && self.waiting.iter().any(is_still)
+    }
 }
 
 /// What seems to hang.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
-    /// A resource and the tasks that have taken it or wait for it, by index.
-    resources: Vec<(Addr, Vec<usize>)>,
+    resources: FxHashMap<Addr, Contended>,
+    /// The tasks that were seen to move.
+    moved: FxHashSet<usize>,
     /// A loop, the id of its thread in the target's namespace, and what the kernel said of the thread while its stack was
     /// read.
     loops: Vec<(Addr, i32, Look)>,
@@ -68,6 +92,7 @@ impl Watched {
             |pool: &&super::outside::SeenPool| pool.record.queued.as_ref().is_some_and(|(count, _)| *count > 0);
         Self {
             resources: resources_of(walks, entered),
+            moved: FxHashSet::default(),
             loops: sleeping_loops(shared, threads, loops),
             pools: outside.pools.iter().filter(is_full).map(|pool| pool.queue).collect(),
             results: !outside.results.is_empty(),
@@ -75,7 +100,8 @@ impl Watched {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.resources.is_empty() && self.loops.is_empty() && self.pools.is_empty() && !self.results
+        let may_hang = self.resources.values().any(|one| one.may_hang(&self.moved));
+        !may_hang && self.loops.is_empty() && self.pools.is_empty() && !self.results
     }
 
     /// Looks again and again, as long as anything stands still.
@@ -87,40 +113,50 @@ impl Watched {
         loops: &[LoopRecord],
         outside: &mut Outside,
     ) -> Result<Still, ReadError> {
-        let started = Instant::now();
-        let mut moved: Vec<Addr> = self.resources.iter().map(|(addr, _)| *addr).collect();
+        let (started, mut seen, mut paused) = (Instant::now(), Duration::ZERO, Duration::ZERO);
+        // What was read of a task in an earlier attempt may be out of date by now.
+        let tasks = self.resources.values().flat_map(Contended::tasks);
+        self.moved = tasks.filter(|task| walks.get(*task).is_none_or(|walk| !walk.is_as_it_was(view))).collect();
         for pause in [0].into_iter().chain(PAUSES_MS) {
             if self.is_empty() {
                 break;
             }
+            let before = Instant::now();
             std::thread::sleep(Duration::from_millis(pause));
-            self.keep_still_tasks(view, walks)?;
+            paused += before.elapsed();
+            // Up to here everything that passes this look stood still.
+            seen = started.elapsed();
+            self.look_at_tasks(view, walks)?;
             self.keep_sleeping(means)?;
             self.keep_still_pools(means, walks, loops, outside)?;
         }
         if self.results {
             outside.search(means)?;
         }
-        moved.retain(|addr| !self.resources.iter().any(|(still, _)| still == addr));
-        let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let ms = u64::try_from(seen.as_millis()).unwrap_or(u64::MAX);
+        let is_still = |one: &Contended| one.tasks().all(|task| !self.moved.contains(&task));
+        let still = self.resources.iter().filter(|(_, one)| is_still(one)).map(|(addr, _)| (*addr, ms)).collect();
+        let behind = self.resources.values().filter(|one| one.holding.iter().any(|task| self.moved.contains(task)));
+        let behind: Vec<usize> = behind.flat_map(|one| one.waiting.iter().copied()).collect();
+        self.moved.extend(behind);
         Ok(Still {
-            resources: self.resources.drain(..).map(|(addr, _)| (addr, ms)).collect(),
+            resources: still,
             loops: self.loops.drain(..).map(|(addr, ..)| (addr, ms)).collect(),
             pools: self.pools.drain(..).map(|addr| (addr, ms)).collect(),
-            moved,
+            moved: std::mem::take(&mut self.moved),
+            paused,
         })
     }
 
-    fn keep_still_tasks(&mut self, view: &mut View<'_>, walks: &[TaskWalk]) -> Result<(), ReadError> {
-        let mut failed = Ok(());
-        self.resources.retain(|(_, tasks)| match Proof::read(view, tasks.iter().filter_map(|task| walks.get(*task))) {
-            Ok(proofs) => proofs.iter().all(|proof| *proof == Proof::Held),
-            Err(error) => {
-                failed = Err(error);
-                false
-            }
-        });
-        failed
+    fn look_at_tasks(&mut self, view: &mut View<'_>, walks: &[TaskWalk]) -> Result<(), ReadError> {
+        let open = self.resources.values().filter(|one| one.may_hang(&self.moved)).flat_map(Contended::tasks);
+        let mut tasks: Vec<usize> = open.filter(|task| !self.moved.contains(task)).collect();
+        tasks.sort_unstable();
+        tasks.dedup();
+        let proofs = Proof::read(view, tasks.iter().map(|task| &walks[*task]))?;
+        self.moved
+            .extend(tasks.into_iter().zip(proofs).filter(|(_, proof)| *proof != Proof::Held).map(|(task, _)| task));
+        Ok(())
     }
 
     fn keep_sleeping(&mut self, means: &mut Means<'_>) -> Result<(), ReadError> {
@@ -162,32 +198,31 @@ impl Watched {
 }
 
 /// Locks, semaphores, limiters and queues of which nothing is left, with their tasks.
-fn resources_of(walks: &[TaskWalk], entered: &[Vec<Addr>]) -> Vec<(Addr, Vec<usize>)> {
-    let mut found: FxHashMap<Addr, Vec<usize>> = FxHashMap::default();
+fn resources_of(walks: &[TaskWalk], entered: &[Vec<Addr>]) -> FxHashMap<Addr, Contended> {
+    let mut found: FxHashMap<Addr, Contended> = FxHashMap::default();
     let index: FxHashMap<Addr, usize> = walks.iter().enumerate().map(|(at, walk)| (walk.addr, at)).collect();
-    let wait_of = |walk: &TaskWalk| walk.wait.clone().filter(|_| walk.waiter().is_some());
-    for (at, walk) in walks.iter().enumerate() {
-        let Some(wait) = wait_of(walk) else { continue };
+    for (at, walk) in walks.iter().enumerate().filter(|(_, walk)| walk.waiter().is_some()) {
+        let Some(wait) = walk.wait.as_ref().filter(|wait| wait.kind != WaitKind::QueueGet) else { continue };
         let Some(resource) = wait.resource.filter(|resource| resource.free == Some(0)) else { continue };
-        if wait.kind == WaitKind::QueueGet || (found.len() >= MAX_RESOURCES && !found.contains_key(&resource.addr)) {
+        if found.len() >= MAX_RESOURCES && !found.contains_key(&resource.addr) {
             continue;
         }
-        let tasks = found.entry(resource.addr).or_insert_with(|| {
-            wait.holders.iter().filter_map(|holder| index.get(holder).copied()).take(MAX_TASKS).collect()
+        let one = found.entry(resource.addr).or_insert_with(|| {
+            let holding = wait.holders.iter().filter_map(|holder| index.get(holder).copied()).take(MAX_TASKS).collect();
+            Contended { waiting: Vec::new(), holding }
         });
-        if tasks.len() < 2 * MAX_TASKS {
-            tasks.push(at);
+        if one.waiting.len() < MAX_TASKS {
+            one.waiting.push(at);
         }
     }
     for (at, entered) in entered.iter().enumerate() {
         for lock in entered {
-            if let Some(tasks) = found.get_mut(lock).filter(|tasks| !tasks.contains(&at)) {
-                tasks.push(at);
+            let wants = walks[at].wait.as_ref().is_some_and(|wait| wait.lock == Some(*lock));
+            if let Some(one) = found.get_mut(lock).filter(|one| !wants && !one.holding.contains(&at)) {
+                one.holding.push(at);
             }
         }
     }
-    let mut found: Vec<_> = found.into_iter().collect();
-    found.sort_unstable();
     found
 }
 

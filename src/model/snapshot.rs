@@ -55,6 +55,14 @@ impl Snapshot {
         }
     }
 
+    /// Something kept the process from running for a part of the time: what stood still did not do so by itself.
+    pub fn forget_stillness(&mut self) {
+        self.loops.iter_mut().for_each(|event_loop| event_loop.asleep_beside_ready_ms = None);
+        self.pools.iter_mut().for_each(|pool| pool.still_ms = None);
+        let waits = self.tasks.iter_mut().filter_map(|task| task.awaiting.as_mut());
+        waits.filter_map(|wait| wait.resource.as_mut()).for_each(|resource| resource.still_ms = None);
+    }
+
     /// The task with this index.
     pub fn task(&self, id: TaskId) -> &Task {
         &self.tasks[id.0 as usize]

@@ -42,7 +42,10 @@ struct Facts<'s> {
 /// A loop's thread sleeps in a system call other than its selector's, below a callback of the loop: every other task of
 /// the loop waits for it. The call, the frames and the task were read together, or the state is unknown.
 pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
-    let deadlocked = thread_deadlock::threads(snapshot);
+    let deadlocked = thread_deadlock::threads_in_circles(snapshot);
+    let is_deadlocked = |thread: &Thread| {
+        deadlocked.iter().any(|at| snapshot.threads.get(*at).is_some_and(|one| std::ptr::eq(one, thread)))
+    };
     for event_loop in &snapshot.loops {
         let Some(thread) = thread_of(snapshot, event_loop) else { continue };
         let ThreadState::Syscall(call) = &thread.state else { continue };
@@ -56,7 +59,7 @@ pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
             continue;
         }
         // What the thread waits for is known, and told by `thread-deadlock`.
-        if deadlocked.contains(&thread.native_id) {
+        if is_deadlocked(thread) {
             continue;
         }
         findings.push(finding(snapshot, event_loop, thread, call));

@@ -10,11 +10,11 @@ use crate::model::snapshot::{Finding, LoopId, RuleId, Severity, TaskId, TaskStat
 pub(super) static INFO: RuleInfo = RuleInfo {
     id: RuleId::new("missed-wakeup"),
     severities: &[Severity::Error],
-    title: "A callback is ready, but its event loop sleeps on in its selector: it was made ready from another thread without \
-            call_soon_threadsafe",
+    title: "A callback is ready, but its event loop sleeps on in its selector: it was made ready from another thread or a \
+            signal handler, without call_soon_threadsafe",
     singular: "missed wakeup",
     plural: "missed wakeups",
-    help: "From another thread, touch futures, events and tasks of the loop only with loop.call_soon_threadsafe() or \
+    help: "From another thread or a signal handler, touch futures, events and tasks of the loop only with loop.call_soon_threadsafe() or \
            asyncio.run_coroutine_threadsafe(): they wake the loop, the direct calls do not.",
     only_time_tells: "when a timer or a socket wakes the loop by chance",
     scope: Scope::Lasting,
@@ -42,8 +42,8 @@ pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
         };
         let of = if tasks.is_empty() { String::new() } else { format!(" (of {})", name_a_few(snapshot, &tasks)) };
         let message = format!(
-            "{count}{of}, but the event loop{thread} sleeps in its selector (for {asleep_ms} ms while it was watched): another \
-             thread made it ready without call_soon_threadsafe()"
+            "missed wakeup: {count}{of}, but the event loop{thread} sleeps in its selector (for {asleep_ms} ms while it was \
+             watched): another thread, or a signal handler, made it ready without call_soon_threadsafe()"
         );
         let facts = Facts { thread: event_loop.thread, ready: event_loop.ready, asleep_ms };
         findings.push(INFO.finding(Severity::Error, message, tasks, &facts));

@@ -40,10 +40,9 @@ struct Facts {
 }
 
 pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
-    let deadlocked = thread_deadlock::threads(snapshot);
+    let deadlocked = thread_deadlock::stuck_threads(snapshot);
     for (number, pool) in (0..).zip(&snapshot.pools) {
-        let waits =
-            |job: &Job| snapshot.threads.get(job.thread).is_some_and(|thread| deadlocked.contains(&thread.native_id));
+        let waits = |job: &Job| deadlocked.contains(&job.thread);
         // A pool that waits for itself is told as a deadlock.
         if pool.running.is_empty() || !pool.running.iter().all(waits) {
             findings.extend(of_threads(snapshot, number, pool));
@@ -116,22 +115,24 @@ fn of_permits(snapshot: &Snapshot, one: Contended) -> Finding {
     let goes_on = holders.iter().any(|id| awaiting(id).is_none_or(continues_by_itself));
     let still = resource.still_ms.filter(|_| !goes_on);
     let what = match resource.bound {
-        Some(bound) => {
-            format!("{} of {bound} permits of a semaphore or limiter are taken", holders.len().min(bound as usize))
-        }
+        // Of what is waited for, nothing is left.
+        Some(bound) => format!("{bound} of {bound} permits of a semaphore or limiter are taken"),
         None => "no permit of a semaphore is left".to_owned(),
     };
     let runs = if run.is_empty() { String::new() } else { format!(", which wait for {} in threads", run.join(", ")) };
     let wants = if wanted.is_empty() { String::new() } else { format!(" for {}", wanted.join(", ")) };
     let wait = if waiting.len() == 1 { "task waits" } else { "tasks wait" };
     let moved = resource.still_ms.map(|ms| format!("; nothing moved for {ms} ms")).unwrap_or_default();
+    // Who called acquire() is not seen.
+    let are_all_seen = resource.bound.is_none_or(|bound| holders.len() as u64 >= bound);
+    let held = if are_all_seen { "held by" } else { "held, among others, by" };
     let message = format!(
-        "{what}: held by {}{runs}; {} {wait} for one{wants}{moved}",
+        "{what}: {held} {}{runs}; {} {wait} for one{wants}{moved}",
         name_a_few(snapshot, &holders),
         waiting.len()
     );
     let facts = Facts {
-        busy: holders.len() as u64,
+        busy: resource.bound.unwrap_or(holders.len() as u64),
         size: resource.bound,
         waiting: waiting.len() as u64,
         holders: run,

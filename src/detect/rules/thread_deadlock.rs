@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::deadlock::blockers_of;
+use super::deadlock::{blockers_of, may_get_it};
 use super::names::name_of;
 use super::resources::job_place;
 use super::rule::{RuleInfo, Scope};
@@ -61,30 +61,31 @@ pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
         return;
     }
     let graph = Graph::of(snapshot);
-    let stuck = graph.find_stuck();
-    let mut told: Vec<usize> = Vec::new();
-    for start in (0..snapshot.results.len()).map(Node::Result) {
-        let at = graph.index(start);
-        if !stuck[at] || told.contains(&at) {
-            continue;
-        }
-        // Only a circle; what is stuck behind one is not told again.
-        let Some(circle) = graph.circle(at, &stuck) else { continue };
-        told.extend(&circle);
-        findings.push(graph.finding(&circle));
-    }
+    findings.extend(graph.circles().iter().map(|circle| graph.finding(circle)));
 }
 
-/// The ids of the threads that are part of a deadlock, or stand behind one.
-pub(super) fn threads(snapshot: &Snapshot) -> Vec<Option<i32>> {
+/// The threads that are part of a deadlock: indexes of the snapshot's.
+pub(super) fn threads_in_circles(snapshot: &Snapshot) -> Vec<usize> {
+    if snapshot.results.is_empty() {
+        return Vec::new();
+    }
+    let graph = Graph::of(snapshot);
+    let nodes = graph.circles().into_iter().flatten().map(|at| graph.nodes[at]);
+    nodes
+        .filter_map(|node| if let Node::Result(result) = node { snapshot.results.get(result) } else { None })
+        .map(|result| result.thread)
+        .collect()
+}
+
+/// The threads that are part of a deadlock, or stand behind one: indexes of the snapshot's.
+pub(super) fn stuck_threads(snapshot: &Snapshot) -> Vec<usize> {
     if snapshot.results.is_empty() {
         return Vec::new();
     }
     let graph = Graph::of(snapshot);
     let stuck = graph.find_stuck();
     let results = snapshot.results.iter().enumerate();
-    let stuck = results.filter(|(number, _)| stuck[graph.index(Node::Result(*number))]);
-    stuck.filter_map(|(_, result)| snapshot.threads.get(result.thread)).map(|thread| thread.native_id).collect()
+    results.filter(|(number, _)| stuck[graph.index(Node::Result(*number))]).map(|(_, result)| result.thread).collect()
 }
 
 impl<'s> Graph<'s> {
@@ -131,6 +132,22 @@ impl<'s> Graph<'s> {
             }
         }
         stuck
+    }
+
+    /// The circles through threads. What is stuck behind one is not part of it.
+    fn circles(&self) -> Vec<Vec<usize>> {
+        let stuck = self.find_stuck();
+        let (mut told, mut circles) = (Vec::new(), Vec::new());
+        for at in (0..self.snapshot.results.len()).map(|result| self.index(Node::Result(result))) {
+            if !stuck[at] || told.contains(&at) {
+                continue;
+            }
+            if let Some(circle) = self.circle(at, &stuck) {
+                told.extend(&circle);
+                circles.push(circle);
+            }
+        }
+        circles
     }
 
     /// A shortest circle through a stuck node.
@@ -194,7 +211,7 @@ fn needs_of(snapshot: &Snapshot, node: Node) -> Needs {
         |thread: usize| snapshot.results.iter().position(|result| result.thread == thread).map(Node::Result);
     let nothing = || Needs { all: Vec::new(), any: Vec::new() };
     match node {
-        Node::Task(task) => needs_of_task(snapshot, &snapshot.tasks[task]),
+        Node::Task(task) => needs_of_task(snapshot, TaskId(task as u32)),
         Node::Pool(pool) => {
             let running = &snapshot.pools[pool].running;
             let waiting: Vec<Node> = running.iter().filter_map(|job| result_in(job.thread)).collect();
@@ -214,7 +231,8 @@ fn needs_of(snapshot: &Snapshot, node: Node) -> Needs {
     }
 }
 
-fn needs_of_task(snapshot: &Snapshot, task: &Task) -> Needs {
+fn needs_of_task(snapshot: &Snapshot, id: TaskId) -> Needs {
+    let task = snapshot.task(id);
     let mut all: Vec<Node> = Vec::new();
     let mut any: Vec<Node> = Vec::new();
     if task.state == TaskState::Done {
@@ -230,8 +248,8 @@ fn needs_of_task(snapshot: &Snapshot, task: &Task) -> Needs {
     all.extend(in_thread.map(Node::Result));
     all.extend(awaiting.queued_in.map(Node::Pool));
     all.extend(awaiting.starts_on.and_then(|event_loop| blocked_runner(snapshot, event_loop)));
-    let blockers = blockers_of(task, snapshot.tasks.len()).into_iter().map(|id| Node::Task(id.0 as usize));
-    if awaiting.resource.is_some_and(|resource| resource.has_moved || resource.free.is_some_and(|free| free > 0)) {
+    let blockers = blockers_of(id, task, snapshot.tasks.len()).into_iter().map(|id| Node::Task(id.0 as usize));
+    if may_get_it(awaiting) {
         return Needs { all, any };
     }
     match awaiting.kind {

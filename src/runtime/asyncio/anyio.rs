@@ -104,9 +104,10 @@ fn describe_group(
         None => None,
     };
     let targets = match tasks {
-        Some(tasks) => optional(reader.set(tasks))?.unwrap_or_default(),
-        None => Vec::new(),
+        Some(tasks) => optional(reader.set(tasks))?,
+        None => None,
     };
+    let Some(targets) = targets else { return Ok(Wait::new(WaitKind::TaskGroup)) };
     classes.count_targets(&targets)?;
     let detail = Some(WaitDetail::Unfinished(targets.len()));
     Ok(Wait { detail, ..Wait::on(WaitKind::TaskGroup, targets) })
