@@ -1,6 +1,7 @@
 //! What asyncprof says of programs whose truth is known, each a sample of a kind of fault that people met: one test for each case,
 //! interpreter and event loop, such as `greenlet_blocking.sleep/python3.12/uvloop`. The programs are in `tests/programs/cases`.
-//! A test asks for what is true, and that nothing untrue stands beside it.
+//! A test asks for what is true, and that nothing untrue stands beside it. With `ASYNCPROF_ALL_CASES=1` each case runs on several
+//! interpreters, otherwise on one for each loop.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod executors;
@@ -73,7 +74,10 @@ const NOT_SAID_YET: &[&str] = &[
 
 fn trials_of(case: &'static Case, found: &[Interpreter]) -> Vec<Trial> {
     let mut trials = Vec::new();
-    for (event_loop, minors) in [("asyncio", case.asyncio), ("uvloop", case.uvloop)] {
+    // All of them together take twenty minutes.
+    let all = std::env::var_os("ASYNCPROF_ALL_CASES").is_some();
+    for (event_loop, minors, usual) in [("asyncio", case.asyncio, 14), ("uvloop", case.uvloop, 12)] {
+        let minors = if !all && minors.contains(&usual) { &[usual][..] } else { minors };
         let wanted = |one: &&Interpreter| minors.contains(&one.which.minor);
         for interpreter in found.iter().filter(wanted) {
             let setting = Setting::new(case.program, case.arguments, interpreter, event_loop);
