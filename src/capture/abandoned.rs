@@ -12,6 +12,7 @@ use crate::python::coroutine::ChainEnd;
 use crate::python::frame::{RawFrame, untag};
 use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};
+use crate::python::types::TypeInfo;
 use crate::remote::{Addr, Memory, ReadError, View};
 use crate::runtime::asyncio::callback::{Callback, read_callback};
 use crate::runtime::record::LoopRecord;
@@ -26,7 +27,7 @@ const MAX_SLOTS: u32 = 1_000;
 /// LIMIT: bases of a class that are searched; a class with more is not known to have no such method.
 const MAX_BASES: usize = 16;
 
-/// Classes of asyncio whose objects hold no lock of others.
+/// Classes of asyncio whose objects hold no lock of others; programs have classes of the same names that do.
 const HARMLESS: &[&str] =
     &["Lock", "Semaphore", "BoundedSemaphore", "Event", "Condition", "Queue", "TaskGroup", "Timeout"];
 
@@ -143,6 +144,14 @@ fn is_compiled(class: &str) -> bool {
     matches!(class.rsplit('.').next(), Some("builtin_function_or_method" | "cython_function_or_method"))
 }
 
+fn is_harmless(reader: &mut Reader<'_, '_>, ty: &TypeInfo) -> Result<bool, ReadError> {
+    if !HARMLESS.contains(&ty.name.as_str()) {
+        return Ok(false);
+    }
+    let name = reader.caches.types.qualified_name(reader.view, reader.layout, ty.addr)?;
+    Ok(name.starts_with("asyncio."))
+}
+
 /// What was found out about code and classes.
 struct Search {
     classes: FxHashMap<Addr, bool>,
@@ -217,7 +226,7 @@ impl Search {
         }
         let mut may = false;
         for depth in 0..=MAX_BASES {
-            if !ty.is_heap || HARMLESS.contains(&ty.name.as_str()) {
+            if !ty.is_heap || is_harmless(reader, &ty)? {
                 break;
             }
             if depth == MAX_BASES || ty.name.ends_with("ContextManager") || self.methods_mention(reader, ty.addr)? {

@@ -102,6 +102,17 @@ pub(super) struct Means<'l> {
     pub(super) interpreters: &'l [Addr],
 }
 
+impl Means<'_> {
+    /// The stack that a thread has now; empty and incomplete if it cannot be read.
+    pub(super) fn stack_of(&mut self, captured: &CapturedThread) -> Result<ThreadStack, ReadError> {
+        let mut view = View::new(self.memory);
+        let interpreter = self.interpreters[captured.interpreter];
+        let has_greenlets = has_greenlets(&mut Reader::new(&mut view, self.layout, self.caches), interpreter)?;
+        let stack = read_thread_stack(self.memory, self.layout, captured.reading.python.addr, has_greenlets);
+        Ok(optional(stack)?.unwrap_or_default())
+    }
+}
+
 impl Outside {
     /// Whether anything can be found.
     pub(super) fn is_wanted(shared: &Shared, walks: &[TaskWalk], threads: &[CapturedThread]) -> bool {
@@ -290,17 +301,10 @@ impl Outside {
     /// Reads the stacks again: what has moved since it was captured is left out.
     fn confirm(&mut self, means: &mut Means<'_>) -> Result<(), ReadError> {
         let mut stacks = FxHashMap::default();
-        let mut view = View::new(means.memory);
-        let mut reader = Reader::new(&mut view, means.layout, means.caches);
-        let interpreters = means.interpreters.iter().map(|interpreter| has_greenlets(&mut reader, *interpreter));
-        let has_greenlets: Vec<bool> = interpreters.collect::<Result<_, _>>()?;
         let jobs = self.pools.iter().flat_map(|pool| &pool.running).map(|job| job.thread);
         for thread in jobs.chain(self.results.iter().map(|result| result.thread)) {
             if let std::collections::hash_map::Entry::Vacant(vacant) = stacks.entry(thread) {
-                let captured = &means.threads[thread];
-                let addr = captured.reading.python.addr;
-                let stack = read_thread_stack(means.memory, means.layout, addr, has_greenlets[captured.interpreter]);
-                vacant.insert(optional(stack)?.unwrap_or_default());
+                vacant.insert(means.stack_of(&means.threads[thread])?);
             }
         }
         let is_there = |thread: usize, at: usize| {

@@ -130,6 +130,9 @@ impl Watched {
             self.keep_sleeping(means)?;
             self.keep_still_pools(means, walks, loops, outside)?;
         }
+        if !self.loops.is_empty() && is_being_woken(means)? {
+            self.loops.clear();
+        }
         if self.results {
             outside.search(means)?;
         }
@@ -229,11 +232,7 @@ fn resources_of(walks: &[TaskWalk], entered: &[Vec<Addr>]) -> FxHashMap<Addr, Co
 /// Loops of which a callback is ready although they may sleep. Who makes one ready from another thread the right way
 /// wakes the loop a moment later.
 fn sleeping_loops(shared: &Shared, threads: &[CapturedThread], loops: &[LoopRecord]) -> Vec<(Addr, i32, Look)> {
-    let calls = |number: u32| {
-        let name = shared.frames.get(number).map(|frame| frame.function.rsplit('.').next().unwrap_or_default());
-        matches!(name, Some("call_soon_threadsafe" | "_write_to_self"))
-    };
-    if threads.iter().flat_map(|thread| &thread.frames).any(|(number, _)| calls(*number)) {
+    if threads.iter().flat_map(|thread| &thread.frames).any(|(number, _)| wakes(shared, *number)) {
         return Vec::new();
     }
     let sleeping = loops.iter().filter(|record| record.ready.is_some_and(|ready| ready > 0)).filter_map(|record| {
@@ -251,4 +250,29 @@ fn selects(runner: &CapturedThread) -> bool {
     };
     let settled = runner.position.map(|position| settle(position, Some(call), runner.reading.running_task.is_some()));
     is_selector(call) && settled == Some(LoopPosition::Selector)
+}
+
+/// Whether the frame with this number is about to wake a loop.
+fn wakes(shared: &Shared, number: u32) -> bool {
+    let name = shared.frames.get(number).map(|frame| frame.function.rsplit('.').next().unwrap_or_default());
+    matches!(name, Some("call_soon_threadsafe" | "_write_to_self"))
+}
+
+/// Whether a thread is about to wake a loop now, or may be: one that waits for the GIL can take long.
+fn is_being_woken(means: &mut Means<'_>) -> Result<bool, ReadError> {
+    for captured in means.threads {
+        let stack = means.stack_of(captured)?;
+        let mut view = View::new(means.memory);
+        let mut reader = Reader::new(&mut view, means.layout, means.caches);
+        for frame in &stack.frames {
+            if optional(reader.code(frame.code))?.is_some_and(|code| code.is_interpreters_own()) {
+                continue;
+            }
+            let number = optional(means.shared.frames.number(&mut reader, frame))?;
+            if number.is_none_or(|number| wakes(means.shared, number)) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
