@@ -5,7 +5,7 @@ use crate::python::frame::RawFrame;
 use crate::python::reader::Reader;
 use crate::remote::ReadError;
 use crate::remote::kernel_thread::is_selector;
-use crate::runtime::asyncio::iteration::{RunOnce, is_machinery, is_run_forever};
+use crate::runtime::asyncio::iteration::{is_machinery, is_run_forever};
 
 /// What a frame has to do with an event loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,15 +26,13 @@ pub(super) enum Mark {
 
 impl Mark {
     pub(super) fn of(reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<Self, ReadError> {
-        if RunOnce::find(reader, frame)?.is_some() {
-            return Ok(Self::RunOnce);
-        }
         if is_run_forever(reader, frame)? {
             return Ok(Self::RunForever);
         }
         let code = reader.code(frame.code)?;
         let function = code.function.rsplit('.').next().unwrap_or_default();
         Ok(match function {
+            "_run_once" => Self::RunOnce,
             _ if is_machinery(&code.function, &code.file) => Self::Handle,
             // CPython: Lib/selectors.py, 3.8 to 3.15. Selectors of others call these, and have the same method.
             _ if code.file.ends_with("/selectors.py") || &*code.file == "<frozen selectors>" => Self::Selector,
