@@ -542,6 +542,9 @@ fn another_runtime_is_named_where_a_thread_runs_it_and_not_asyncio() {
     sample.0.threads[0].stack = vec![trio];
     let [said] = &*messages(&sample.0, "other-runtime") else { panic!("{:?}", messages(&sample.0, "other-runtime")) };
     assert!(said.starts_with("trio runs in ") && said.contains("not asyncio"), "{said}");
+    let own = sample.frame("pump", "/srv/gevent/app.py", 3);
+    sample.0.threads[0].stack = vec![own];
+    assert!(found(&sample.0, "other-runtime").is_empty(), "a folder of the program itself");
     // A guest of asyncio: the loop that blocks is asyncio's.
     sample.0.threads[0].stack = vec![asyncio, trio];
     assert!(found(&sample.0, "other-runtime").is_empty());

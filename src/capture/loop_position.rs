@@ -37,8 +37,7 @@ impl Mark {
             // CPython: Lib/selectors.py, 3.8 to 3.15. Selectors of others call these, and have the same method.
             _ if code.file.ends_with("/selectors.py") || &*code.file == "<frozen selectors>" => Self::Selector,
             "select" => Self::Selector,
-            // CPython: Lib/runpy.py, _run_module_as_main; Lib/threading.py, Thread._bootstrap, 3.8 to 3.15.
-            "<module>" | "_run_module_as_main" | "_bootstrap" => Self::Root,
+            _ if code.begins_a_thread() => Self::Root,
             _ => Self::Other,
         })
     }

@@ -83,7 +83,8 @@ impl Spins {
         let Some(info) = tables.event_loop(sample.event_loop) else { return };
         self.several_loops |= *self.event_loop.get_or_insert(info.key) != info.key;
         self.samples += 1;
-        self.idle += u64::from(matches!(sample.phase, Phase::Selecting | Phase::NotRunning | Phase::Unknown));
+        self.idle +=
+            u64::from(matches!(sample.phase, Phase::Selecting | Phase::NotRunning | Phase::Parked | Phase::Unknown));
         let Some(task) = sample.task.and_then(|task| tables.task(task)) else { return };
         self.with_task += 1;
         if let Some(restless) = self.restless.get_mut(&task.key).filter(|restless| restless.place.is_none()) {
@@ -172,11 +173,12 @@ impl Spins {
         let name = most.name.as_deref().unwrap_or("a task");
         let others = match spinners.len() - 1 {
             0 => String::new(),
-            others => format!(" ({others} more tasks do the same)"),
+            1 => " (another task does the same)".to_owned(),
+            others => format!(" ({others} other tasks do the same)"),
         };
         let at = origin::describe(place);
         let message = format!(
-            "the event loop never sleeps: {name} in {at} yields without waiting, about {iterations:.0} times a second, \
+            "the event loop hardly ever sleeps: {name} in {at} yields without waiting, about {iterations:.0} times a second, \
              in every sample for {seconds:.1} s{others}"
         );
         let facts = Facts {

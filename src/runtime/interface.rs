@@ -1,5 +1,5 @@
 //! What a runtime has to tell. Everything after this layer reads tasks and event loops through these two traits, so that
-//! a further runtime is one more folder and one more entry in [`Runtimes::new`].
+//! a further runtime is one more folder and one more entry in `runtimes.rs`.
 
 use std::fmt::Debug;
 use std::sync::Arc;

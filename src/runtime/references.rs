@@ -130,7 +130,7 @@ impl LoopReferences {
 
 /// Strong references to a suspended task, without those of the event loop's side and its own; `None` if the count
 /// cannot be known (an immortal object, or an inconsistent count because the task changed). `own` finds the task's own,
-/// see [`count_own_references`]; it is called only if there are any beyond the loop's.
+/// see `Runtime::count_own_references`; it is called only if there are any beyond the loop's.
 pub fn count_other_references(
     task: &TaskRecord,
     loop_side: i64,

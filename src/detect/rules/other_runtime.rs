@@ -12,16 +12,16 @@ pub(super) static INFO: RuleInfo = RuleInfo {
     title: "The program runs an async runtime that asyncprof does not read",
     singular: "async runtime that is not read",
     plural: "async runtimes that are not read",
-    help: "asyncprof reads asyncio's event loops and tasks only (uvloop is one): that it finds no stall here means nothing. A \
-           thread's stack in the dump shows what runs; a sampling profiler such as py-spy shows where the time goes.",
+    help: "asyncprof reads the event loops and tasks of asyncio only (uvloop is one): it says nothing about what this \
+           runtime runs. A thread's stack in the dump shows what runs now; a sampling profiler such as py-spy shows where the time goes.",
     only_time_tells: "whether it ever blocks",
     scope: Scope::Lasting,
     is_checked: false,
 };
 
-/// Runtimes, and a part of the paths of the files that drive them.
+/// Runtimes, and where the files that drive them are in the folder of installed packages.
 const RUNTIMES: [(&str, &str); 4] =
-    [("trio", "/trio/_core/"), ("gevent", "/gevent/"), ("Twisted", "/twisted/internet/"), ("curio", "/curio/")];
+    [("trio", "trio/_core/"), ("gevent", "gevent/"), ("Twisted", "twisted/internet/"), ("curio", "curio/")];
 
 #[derive(Serialize)]
 struct Facts<'s> {
@@ -31,7 +31,13 @@ struct Facts<'s> {
 
 pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
     for (runtime, path) in RUNTIMES {
-        let drives = |id| snapshot.frame(id).file.contains(path);
+        // A program can have a folder of the same name: only an installed package counts.
+        let drives = |id| {
+            let file = &*snapshot.frame(id).file;
+            ["/site-packages/", "/dist-packages/"]
+                .iter()
+                .any(|folder| file.split_once(folder).is_some_and(|(_, inside)| inside.starts_with(path)))
+        };
         // asyncio can drive Twisted: then asyncio's loop is what blocks.
         let drives_it = |id| snapshot.frame(id).file.contains("/asyncio/");
         let driven = snapshot

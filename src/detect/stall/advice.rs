@@ -25,8 +25,8 @@ pub(super) const STARVED: &str =
 pub(super) const SUSPENDED: &str =
     "The program itself did not stall: it was stopped from outside; find out what sends it SIGSTOP or debugs it.";
 
-pub(super) const IN_HANDLER: &str = "Code that interrupts the event loop, such as a signal handler, cannot await: let it set a \
-     flag only, or register the handler with loop.add_signal_handler(), and do the work in a task.";
+pub(super) const IN_HANDLER: &str = "Code that interrupts the event loop, such as a signal handler, cannot await: let it only \
+     set a flag, or register the handler with loop.add_signal_handler(), and do the work in a task.";
 
 pub(super) const UNKNOWN: &str =
     "Use a higher --rate or --cpu-budget, and run with permission to trace, so that the cause can be determined.";
