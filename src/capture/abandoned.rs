@@ -1,15 +1,21 @@
 //! Locks that are taken although no living task has taken them: whoever did has ended without giving them back.
 //!
 //! asyncio does not record who holds a lock. Inside `async with` the task has it on its stack; who calls `acquire()` calls
-//! `release()` later. So every living task is searched for both, and a single one that may hold the lock makes it unknown.
+//! `release()` later, or a function of the program that does. So every living task is searched for these names, and a single
+//! one that may hold the lock makes it unknown. Only if none may, all functions of the process are looked through for those
+//! that take or give back something themselves, and the tasks are searched again for their names.
+
+use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::task_walk::{Shared, TaskWalk};
+use crate::model::origin::{Origin, origin_of};
 use crate::python::caches::Caches;
 use crate::python::container::{read_deque, read_dict_items, read_tuple};
 use crate::python::coroutine::ChainEnd;
 use crate::python::frame::{RawFrame, untag};
+use crate::python::gc::walk_collected;
 use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};
 use crate::python::types::TypeInfo;
@@ -23,6 +29,9 @@ const BY_HAND: [&str; 2] = ["acquire", "release"];
 
 /// LIMIT: slots of one frame that are searched; a frame with more is not known to hold nothing.
 const MAX_SLOTS: u32 = 1_000;
+
+/// LIMIT: timers of a loop that are searched; with more it is not known that none gives the lock back.
+const MAX_TIMERS: usize = 1_000;
 
 /// LIMIT: bases of a class that are searched; a class with more is not known to have no such method.
 const MAX_BASES: usize = 16;
@@ -59,42 +68,77 @@ pub(super) fn suspects(walks: &[TaskWalk], entered: &[Vec<Addr>]) -> Vec<Addr> {
     suspects
 }
 
+/// Where the search looks.
+pub(super) struct Living<'l> {
+    pub(super) walks: &'l [TaskWalk],
+    pub(super) loops: &'l [LoopRecord],
+    /// Address of the runtime, and of each interpreter.
+    pub(super) runtime: Addr,
+    pub(super) interpreters: &'l [Addr],
+}
+
 /// Those of the suspects that no living task may hold.
 pub(super) fn search(
     view: &mut View<'_>,
     layout: &Layout,
     caches: &mut Caches,
     shared: &mut Shared,
-    walks: &[TaskWalk],
-    loops: &[LoopRecord],
+    living: &Living<'_>,
     suspects: &[Addr],
 ) -> Result<Vec<Addr>, ReadError> {
-    let mut search = Search { classes: FxHashMap::default(), codes: FxHashMap::default() };
-    let mut found = suspects.to_vec();
-    let mut items: Vec<usize> = (0..walks.len()).collect();
-    let may = view.wave(&mut items, |view, index| {
-        let walk = &walks[*index];
-        let mut reader = Reader::new(view, layout, caches);
-        search.may_release(&mut reader, shared, walk)
-    });
-    for (walk, may) in walks.iter().zip(may) {
-        if may.unwrap_or(true) {
-            // A task that only waits for the lock does not hold it.
-            let wanted = walk.wait.as_ref().filter(|_| walk.waiter().is_some()).and_then(|wait| wait.lock);
-            found.retain(|lock| Some(*lock) == wanted);
+    let by_hand = BY_HAND.into_iter().map(Arc::from).collect();
+    let found = Search::new(by_hand).keep_lost(view, layout, caches, shared, living, suspects.to_vec())?;
+    if found.is_empty() {
+        return Ok(found);
+    }
+    let mut reader = Reader::new(view, layout, caches);
+    let Some(helpers) = find_helpers(&mut reader, living)? else { return Ok(Vec::new()) };
+    Search::new(helpers).keep_lost(view, layout, caches, shared, living, found)
+}
+
+/// The names of all functions that take or give back something, or call one that does, by name; `None` if not all
+/// functions could be read. Those of the standard library handle locks of their own.
+fn find_helpers(reader: &mut Reader<'_, '_>, living: &Living<'_>) -> Result<Option<FxHashSet<Arc<str>>>, ReadError> {
+    let mut functions = FxHashSet::default();
+    for interpreter in living.interpreters {
+        let walked = walk_collected(reader, living.runtime, *interpreter, |reader, object, ty| {
+            if reader.caches.types.get(reader.view, reader.layout, ty)?.name == "function" {
+                functions.insert(reader.view.object(object, reader.layout.builtin.function_code)?);
+            }
+            Ok(())
+        });
+        match walked {
+            Err(error) if error.is_fatal() => return Err(error),
+            Err(_) => return Ok(None),
+            Ok(()) => {}
         }
     }
-    let mut handles: Vec<Addr> = loops.iter().flat_map(|record| record.handles.iter().copied()).collect();
-    let may = view.wave(&mut handles, |view, handle| {
-        let mut reader = Reader::new(view, layout, caches);
-        let steps = shared.runtimes.of(&mut reader, *handle)?.read_handle_task(&mut reader, *handle)?.is_some();
-        Ok::<_, ReadError>(!steps)
-    });
-    // A callback that is about to run may give any lock back.
-    if may.into_iter().any(|may| may.unwrap_or(true)) {
-        found.clear();
+    let mut callers: FxHashMap<Arc<str>, Vec<Arc<str>>> = FxHashMap::default();
+    for code in functions {
+        let Some(info) = optional(reader.code(code))? else { return Ok(None) };
+        if origin_of(&info.file) == Origin::Python {
+            continue;
+        }
+        let name: Arc<str> = info.function.rsplit('.').next().unwrap_or_default().into();
+        let Some(called) = optional(read_names(reader, code))? else { return Ok(None) };
+        for called in called {
+            callers.entry(called).or_default().push(name.clone());
+        }
     }
-    Ok(found)
+    let mut helpers: FxHashSet<Arc<str>> = FxHashSet::default();
+    let mut open: Vec<Arc<str>> = BY_HAND.into_iter().map(Arc::from).collect();
+    while let Some(name) = open.pop() {
+        open.extend(callers.remove(&name).into_iter().flatten());
+        helpers.insert(name);
+    }
+    Ok(Some(helpers))
+}
+
+/// The names that code uses: of globals, attributes and methods.
+fn read_names(reader: &mut Reader<'_, '_>, code: Addr) -> Result<Vec<Arc<str>>, ReadError> {
+    let names = reader.view.object(code, reader.layout.code.body.names())?;
+    let names = read_tuple(reader.view, reader.layout, names)?;
+    names.into_iter().map(|name| reader.caches.codes.name(reader.view, reader.layout, name)).collect()
 }
 
 /// Those of `found` that were taken all the time: the same task is the first to get the lock as before, and there are no
@@ -152,13 +196,94 @@ fn is_harmless(reader: &mut Reader<'_, '_>, ty: &TypeInfo) -> Result<bool, ReadE
     Ok(name.starts_with("asyncio."))
 }
 
-/// What was found out about code and classes.
+/// A search for those who may give back a lock.
 struct Search {
+    /// Names of functions that take locks or give them back.
+    giving: FxHashSet<Arc<str>>,
     classes: FxHashMap<Addr, bool>,
     codes: FxHashMap<Addr, bool>,
 }
 
 impl Search {
+    fn new(giving: FxHashSet<Arc<str>>) -> Self {
+        Self { giving, classes: FxHashMap::default(), codes: FxHashMap::default() }
+    }
+
+    /// Those of `suspects` that no task and no callback that waits may give back.
+    fn keep_lost(
+        &mut self,
+        view: &mut View<'_>,
+        layout: &Layout,
+        caches: &mut Caches,
+        shared: &mut Shared,
+        living: &Living<'_>,
+        mut suspects: Vec<Addr>,
+    ) -> Result<Vec<Addr>, ReadError> {
+        let walks = living.walks;
+        let mut items: Vec<usize> = (0..walks.len()).collect();
+        let may = view.wave(&mut items, |view, index| {
+            self.may_release(&mut Reader::new(view, layout, caches), shared, &walks[*index])
+        });
+        for (walk, may) in walks.iter().zip(may) {
+            if may.unwrap_or(true) {
+                // A task that only waits for the lock does not hold it.
+                let wanted = walk.wait.as_ref().filter(|_| walk.waiter().is_some()).and_then(|wait| wait.lock);
+                suspects.retain(|lock| Some(*lock) == wanted);
+            }
+        }
+        for record in living.loops {
+            let mut reader = Reader::new(view, layout, caches);
+            if optional(self.loop_may_release(&mut reader, shared, record))?.unwrap_or(true) {
+                suspects.clear();
+            }
+        }
+        Ok(suspects)
+    }
+
+    /// Whether a callback that is ready, or a timer, may give a lock back. Of a loop that is not asyncio's own the timers
+    /// are not known.
+    fn loop_may_release(
+        &mut self,
+        reader: &mut Reader<'_, '_>,
+        shared: &mut Shared,
+        record: &LoopRecord,
+    ) -> Result<bool, ReadError> {
+        if record.ready.is_some_and(|ready| ready > record.handles.len()) {
+            return Ok(true);
+        }
+        for handle in &record.handles {
+            if shared.runtimes.of(reader, *handle)?.read_handle_task(reader, *handle)?.is_none() {
+                return Ok(true);
+            }
+        }
+        let Some(timers) = reader.attribute(record.addr, "_scheduled")? else { return Ok(false) };
+        let timers = reader.list(timers)?;
+        if timers.len() > MAX_TIMERS {
+            return Ok(true);
+        }
+        for timer in timers {
+            // A cancelled one has none.
+            let Some(callback) = reader.attribute_not_none(timer, "_callback")? else { continue };
+            if self.callback_may_release(reader, callback)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn callback_may_release(&mut self, reader: &mut Reader<'_, '_>, callback: Addr) -> Result<bool, ReadError> {
+        match read_callback(reader, callback)? {
+            Callback::Wakes(_) => Ok(false),
+            Callback::Function(function) | Callback::Method { function, .. } => {
+                Ok(self.giving.contains(function.short_name())
+                    || (!function.info.file.contains("/asyncio/") && self.mentions(reader, function.code, 1)?))
+            }
+            Callback::Partial { .. } => Ok(true),
+            // A loop's own, written in C.
+            Callback::Other => Ok(!is_compiled(&reader.type_of(callback)?.name)),
+        }
+    }
+
     /// Whether a task may give a lock back later that it has taken.
     fn may_release(
         &mut self,
@@ -172,17 +297,8 @@ impl Search {
             return Ok(true);
         }
         for callback in &record.future.callbacks {
-            match read_callback(reader, *callback)? {
-                Callback::Wakes(_) => {}
-                Callback::Function(function) | Callback::Method { function, .. } => {
-                    if !function.info.file.contains("/asyncio/") && self.mentions(reader, function.code, 1)? {
-                        return Ok(true);
-                    }
-                }
-                Callback::Partial { .. } => return Ok(true),
-                // A loop's own, written in C.
-                Callback::Other if is_compiled(&reader.type_of(*callback)?.name) => {}
-                Callback::Other => return Ok(true),
+            if self.callback_may_release(reader, *callback)? {
+                return Ok(true);
             }
         }
         for (level, number) in chain.levels.iter().zip(&walk.frames) {
@@ -203,14 +319,17 @@ impl Search {
         for word in words {
             let Some(object) = untag(reader.layout, word) else { continue };
             let Some(ty) = optional(reader.type_of(object))? else { continue };
-            let bound = match ty.name.as_str() {
-                "method" => Some(reader.view.object(object, reader.layout.builtin.method_self)?),
-                // What is suspended inside of it is not searched.
-                "async_generator" | "generator" => return Ok(true),
-                _ => None,
+            let may = match ty.name.as_str() {
+                "method" => {
+                    let bound = reader.view.object(object, reader.layout.builtin.method_self)?;
+                    self.callback_may_release(reader, object)? || self.class_may_release(reader, bound)?
+                }
+                "function" => self.callback_may_release(reader, object)?,
+                // What is inside of them is not searched.
+                "async_generator" | "generator" | "functools.partial" | "partial" => true,
+                _ => self.class_may_release(reader, object)?,
             };
-            let object = bound.unwrap_or(object);
-            if self.class_may_release(reader, object)? {
+            if may {
                 return Ok(true);
             }
         }
@@ -229,7 +348,11 @@ impl Search {
             if !ty.is_heap || is_harmless(reader, &ty)? {
                 break;
             }
-            if depth == MAX_BASES || ty.name.ends_with("ContextManager") || self.methods_mention(reader, ty.addr)? {
+            if depth == MAX_BASES
+                || ty.name.ends_with("ContextManager")
+                || ty.name.ends_with("ExitStack")
+                || self.methods_mention(reader, ty.addr)?
+            {
                 may = true;
                 break;
             }
@@ -258,14 +381,9 @@ impl Search {
         if let Some(known) = self.codes.get(&code) {
             return Ok(*known);
         }
-        let at = reader.layout.code.body.names();
-        let mut mentions = false;
-        let names = reader.view.object(code, at)?;
-        for name in read_tuple(reader.view, reader.layout, names)? {
-            mentions |= BY_HAND.contains(&&*reader.caches.codes.name(reader.view, reader.layout, name)?);
-        }
+        let mut mentions = read_names(reader, code)?.iter().any(|name| self.giving.contains(name));
         if !mentions && depth > 0 {
-            let constants = reader.view.object(code, at - 8)?;
+            let constants = reader.view.object(code, reader.layout.code.body.names() - 8)?;
             for constant in read_tuple(reader.view, reader.layout, constants)? {
                 if reader.type_of(constant)?.name == "code" {
                     mentions |= self.mentions(reader, constant, depth - 1)?;

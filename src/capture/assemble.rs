@@ -102,15 +102,13 @@ pub(super) fn assemble(mut capture: Capture, facts: &Facts, layout: &Layout, tak
     }
 }
 
-fn assemble_resource(capture: &Capture, task: Addr, resource: &ResourceRecord) -> Resource {
-    let position = capture.graph.tasks.get(&task);
+fn assemble_resource(capture: &Capture, resource: &ResourceRecord) -> Resource {
     Resource {
         key: resource.addr.raw(),
         free: resource.free,
         bound: resource.bound,
         is_abandoned: capture.abandoned.contains(&resource.addr),
         still_ms: capture.still.resources.get(&resource.addr).copied(),
-        has_moved: position.is_some_and(|position| capture.still.moved.contains(position)),
     }
 }
 
@@ -154,7 +152,8 @@ fn assemble_task(
         detail: wait.detail,
         tasks: edges.awaits.to_vec(),
         held_by: edges.held_by.to_vec(),
-        resource: wait.resource.map(|resource| assemble_resource(capture, walk.addr, &resource)),
+        resource: wait.resource.map(|resource| assemble_resource(capture, &resource)),
+        has_moved: capture.graph.tasks.get(&walk.addr).is_some_and(|position| capture.still.moved.contains(position)),
         thread: wait.job.and_then(|job| match capture.outside.places.get(&job) {
             Some(Place::Thread(thread)) => Some(*thread),
             _ => None,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::abandoned;
+use super::abandoned::{self, Living};
 use super::facts::Facts;
 use super::graph::{Graph, read_all_entered};
 use super::loop_position::{Mark, find_position};
@@ -224,7 +224,10 @@ impl<'c> Capturing<'c> {
         for attempt in 1..=ATTEMPTS {
             let last = attempt == ATTEMPTS;
             if attempt > 1 {
-                if settled.iter().any(|walk| walk.wait.as_ref().is_some_and(|wait| wait.resource.is_some())) {
+                let is_watched = |walk: &TaskWalk| {
+                    walk.wait.as_ref().is_some_and(|wait| wait.resource.is_some() || wait.job.is_some())
+                };
+                if settled.iter().any(is_watched) {
                     settled.iter_mut().for_each(|walk| walk.keep_print(&mut self.view));
                 }
                 self.view.forget();
@@ -566,8 +569,10 @@ impl<'c> Capturing<'c> {
         if suspects.is_empty() {
             return Ok(suspects);
         }
+        let interpreters: Vec<Addr> = self.interpreters.iter().map(|interpreter| interpreter.addr).collect();
+        let living = Living { walks, loops, runtime: self.runtime()?, interpreters: &interpreters };
         let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
-        let found = abandoned::search(&mut self.view, layout, caches, shared, walks, loops, &suspects)?;
+        let found = abandoned::search(&mut self.view, layout, caches, shared, &living, &suspects)?;
         if found.is_empty() {
             return Ok(found);
         }

@@ -114,8 +114,13 @@ impl Watched {
         outside: &mut Outside,
     ) -> Result<Still, ReadError> {
         let (started, mut seen, mut paused) = (Instant::now(), Duration::ZERO, Duration::ZERO);
+        // Between threads that wait for results, any task can be a link.
+        let links: Vec<usize> = match self.results {
+            true => (0..walks.len()).filter(|task| walks[*task].waiter().is_some()).collect(),
+            false => Vec::new(),
+        };
         // What was read of a task in an earlier attempt may be out of date by now.
-        let tasks = self.resources.values().flat_map(Contended::tasks);
+        let tasks = self.resources.values().flat_map(Contended::tasks).chain(links.iter().copied());
         self.moved = tasks.filter(|task| walks.get(*task).is_none_or(|walk| !walk.is_as_it_was(view))).collect();
         for pause in [0].into_iter().chain(PAUSES_MS) {
             if self.is_empty() {
@@ -134,6 +139,7 @@ impl Watched {
             self.loops.clear();
         }
         if self.results {
+            self.look_at(view, walks, links)?;
             outside.search(means)?;
         }
         let ms = u64::try_from(seen.as_millis()).unwrap_or(u64::MAX);
@@ -153,7 +159,11 @@ impl Watched {
 
     fn look_at_tasks(&mut self, view: &mut View<'_>, walks: &[TaskWalk]) -> Result<(), ReadError> {
         let open = self.resources.values().filter(|one| one.may_hang(&self.moved)).flat_map(Contended::tasks);
-        let mut tasks: Vec<usize> = open.filter(|task| !self.moved.contains(task)).collect();
+        self.look_at(view, walks, open.collect())
+    }
+
+    fn look_at(&mut self, view: &mut View<'_>, walks: &[TaskWalk], mut tasks: Vec<usize>) -> Result<(), ReadError> {
+        tasks.retain(|task| !self.moved.contains(task));
         tasks.sort_unstable();
         tasks.dedup();
         let proofs = Proof::read(view, tasks.iter().map(|task| &walks[*task]))?;

@@ -345,6 +345,8 @@ pub struct Awaiting {
     pub held_by: Vec<TaskId>,
     /// The lock, semaphore, limiter or queue that it waits at.
     pub resource: Option<Resource>,
+    /// This task, or one that it waits for, was seen to move after it was read: who waits for whom may be out of date.
+    pub has_moved: bool,
     /// The thread that runs the job it waits for: an index of [`Snapshot::threads`].
     pub thread: Option<usize>,
     /// The pool in whose queue the job it waits for is: an index of [`Snapshot::pools`].

@@ -61,9 +61,6 @@ pub struct Resource {
     pub is_abandoned: bool,
     /// For how long those who have taken it and those who wait for it were seen not to move at all.
     pub still_ms: Option<u64>,
-    /// The task that waits for it, or one that has taken it, was seen to move: who holds it and who waits for it may have
-    /// been read at different moments.
-    pub has_moved: bool,
 }
 
 /// Details of a wait.

@@ -48,7 +48,7 @@ pub(super) fn may_get_it(awaiting: &Awaiting) -> bool {
     // One that is free, or around which something moves, is changing hands. Who called acquire() is not seen.
     awaiting.resource.is_some_and(|resource| {
         let are_unseen = resource.bound.is_some_and(|bound| (awaiting.held_by.len() as u64) < bound);
-        resource.has_moved
+        awaiting.has_moved
             || resource.free.is_some_and(|free| free > 0)
             || (awaiting.kind == WaitKind::Semaphore && are_unseen)
     })

@@ -21,8 +21,8 @@ pub(super) fn contended(snapshot: &Snapshot, is_of_kind: impl Fn(WaitKind) -> bo
     for (id, task) in (0..).map(TaskId).zip(&snapshot.tasks) {
         let Some(awaiting) = task.awaiting.as_ref().filter(|awaiting| is_of_kind(awaiting.kind)) else { continue };
         let Some(resource) = awaiting.resource.filter(|resource| resource.free == Some(0)) else { continue };
-        // Who waits and who holds was read at different moments.
-        if resource.has_moved && !awaiting.held_by.is_empty() {
+        // What changes hands while it is looked at is only busy.
+        if awaiting.has_moved {
             continue;
         }
         let one = found.entry(resource.key).or_insert_with(|| Contended {

@@ -10,7 +10,7 @@ use super::rule::{RuleInfo, Scope};
 use crate::detect::origin;
 use crate::model::Snapshot;
 use crate::model::snapshot::{
-    Finding, LoopId, ResultOf, ResultWait, RuleId, Severity, Task, TaskId, TaskState, WaitKind,
+    Awaiting, Finding, LoopId, ResultOf, ResultWait, RuleId, Severity, Task, TaskId, TaskState, WaitKind,
 };
 
 pub(super) static INFO: RuleInfo = RuleInfo {
@@ -240,7 +240,9 @@ fn needs_of_task(snapshot: &Snapshot, id: TaskId) -> Needs {
     }
     // No task goes on while the thread of its loop blocks.
     all.extend(task.event_loop.and_then(|event_loop| blocked_runner(snapshot, event_loop)));
-    let Some(awaiting) = task.awaiting.as_ref().filter(|_| task.state == TaskState::Waiting) else {
+    // What a task waited for while it was read need not be what it waits for while the threads stand still.
+    let waits = |awaiting: &&Awaiting| task.state == TaskState::Waiting && !awaiting.has_moved;
+    let Some(awaiting) = task.awaiting.as_ref().filter(waits) else {
         return Needs { all, any };
     };
     let in_thread =
