@@ -1,7 +1,5 @@
 //! The garbage collector's lists: every container object of a GIL build is on one of them.
 
-use std::collections::VecDeque;
-
 use super::block::Block;
 use super::layout::{GC_GENERATION_SIZE, GC_HEADER_SIZE};
 use super::reader::Reader;
@@ -53,6 +51,27 @@ pub fn walk_collected(
     result
 }
 
+/// The objects passed last.
+struct Trail {
+    ring: [Addr; TRAIL],
+    passed: usize,
+    kept: usize,
+}
+
+impl Trail {
+    fn pass(&mut self, object: Addr) {
+        self.ring[self.passed % TRAIL] = object;
+        self.passed += 1;
+        self.kept = TRAIL.min(self.kept + 1);
+    }
+
+    fn go_back(&mut self) -> Option<Addr> {
+        self.kept = self.kept.checked_sub(1)?;
+        self.passed -= 1;
+        Some(self.ring[self.passed % TRAIL])
+    }
+}
+
 fn walk_ring(
     reader: &mut Reader<'_, '_>,
     head: Addr,
@@ -62,7 +81,7 @@ fn walk_ring(
     let type_at = GC_HEADER_SIZE + reader.layout.object.ob_type;
     let (mut at, mut next) = (head, reader.view.u64(head, 0)? & !FLAGS);
     let mut patience = REPAIRS;
-    let mut trail: VecDeque<Addr> = VecDeque::with_capacity(TRAIL);
+    let mut trail = Trail { ring: [head; TRAIL], passed: 0, kept: 0 };
     let mut is_fresh = false;
     loop {
         // An object that leaves its list has no next one from then on: the walk continues from one before it.
@@ -72,7 +91,7 @@ fn walk_ring(
                 return Err(ReadError::Invalid("collector list"));
             }
             patience -= 1;
-            at = trail.pop_back().unwrap_or(head);
+            at = trail.go_back().unwrap_or(head);
             reader.view.refresh(&[at]);
             next = reader.view.u64(at, 0)? & !FLAGS;
             continue;
@@ -89,7 +108,7 @@ fn walk_ring(
             patience -= 1;
             // Nothing shows that an object is still alive whose next one does not lead back even when read afresh.
             if is_fresh {
-                at = trail.pop_back().unwrap_or(head);
+                at = trail.go_back().unwrap_or(head);
             }
             is_fresh = true;
             reader.view.refresh(&[at, node]);
@@ -107,10 +126,7 @@ fn walk_ring(
         let ty = block.object(type_at)?;
         let object = node.add(GC_HEADER_SIZE).ok_or(ReadError::BadPointer(node.raw()))?;
         visit(reader, object, ty)?;
-        if trail.len() == TRAIL {
-            trail.pop_front();
-        }
-        trail.push_back(at);
+        trail.pass(at);
         (at, next) = (node, onwards);
     }
 }

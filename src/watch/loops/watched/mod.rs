@@ -5,6 +5,8 @@ mod kernel_look;
 mod position;
 mod state;
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 
 use self::kernel_look::gil_span;
@@ -15,7 +17,7 @@ use super::around::{Around, Place};
 use super::naming::Naming;
 use super::running::{RunningTask, Traces, find_running_task};
 use crate::model::event::LoopSample;
-use crate::model::tables::{StackId, Tables};
+use crate::model::tables::{StackId, Tables, TaskNo};
 use crate::python::frame::{RawFrame, untag};
 use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};
@@ -28,6 +30,9 @@ use crate::runtime::runtimes::Runtimes;
 
 /// Float objects in which the time of an iteration was found recently; the next iteration usually reuses one of them.
 const FLOATS: usize = 3;
+
+/// After this many samples that did not need a float it is no longer read: each costs two pieces of every sample.
+const FLOAT_SAMPLES: u8 = 32;
 
 /// LIMIT: tasks that are kept.
 const MAX_TASKS: usize = 4_096;
@@ -85,6 +90,9 @@ impl WatchedLoop {
             named: FxHashMap::default(),
             last_iteration: None,
             idle: Vec::new(),
+            number: None,
+            numbered: None,
+            roots: Vec::new(),
             last_roots: Vec::new(),
             poll: uv.and_then(|uv| uv.poll).filter(|fd| around.process.is_epoll(*fd)),
             last_innermost: None,
@@ -146,6 +154,7 @@ impl WatchedLoop {
     pub(super) fn on_tables_reset(&mut self) {
         self.naming.on_tables_reset();
         self.named.clear();
+        (self.number, self.numbered) = (None, None);
     }
 
     /// Takes a sample; `None` if every attempt was torn.
@@ -166,10 +175,10 @@ impl WatchedLoop {
         let running = self.running_task(memory, around, &named)?;
         let place = self.position(memory, layout, &named, at_ns, Observed { gil, torn, in_task: running.is_some() });
         let (outer, coroutines) = self.split(&named, torn);
-        let task = running.map(|task| tables.add_task(&task.info));
+        let task = running.map(|task| self.task_number(tables, task));
         let mut sample = LoopSample {
             at_ns,
-            event_loop: tables.add_loop(&self.info),
+            event_loop: *self.number.get_or_insert_with(|| tables.add_loop(&self.info)),
             phase: place.phase,
             away_since_ns: place.away_since_ns,
             away_precision_ns: place.precision_ns,
@@ -188,6 +197,17 @@ impl WatchedLoop {
         };
         self.ask_kernel(memory, around, tables, &mut sample)?;
         Ok(Some(sample))
+    }
+
+    fn task_number(&mut self, tables: &mut Tables, task: Arc<RunningTask>) -> TaskNo {
+        match &self.numbered {
+            Some((numbered, number)) if Arc::ptr_eq(numbered, &task) => *number,
+            _ => {
+                let number = tables.add_task(&task.info);
+                self.numbered = Some((task, number));
+                number
+            }
+        }
     }
 
     /// Reads the stack and what belongs to it, until the time of the iteration is part of it.
@@ -210,10 +230,9 @@ impl WatchedLoop {
             let Some((named, stack)) = self.name(memory, layout, tables, sampled)? else { return Ok(None) };
             // The locals of an iteration whose code is new were not part of the reading.
             let mut is_known = !std::mem::take(&mut self.run_once_is_new);
-            if let Some(addr) = self.end_time(layout, &named).filter(|addr| is_known && !self.floats.contains(addr)) {
-                self.floats.insert(0, addr);
-                self.floats.truncate(FLOATS);
-                is_known = false;
+            // The last attempt is judged by what was read.
+            if let Some(addr) = self.end_time(layout, &named).filter(|_| is_known && chase < CHASES) {
+                is_known = self.use_float(addr);
             }
             // A whole iteration fits into a call of some tens of microseconds: then the frame of `_run_once` was read in
             // one iteration, what it called in the next, and both of its readings can agree all the same.
@@ -225,20 +244,33 @@ impl WatchedLoop {
         Ok(None)
     }
 
+    /// Whether a float object was read along with the stack. From now on it is.
+    fn use_float(&mut self, used: Addr) -> bool {
+        self.floats.iter_mut().for_each(|(_, unused)| *unused = unused.saturating_add(1));
+        let known = self.floats.iter_mut().find(|(addr, _)| *addr == used);
+        let is_known = known.map(|(_, unused)| *unused = 0).is_some();
+        if !is_known {
+            self.floats.insert(0, (used, 0));
+            self.floats.truncate(FLOATS);
+        }
+        is_known
+    }
+
     fn gather_spans(&mut self, layout: &Layout) {
         self.beside.clear();
         self.beside.extend(self.gil);
         self.beside.extend(self.collecting);
         self.beside.extend(self.ready);
         if self.task_again {
-            self.beside.extend(self.task.iter().flat_map(RunningTask::spans));
+            self.beside.extend(self.task.iter().flat_map(|task| task.spans()));
         }
         self.amid.clear();
         self.behind.clear();
         match self.kind {
             Kind::RunOnce => {
                 let at = layout.builtin.float_value;
-                self.behind.extend(self.floats.iter().filter_map(|addr| Some(Span::new(addr.add(at)?, 8))));
+                self.floats.retain(|(_, unused)| *unused < FLOAT_SAMPLES);
+                self.behind.extend(self.floats.iter().filter_map(|(addr, _)| Some(Span::new(addr.add(at)?, 8))));
                 self.first_float = self.beside.len();
                 self.beside.extend(&self.behind);
             }
@@ -331,10 +363,24 @@ impl WatchedLoop {
         memory: &dyn Memory,
         around: &Around,
         named: &Named,
-    ) -> Result<Option<RunningTask>, ReadError> {
+    ) -> Result<Option<Arc<RunningTask>>, ReadError> {
         let noted_at = self.imported.thread_words().running_task;
         let noted = noted_at.and_then(|at| self.stack.thread_word(at)).and_then(Addr::aligned);
-        let roots = self.roots(named);
+        let mut roots = std::mem::take(&mut self.roots);
+        self.find_roots(named, &mut roots);
+        let found = self.running_task_of(memory, around, named, noted, &roots);
+        self.roots = roots;
+        found
+    }
+
+    fn running_task_of(
+        &mut self,
+        memory: &dyn Memory,
+        around: &Around,
+        named: &Named,
+        noted: Option<Addr>,
+        roots: &[RawFrame],
+    ) -> Result<Option<Arc<RunningTask>>, ReadError> {
         if roots.len() <= 1 {
             self.last_roots.clear();
         }
@@ -344,8 +390,8 @@ impl WatchedLoop {
             return Ok(None);
         }
         // One that was started eagerly runs within a step of another, and only the loop's own record tells which it is.
-        let are_ambiguous = noted.is_none() && (is_below_greenlet || roots.len() > 1 && !self.are_last_roots(&roots));
-        let is_it = |task: &RunningTask| !are_ambiguous && task.is(noted, &roots);
+        let are_ambiguous = noted.is_none() && (is_below_greenlet || roots.len() > 1 && !self.are_last_roots(roots));
+        let is_it = |task: &Arc<RunningTask>| !are_ambiguous && task.is(noted, roots);
         if self.task.as_ref().is_some_and(is_it) && self.task_is_unchanged(memory)? {
             self.task_again = true;
             return Ok(self.task.clone());
@@ -362,8 +408,8 @@ impl WatchedLoop {
         let handle = named.run_once.zip(self.run_once).and_then(|(position, run_once)| {
             untag(&around.layouts.python, self.stack.slot(self.stack.frames().get(position)?, run_once.handle)?)
         });
-        let traces = Traces { event_loop: self.event_loop, imported: &*self.imported, noted, handle, roots: &roots };
-        self.task = find_running_task(memory, around, &traces)?;
+        let traces = Traces { event_loop: self.event_loop, imported: &*self.imported, noted, handle, roots };
+        self.task = find_running_task(memory, around, &traces)?.map(Arc::new);
         self.last_roots = roots.iter().filter_map(|root| root.generator).collect();
         if let Some(task) = &self.task {
             if self.tasks.len() >= MAX_TASKS {
@@ -376,14 +422,14 @@ impl WatchedLoop {
 
     /// The outermost frame of each row of coroutines (or generators) that the innermost iteration runs, outermost
     /// first. Each task that runs is one of them.
-    fn roots(&self, named: &Named) -> Vec<RawFrame> {
+    fn find_roots(&self, named: &Named, roots: &mut Vec<RawFrame>) {
         let frames = self.stack.frames();
         let inner = match (named.run_once, &self.kind) {
             (Some(position), _) => position,
             (None, Kind::Uv(_)) => frames.len() - self.depth().begins(),
             (None, Kind::RunOnce) => frames.len(),
         };
-        let mut roots = Vec::new();
+        roots.clear();
         let mut was_generator = false;
         for frame in frames[..inner].iter().rev() {
             let generator = frame.frame.filter(|frame| frame.generator.is_some());
@@ -391,7 +437,6 @@ impl WatchedLoop {
             roots.extend(generator.filter(|_| !was_generator));
             was_generator = generator.is_some();
         }
-        roots
     }
 
     fn are_last_roots(&self, roots: &[RawFrame]) -> bool {

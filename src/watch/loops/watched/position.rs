@@ -8,7 +8,7 @@ use rustc_hash::FxHasher;
 use super::elsewhere::{Progress, Side};
 use super::state::{Kind, Named, WatchedLoop};
 use crate::model::event::{Gil, Phase};
-use crate::python::frame::{RawFrame, untag};
+use crate::python::frame::untag;
 use crate::python::layout::Layout;
 use crate::python::stack_watch::StackWatch;
 use crate::remote::kernel_thread::SystemCall;
@@ -284,25 +284,26 @@ impl WatchedLoop {
 
     /// The number of outermost frames that belong to the loop, and that of the coroutines after them.
     pub(super) fn split(&self, named: &Named, torn: bool) -> (u16, u16) {
-        let frames: Vec<RawFrame> = self.stack.frames().iter().rev().filter_map(|frame| frame.frame).collect();
-        let first_coroutine = || frames.iter().position(|frame| frame.generator.is_some());
+        let frames = || self.stack.frames().iter().rev().filter_map(|frame| frame.frame.as_ref());
+        let count = frames().count();
+        let first_coroutine = || frames().position(|frame| frame.generator.is_some());
         let begins = || Some(self.depth().begins()).filter(|begins| *begins > 0);
         let outer = named.outer.or_else(first_coroutine).or_else(begins);
-        let unseen = || if torn || self.may_be_below_greenlet(named) { 0 } else { frames.len() };
-        let outer = outer.unwrap_or_else(unseen).min(frames.len());
-        let coroutines = frames[outer..].iter().take_while(|frame| frame.generator.is_some()).count();
+        let unseen = || if torn || self.may_be_below_greenlet(named) { 0 } else { count };
+        let outer = outer.unwrap_or_else(unseen).min(count);
+        let coroutines = frames().skip(outer).take_while(|frame| frame.generator.is_some()).count();
         (u16::try_from(outer).unwrap_or(u16::MAX), u16::try_from(coroutines).unwrap_or(u16::MAX))
     }
 
     /// The value of a float object that was read along with the stack.
     pub(super) fn float(&self, object: Addr) -> Option<f64> {
-        let number = self.floats.iter().position(|addr| *addr == object)?;
+        let number = self.floats.iter().position(|(addr, _)| *addr == object)?;
         self.stack.behind(number)?.try_into().ok().map(f64::from_le_bytes)
     }
 
     /// Whether a float object had the same value before and after the stack was read; true if it was not read.
     pub(super) fn is_unchanged_float(&self, object: Addr) -> bool {
-        let number = self.floats.iter().position(|addr| *addr == object);
+        let number = self.floats.iter().position(|(addr, _)| *addr == object);
         number.is_none_or(|number| self.stack.beside(self.first_float + number) == self.stack.behind(number))
     }
 }

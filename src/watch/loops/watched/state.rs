@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::model::tables::{LoopInfo, StackId};
+use crate::model::tables::{LoopInfo, LoopNo, StackId, TaskNo};
 use crate::python::frame::RawFrame;
 use crate::python::stack_watch::StackWatch;
 use crate::remote::thread_watch::ThreadWatch;
@@ -84,12 +84,17 @@ pub(in crate::watch::loops) struct WatchedLoop {
     pub(super) ready: Option<Span>,
     pub(super) run_once: Option<RunOnce>,
     pub(super) run_once_is_new: bool,
-    pub(super) floats: Vec<Addr>,
-    pub(super) task: Option<RunningTask>,
+    /// Float objects that are read along with the stack, and for how many samples each was not needed.
+    pub(super) floats: Vec<(Addr, u8)>,
+    pub(super) task: Option<Arc<RunningTask>>,
     /// The task was the same in two samples: from then on its identity is read along with the stack.
     pub(super) task_again: bool,
     /// Tasks that were seen running, by coroutine.
-    pub(super) tasks: FxHashMap<Addr, RunningTask>,
+    pub(super) tasks: FxHashMap<Addr, Arc<RunningTask>>,
+    /// The loop's number in the tables.
+    pub(super) number: Option<LoopNo>,
+    /// The task numbered last, with its number.
+    pub(super) numbered: Option<(Arc<RunningTask>, TaskNo)>,
     pub(super) naming: Naming,
     pub(super) named: FxHashMap<u64, Named>,
     pub(super) last_iteration: Option<LastIteration>,
@@ -98,6 +103,8 @@ pub(in crate::watch::loops) struct WatchedLoop {
     /// The stack of a loop whose iteration is written in C when it last waited in its selector, outermost first: each
     /// frame and its code.
     pub(super) idle: Vec<(Addr, Addr)>,
+    /// Room for the outermost coroutines of a sample.
+    pub(super) roots: Vec<RawFrame>,
     /// The outermost coroutines of the last sample, if there were several.
     pub(super) last_roots: Vec<Addr>,
     pub(super) last_innermost: Option<(Addr, RawFrame)>,
