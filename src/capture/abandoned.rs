@@ -27,6 +27,13 @@ use crate::runtime::wait::WaitKind;
 /// What takes a lock other than by `async with`, and what gives it back.
 const BY_HAND: [&str; 2] = ["acquire", "release"];
 
+/// What starts a coroutine as a task of its own: who uses it beside the name of a coroutine function need not await that.
+const STARTS_TASKS: [&str; 6] =
+    ["create_task", "ensure_future", "gather", "start_soon", "run_coroutine_threadsafe", "as_completed"];
+
+/// `co_flags` of a coroutine function. CPython: Include/cpython/code.h, v3.12.1: CO_COROUTINE.
+const COROUTINE: u32 = 0x80;
+
 /// LIMIT: slots of one frame that are searched; a frame with more is not known to hold nothing.
 const MAX_SLOTS: u32 = 1_000;
 
@@ -86,8 +93,7 @@ pub(super) fn search(
     living: &Living<'_>,
     suspects: &[Addr],
 ) -> Result<Vec<Addr>, ReadError> {
-    let by_hand = BY_HAND.into_iter().map(Arc::from).collect();
-    let found = Search::new(by_hand).keep_lost(view, layout, caches, shared, living, suspects.to_vec())?;
+    let found = Search::new(Giving::by_hand()).keep_lost(view, layout, caches, shared, living, suspects.to_vec())?;
     if found.is_empty() {
         return Ok(found);
     }
@@ -96,14 +102,46 @@ pub(super) fn search(
     Search::new(helpers).keep_lost(view, layout, caches, shared, living, found)
 }
 
-/// The names of all functions that take or give back something, or call one that does, by name; `None` if not all
-/// functions could be read. Those of the standard library handle locks of their own.
-fn find_helpers(reader: &mut Reader<'_, '_>, living: &Living<'_>) -> Result<Option<FxHashSet<Arc<str>>>, ReadError> {
-    let mut functions = FxHashSet::default();
+/// Names of functions that take locks or give them back.
+#[derive(Default)]
+struct Giving {
+    functions: FxHashSet<Arc<str>>,
+    /// Coroutine functions: they do it in the task that awaits them.
+    coroutines: FxHashSet<Arc<str>>,
+}
+
+impl Giving {
+    fn by_hand() -> Self {
+        Self { functions: BY_HAND.into_iter().map(Arc::from).collect(), ..Self::default() }
+    }
+
+    /// Whether code that uses these names may do it.
+    fn is_done_by(&self, names: &[Arc<str>]) -> bool {
+        let awaits = || !names.iter().any(|name| STARTS_TASKS.contains(&&**name));
+        names.iter().any(|name| self.functions.contains(name))
+            || (names.iter().any(|name| self.coroutines.contains(name)) && awaits())
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.functions.contains(name) || self.coroutines.contains(name)
+    }
+}
+
+/// A function that was found in the process.
+struct Found {
+    name: Arc<str>,
+    is_coroutine: bool,
+    uses: Vec<Arc<str>>,
+}
+
+/// All functions that take or give back something, or use one that does, by name; `None` if not all could be read. Those
+/// of the standard library handle locks of their own.
+fn find_helpers(reader: &mut Reader<'_, '_>, living: &Living<'_>) -> Result<Option<Giving>, ReadError> {
+    let mut codes = FxHashSet::default();
     for interpreter in living.interpreters {
         let walked = walk_collected(reader, living.runtime, *interpreter, |reader, object, ty| {
             if reader.caches.types.get(reader.view, reader.layout, ty)?.name == "function" {
-                functions.insert(reader.view.object(object, reader.layout.builtin.function_code)?);
+                codes.insert(reader.view.object(object, reader.layout.builtin.function_code)?);
             }
             Ok(())
         });
@@ -113,25 +151,38 @@ fn find_helpers(reader: &mut Reader<'_, '_>, living: &Living<'_>) -> Result<Opti
             Ok(()) => {}
         }
     }
-    let mut callers: FxHashMap<Arc<str>, Vec<Arc<str>>> = FxHashMap::default();
-    for code in functions {
-        let Some(info) = optional(reader.code(code))? else { return Ok(None) };
-        if origin_of(&info.file) == Origin::Python {
-            continue;
-        }
-        let name: Arc<str> = info.function.rsplit('.').next().unwrap_or_default().into();
-        let Some(called) = optional(read_names(reader, code))? else { return Ok(None) };
-        for called in called {
-            callers.entry(called).or_default().push(name.clone());
+    let mut functions = Vec::new();
+    for code in codes {
+        match optional(read_found(reader, code))? {
+            Some(found) => functions.extend(found),
+            None => return Ok(None),
         }
     }
-    let mut helpers: FxHashSet<Arc<str>> = FxHashSet::default();
-    let mut open: Vec<Arc<str>> = BY_HAND.into_iter().map(Arc::from).collect();
-    while let Some(name) = open.pop() {
-        open.extend(callers.remove(&name).into_iter().flatten());
-        helpers.insert(name);
+    let mut giving = Giving::by_hand();
+    loop {
+        let before = functions.len();
+        functions.retain(|function: &Found| {
+            let gives = giving.is_done_by(&function.uses);
+            if gives {
+                let names = if function.is_coroutine { &mut giving.coroutines } else { &mut giving.functions };
+                names.insert(function.name.clone());
+            }
+            !gives
+        });
+        if functions.len() == before {
+            return Ok(Some(giving));
+        }
     }
-    Ok(Some(helpers))
+}
+
+fn read_found(reader: &mut Reader<'_, '_>, code: Addr) -> Result<Option<Found>, ReadError> {
+    let info = reader.code(code)?;
+    if origin_of(&info.file) == Origin::Python {
+        return Ok(None);
+    }
+    let name = info.function.rsplit('.').next().unwrap_or_default().into();
+    let is_coroutine = reader.view.u32(code, reader.layout.code.flags)? & COROUTINE != 0;
+    Ok(Some(Found { name, is_coroutine, uses: read_names(reader, code)? }))
 }
 
 /// The names that code uses: of globals, attributes and methods.
@@ -198,14 +249,13 @@ fn is_harmless(reader: &mut Reader<'_, '_>, ty: &TypeInfo) -> Result<bool, ReadE
 
 /// A search for those who may give back a lock.
 struct Search {
-    /// Names of functions that take locks or give them back.
-    giving: FxHashSet<Arc<str>>,
+    giving: Giving,
     classes: FxHashMap<Addr, bool>,
     codes: FxHashMap<Addr, bool>,
 }
 
 impl Search {
-    fn new(giving: FxHashSet<Arc<str>>) -> Self {
+    fn new(giving: Giving) -> Self {
         Self { giving, classes: FxHashMap::default(), codes: FxHashMap::default() }
     }
 
@@ -381,7 +431,7 @@ impl Search {
         if let Some(known) = self.codes.get(&code) {
             return Ok(*known);
         }
-        let mut mentions = read_names(reader, code)?.iter().any(|name| self.giving.contains(name));
+        let mut mentions = self.giving.is_done_by(&read_names(reader, code)?);
         if !mentions && depth > 0 {
             let constants = reader.view.object(code, reader.layout.code.body.names() - 8)?;
             for constant in read_tuple(reader.view, reader.layout, constants)? {

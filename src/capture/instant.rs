@@ -224,10 +224,7 @@ impl<'c> Capturing<'c> {
         for attempt in 1..=ATTEMPTS {
             let last = attempt == ATTEMPTS;
             if attempt > 1 {
-                let is_watched = |walk: &TaskWalk| {
-                    walk.wait.as_ref().is_some_and(|wait| wait.resource.is_some() || wait.job.is_some())
-                };
-                if settled.iter().any(is_watched) {
+                if settled.iter().any(TaskWalk::may_hang) {
                     settled.iter_mut().for_each(|walk| walk.keep_print(&mut self.view));
                 }
                 self.view.forget();
@@ -436,7 +433,7 @@ impl<'c> Capturing<'c> {
         walks.retain(TaskWalk::is_shown);
         let index: FxHashMap<Addr, usize> = walks.iter().enumerate().map(|(n, walk)| (walk.addr, n)).collect();
         let loops = self.read_loops(&walks, &threads)?;
-        let outside = self.see_outside(&mut walks, &threads, &loops, witness)?;
+        let mut outside = self.see_outside(&mut walks, &threads, &loops, witness)?;
 
         let mut references = LoopReferences::with_room(walks.len());
         // Data from an earlier attempt than the task's own is out of date, because the task has changed since. Later
@@ -482,7 +479,6 @@ impl<'c> Capturing<'c> {
         let entered = read_all_entered(&mut self.view, layout, caches, shared, &walks);
         let mut other_references = count_references(&mut self.view, layout, caches, shared, &walks, &references);
         confirm_orphans(self.memory, layout, caches, shared, &walks, &mut other_references);
-        let mut outside = outside;
         let still = self.watch_stillness(&walks, &threads, &loops, &mut outside, &entered, witness)?;
         let abandoned = self.find_abandoned(&walks, &loops, &entered)?;
         self.quality.batches = self.view.batches();

@@ -254,6 +254,11 @@ impl TaskWalk {
         own.chain(self.chain.iter().flat_map(|chain| chain.anchors.iter())).copied().collect()
     }
 
+    /// Whether it waits for something that is watched for a while.
+    pub(crate) fn may_hang(&self) -> bool {
+        self.wait.as_ref().is_some_and(|wait| wait.resource.is_some() || wait.job.is_some())
+    }
+
     fn hash_anchors(&self, view: &mut View<'_>) -> Option<u64> {
         let (mut hasher, mut bytes) = (DefaultHasher::new(), Vec::new());
         for span in self.anchors() {

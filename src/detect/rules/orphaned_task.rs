@@ -8,6 +8,7 @@ use super::names::name_a_few;
 use super::rule::{RuleInfo, Scope, Subject};
 use crate::detect::origin;
 use crate::model::Snapshot;
+use crate::model::origin::{Origin, origin_of};
 use crate::model::snapshot::{Finding, RuleId, Severity, TaskId};
 
 /// The rule.
@@ -76,18 +77,18 @@ const OF_LIBRARY: &str = "Nothing to do in the program: the library starts this 
 /// Library, end of the file's path, function: tasks that a library starts and keeps no reference to. Who uses it cannot
 /// mend that.
 const LIBRARY_TASKS: &[(&str, &str, &str)] = &[
-    ("uvicorn", "-packages/uvicorn/lifespan/on.py", "LifespanOn.main"),
-    ("granian", "-packages/granian/asgi.py", "LifespanProtocol.handle"),
-    ("engineio", "-packages/engineio/async_server.py", "AsyncServer._service_task"),
-    ("engineio", "-packages/engineio/async_socket.py", "AsyncSocket._send_ping"),
-    ("engineio", "-packages/engineio/asyncio_server.py", "AsyncServer._service_task"),
-    ("engineio", "-packages/engineio/asyncio_socket.py", "AsyncSocket._send_ping"),
+    ("uvicorn", "/uvicorn/lifespan/on.py", "LifespanOn.main"),
+    ("granian", "/granian/asgi.py", "LifespanProtocol.handle"),
+    ("engineio", "/engineio/async_server.py", "AsyncServer._service_task"),
+    ("engineio", "/engineio/async_socket.py", "AsyncSocket._send_ping"),
+    ("engineio", "/engineio/asyncio_server.py", "AsyncServer._service_task"),
+    ("engineio", "/engineio/asyncio_socket.py", "AsyncSocket._send_ping"),
 ];
 
 /// The library whose own the coroutine is.
 fn library_of((function, file): Coroutine<'_>) -> Option<&'static str> {
     let row = LIBRARY_TASKS.iter().find(|(_, end, name)| file.ends_with(end) && function == *name);
-    row.map(|(library, ..)| *library)
+    row.filter(|_| origin_of(file) == Origin::Package).map(|(library, ..)| *library)
 }
 
 /// Function and file of a task's outermost coroutine.

@@ -10,8 +10,8 @@ use crate::model::snapshot::{Finding, RuleId, Severity, WaitKind};
 
 pub(super) static INFO: RuleInfo = RuleInfo {
     id: RuleId::new("queue-full"),
-    severities: &[Severity::Warning, Severity::Info],
-    title: "A bounded queue is full and tasks wait to put into it; a warning if none of them moved while it was watched",
+    severities: &[Severity::Info],
+    title: "A bounded queue is full and tasks wait to put into it",
     singular: "full queue",
     plural: "full queues",
     help: "Find out why nothing takes from the queue (the consumer waits for something else, has failed, or is too slow): \
@@ -45,7 +45,6 @@ pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
         let still = resource.still_ms.map(|ms| format!(", and nothing moved for {ms} ms")).unwrap_or_default();
         let message = format!("a queue is full{size}: {who} {wait} to put into it{still}");
         let facts = Facts { capacity: resource.bound, putting: waiting.len(), still_ms: resource.still_ms };
-        let severity = if resource.still_ms.is_some() { Severity::Warning } else { Severity::Info };
-        findings.push(INFO.finding(severity, message, waiting, &facts));
+        findings.push(INFO.finding(Severity::Info, message, waiting, &facts));
     }
 }

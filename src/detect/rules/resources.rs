@@ -35,10 +35,13 @@ pub(super) fn contended(snapshot: &Snapshot, is_of_kind: impl Fn(WaitKind) -> bo
     found.into_values().collect()
 }
 
-/// Whether a wait ends without anybody's doing: a timer, a timeout, or something from outside of the process.
+/// Whether a wait can end without another task's doing: by a timer, a timeout, or something outside of the process. What
+/// a plain future stands for is not known; most are replies.
 pub(super) fn continues_by_itself(awaiting: &Awaiting) -> bool {
-    matches!(awaiting.kind, WaitKind::Sleep | WaitKind::Socket | WaitKind::Subprocess)
-        || matches!(awaiting.detail, Some(WaitDetail::Timeout { .. }))
+    matches!(
+        awaiting.kind,
+        WaitKind::Sleep | WaitKind::Socket | WaitKind::Subprocess | WaitKind::Future | WaitKind::Other
+    ) || matches!(awaiting.detail, Some(WaitDetail::Timeout { .. }))
 }
 
 /// `a future`, `an event`.

@@ -14,7 +14,8 @@ const MAX_ENTRIES: u32 = 1_000;
 const EXIT: &str = "__aexit__";
 
 /// The objects that the suspended frame will use to leave its `async with` blocks. Arguments of a call that awaits are on
-/// the same stack; only what belongs to an `__aexit__` counts.
+/// the same stack; only what belongs to an `__aexit__` counts, or to a function that cannot be read, as in the images of
+/// earlier versions.
 fn read_context_managers(reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<Vec<Addr>, ReadError> {
     let mut managers = Vec::new();
     let locals = reader.code(frame.code)?.locals;
@@ -27,11 +28,16 @@ fn read_context_managers(reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Resul
         match ty.name.as_str() {
             "method" => match optional(read_callback(reader, object))? {
                 Some(Callback::Method { object, function }) if function.short_name() == EXIT => managers.push(object),
-                _ => {}
+                Some(_) => {}
+                None => managers.push(reader.view.object(object, reader.layout.builtin.method_self)?),
             },
             "function" if !follows_exit => {
                 let read = optional(read_callback(reader, object))?;
-                follows_exit = matches!(read, Some(Callback::Function(function)) if function.short_name() == EXIT);
+                follows_exit = match read {
+                    Some(Callback::Function(function)) => function.short_name() == EXIT,
+                    Some(_) => false,
+                    None => true,
+                };
                 continue;
             }
             _ if follows_exit => managers.push(object),
