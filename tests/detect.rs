@@ -298,6 +298,247 @@ fn doubts_about_the_reading_are_findings_too() {
     );
 }
 
+/// A task that waits for a lock, semaphore or queue of which nothing is left.
+fn lacks(sample: &mut Sample, id: TaskId, kind: WaitKind, held_by: &[TaskId], resource: Resource) {
+    sample.wants(id, kind, held_by);
+    if let Some(awaiting) = &mut sample.edit(id).awaiting {
+        awaiting.resource = Some(resource);
+    }
+}
+
+/// The task was seen to move after it was read.
+fn moves(sample: &mut Sample, id: TaskId) {
+    sample.edit(id).awaiting.as_mut().expect("it waits").has_moved = true;
+}
+
+fn used_up(key: u64, bound: Option<u64>) -> Resource {
+    Resource { key, free: Some(0), bound, is_abandoned: false, still_ms: None }
+}
+
+#[test]
+fn a_lock_that_nobody_alive_holds_is_told_only_if_that_was_proved() {
+    let mut sample = Sample::new();
+    let tasks = ["a", "b"].map(|name| sample.task(name, &[("use", 3)]));
+    for task in tasks {
+        lacks(&mut sample, task, WaitKind::Lock, &[], used_up(1, Some(1)));
+    }
+    assert!(found(&sample.0, "lock-holder-ended").is_empty(), "holders that are not seen are not gone");
+    let abandoned = Resource { is_abandoned: true, still_ms: Some(300), ..used_up(1, Some(1)) };
+    for task in tasks {
+        lacks(&mut sample, task, WaitKind::Lock, &[], abandoned);
+    }
+    let findings = found(&sample.0, "lock-holder-ended");
+    assert_eq!(findings.len(), 1, "one for each lock");
+    assert_eq!((findings[0].severity, &findings[0].tasks[..]), (Severity::Warning, &tasks[..]));
+    assert!(
+        findings[0].message.starts_with("2 tasks (a and b) wait for a lock that is taken"),
+        "{}",
+        findings[0].message
+    );
+    for task in tasks {
+        lacks(&mut sample, task, WaitKind::Lock, &[], Resource { still_ms: None, ..abandoned });
+    }
+    assert_eq!(found(&sample.0, "lock-holder-ended")[0].severity, Severity::Info, "it may have moved");
+}
+
+#[test]
+fn a_loop_that_sleeps_beside_a_ready_callback_was_not_woken() {
+    let mut sample = Sample::new();
+    sample.0.loops[0].ready = Some(1);
+    assert!(found(&sample.0, "missed-wakeup").is_empty(), "it may be about to wake");
+    sample.0.loops[0].asleep_beside_ready_ms = Some(300);
+    assert_eq!(
+        messages(&sample.0, "missed-wakeup"),
+        [
+            "missed wakeup: a callback is ready, but the event loop of thread 4211 sleeps in its selector (for 300 ms while it was \
+          watched): another thread, or a signal handler, made it ready without call_soon_threadsafe()"
+        ]
+    );
+}
+
+#[test]
+fn a_lock_held_across_a_wait_is_a_warning_only_if_nothing_moves() {
+    let mut sample = Sample::new();
+    let holder = sample.task("refresh", &[("refresh", 7)]);
+    sample.waits(holder, WaitKind::Event, None);
+    let waiting = sample.task("handler", &[("handle", 9)]);
+    lacks(&mut sample, waiting, WaitKind::Lock, &[holder], used_up(1, Some(1)));
+    assert_eq!(found(&sample.0, "lock-convoy")[0].severity, Severity::Info);
+    let still = Resource { still_ms: Some(300), ..used_up(1, Some(1)) };
+    lacks(&mut sample, waiting, WaitKind::Lock, &[holder], still);
+    assert_eq!(found(&sample.0, "lock-convoy")[0].severity, Severity::Warning);
+    assert_eq!(
+        messages(&sample.0, "lock-convoy"),
+        [
+            "1 task waits for a lock (handler) held by refresh, which waits for an event at refresh (/app/main.py:7); nothing moved for 300 ms"
+        ]
+    );
+    // A timer ends by itself.
+    sample.waits(holder, WaitKind::Sleep, None);
+    assert_eq!(found(&sample.0, "lock-convoy")[0].severity, Severity::Info);
+    sample.wants(holder, WaitKind::Lock, &[holder]);
+    assert!(found(&sample.0, "lock-convoy").is_empty(), "the deadlock is told instead");
+}
+
+#[test]
+fn a_full_queue_is_mentioned_unless_its_consumer_comes() {
+    let mut sample = Sample::new();
+    let producer = sample.task("producer", &[("produce", 5)]);
+    lacks(&mut sample, producer, WaitKind::QueuePut, &[], used_up(1, Some(50)));
+    assert_eq!(found(&sample.0, "queue-full").len(), 1);
+    moves(&mut sample, producer);
+    assert!(found(&sample.0, "queue-full").is_empty(), "the producer goes on");
+    lacks(&mut sample, producer, WaitKind::QueuePut, &[], Resource { still_ms: Some(300), ..used_up(1, Some(50)) });
+    assert_eq!(found(&sample.0, "queue-full")[0].severity, Severity::Info);
+    let consumer = sample.task("consumer", &[("consume", 8)]);
+    lacks(&mut sample, consumer, WaitKind::QueueGet, &[], used_up(1, Some(50)));
+    assert!(found(&sample.0, "queue-full").is_empty(), "the consumer is being woken");
+}
+
+#[test]
+fn permits_are_used_up_only_where_their_holders_are_seen() {
+    let mut sample = Sample::new();
+    let waiting = sample.task("late", &[("query", 3)]);
+    lacks(&mut sample, waiting, WaitKind::Semaphore, &[], used_up(1, None));
+    assert!(found(&sample.0, "pool-exhausted").is_empty(), "a semaphore may stand for something else");
+    let holder = sample.task("early", &[("query", 4)]);
+    lacks(&mut sample, waiting, WaitKind::Semaphore, &[holder], Resource { still_ms: Some(300), ..used_up(1, None) });
+    // What the holder waits for is a reply, for all that is known.
+    assert_eq!(found(&sample.0, "pool-exhausted")[0].severity, Severity::Info);
+    assert_eq!(
+        messages(&sample.0, "pool-exhausted"),
+        ["no permit of a semaphore is left: held by early; 1 task waits for one; nothing moved for 300 ms"]
+    );
+}
+
+#[test]
+fn permits_of_holders_that_are_not_seen_may_come_free() {
+    let mut sample = Sample::new();
+    let ids = ["a", "b"].map(|name| sample.task(name, &[("use", 3)]));
+    lacks(&mut sample, ids[0], WaitKind::Semaphore, &ids, used_up(1, Some(2)));
+    lacks(&mut sample, ids[1], WaitKind::Semaphore, &ids, used_up(1, Some(2)));
+    assert_eq!(found(&sample.0, "await-cycle").len(), 1);
+    for id in ids {
+        lacks(&mut sample, id, WaitKind::Semaphore, &ids, used_up(1, Some(3)));
+    }
+    assert!(found(&sample.0, "await-cycle").is_empty(), "the third permit is somebody's");
+    let mut sample = Sample::new();
+    let (id, sleeper) = (sample.task("a", &[("use", 3)]), sample.task("b", &[("use", 3)]));
+    lacks(&mut sample, id, WaitKind::Semaphore, &[id], used_up(1, None));
+    assert!(found(&sample.0, "await-cycle").is_empty(), "there may be others");
+    lacks(&mut sample, id, WaitKind::Semaphore, &[sleeper], used_up(1, Some(3)));
+    assert!(
+        messages(&sample.0, "pool-exhausted")[0]
+            .starts_with("3 of 3 permits of a semaphore or limiter are taken: held, among others, by b;")
+    );
+}
+
+#[test]
+fn a_lock_whose_holder_moves_says_nothing() {
+    let mut sample = Sample::new();
+    let holder = sample.task("refresh", &[("refresh", 7)]);
+    let waiting = sample.task("handler", &[("handle", 9)]);
+    sample.waits(holder, WaitKind::Event, None);
+    lacks(&mut sample, waiting, WaitKind::Lock, &[holder], used_up(1, Some(1)));
+    assert_eq!(found(&sample.0, "lock-convoy").len(), 1);
+    moves(&mut sample, waiting);
+    assert!(found(&sample.0, "lock-convoy").is_empty(), "they were read at different moments");
+}
+
+/// A thread in `result()`, called at line 12.
+fn add_result(sample: &mut Sample, of: ResultOf) {
+    let caller = sample.frame("handle", "/app/main.py", 12);
+    let result = sample.frame("Future.result", "/usr/lib/python3.12/concurrent/futures/_base.py", 451);
+    sample.0.threads[0].stack = vec![caller, result];
+    sample.0.results.push(ResultWait { thread: 0, outside: 1, timeout_ns: None, of });
+}
+
+#[test]
+fn a_loop_that_waits_for_its_own_coroutine_is_a_deadlock() {
+    let coroutine = |event_loop, is_running| ResultOf::Coroutine {
+        function: Some(("send".into(), "/app/main.py".into())),
+        event_loop,
+        is_running,
+    };
+    let mut sample = Sample::new();
+    sample.0.threads[0].state = ThreadState::Syscall("futex".into());
+    add_result(&mut sample, coroutine(Some(LoopId(0)), Some(true)));
+    assert_eq!(
+        messages(&sample.0, "thread-deadlock"),
+        [
+            "deadlock: thread MainThread blocks in handle (/app/main.py:12) until it has the result of send, which its event loop \
+          has not started, which can only go on after thread MainThread"
+        ]
+    );
+    assert!(found(&sample.0, "blocking-call").is_empty(), "told once");
+    for other in [coroutine(None, None), ResultOf::Unknown, ResultOf::Running(0)] {
+        sample.0.results[0].of = other.clone();
+        let is_own = other == ResultOf::Running(0);
+        assert_eq!(found(&sample.0, "thread-deadlock").is_empty(), !is_own, "{other:?}");
+    }
+    sample.0.results[0].of = coroutine(None, Some(false));
+    assert!(
+        messages(&sample.0, "loop-not-running")[0].contains("send (/app/main.py), which was given to an event loop")
+    );
+    sample.0.results[0].of = coroutine(None, None);
+    assert!(found(&sample.0, "loop-not-running").is_empty(), "unknown is not stopped");
+}
+
+#[test]
+fn a_pool_deadlocks_only_when_all_of_its_workers_wait_for_it() {
+    let mut sample = Sample::new();
+    sample.0.threads.push(Thread { native_id: Some(4212), ..sample.0.threads[0].clone() });
+    add_result(&mut sample, ResultOf::Queued(0));
+    sample.0.loops.clear();
+    let job = Job { thread: 0, outside: 0, function: Some("view".into()) };
+    sample.0.pools.push(Pool {
+        key: 1,
+        name: Some("dbpool".into()),
+        workers: Some(1),
+        running: vec![job.clone()],
+        queued: Some(1),
+        queued_functions: vec![("write".into(), 1)],
+        oldest: Some("write".into()),
+        still_ms: None,
+    });
+    assert_eq!(found(&sample.0, "thread-deadlock").len(), 1);
+    sample.0.pools[0].still_ms = Some(300);
+    assert!(found(&sample.0, "pool-exhausted").is_empty(), "the deadlock is told instead");
+    sample.0.pools[0].workers = Some(2);
+    assert!(found(&sample.0, "thread-deadlock").is_empty(), "another worker may be started");
+    assert!(found(&sample.0, "pool-exhausted").is_empty(), "and takes the job");
+    sample.0.pools[0].running.push(Job { thread: 1, ..job });
+    assert!(found(&sample.0, "thread-deadlock").is_empty(), "the other worker does not wait");
+    assert_eq!(found(&sample.0, "pool-exhausted")[0].severity, Severity::Warning);
+}
+
+#[test]
+fn an_orphan_that_a_library_starts_on_purpose_is_only_mentioned() {
+    let mut sample = Sample::new();
+    let task = sample.task("Task-2", &[]);
+    let file = "/v/lib/python3.12/site-packages/uvicorn/lifespan/on.py";
+    let frame = sample.frame("LifespanOn.main", file, 86);
+    sample.edit(task).stack = vec![frame];
+    sample.edit(task).orphaned = Some(true);
+    let findings = found(&sample.0, "orphaned-task");
+    assert_eq!(findings[0].severity, Severity::Info);
+    assert!(findings[0].message.ends_with("it is uvicorn's own"), "{}", findings[0].message);
+}
+
+#[test]
+fn a_lock_that_changes_hands_is_no_deadlock() {
+    let mut sample = Sample::new();
+    let (a, b) = (sample.task("a", &[("use", 3)]), sample.task("b", &[("use", 3)]));
+    lacks(&mut sample, b, WaitKind::Lock, &[a], used_up(2, Some(1)));
+    lacks(&mut sample, a, WaitKind::Lock, &[b], used_up(1, Some(1)));
+    assert_eq!(found(&sample.0, "await-cycle").len(), 1);
+    lacks(&mut sample, a, WaitKind::Lock, &[b], Resource { free: Some(1), ..used_up(1, Some(1)) });
+    assert!(found(&sample.0, "await-cycle").is_empty());
+    lacks(&mut sample, a, WaitKind::Lock, &[b], used_up(1, Some(1)));
+    moves(&mut sample, a);
+    assert!(found(&sample.0, "await-cycle").is_empty());
+}
+
 #[test]
 fn another_runtime_is_named_where_a_thread_runs_it_and_not_asyncio() {
     let mut sample = Sample::new();

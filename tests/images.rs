@@ -80,7 +80,7 @@ fn the_images_hold_every_shape() {
         }
         let rules: Vec<&str> =
             dump["findings"].as_array().unwrap().iter().map(|f| f["rule"].as_str().unwrap()).collect();
-        let expected = ["await-cycle", "blocking-call", "exception-never-retrieved", "orphaned-task"];
+        let expected = ["await-cycle", "blocking-call", "exception-never-retrieved", "orphaned-task", "queue-full"];
         assert_eq!(rules, expected, "{version}");
         assert_eq!(dump["consistent"], true, "{version}");
         assert_eq!(dump["gaps"].as_array().unwrap().len(), 0, "{version}");

@@ -5,13 +5,15 @@ use std::time::SystemTime;
 use rustc_hash::FxHashMap;
 
 use super::facts::{Activity, Facts};
-use super::instant::{Capture, CapturedThread};
+use super::instant::Capture;
 use super::loop_position::settle;
+use super::outside::Place;
+use super::outside_model::assemble_outside;
 use super::task_walk::{TaskWalk, node};
-use super::threads::ThreadReading;
+use super::threads::{CapturedThread, ThreadReading};
 use crate::model::snapshot::{
-    Awaiting, EventLoop, Frame, FrameId, Gap, Halt, LoopId, LoopPosition, ParentScope, Python, Reading, Snapshot,
-    StackEnd, Task, TaskId, TaskState, Thread, ThreadState,
+    Awaiting, EventLoop, Frame, FrameId, Gap, Halt, LoopId, LoopPosition, ParentScope, Python, Reading, Resource,
+    Snapshot, StackEnd, Task, TaskId, TaskState, Thread, ThreadState,
 };
 use crate::python::coroutine::ChainEnd;
 use crate::python::layout::Layout;
@@ -19,6 +21,7 @@ use crate::remote::halt;
 use crate::remote::kernel_thread::is_selector;
 use crate::remote::{Addr, ReadError};
 use crate::runtime::record::FutureState;
+use crate::runtime::wait::ResourceRecord;
 use crate::runtime::wait_graph::{Edges, Futures as _, Node, awaited_by, relate};
 
 /// When and how a capture was taken.
@@ -44,12 +47,13 @@ pub(super) fn assemble(mut capture: Capture, facts: &Facts, layout: &Layout, tak
             let references = capture.other_references.get(position).copied().flatten();
             let parent =
                 walk.group.map(|(group, owner)| ParentScope { key: group.raw(), owner: capture.graph.task(owner) });
-            let task = assemble_task(&loop_ids, walk, state, running, edges);
+            let task = assemble_task(&capture, &loop_ids, walk, state, running, edges);
             Task { orphaned: is_orphaned(&task, &awaited_by, references), awaited_by, parent, references, ..task }
         })
         .collect();
     let threads = assemble_threads(&capture, facts);
     let loops = assemble_loops(&capture, facts, &tasks);
+    let (pools, results) = assemble_outside(&capture, &loop_ids);
     let mut gaps: Vec<Gap> = capture.problems.iter().map(gap).collect();
     for (thread, captured) in threads.iter().zip(&capture.threads) {
         if !captured.reading.stack.complete {
@@ -93,6 +97,18 @@ pub(super) fn assemble(mut capture: Capture, facts: &Facts, layout: &Layout, tak
         loops,
         tasks,
         gaps,
+        pools,
+        results,
+    }
+}
+
+fn assemble_resource(capture: &Capture, resource: &ResourceRecord) -> Resource {
+    Resource {
+        key: resource.addr.raw(),
+        free: resource.free,
+        bound: resource.bound,
+        is_abandoned: capture.abandoned.contains(&resource.addr),
+        still_ms: capture.still.resources.get(&resource.addr).copied(),
     }
 }
 
@@ -116,6 +132,7 @@ fn relate_tasks(capture: &Capture, walks: &[TaskWalk], states: &[TaskState]) -> 
 
 /// The caller adds what depends on other tasks: awaiters, parent, references, and whether it is an orphan.
 fn assemble_task(
+    capture: &Capture,
     loop_ids: &FxHashMap<Addr, LoopId>,
     walk: TaskWalk,
     state: TaskState,
@@ -135,6 +152,17 @@ fn assemble_task(
         detail: wait.detail,
         tasks: edges.awaits.to_vec(),
         held_by: edges.held_by.to_vec(),
+        resource: wait.resource.map(|resource| assemble_resource(capture, &resource)),
+        has_moved: capture.graph.tasks.get(&walk.addr).is_some_and(|position| capture.still.moved.contains(position)),
+        thread: wait.job.and_then(|job| match capture.outside.places.get(&job) {
+            Some(Place::Thread(thread)) => Some(*thread),
+            _ => None,
+        }),
+        queued_in: wait.job.and_then(|job| match capture.outside.places.get(&job) {
+            Some(Place::Pool(pool)) => Some(*pool),
+            _ => None,
+        }),
+        starts_on: wait.job.and_then(|job| capture.outside.loop_of(job)).and_then(|addr| loop_ids.get(&addr).copied()),
     });
     let record = walk.record.as_ref();
     let event_loop = record.and_then(|record| record.future.event_loop).and_then(|l| loop_ids.get(&l).copied());
@@ -320,6 +348,7 @@ fn assemble_loops(capture: &Capture, facts: &Facts, tasks: &[Task]) -> Vec<Event
             running_task: task.filter(|t| tasks[**t].state == TaskState::Running).map(|t| TaskId(*t as u32)),
             ready: record.ready.map(|count| count as u64),
             scheduled: record.scheduled.map(|count| count as u64),
+            asleep_beside_ready_ms: capture.still.loops.get(&record.addr).copied(),
         }
     });
     loops.collect()

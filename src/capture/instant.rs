@@ -4,17 +4,21 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::abandoned::{self, Living};
 use super::facts::Facts;
 use super::graph::{Graph, read_all_entered};
 use super::loop_position::{Mark, find_position};
+use super::outside::{Means, Outside};
 use super::progress::Progress;
+use super::references::{confirm_orphans, count_references, waited_for};
+use super::stillness::{Still, Watched};
 use super::task_list::{keep_each_once, walk_lists};
-use super::task_walk::{Proof, Shared, TaskWalk, Verdict, can_be_counted, is_task};
-use super::threads::{Source, ThreadReading, read_thread_names, read_threads};
+use super::task_walk::{Proof, Shared, TaskWalk, Verdict, is_task};
+use super::threads::{CapturedThread, Source, ThreadReading, is_running_elsewhere, read_thread_names, read_threads};
 use super::witness::Witness;
 use crate::model::snapshot::LoopPosition;
 use crate::python::caches::Caches;
-use crate::python::coroutine::ChainEnd;
+use crate::python::frame::RawFrame;
 use crate::python::frame_table::FrameTable;
 use crate::python::interpreter::{Interpreter, read_interpreters};
 use crate::python::layout::Layout;
@@ -23,7 +27,7 @@ use crate::remote::{Addr, Memory, ReadError, View};
 use crate::runtime::interface::Imported;
 use crate::runtime::layouts::Layouts;
 use crate::runtime::record::{LoopRecord, TaskList, Waited};
-use crate::runtime::references::{FutureReferences, LoopReferences, count_other_references};
+use crate::runtime::references::{FutureReferences, LoopReferences};
 use crate::runtime::wait::{Wait, WaitKind};
 
 /// LIMIT: how many times data that changed during the reading is read again.
@@ -50,20 +54,11 @@ pub(super) struct Capture {
     pub(super) asyncio_loaded: bool,
     pub(super) quality: Quality,
     pub(super) problems: Vec<(String, ReadError)>,
-}
-
-/// The frames of a stack, and how those of a loop's thread belong to its loop.
-type NamedStack = (Vec<(u32, Option<Addr>)>, Vec<Mark>);
-
-/// A thread and its interpreter.
-pub(super) struct CapturedThread {
-    /// Index in `interpreters`.
-    pub(super) interpreter: usize,
-    pub(super) reading: ThreadReading,
-    /// Its frames, outermost first: the number, and the generator that owns the frame.
-    pub(super) frames: Vec<(u32, Option<Addr>)>,
-    /// How the loop set as running in it stands to these frames.
-    pub(super) position: Option<LoopPosition>,
+    pub(super) outside: Outside,
+    /// Locks that are taken although no living task has taken them.
+    pub(super) abandoned: Vec<Addr>,
+    /// What was seen not to move.
+    pub(super) still: Still,
 }
 
 /// Statistics of the reading.
@@ -75,6 +70,15 @@ pub(super) struct Quality {
     pub(super) batches: u64,
     pub(super) pieces: u64,
     pub(super) bytes: u64,
+}
+
+/// The frames of a stack.
+struct NamedStack {
+    /// The number, and the generator that owns the frame.
+    frames: Vec<(u32, Option<Addr>)>,
+    raw: Vec<RawFrame>,
+    /// How those of a loop's thread belong to its loop.
+    marks: Vec<Mark>,
 }
 
 /// A reading in progress.
@@ -120,7 +124,7 @@ pub(super) fn capture(
     let listed = capturing.list_tasks()?;
     progress(Progress { stage: "tasks", done: 0, total: Some(listed.len() as u64) });
     let (walks, threads) = capturing.read_tasks_and_threads(&listed, witness, progress)?;
-    capturing.relate(walks, threads, thread_names)
+    capturing.relate(walks, threads, thread_names, witness)
 }
 
 impl<'c> Capturing<'c> {
@@ -220,6 +224,9 @@ impl<'c> Capturing<'c> {
         for attempt in 1..=ATTEMPTS {
             let last = attempt == ATTEMPTS;
             if attempt > 1 {
+                if settled.iter().any(TaskWalk::may_hang) {
+                    settled.iter_mut().for_each(|walk| walk.keep_print(&mut self.view));
+                }
                 self.view.forget();
                 // A code object or type can have been freed together with the coroutine that used it.
                 self.caches = Caches::default();
@@ -343,9 +350,9 @@ impl<'c> Capturing<'c> {
             let source = Source { memory, layout, runtime, facts, interpreter, runtimes };
             let read = read_threads(source, &mut self.caches, witness)?;
             for mut reading in read {
-                let (frames, marks) = self.name_stack(&mut reading)?;
+                let NamedStack { frames, raw, marks } = self.name_stack(&mut reading)?;
                 let stand = self.find_position(&reading, &frames, &marks, position)?;
-                threads.push(CapturedThread { interpreter: position, reading, frames, position: stand });
+                threads.push(CapturedThread { interpreter: position, reading, frames, raw, position: stand });
             }
         }
         Ok(threads)
@@ -388,8 +395,8 @@ impl<'c> Capturing<'c> {
 
     /// Numbers of a stack's frames; a frame that cannot be named ends the part that is kept.
     fn name_stack(&mut self, reading: &mut ThreadReading) -> Result<NamedStack, ReadError> {
-        let mut named = Vec::with_capacity(reading.stack.frames.len());
-        let mut marks = Vec::new();
+        let frames = Vec::with_capacity(reading.stack.frames.len());
+        let mut named = NamedStack { frames, raw: Vec::new(), marks: Vec::new() };
         // The stack was just read again, so its code objects may be newer than the view.
         let mut view = View::new(self.memory);
         let mut reader = Reader::new(&mut view, self.layout, &mut self.caches);
@@ -399,10 +406,11 @@ impl<'c> Capturing<'c> {
             }
             match optional(self.shared.frames.number(&mut reader, frame))? {
                 Some(number) => {
-                    named.push((number, frame.generator));
+                    named.frames.push((number, frame.generator));
+                    named.raw.push(*frame);
                     if reading.running_loop.is_some() {
                         let mark = optional(Mark::of(&mut reader, frame))?;
-                        marks.push(mark.unwrap_or(Mark::Other));
+                        named.marks.push(mark.unwrap_or(Mark::Other));
                     }
                 }
                 None => {
@@ -411,7 +419,7 @@ impl<'c> Capturing<'c> {
                 }
             }
         }
-        Ok((named, marks))
+        Ok(named)
     }
 
     /// Relates the parts: the wait graph, locks, references, loops.
@@ -420,10 +428,12 @@ impl<'c> Capturing<'c> {
         mut walks: Vec<TaskWalk>,
         threads: Vec<CapturedThread>,
         thread_names: FxHashMap<u64, String>,
+        witness: &mut dyn Witness,
     ) -> Result<Capture, ReadError> {
         walks.retain(TaskWalk::is_shown);
         let index: FxHashMap<Addr, usize> = walks.iter().enumerate().map(|(n, walk)| (walk.addr, n)).collect();
         let loops = self.read_loops(&walks, &threads)?;
+        let mut outside = self.see_outside(&mut walks, &threads, &loops, witness)?;
 
         let mut references = LoopReferences::with_room(walks.len());
         // Data from an earlier attempt than the task's own is out of date, because the task has changed since. Later
@@ -469,6 +479,8 @@ impl<'c> Capturing<'c> {
         let entered = read_all_entered(&mut self.view, layout, caches, shared, &walks);
         let mut other_references = count_references(&mut self.view, layout, caches, shared, &walks, &references);
         confirm_orphans(self.memory, layout, caches, shared, &walks, &mut other_references);
+        let still = self.watch_stillness(&walks, &threads, &loops, &mut outside, &entered, witness)?;
+        let abandoned = self.find_abandoned(&walks, &loops, &entered)?;
         self.quality.batches = self.view.batches();
         self.quality.pieces = self.view.pieces();
         self.quality.bytes = self.view.bytes_read();
@@ -485,7 +497,85 @@ impl<'c> Capturing<'c> {
             frames: self.shared.frames,
             quality: self.quality,
             problems: self.problems,
+            outside,
+            abandoned,
+            still,
         })
+    }
+
+    /// Looks at what happens outside of the event loops, and adds what it says of the tasks' waits.
+    fn see_outside(
+        &mut self,
+        walks: &mut [TaskWalk],
+        threads: &[CapturedThread],
+        loops: &[LoopRecord],
+        witness: &dyn Witness,
+    ) -> Result<Outside, ReadError> {
+        if !Outside::is_wanted(&self.shared, walks, threads) {
+            return Ok(Outside::default());
+        }
+        let interpreters: Vec<Addr> = self.interpreters.iter().map(|interpreter| interpreter.addr).collect();
+        let outside = Outside::see(&mut self.means(threads, &interpreters, witness)?, walks, loops, None)?;
+        outside.relate(walks);
+        Ok(outside)
+    }
+
+    fn means<'l>(
+        &'l mut self,
+        threads: &'l [CapturedThread],
+        interpreters: &'l [Addr],
+        witness: &'l dyn Witness,
+    ) -> Result<Means<'l>, ReadError> {
+        let runtime = self.runtime()?;
+        let (memory, layout, facts) = (self.memory, self.layout, self.facts);
+        let (caches, shared) = (&mut self.caches, &mut self.shared);
+        Ok(Means { memory, facts, witness, layout, caches, shared, threads, runtime, interpreters })
+    }
+
+    /// Watches for a while what seems to hang. What moved meanwhile is taken out of `outside`.
+    fn watch_stillness(
+        &mut self,
+        walks: &[TaskWalk],
+        threads: &[CapturedThread],
+        loops: &[LoopRecord],
+        outside: &mut Outside,
+        entered: &[Vec<Addr>],
+        witness: &dyn Witness,
+    ) -> Result<Still, ReadError> {
+        let mut watched = Watched::of(&self.shared, walks, threads, loops, outside, entered);
+        if watched.is_empty() || !witness.is_live() || self.facts.halt.is_some() {
+            return Ok(Still::default());
+        }
+        let interpreters: Vec<Addr> = self.interpreters.iter().map(|interpreter| interpreter.addr).collect();
+        let runtime = self.runtime()?;
+        let Self { memory, layout, view, caches, shared, facts, .. } = self;
+        let (memory, interpreters) = (*memory, &*interpreters);
+        let mut means = Means { memory, facts, witness, layout, caches, shared, threads, runtime, interpreters };
+        watched.watch(&mut means, view, walks, loops, outside)
+    }
+
+    /// Finds locks that no living task has taken.
+    fn find_abandoned(
+        &mut self,
+        walks: &[TaskWalk],
+        loops: &[LoopRecord],
+        entered: &[Vec<Addr>],
+    ) -> Result<Vec<Addr>, ReadError> {
+        let suspects = abandoned::suspects(walks, entered);
+        if suspects.is_empty() {
+            return Ok(suspects);
+        }
+        let interpreters: Vec<Addr> = self.interpreters.iter().map(|interpreter| interpreter.addr).collect();
+        let living = Living { walks, loops, runtime: self.runtime()?, interpreters: &interpreters };
+        let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
+        let found = abandoned::search(&mut self.view, layout, caches, shared, &living, &suspects)?;
+        if found.is_empty() {
+            return Ok(found);
+        }
+        self.view.forget();
+        let listed = self.list_tasks()?;
+        let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
+        abandoned::confirm(self.memory, layout, caches, shared, walks, &listed, found)
     }
 
     fn read_loops(&mut self, walks: &[TaskWalk], threads: &[CapturedThread]) -> Result<Vec<LoopRecord>, ReadError> {
@@ -507,79 +597,4 @@ impl<'c> Capturing<'c> {
         }
         Ok(loops)
     }
-}
-
-/// The futures that tasks wait for, each once, in order of address.
-fn waited_for(walks: &[TaskWalk]) -> Vec<Addr> {
-    let mut futures: Vec<Addr> = walks.iter().filter_map(TaskWalk::waiter).collect();
-    futures.sort_unstable();
-    futures.dedup();
-    futures
-}
-
-/// Strong references to each task, without those of the event loop and its own.
-fn count_references(
-    view: &mut View<'_>,
-    layout: &Layout,
-    caches: &mut Caches,
-    shared: &mut Shared,
-    walks: &[TaskWalk],
-    references: &LoopReferences,
-) -> Vec<Option<i64>> {
-    let mut items: Vec<usize> = (0..walks.len()).collect();
-    let counted = view.wave(&mut items, |view, index| {
-        let walk = &walks[*index];
-        let (Some(record), Some(chain)) = (&walk.record, &walk.chain) else { return Ok(None) };
-        if !can_be_counted(chain) {
-            return Ok(None);
-        }
-        let Some(loop_side) = references.of(walk.addr) else { return Ok(None) };
-        count_other_references(record, loop_side, || match walk.own_references {
-            Some(own) => Ok(own),
-            None => {
-                let mut reader = Reader::new(view, layout, caches);
-                shared.runtimes.of(&mut reader, walk.addr)?.count_own_references(&mut reader, record, &chain.levels)
-            }
-        })
-    });
-    counted.into_iter().map(|count| count.unwrap_or_default()).collect()
-}
-
-/// A task, the futures that refer to it and the ready queues are read one after the other, so a count that makes a task
-/// an orphan is checked once more. For a task that changed in between the result is unknown.
-fn confirm_orphans(
-    memory: &dyn Memory,
-    layout: &Layout,
-    caches: &mut Caches,
-    shared: &mut Shared,
-    walks: &[TaskWalk],
-    references: &mut [Option<i64>],
-) {
-    let mut suspects: Vec<usize> = (0..walks.len()).filter(|index| references[*index] == Some(0)).collect();
-    let mut view = View::new(memory);
-    let later = view.wave(&mut suspects, |view, index| {
-        let (mut reader, addr) = (Reader::new(view, layout, caches), walks[*index].addr);
-        shared.runtimes.of(&mut reader, addr)?.read_task(&mut reader, addr)
-    });
-    for (index, later) in suspects.into_iter().zip(later) {
-        let still = match (&walks[index].record, later) {
-            (Some(record), Ok(later)) => record.stood_still(&later),
-            _ => false,
-        };
-        if !still {
-            references[index] = None;
-        }
-    }
-}
-
-/// A task whose chain shows it running although it is on no thread's stack, or the other way round: it was read at
-/// another moment than the threads.
-fn is_running_elsewhere(walk: &TaskWalk, threads: &[CapturedThread]) -> bool {
-    let Some(chain) = &walk.chain else { return false };
-    let is_current = threads.iter().any(|thread| thread.reading.running_task == Some(walk.addr));
-    if chain.end != ChainEnd::Running {
-        return is_current;
-    }
-    let root = walk.record.as_ref().and_then(|record| record.coroutine);
-    !threads.iter().any(|thread| thread.frames.iter().any(|(_, generator)| generator.is_some() && *generator == root))
 }

@@ -3,13 +3,18 @@
 //! Architecture invariant: nothing here uses files or terminals, and only the model leaves this layer: everything after
 //! a capture works on data that cannot change and cannot read the target. tests/layering holds the edges.
 
+mod abandoned;
 pub mod assemble;
 pub mod facts;
 mod graph;
 mod instant;
 mod loop_position;
+mod outside;
+mod outside_model;
 pub mod progress;
+mod references;
 pub mod session;
+mod stillness;
 pub(crate) mod task_list;
 pub mod task_walk;
 pub mod threads;

@@ -217,6 +217,7 @@ pub fn take(attachment: &Attachment, options: &Options, progress: &dyn Fn(Progre
         && Halt::of(process) != halt
     {
         snapshot.forget_halt();
+        snapshot.forget_stillness();
     }
     attachment.check()?;
     snapshot.map_err(|error| explained(error, process))
@@ -278,7 +279,8 @@ fn read(
     let (at, started) = (SystemTime::now(), Instant::now());
     let captured = capture(memory, facts, layouts, witness, progress);
     let captured = captured.map_err(|error| AttachError::Read { pid: facts.pid, error })?;
-    let taken = Taken { at, elapsed_us: started.elapsed().as_secs_f64() * 1e6, version };
+    let reading = started.elapsed().saturating_sub(captured.still.paused);
+    let taken = Taken { at, elapsed_us: reading.as_secs_f64() * 1e6, version };
     Ok(assemble(captured, facts, &layouts.python, taken))
 }
 
@@ -376,6 +378,10 @@ mod tests {
     impl Witness for &GoesOn {
         fn nothing_ran(&mut self) -> bool {
             self.went_on.replace(true)
+        }
+
+        fn is_live(&self) -> bool {
+            false
         }
 
         fn look(&self, thread: &ThreadFacts, side: Side) -> Look {

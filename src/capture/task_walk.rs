@@ -1,6 +1,7 @@
 //! Reads one task in steps that can be resumed: its record, its chain, the names of its frames, and then the meaning of
 //! the future it waits for. The walks of all tasks advance together in a wave.
 
+use std::hash::{DefaultHasher, Hasher as _};
 use std::rc::Rc;
 
 use crate::python::coroutine::{Chain, ChainEnd, ChainWalk};
@@ -38,6 +39,8 @@ pub(crate) struct TaskWalk {
     pub(crate) exception: Option<String>,
     /// The type that the chain ends in.
     pub(crate) end_type: Option<Rc<TypeInfo>>,
+    /// A hash of what its anchors held, if the view has forgotten it.
+    print: Option<u64>,
 }
 
 /// A task as a node of the wait graph. `wait` is what it waits for, or waited for before it was woken.
@@ -53,6 +56,7 @@ pub(crate) fn node<'a, T>(
         is_suspended: is_suspended && wait.is_some(),
         targets: wait.map_or(&[], |wait| &wait.targets),
         wanted_lock: wait.and_then(|wait| wait.lock),
+        holders: wait.map_or(&[], |wait| &wait.holders),
         has_released: wait.is_some_and(|wait| wait.kind == WaitKind::Condition),
         entered,
         awaiters,
@@ -107,6 +111,7 @@ impl TaskWalk {
             own_references: None,
             exception: None,
             end_type: None,
+            print: None,
         }
     }
 
@@ -247,6 +252,32 @@ impl TaskWalk {
     fn anchors(&self) -> Vec<Span> {
         let own = self.record.iter().filter_map(|record| record.anchor.as_ref());
         own.chain(self.chain.iter().flat_map(|chain| chain.anchors.iter())).copied().collect()
+    }
+
+    /// Whether it waits for something that is watched for a while.
+    pub(crate) fn may_hang(&self) -> bool {
+        self.wait.as_ref().is_some_and(|wait| wait.resource.is_some() || wait.job.is_some())
+    }
+
+    fn hash_anchors(&self, view: &mut View<'_>) -> Option<u64> {
+        let (mut hasher, mut bytes) = (DefaultHasher::new(), Vec::new());
+        for span in self.anchors() {
+            bytes.resize(span.len, 0);
+            view.copy(span.addr, &mut bytes).ok()?;
+            hasher.write(&bytes);
+        }
+        Some(hasher.finish())
+    }
+
+    /// Remembers what proves the reading, before the view forgets it.
+    pub(crate) fn keep_print(&mut self, view: &mut View<'_>) {
+        // What cannot be read is not known to be as it was.
+        self.print = self.print.or_else(|| Some(self.hash_anchors(view).unwrap_or_default()));
+    }
+
+    /// Whether what proves the reading is what the view holds.
+    pub(crate) fn is_as_it_was(&self, view: &mut View<'_>) -> bool {
+        self.print.is_none_or(|print| self.hash_anchors(view) == Some(print))
     }
 
     /// Cuts the chain down to the first `held` anchors, because the rest changed.

@@ -6,9 +6,13 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::facts::{Activity, Facts, ThreadFacts};
+use super::task_walk::TaskWalk;
 use super::witness::{Look, Side, Witness};
+use crate::model::snapshot::LoopPosition;
 use crate::python::caches::Caches;
 use crate::python::container::read_dict_items;
+use crate::python::coroutine::ChainEnd;
+use crate::python::frame::RawFrame;
 use crate::python::greenlet::has_greenlets;
 use crate::python::int::read_int;
 use crate::python::interpreter::{GilState, Interpreter, PythonThread, read_gil_state, read_wants_gil};
@@ -74,6 +78,19 @@ pub(super) struct Source<'s> {
     pub(super) facts: &'s Facts,
     pub(super) interpreter: &'s Interpreter,
     pub(super) runtimes: &'s [Arc<dyn Imported>],
+}
+
+/// A thread and its interpreter.
+pub(super) struct CapturedThread {
+    /// Index in `interpreters`.
+    pub(super) interpreter: usize,
+    pub(super) reading: ThreadReading,
+    /// Its frames, outermost first: the number, and the generator that owns the frame.
+    pub(super) frames: Vec<(u32, Option<Addr>)>,
+    /// The same frames, raw.
+    pub(super) raw: Vec<RawFrame>,
+    /// How the loop set as running in it stands to these frames.
+    pub(super) position: Option<LoopPosition>,
 }
 
 /// The running loop and running task of each thread, at one reading.
@@ -216,4 +233,16 @@ pub(crate) fn read_thread_names(
         }
     }
     Ok(names)
+}
+
+/// A task whose chain shows it running although it is on no thread's stack, or the other way round: it was read at
+/// another moment than the threads.
+pub(super) fn is_running_elsewhere(walk: &TaskWalk, threads: &[CapturedThread]) -> bool {
+    let Some(chain) = &walk.chain else { return false };
+    let is_current = threads.iter().any(|thread| thread.reading.running_task == Some(walk.addr));
+    if chain.end != ChainEnd::Running {
+        return is_current;
+    }
+    let root = walk.record.as_ref().and_then(|record| record.coroutine);
+    !threads.iter().any(|thread| thread.frames.iter().any(|(_, generator)| generator.is_some() && *generator == root))
 }

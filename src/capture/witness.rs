@@ -10,6 +10,9 @@ pub(super) trait Witness {
     /// Whether no thread of the target ran since the reading began. `false` means unknown.
     fn nothing_ran(&mut self) -> bool;
 
+    /// Whether the target can run while it is read.
+    fn is_live(&self) -> bool;
+
     /// What a thread is doing now. Of two looks the first must not be earlier than [`Side::Before`] and the second not
     /// later than [`Side::After`] what is read in between.
     fn look(&self, thread: &ThreadFacts, side: Side) -> Look;
@@ -39,7 +42,12 @@ impl Look {
     /// from one to the other, or ran in between.
     pub(super) fn until(self, later: &Self) -> Option<Self> {
         let ran = self.activity == Activity::Running && later.activity == Activity::Running;
-        (ran || (self == *later && !self.blind)).then_some(self)
+        (ran || self.slept_until(later)).then_some(self)
+    }
+
+    /// Whether the thread slept in one call from here on.
+    pub(super) fn slept_until(&self, later: &Self) -> bool {
+        self.activity != Activity::Running && self == later && !self.blind
     }
 }
 
@@ -61,6 +69,10 @@ impl Witness for KernelWitness<'_> {
         // The next call covers what is read from now on.
         self.before = Stillness::observe(self.process);
         lasted
+    }
+
+    fn is_live(&self) -> bool {
+        true
     }
 
     fn look(&self, thread: &ThreadFacts, side: Side) -> Look {
@@ -85,6 +97,10 @@ pub(super) struct Stopped;
 impl Witness for Stopped {
     fn nothing_ran(&mut self) -> bool {
         true
+    }
+
+    fn is_live(&self) -> bool {
+        false
     }
 
     fn look(&self, thread: &ThreadFacts, _: Side) -> Look {

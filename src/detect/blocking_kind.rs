@@ -1,7 +1,7 @@
 //! What a sleeping thread waits for, according to its system call and the Python frames above it, and the remedy.
 //! Shared by the rule `blocking-call`, which sees one instant, and by the stall detector.
 
-use super::origin::{self, Origin};
+use crate::model::origin::{Origin, origin_of};
 use crate::model::snapshot::{Frame, Severity};
 
 /// What a thread sleeping in the kernel waits for.
@@ -36,7 +36,7 @@ impl BlockingKind {
         // Host names are resolved deep inside other calls, so for those the innermost frame decides; queues are built
         // on locks, so otherwise the outermost decides.
         let is = |row: &&(&str, &[&str], Self), frame: &Frame| {
-            origin::origin_of(&frame.file) == Origin::Python
+            origin_of(&frame.file) == Origin::Python
                 && frame.file.ends_with(row.0)
                 && (row.1.is_empty() || row.1.iter().any(|function| last_name(&frame.function) == *function))
         };
@@ -137,7 +137,7 @@ pub(super) fn is_poll(call: &str) -> bool {
 }
 
 fn is_about_descriptors(frame: &Frame) -> bool {
-    origin::origin_of(&frame.file) != Origin::Program
+    origin_of(&frame.file) != Origin::Program
 }
 
 /// `get` of `Queue.get`.
@@ -203,7 +203,7 @@ fn library_advice(synchronous: &[&Frame]) -> Option<&'static str> {
     synchronous.iter().find_map(|frame| {
         let is_theirs = |part: &&str| match part.strip_prefix("-packages") {
             Some(_) => frame.file.contains(*part),
-            None => frame.file.ends_with(*part) && origin::origin_of(&frame.file) == Origin::Python,
+            None => frame.file.ends_with(*part) && origin_of(&frame.file) == Origin::Python,
         };
         LIBRARIES.iter().find(|(parts, _)| parts.iter().any(is_theirs)).map(|(_, advice)| *advice)
     })

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::rules::Subject;
 use crate::model::event::KeptFinding;
-use crate::model::snapshot::{Frame, RuleId};
+use crate::model::snapshot::{Frame, RuleId, Severity};
 use crate::model::tables::Tables;
 
 /// A finding of at least one snapshot, and when it was seen.
@@ -53,7 +53,10 @@ impl SeenFindings {
         for finding in findings {
             let subject = Subject::of(&finding.finding);
             let concerned = subject.count.unwrap_or(finding.tasks.len() as u64).max(1);
-            *at_once.entry(&finding.finding.rule).or_default() += concerned;
+            // What is only mentioned is not counted.
+            if finding.finding.severity != Severity::Info {
+                *at_once.entry(&finding.finding.rule).or_default() += concerned;
+            }
             let coroutine = coroutine_of(finding, &subject, tables);
             self.add(at_ns, finding, concerned, coroutine, subject.exception.as_deref().map(kind_of_exception));
         }
@@ -112,7 +115,7 @@ impl SeenFindings {
         (self.looks > 0).then_some(self.last_look_ns)
     }
 
-    /// The most tasks that the findings of a rule concerned in one snapshot.
+    /// The most tasks that the warnings and errors of a rule concerned in one snapshot.
     pub fn most(&self, rule: &RuleId) -> u64 {
         self.most.get(rule).copied().unwrap_or(0)
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-pub use super::wait::{WaitDetail, WaitKind};
+pub use super::wait::{Resource, WaitDetail, WaitKind};
 
 /// A snapshot of a process.
 #[derive(Clone, Debug)]
@@ -36,6 +36,10 @@ pub struct Snapshot {
     pub tasks: Vec<Task>,
     /// What could not be read, and why.
     pub gaps: Vec<Gap>,
+    /// Pools of threads of which a worker runs a job, or whose jobs something waits for.
+    pub pools: Vec<Pool>,
+    /// Threads that block in `result()` of a future.
+    pub results: Vec<ResultWait>,
 }
 
 impl Snapshot {
@@ -49,6 +53,14 @@ impl Snapshot {
         if self.halt.take().is_some() {
             self.threads.iter_mut().for_each(|thread| thread.state = ThreadState::Unknown);
         }
+    }
+
+    /// Something kept the process from running for a part of the time: what stood still did not do so by itself.
+    pub fn forget_stillness(&mut self) {
+        self.loops.iter_mut().for_each(|event_loop| event_loop.asleep_beside_ready_ms = None);
+        self.pools.iter_mut().for_each(|pool| pool.still_ms = None);
+        let waits = self.tasks.iter_mut().filter_map(|task| task.awaiting.as_mut());
+        waits.filter_map(|wait| wait.resource.as_mut()).for_each(|resource| resource.still_ms = None);
     }
 
     /// The task with this index.
@@ -222,6 +234,8 @@ pub struct EventLoop {
     pub running_task: Option<TaskId>,
     /// Callbacks in the ready queue.
     pub ready: Option<u64>,
+    /// For how long it was seen to sleep in its selector, without a pause, while its ready queue was not empty.
+    pub asleep_beside_ready_ms: Option<u64>,
     /// Timers, cancelled ones included.
     pub scheduled: Option<u64>,
 }
@@ -329,6 +343,83 @@ pub struct Awaiting {
     pub tasks: Vec<TaskId>,
     /// For a lock, semaphore or condition: the tasks that hold it, where they can be seen.
     pub held_by: Vec<TaskId>,
+    /// The lock, semaphore, limiter or queue that it waits at.
+    pub resource: Option<Resource>,
+    /// This task, or one that it waits for, was seen to move after it was read: who waits for whom may be out of date.
+    pub has_moved: bool,
+    /// The thread that runs the job it waits for: an index of [`Snapshot::threads`].
+    pub thread: Option<usize>,
+    /// The pool in whose queue the job it waits for is: an index of [`Snapshot::pools`].
+    pub queued_in: Option<usize>,
+    /// The event loop that has yet to start the coroutine whose result it waits for.
+    pub starts_on: Option<LoopId>,
+}
+
+/// A pool of threads that runs jobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Stable while it lives.
+    pub key: u64,
+    /// The prefix of its threads' names.
+    pub name: Option<String>,
+    /// How many threads it may have.
+    pub workers: Option<u64>,
+    /// The jobs that run now.
+    pub running: Vec<Job>,
+    /// Jobs in its queue.
+    pub queued: Option<u64>,
+    /// The functions of queued jobs, and how many jobs each has: the most common first.
+    pub queued_functions: Vec<(String, u64)>,
+    /// The function of the job that has been in the queue for longest.
+    pub oldest: Option<String>,
+    /// For how long the running jobs and the queue were seen not to move at all.
+    pub still_ms: Option<u64>,
+}
+
+/// A job that a thread of a pool runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// The thread: an index of [`Snapshot::threads`].
+    pub thread: usize,
+    /// How many frames of the thread's stack are outside of the job.
+    pub outside: usize,
+    /// Its function.
+    pub function: Option<String>,
+}
+
+/// A thread that blocks in `result()` of a future.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResultWait {
+    /// The thread: an index of [`Snapshot::threads`].
+    pub thread: usize,
+    /// How many frames of the thread's stack are outside of the call of `result()`.
+    pub outside: usize,
+    /// It gives up after this many nanoseconds, counted from the beginning of its wait.
+    pub timeout_ns: Option<u64>,
+    /// What the future is the result of.
+    pub of: ResultOf,
+}
+
+/// What brings the result of a future.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResultOf {
+    /// Unknown.
+    Unknown,
+    /// This task.
+    Task(TaskId),
+    /// A coroutine that its event loop has not started.
+    Coroutine {
+        /// The coroutine's function, and its file.
+        function: Option<(String, String)>,
+        /// The loop; `None` if it is not among those of the snapshot.
+        event_loop: Option<LoopId>,
+        /// A thread runs the loop; `None` if unknown.
+        is_running: Option<bool>,
+    },
+    /// A job that a thread runs: an index of [`Snapshot::threads`].
+    Running(usize),
+    /// A job in the queue of a pool: an index of [`Snapshot::pools`].
+    Queued(usize),
 }
 
 /// Something that could not be read.

@@ -48,6 +48,21 @@ impl WaitKind {
     }
 }
 
+/// Something bounded that tasks wait at: a lock, a semaphore, a limiter, a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// Stable while it lives.
+    pub key: u64,
+    /// What is left of it: permits, or places of a queue.
+    pub free: Option<u64>,
+    /// How much there is of it, where it says so.
+    pub bound: Option<u64>,
+    /// It is taken, and no task that is alive has taken it: proved. `false`: somebody has, or it is not known.
+    pub is_abandoned: bool,
+    /// For how long those who have taken it and those who wait for it were seen not to move at all.
+    pub still_ms: Option<u64>,
+}
+
 /// Details of a wait.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WaitDetail {

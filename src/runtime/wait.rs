@@ -7,6 +7,17 @@ pub use crate::model::wait::WaitKind;
 use crate::python::frame::{NamedFrame, RawFrame};
 use crate::remote::Addr;
 
+/// Something bounded that tasks wait at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResourceRecord {
+    /// The object.
+    pub addr: Addr,
+    /// What is left of it.
+    pub free: Option<u64>,
+    /// How much there is of it, where it says so.
+    pub bound: Option<u64>,
+}
+
 /// What a task waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wait {
@@ -18,6 +29,12 @@ pub struct Wait {
     pub targets: Arc<[Addr]>,
     /// The lock or semaphore it waits for.
     pub lock: Option<Addr>,
+    /// The lock, semaphore, limiter or queue it waits at, as it was when it was read.
+    pub resource: Option<ResourceRecord>,
+    /// The tasks that hold it, where it records them.
+    pub holders: Arc<[Addr]>,
+    /// The future of the job of another thread, or of another event loop, that it waits for.
+    pub job: Option<Addr>,
     /// `as_completed` up to 3.12: the queue into which its futures are put when they are done. Only the callbacks of
     /// these futures show which ones they are.
     pub completions: Option<Addr>,
@@ -28,7 +45,17 @@ pub struct Wait {
 impl Wait {
     /// A wait of this kind without any details.
     pub fn new(kind: WaitKind) -> Self {
-        Self { kind, detail: None, targets: Arc::default(), lock: None, completions: None, deadline: None }
+        Self {
+            kind,
+            detail: None,
+            targets: Arc::default(),
+            lock: None,
+            resource: None,
+            holders: Arc::default(),
+            job: None,
+            completions: None,
+            deadline: None,
+        }
     }
 
     /// A wait of this kind with this detail.

@@ -35,6 +35,8 @@ pub struct Node<'a, T> {
     pub targets: &'a [Addr],
     /// The lock it waits for.
     pub wanted_lock: Option<Addr>,
+    /// The tasks that hold what it waits for, according to the lock itself.
+    pub holders: &'a [Addr],
     /// It has released its locks while it waits.
     pub has_released: bool,
     /// The objects that its coroutines have entered with `async with`, including locks.
@@ -66,10 +68,12 @@ pub fn relate<F: Futures>(nodes: &[Node<'_, F::Task>], futures: &F) -> Vec<Edges
         .map(|node| {
             let suspended = Some(node).filter(|node| node.is_suspended);
             let lock = suspended.and_then(|node| node.wanted_lock);
-            Edges {
-                awaits: expansion.of(suspended.map_or(&[], |node| node.targets)),
-                held_by: lock.and_then(|lock| holders.get(&lock)).cloned().unwrap_or_default(),
-            }
+            let recorded = suspended.map_or(&[][..], |node| node.holders);
+            let held_by = match recorded {
+                [] => lock.and_then(|lock| holders.get(&lock)).cloned().unwrap_or_default(),
+                recorded => recorded.iter().filter_map(|holder| futures.task(*holder)).collect(),
+            };
+            Edges { awaits: expansion.of(suspended.map_or(&[], |node| node.targets)), held_by }
         })
         .collect();
     add_awaiters(nodes, futures, &mut edges);
@@ -144,13 +148,18 @@ impl<'f, F: Futures> Expansion<'f, F> {
 }
 
 /// The tasks that hold each lock that some task waits for. Entering `async with lock` puts the lock on the stack before
-/// it is acquired: a task that waits for a lock does not hold it. A task that waits for a condition has released its
-/// lock.
+/// it is acquired: one such entry of a task that waits for the lock does not show that it holds it, a second one does.
+/// A task that waits for a condition has released its lock.
 fn find_holders<T: Copy + Eq>(nodes: &[Node<'_, T>]) -> FxHashMap<Addr, Arc<[T]>> {
     let wanted = nodes.iter().filter(|node| node.is_suspended).filter_map(|node| node.wanted_lock);
     let mut holders: FxHashMap<Addr, Vec<T>> = wanted.map(|lock| (lock, Vec::new())).collect();
     for node in nodes.iter().filter(|node| !node.has_released) {
-        for lock in node.entered.iter().filter(|lock| node.wanted_lock != Some(**lock)) {
+        let mut not_acquired = node.wanted_lock;
+        for lock in node.entered {
+            if not_acquired == Some(*lock) {
+                not_acquired = None;
+                continue;
+            }
             // A lock that is entered twice is on the stack twice; nodes are visited one after the other.
             if let Some(holders) = holders.get_mut(lock).filter(|holders| holders.last() != Some(&node.task)) {
                 holders.push(node.task);
@@ -283,6 +292,7 @@ mod tests {
             is_suspended: true,
             targets: &[],
             wanted_lock: None,
+            holders: &[],
             has_released: false,
             entered: &[],
             awaiters: &[],

@@ -61,6 +61,12 @@ pub(crate) fn assert_names(finding: &Value, wanted: &[&str]) {
     assert!(missing.is_empty(), "{missing:?} not named in {finding:#}");
 }
 
+/// The first finding of this rule, of any severity.
+pub(crate) fn find<'v>(dump: &'v Value, rule: &str) -> &'v Value {
+    let found = list(&dump["findings"]).iter().find(|finding| finding["rule"] == rule);
+    found.unwrap_or_else(|| panic!("no {rule} among {:#}", dump["findings"]))
+}
+
 /// The names of the tasks of a finding.
 pub(crate) fn tasks_of<'v>(dump: &'v Value, finding: &Value) -> Vec<&'v str> {
     let of_finding = |task: &&Value| list(&finding["tasks"]).contains(&task["id"]);

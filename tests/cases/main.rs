@@ -68,17 +68,6 @@ const NOT_SAID_YET: &[&str] = &[
     "sleep0_spin",
     // A share of time, which a report needs the names of the threads for.
     "gil_",
-    // Locks, pools, jobs and other loops that tasks and threads wait for.
-    "anyio_",
-    "executor_",
-    "lock_",
-    "pool_and_queue_hang",
-    "result_on_own_loop",
-    "stopped_loop",
-    "two_loops_deadlock",
-    "woken_from_other_thread",
-    // Tasks of libraries.
-    "fastapi_requests.idle",
     // Stopping a process whose threads change their ids.
     "setgid_across_threads",
 ];

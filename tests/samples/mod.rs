@@ -29,6 +29,8 @@ pub(crate) fn empty() -> Snapshot {
         loops: Vec::new(),
         tasks: Vec::new(),
         gaps: Vec::new(),
+        pools: Vec::new(),
+        results: Vec::new(),
     }
 }
 
@@ -58,6 +60,7 @@ impl Sample {
             position: LoopPosition::Callback,
             running_task: None,
             ready: Some(0),
+            asleep_beside_ready_ms: None,
             scheduled: Some(2),
         });
         Self(snapshot)
@@ -88,7 +91,17 @@ impl Sample {
             coroutines: stack.len() as u32,
             stack,
             stack_end: None,
-            awaiting: Some(Awaiting { kind: WaitKind::Future, detail: None, tasks: Vec::new(), held_by: Vec::new() }),
+            awaiting: Some(Awaiting {
+                kind: WaitKind::Future,
+                detail: None,
+                tasks: Vec::new(),
+                held_by: Vec::new(),
+                resource: None,
+                has_moved: false,
+                thread: None,
+                queued_in: None,
+                starts_on: None,
+            }),
             awaited_by: Vec::new(),
             parent: None,
             orphaned: Some(false),
@@ -106,8 +119,17 @@ impl Sample {
 
     /// Makes a task wait for something that is not a task.
     pub(crate) fn waits(&mut self, id: TaskId, kind: WaitKind, detail: Option<&str>) {
-        self.edit(id).awaiting =
-            Some(Awaiting { kind, detail: detail.map(Into::into), tasks: Vec::new(), held_by: Vec::new() });
+        self.edit(id).awaiting = Some(Awaiting {
+            kind,
+            detail: detail.map(Into::into),
+            tasks: Vec::new(),
+            held_by: Vec::new(),
+            resource: None,
+            has_moved: false,
+            thread: None,
+            queued_in: None,
+            starts_on: None,
+        });
     }
 
     /// Makes a task await other tasks.

@@ -180,7 +180,9 @@ impl Run {
         }
         for found in seen.list() {
             let rule = rules::find(&found.finding.finding.rule);
-            if let Some(rule) = rule.filter(|rule| rule.is_checked) {
+            // What is only mentioned is nobody's fault.
+            let is_info = found.finding.finding.severity == Severity::Info;
+            if let Some(rule) = rule.filter(|rule| rule.is_checked && !is_info) {
                 merge(&mut self.sites, finding_site(rule, found));
             }
         }

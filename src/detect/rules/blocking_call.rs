@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::names::name_of;
 use super::rule::{RuleInfo, Scope};
+use super::thread_deadlock;
 use crate::detect::blocking_kind::{BlockingKind, IN_GREENLET, is_in_greenlet, is_poll};
 use crate::detect::origin;
 use crate::model::Snapshot;
@@ -41,6 +42,10 @@ struct Facts<'s> {
 /// A loop's thread sleeps in a system call other than its selector's, below a callback of the loop: every other task of
 /// the loop waits for it. The call, the frames and the task were read together, or the state is unknown.
 pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
+    let deadlocked = thread_deadlock::threads_in_circles(snapshot);
+    let is_deadlocked = |thread: &Thread| {
+        deadlocked.iter().any(|at| snapshot.threads.get(*at).is_some_and(|one| std::ptr::eq(one, thread)))
+    };
     for event_loop in &snapshot.loops {
         let Some(thread) = thread_of(snapshot, event_loop) else { continue };
         let ThreadState::Syscall(call) = &thread.state else { continue };
@@ -51,6 +56,10 @@ pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
         }
         // Outside a task, a poll is the selector of a loop whose idle state was not recognised.
         if event_loop.running_task.is_none() && is_poll(call) {
+            continue;
+        }
+        // What the thread waits for is known, and told by `thread-deadlock`.
+        if is_deadlocked(thread) {
             continue;
         }
         findings.push(finding(snapshot, event_loop, thread, call));

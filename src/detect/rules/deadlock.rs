@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::model::Snapshot;
-use crate::model::snapshot::{Task, TaskId, TaskState, WaitKind};
+use crate::model::snapshot::{Awaiting, Task, TaskId, TaskState, WaitKind};
 
 /// Tasks that block each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,9 @@ fn need_of(task: &Task, blockers: &[TaskId]) -> Need {
     if blockers.is_empty() || matches!(task.state, TaskState::Running | TaskState::Ready | TaskState::Done) {
         return Need::Nothing;
     }
+    if may_get_it(awaiting) {
+        return Need::Nothing;
+    }
     match awaiting.kind {
         // Any other task may notify, set, or put.
         WaitKind::Condition | WaitKind::Event | WaitKind::QueueGet | WaitKind::QueuePut => Need::Nothing,
@@ -40,11 +43,24 @@ fn need_of(task: &Task, blockers: &[TaskId]) -> Need {
     }
 }
 
+/// Whether a task may get the lock or permit it waits for from others than those that are seen to hold it.
+pub(super) fn may_get_it(awaiting: &Awaiting) -> bool {
+    // One that is free, or around which something moves, is changing hands. Who called acquire() is not seen.
+    awaiting.resource.is_some_and(|resource| {
+        let are_unseen = resource.bound.is_some_and(|bound| (awaiting.held_by.len() as u64) < bound);
+        awaiting.has_moved
+            || resource.free.is_some_and(|free| free > 0)
+            || (awaiting.kind == WaitKind::Semaphore && are_unseen)
+    })
+}
+
 /// The tasks whose progress this one needs: those it awaits, and the holders of the lock it waits for.
-fn blockers_of(task: &Task, tasks: usize) -> Vec<TaskId> {
+pub(super) fn blockers_of(id: TaskId, task: &Task, tasks: usize) -> Vec<TaskId> {
     let Some(awaiting) = &task.awaiting else { return Vec::new() };
-    let mut blockers: Vec<TaskId> =
-        awaiting.tasks.iter().chain(&awaiting.held_by).copied().filter(|id| (id.0 as usize) < tasks).collect();
+    // Whoever has one permit and waits for another gets that of someone else, seen or not.
+    let is_own = |blocker: &TaskId| *blocker == id && awaiting.kind == WaitKind::Semaphore;
+    let all = awaiting.tasks.iter().chain(&awaiting.held_by).copied();
+    let mut blockers: Vec<TaskId> = all.filter(|one| (one.0 as usize) < tasks && !is_own(one)).collect();
     blockers.sort_unstable();
     blockers.dedup();
     blockers
@@ -62,7 +78,8 @@ impl Waits {
     /// Builds the graph and determines which tasks can continue.
     pub fn of(snapshot: &Snapshot) -> Self {
         let tasks = &snapshot.tasks;
-        let blockers: Vec<Vec<TaskId>> = tasks.iter().map(|task| blockers_of(task, tasks.len())).collect();
+        let blockers: Vec<Vec<TaskId>> =
+            (0..).map(TaskId).zip(tasks).map(|(id, task)| blockers_of(id, task, tasks.len())).collect();
         let stuck = find_stuck(tasks, &blockers);
         let blockers = (blockers.into_iter().enumerate())
             .map(|(task, blockers)| match stuck[task] {

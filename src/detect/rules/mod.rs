@@ -9,13 +9,21 @@ pub mod deadlock;
 mod exception_never_retrieved;
 mod gil_contention;
 mod incomplete_reading;
+mod lock_convoy;
+mod lock_holder_ended;
+mod loop_not_running;
 mod loop_spin;
+mod missed_wakeup;
 mod names;
 mod orphaned_task;
 mod other_runtime;
+mod pool_exhausted;
 mod process_stopped;
+mod queue_full;
 mod ready_queue_backlog;
+mod resources;
 mod rule;
+mod thread_deadlock;
 mod untested_interpreter;
 
 pub use rule::{Rule, RuleInfo, Scope, Subject};
@@ -32,11 +40,18 @@ pub use orphaned_task::INFO as ORPHANED_TASK;
 pub static RULES: &[Rule] = &[
     Rule { info: &process_stopped::INFO, judge: process_stopped::judge },
     Rule { info: &await_cycle::INFO, judge: await_cycle::judge },
+    Rule { info: &thread_deadlock::INFO, judge: thread_deadlock::judge },
+    Rule { info: &loop_not_running::INFO, judge: loop_not_running::judge },
+    Rule { info: &missed_wakeup::INFO, judge: missed_wakeup::judge },
+    Rule { info: &lock_holder_ended::INFO, judge: lock_holder_ended::judge },
     Rule { info: &blocking_call::INFO, judge: blocking_call::judge },
     Rule { info: &gil_contention::INFO, judge: gil_contention::judge },
     Rule { info: &loop_spin::INFO, judge: loop_spin::judge },
     Rule { info: &exception_never_retrieved::INFO, judge: exception_never_retrieved::judge },
     Rule { info: &orphaned_task::INFO, judge: orphaned_task::judge },
+    Rule { info: &pool_exhausted::INFO, judge: pool_exhausted::judge },
+    Rule { info: &lock_convoy::INFO, judge: lock_convoy::judge },
+    Rule { info: &queue_full::INFO, judge: queue_full::judge },
     Rule { info: &ready_queue_backlog::INFO, judge: ready_queue_backlog::judge },
     Rule { info: &other_runtime::INFO, judge: other_runtime::judge },
     Rule { info: &untested_interpreter::INFO, judge: untested_interpreter::judge },

@@ -8,13 +8,14 @@ use super::names::name_a_few;
 use super::rule::{RuleInfo, Scope, Subject};
 use crate::detect::origin;
 use crate::model::Snapshot;
+use crate::model::origin::{Origin, origin_of};
 use crate::model::snapshot::{Finding, RuleId, Severity, TaskId};
 
 /// The rule.
 pub static INFO: RuleInfo = RuleInfo {
     id: RuleId::new("orphaned-task"),
-    severities: &[Severity::Warning],
-    title: "A task is pending, nothing awaits it, and nothing but the event loop references it",
+    severities: &[Severity::Warning, Severity::Info],
+    title: "A task is pending, nothing awaits it, and nothing but the event loop references it; a task that a library starts this way on purpose is only mentioned",
     singular: "orphaned task",
     plural: "orphaned tasks",
     help: "Keep a reference to what asyncio.create_task() returns (in a set, with add_done_callback(set.discard)) and await \
@@ -36,6 +37,7 @@ struct Facts {
 /// One finding for each coroutine.
 pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
     for (coroutine, tasks) in orphans_by_coroutine(snapshot) {
+        let library = coroutine.and_then(library_of);
         let names = name_a_few(snapshot, &tasks);
         let message = match (tasks.len(), coroutine) {
             (1, _) => {
@@ -55,11 +57,38 @@ pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
             }
         };
         let (function, file) = coroutine.map(|(function, file)| (function.to_owned(), file.to_owned())).unzip();
+        let message = match library {
+            Some(library) => format!("{message}; it is {library}'s own"),
+            None => message,
+        };
         let subject = Subject { count: Some(tasks.len() as u64), coroutine: function, file, exception: None };
         let culprit = tasks.first().and_then(|&id| origin::find_culprit(snapshot, &snapshot.task(id).stack));
         let facts = Facts { subject, suspended_at: culprit.map(origin::describe) };
-        findings.push(INFO.finding(Severity::Warning, message, tasks, &facts));
+        let finding = match library {
+            Some(_) => Finding { advice: OF_LIBRARY.into(), ..INFO.finding(Severity::Info, message, tasks, &facts) },
+            None => INFO.finding(Severity::Warning, message, tasks, &facts),
+        };
+        findings.push(finding);
     }
+}
+
+const OF_LIBRARY: &str = "Nothing to do in the program: the library starts this task and keeps no reference to it.";
+
+/// Library, end of the file's path, function: tasks that a library starts and keeps no reference to. Who uses it cannot
+/// mend that.
+const LIBRARY_TASKS: &[(&str, &str, &str)] = &[
+    ("uvicorn", "/uvicorn/lifespan/on.py", "LifespanOn.main"),
+    ("granian", "/granian/asgi.py", "LifespanProtocol.handle"),
+    ("engineio", "/engineio/async_server.py", "AsyncServer._service_task"),
+    ("engineio", "/engineio/async_socket.py", "AsyncSocket._send_ping"),
+    ("engineio", "/engineio/asyncio_server.py", "AsyncServer._service_task"),
+    ("engineio", "/engineio/asyncio_socket.py", "AsyncSocket._send_ping"),
+];
+
+/// The library whose own the coroutine is.
+fn library_of((function, file): Coroutine<'_>) -> Option<&'static str> {
+    let row = LIBRARY_TASKS.iter().find(|(_, end, name)| file.ends_with(end) && function == *name);
+    row.filter(|_| origin_of(file) == Origin::Package).map(|(library, ..)| *library)
 }
 
 /// Function and file of a task's outermost coroutine.

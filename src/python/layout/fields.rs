@@ -86,6 +86,8 @@ pub struct Layout {
     pub dict: Dict,
     /// Small built-in objects whose fields follow the object header.
     pub builtin: Builtin,
+    /// `_queue.SimpleQueue`.
+    pub simple_queue: SimpleQueue,
 }
 
 /// `_PyRuntimeState`. CPython: Include/internal/pycore_runtime.h.
@@ -363,6 +365,17 @@ pub enum CodeBody {
     },
 }
 
+impl CodeBody {
+    /// tuple of str: `co_names`. The tuple `co_consts` is before it.
+    // CPython: Include/cpython/code.h, v3.8.18, v3.11.7 and v3.14.10.
+    pub fn names(&self) -> Offset {
+        match self {
+            Self::Objects { varnames, .. } => varnames - 8,
+            Self::Inline { localsplusnames, .. } => localsplusnames - 64,
+        }
+    }
+}
+
 /// Formats of `co_lnotab` / `co_linetable`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineTable {
@@ -636,6 +649,25 @@ pub struct Builtin {
     /// The object that wrappers hold first: coroutine_wrapper, async_generator_asend/athrow, anext_awaitable,
     /// FutureIter, TaskStepMethWrapper, TaskWakeupMethWrapper (3.8, 3.9).
     pub wrapped: Offset,
+}
+
+/// `_queue.SimpleQueue`.
+// CPython: Modules/_queuemodule.c.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SimpleQueue {
+    /// Up to 3.12: a list, of which the first items have been taken.
+    List {
+        /// list.
+        items: Offset,
+        /// i64: how many of its items have been taken.
+        taken: Offset,
+    },
+    /// 3.13+: a ring.
+    Ring {
+        /// i64: index of the next item to take; pointer to the items at +8, room for items (i64) at +16, items (i64) at
+        /// +24.
+        next: Offset,
+    },
 }
 
 /// One bit or a whole i32 flag.

@@ -173,6 +173,7 @@ fn v3_8() -> Layout {
             partial_function: 16,
             wrapped: 16,
         },
+        simple_queue: SimpleQueue::List { items: 32, taken: 40 },
     }
 }
 
@@ -305,6 +306,7 @@ fn v3_12() -> Layout {
 fn v3_13() -> Layout {
     let mut l = v3_12();
     l.minor = 13;
+    l.simple_queue = SimpleQueue::Ring { next: 32 };
     l.runtime = Runtime { interpreters_head: 632, finalizing: 608, publishes_offsets: true };
     l.interp = Interp {
         next: 7264,
@@ -437,6 +439,7 @@ fn free_threaded_row(mut l: Layout) -> Layout {
         l.unicode = Unicode { kind_bit: 8, compact_bit: 11, ascii_bit: 12, ..l.unicode };
     }
     l.int = Int::Tag { tag: 32, digits: 40 };
+    l.simple_queue = SimpleQueue::Ring { next: 32 + GROWTH };
     grow!(l.dict, Dict { used keys values } but nentries index indices values_array values_valid);
     grow!(l.builtin, Builtin {
         tuple_items list_items bytes_data float_value set_used set_mask set_table weakref_object deque_leftblock

@@ -2,6 +2,7 @@
 //! asyncio's own helpers, a method, a partial.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::python::code::CodeInfo;
 use crate::python::reader::{Reader, optional};
@@ -129,4 +130,22 @@ pub fn read_defaults(reader: &mut Reader<'_, '_>, function: &Function) -> Result
         Some(defaults) => reader.tuple(defaults),
         None => Ok(Vec::new()),
     }
+}
+
+/// Name of a function; also of a partial's first argument, as `asyncio.to_thread` makes them, if it is one.
+pub fn function_name(reader: &mut Reader<'_, '_>, object: Addr) -> Result<Option<Arc<str>>, ReadError> {
+    Ok(match read_callback(reader, object)? {
+        Callback::Function(function) | Callback::Method { function, .. } => Some(function.info.function.clone()),
+        // CPython: Lib/asyncio/threads.py: partial(context.run, function, ...).
+        Callback::Partial { args } => match args.first() {
+            Some(first) => match optional(read_callback(reader, *first))? {
+                Some(Callback::Function(function) | Callback::Method { function, .. }) => {
+                    Some(function.info.function.clone())
+                }
+                _ => None,
+            },
+            None => None,
+        },
+        _ => None,
+    })
 }

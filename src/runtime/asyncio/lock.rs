@@ -2,6 +2,7 @@
 //! object that will release it on the evaluation stack of that frame: the bound `__aexit__`, or from 3.14 on the lock
 //! itself.
 
+use super::callback::{Callback, read_callback};
 use crate::python::frame::{RawFrame, untag};
 use crate::python::reader::{Reader, optional};
 use crate::remote::{Addr, ReadError};
@@ -9,19 +10,40 @@ use crate::remote::{Addr, ReadError};
 /// LIMIT: entries of one evaluation stack that are examined.
 const MAX_ENTRIES: u32 = 1_000;
 
-/// The objects that the suspended frame will use to leave its `async with` blocks.
+/// What leaves an `async with` block.
+const EXIT: &str = "__aexit__";
+
+/// The objects that the suspended frame will use to leave its `async with` blocks. Arguments of a call that awaits are on
+/// the same stack; only what belongs to an `__aexit__` counts, or to a function that cannot be read, as in the images of
+/// earlier versions.
 fn read_context_managers(reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<Vec<Addr>, ReadError> {
     let mut managers = Vec::new();
     let locals = reader.code(frame.code)?.locals;
+    // 3.14+: the function, then the object. CPython: Python/bytecodes.c, v3.14.10: LOAD_SPECIAL.
+    let mut follows_exit = false;
     for index in locals..frame.live_slots.min(locals.saturating_add(MAX_ENTRIES)) {
         let raw = frame.slot(reader.view, index)?;
         let Some(object) = untag(reader.layout, raw) else { continue };
         let Some(ty) = optional(reader.type_of(object))? else { continue };
-        if ty.name == "method" {
-            managers.push(reader.view.object(object, reader.layout.builtin.method_self)?);
-        } else {
-            managers.push(object);
+        match ty.name.as_str() {
+            "method" => match optional(read_callback(reader, object))? {
+                Some(Callback::Method { object, function }) if function.short_name() == EXIT => managers.push(object),
+                Some(_) => {}
+                None => managers.push(reader.view.object(object, reader.layout.builtin.method_self)?),
+            },
+            "function" if !follows_exit => {
+                let read = optional(read_callback(reader, object))?;
+                follows_exit = match read {
+                    Some(Callback::Function(function)) => function.short_name() == EXIT,
+                    Some(_) => false,
+                    None => true,
+                };
+                continue;
+            }
+            _ if follows_exit => managers.push(object),
+            _ => {}
         }
+        follows_exit = false;
     }
     Ok(managers)
 }

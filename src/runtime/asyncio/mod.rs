@@ -3,8 +3,10 @@
 //! asyncio's own Python code is recognised by its names, which are the same in every version; the places of its C
 //! structures, and the differences between versions, are in [`layout`].
 
+mod anyio;
 pub mod callback;
 pub mod event_loop;
+pub mod executor;
 pub mod future;
 pub mod iteration;
 pub mod layout;

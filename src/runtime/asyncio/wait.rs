@@ -1,7 +1,8 @@
 //! What a suspended task waits for: recognised by the innermost of asyncio's own coroutines in its chain and by the
 //! future it waits for.
 
-use super::callback::{Callback, Function, read_callback, read_callbacks, read_captured};
+use super::anyio;
+use super::callback::{Callback, Function, function_name, read_callbacks, read_captured};
 use super::future::{FutureClasses, read_children};
 use crate::model::wait::WaitDetail;
 use crate::python::container::read_deque_len;
@@ -9,7 +10,7 @@ use crate::python::frame::NamedFrame;
 use crate::python::reader::{Reader, optional};
 use crate::remote::{Addr, ReadError, Span};
 use crate::runtime::record::{FutureRecord, FutureState};
-use crate::runtime::wait::{Place, Wait, WaitKind};
+use crate::runtime::wait::{Place, ResourceRecord, Wait, WaitKind};
 
 /// What a task waits for.
 impl Place<'_> {
@@ -27,9 +28,10 @@ fn asyncio_module(frame: &NamedFrame) -> Option<&str> {
     is_asyncio.then_some(module)
 }
 
-/// Whether a frame is asyncio's own. A task whose innermost frame is not waits just for what its future stands for.
+/// Whether a frame is asyncio's own, or of a library that is read as if it were. A task whose innermost frame is not waits
+/// just for what its future stands for.
 pub fn is_asyncio(frame: &NamedFrame) -> bool {
-    asyncio_module(frame).is_some()
+    asyncio_module(frame).is_some() || anyio::is_backend(frame)
 }
 
 /// Describes what a task with this chain (outermost first) waits for. `waiter` describes its future alone, see
@@ -43,6 +45,9 @@ pub fn describe_wait(
     let mut inner = chain.iter().rev();
     let Some(leaf) = inner.next() else { return Ok(waiter.clone()) };
     let outer = inner.next();
+    if let Some(wait) = anyio::describe_wait(reader, classes, chain)? {
+        return Ok(wait);
+    }
     match leaf.asyncio_name() {
         Some(("tasks", "sleep")) => {
             let delay = local_number(reader, leaf, "delay")?;
@@ -75,7 +80,7 @@ pub fn describe_wait(
         },
         Some(("queues", "Queue.put")) => describe_queue(reader, leaf, WaitKind::QueuePut),
         Some(("locks", name)) => Ok(describe_lock(reader, chain, leaf, name)?.unwrap_or_else(|| waiter.clone())),
-        Some((module, name)) => Ok(describe_io(reader, leaf, module, name)?.unwrap_or_else(|| waiter.clone())),
+        Some((module, name)) => Ok(describe_io(reader, leaf, waiter, module, name)?.unwrap_or_else(|| waiter.clone())),
         None => Ok(waiter.clone()),
     }
 }
@@ -102,27 +107,48 @@ fn describe_lock(
         _ => return Ok(None),
     };
     let lock = reader.local(&leaf.raw, "self")?;
+    let resource = match lock {
+        Some(lock) => read_lock(reader, lock, kind)?,
+        None => None,
+    };
     let waiters = match local_attribute(reader, leaf, "self", "_waiters")? {
         Some(waiters) => optional(read_deque_len(reader.view, reader.layout, waiters))?,
         None => None,
     };
-    Ok(Some(Wait { lock, ..Wait::with(kind, waiters.map(WaitDetail::Waiters)) }))
+    Ok(Some(Wait { lock, resource, ..Wait::with(kind, waiters.map(WaitDetail::Waiters)) }))
+}
+
+/// What is left of a lock or semaphore.
+// CPython: Lib/asyncio/locks.py, 3.8 to 3.15.
+fn read_lock(reader: &mut Reader<'_, '_>, lock: Addr, kind: WaitKind) -> Result<Option<ResourceRecord>, ReadError> {
+    let natural = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
+    let (free, bound) = if kind == WaitKind::Lock {
+        let locked = optional(reader.int_attribute(lock, "_locked"))?.flatten();
+        (locked.map(|locked| u64::from(locked == 0)), Some(1))
+    } else {
+        let free = optional(reader.int_attribute(lock, "_value"))?.flatten();
+        (natural(free), natural(optional(reader.int_attribute(lock, "_bound_value"))?.flatten()))
+    };
+    Ok(Some(ResourceRecord { addr: lock, free, bound }))
 }
 
 /// A task that waits for something outside the event loop.
 fn describe_io(
     reader: &mut Reader<'_, '_>,
     leaf: &Place<'_>,
+    waiter: &Wait,
     module: &str,
     name: &str,
 ) -> Result<Option<Wait>, ReadError> {
     Ok(Some(match (module, name) {
         ("threads", "to_thread") => {
             let function = match reader.local(&leaf.raw, "func")? {
-                Some(function) => optional(function_name(reader, function))?.flatten(),
+                Some(function) => optional(function_name(reader, function))?
+                    .flatten()
+                    .map(|name| WaitDetail::Function((&*name).into())),
                 None => None,
             };
-            Wait::with(WaitKind::Executor, function)
+            Wait { job: waiter.job, ..Wait::with(WaitKind::Executor, function) }
         }
         ("streams", "StreamReader._wait_for_data") => {
             let fd = match local_attribute(reader, leaf, "self", "_transport")? {
@@ -183,7 +209,7 @@ pub fn describe_future(
                     None => None,
                 };
                 let detail = state.map(|state| WaitDetail::Job(state.to_ascii_lowercase().into()));
-                return Ok(Wait::with(WaitKind::Executor, detail));
+                return Ok(Wait { job: source, ..Wait::with(WaitKind::Executor, detail) });
             }
             _ => {}
         }
@@ -244,7 +270,10 @@ fn describe_queue(reader: &mut Reader<'_, '_>, leaf: &Place<'_>, kind: WaitKind)
         None => None,
     };
     let max = optional(reader.int_attribute(queue, "_maxsize"))?.flatten().filter(|max| *max > 0);
-    Ok(Wait::with(kind, len.map(|len| WaitDetail::Items { len, max })))
+    let bound = max.and_then(|max| u64::try_from(max).ok());
+    let free = bound.zip(len).map(|(bound, len)| bound.saturating_sub(len as u64));
+    let resource = Some(ResourceRecord { addr: queue, free, bound });
+    Ok(Wait { resource, ..Wait::with(kind, len.map(|len| WaitDetail::Items { len, max })) })
 }
 
 /// Adds how many futures are done, if there are several.
@@ -297,15 +326,6 @@ fn local_number(reader: &mut Reader<'_, '_>, place: &Place<'_>, local: &str) -> 
 fn read_deadline(reader: &mut Reader<'_, '_>, place: &Place<'_>, local: &str) -> Result<Option<u64>, ReadError> {
     let Some(when) = local_attribute(reader, place, local, "_when")? else { return Ok(None) };
     Ok(optional(reader.number(when))?.map(f64::to_bits))
-}
-
-/// Name of a function, also inside a partial.
-fn function_name(reader: &mut Reader<'_, '_>, object: Addr) -> Result<Option<WaitDetail>, ReadError> {
-    let function = match read_callback(reader, object)? {
-        Callback::Function(function) | Callback::Method { function, .. } => function,
-        _ => return Ok(None),
-    };
-    Ok(Some(WaitDetail::Function((&*function.info.function).into())))
 }
 
 fn descriptor(fd: i32) -> Option<WaitDetail> {

@@ -258,5 +258,7 @@ fn snapshot(tasks: u64) -> Snapshot {
         loops: Vec::new(),
         tasks: (0..tasks).map(task).collect(),
         gaps: Vec::new(),
+        pools: Vec::new(),
+        results: Vec::new(),
     }
 }

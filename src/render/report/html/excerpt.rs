@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::intern::Tables;
-use crate::detect::origin::{Origin, origin_of};
+use crate::model::origin::{Origin, origin_of};
 use crate::model::snapshot::Frame;
 use crate::render::escape;
 use crate::render::report::contents::{Report, stall_groups};

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::detect::origin::{Origin, origin_of};
+use crate::model::origin::{Origin, origin_of};
 use crate::model::snapshot::Frame;
 use crate::render::escape;
 

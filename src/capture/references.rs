@@ -1,0 +1,71 @@
+//! References to tasks, by which orphans are found.
+
+use super::task_walk::{Shared, TaskWalk, can_be_counted};
+use crate::python::caches::Caches;
+use crate::python::layout::Layout;
+use crate::python::reader::Reader;
+use crate::remote::{Addr, Memory, View};
+use crate::runtime::references::{LoopReferences, count_other_references};
+
+/// The futures that tasks wait for, each once, in order of address.
+pub(super) fn waited_for(walks: &[TaskWalk]) -> Vec<Addr> {
+    let mut futures: Vec<Addr> = walks.iter().filter_map(TaskWalk::waiter).collect();
+    futures.sort_unstable();
+    futures.dedup();
+    futures
+}
+
+/// Strong references to each task, without those of the event loop and its own.
+pub(super) fn count_references(
+    view: &mut View<'_>,
+    layout: &Layout,
+    caches: &mut Caches,
+    shared: &mut Shared,
+    walks: &[TaskWalk],
+    references: &LoopReferences,
+) -> Vec<Option<i64>> {
+    let mut items: Vec<usize> = (0..walks.len()).collect();
+    let counted = view.wave(&mut items, |view, index| {
+        let walk = &walks[*index];
+        let (Some(record), Some(chain)) = (&walk.record, &walk.chain) else { return Ok(None) };
+        if !can_be_counted(chain) {
+            return Ok(None);
+        }
+        let Some(loop_side) = references.of(walk.addr) else { return Ok(None) };
+        count_other_references(record, loop_side, || match walk.own_references {
+            Some(own) => Ok(own),
+            None => {
+                let mut reader = Reader::new(view, layout, caches);
+                shared.runtimes.of(&mut reader, walk.addr)?.count_own_references(&mut reader, record, &chain.levels)
+            }
+        })
+    });
+    counted.into_iter().map(|count| count.unwrap_or_default()).collect()
+}
+
+/// A task, the futures that refer to it and the ready queues are read one after the other, so a count that makes a task
+/// an orphan is checked once more. For a task that changed in between the result is unknown.
+pub(super) fn confirm_orphans(
+    memory: &dyn Memory,
+    layout: &Layout,
+    caches: &mut Caches,
+    shared: &mut Shared,
+    walks: &[TaskWalk],
+    references: &mut [Option<i64>],
+) {
+    let mut suspects: Vec<usize> = (0..walks.len()).filter(|index| references[*index] == Some(0)).collect();
+    let mut view = View::new(memory);
+    let later = view.wave(&mut suspects, |view, index| {
+        let (mut reader, addr) = (Reader::new(view, layout, caches), walks[*index].addr);
+        shared.runtimes.of(&mut reader, addr)?.read_task(&mut reader, addr)
+    });
+    for (index, later) in suspects.into_iter().zip(later) {
+        let still = match (&walks[index].record, later) {
+            (Some(record), Ok(later)) => record.stood_still(&later),
+            _ => false,
+        };
+        if !still {
+            references[index] = None;
+        }
+    }
+}
