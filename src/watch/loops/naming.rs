@@ -174,6 +174,7 @@ fn frame_offset(layout: &Layout) -> u64 {
 mod tests {
     use super::*;
     use crate::python::layout::rows;
+    use crate::remote::image::Image;
 
     /// Memory that never changes.
     struct Still;
@@ -197,5 +198,40 @@ mod tests {
             assert!(naming.identities.len() <= MAX_CODES + 1_000);
         }
         assert_eq!(forgotten, 3, "and is said to be forgotten");
+    }
+
+    #[test]
+    fn generators_that_are_made_without_end_leave_a_bounded_number_of_stacks() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/images/3.8.apimage");
+        let image = Image::load(std::fs::File::open(path).expect("the image is there")).expect("it is an image");
+        let layout = rows::row(8, false).expect("3.8 is known");
+        let (mut naming, mut tables) = (Naming::default(), Tables::default());
+        let objects = image.pieces().flat_map(|(start, bytes)| {
+            (start..start + bytes.len() as u64).step_by(8).filter_map(|address| Addr::aligned(address))
+        });
+        let is_code = |naming: &mut Naming, addr: Addr| {
+            let Caches { codes, types, .. } = &mut naming.caches;
+            codes.get(&mut View::new(&image), &layout, types, addr).is_ok()
+        };
+        let code = objects.into_iter().find(|addr| is_code(&mut naming, *addr)).expect("the image has code");
+        let frame = |offset: i64| RawFrame {
+            code,
+            instruction: Instruction::Offset(offset),
+            generator: None,
+            locals: code,
+            live_slots: 0,
+        };
+        let mut name = |naming: &mut Naming, offset| {
+            naming.stack(&image, &layout, &mut tables, None, &frame(offset)).expect("its code was read")
+        };
+        let stack = name(&mut naming, -1).expect("it is not the interpreter's own");
+        // Frames of other generators, each with stacks of its own.
+        let generators = (1..MAX_STACKS as u64).map(|n| Addr::new(0x10_0000 + 64 * n).expect("not 0"));
+        let keys = generators.map(|generator| (None, code, Instruction::Offset(-1), Some(generator)));
+        naming.stacks.extend(keys.map(|key| (key, stack)));
+        assert_eq!(naming.stacks.len(), MAX_STACKS);
+        name(&mut naming, -2);
+        assert!(naming.stacks.len() <= MAX_STACKS, "{}", naming.stacks.len());
+        assert_eq!(name(&mut naming, -1), Some(stack), "it has the same number after its key was forgotten");
     }
 }
