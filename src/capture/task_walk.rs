@@ -409,11 +409,7 @@ pub(crate) fn is_task(reader: &mut Reader<'_, '_>, shared: &mut Shared, addr: Ad
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::python::caches::Caches;
-    use crate::python::layout::rows;
     use crate::remote::Memory;
-    use crate::remote::image::Image;
-    use crate::runtime::asyncio::layout::rows as asyncio;
 
     /// Memory that never changes.
     struct Still;
@@ -447,25 +443,5 @@ mod tests {
             );
             assert_eq!(walks[2].judge(Ok(()), None, last), Verdict::Held, "nothing can have moved");
         }
-    }
-
-    #[test]
-    fn a_class_is_read_again_when_its_address_can_be_that_of_another() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/images/3.12.apimage");
-        let image = Image::load(std::fs::File::open(path).expect("the image is there")).expect("it is an image");
-        let python = rows::row(12, false).expect("3.12 is known");
-        let mut shared = Shared::new(asyncio::row(&python));
-        let class_of = |shared: &mut Shared, memory: &dyn Memory, addr: Addr| {
-            let (mut view, mut caches) = (View::new(memory), Caches::default());
-            shared.classes.class_of_type(&mut Reader::new(&mut view, &python, &mut caches), addr)
-        };
-        let words = image.pieces().flat_map(|(start, bytes)| (start..start + bytes.len() as u64).step_by(8));
-        let addrs: Vec<Addr> = words.filter_map(|address| Addr::aligned(address)).collect();
-        let class = addrs.into_iter().find(|addr| class_of(&mut shared, &image, *addr).is_ok());
-        let class = class.expect("the image has classes");
-        // All zeros, where there was a class.
-        assert!(class_of(&mut shared, &Still, class).is_ok(), "it is kept");
-        shared.forget_addresses();
-        assert!(class_of(&mut shared, &Still, class).is_err(), "nothing of it is kept");
     }
 }
