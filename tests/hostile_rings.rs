@@ -99,7 +99,7 @@ impl Forge {
     fn chain(&self, task: Addr) -> Vec<Addr> {
         let coroutine = self.pointer(task, self.asyncio.task.coro);
         self.read(|reader| {
-            let mut walk = ChainWalk::new(coroutine);
+            let mut walk = ChainWalk::new(coroutine, true);
             walk.advance(reader.view, reader.layout, reader.caches).unwrap();
             walk.into_chain().levels.iter().map(|level| level.object).collect()
         })
@@ -143,7 +143,7 @@ impl Forge {
     fn code_of_shared(&self) -> Addr {
         let coroutine = self.pointer(self.task("shared"), self.asyncio.task.coro);
         self.read(|reader| {
-            let mut walk = ChainWalk::new(coroutine);
+            let mut walk = ChainWalk::new(coroutine, true);
             walk.advance(reader.view, reader.layout, reader.caches).unwrap();
             walk.into_chain().levels[0].frame.code
         })

@@ -20,6 +20,7 @@ use crate::model::snapshot::LoopPosition;
 use crate::python::caches::Caches;
 use crate::python::frame::RawFrame;
 use crate::python::frame_table::FrameTable;
+use crate::python::greenlet::has_greenlets;
 use crate::python::interpreter::{Interpreter, read_interpreters};
 use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};
@@ -168,6 +169,8 @@ impl<'c> Capturing<'c> {
                 }
             };
             self.imported.push(found);
+            let mut reader = Reader::new(&mut self.view, self.layout, &mut self.caches);
+            self.shared.has_greenlets |= has_greenlets(&mut reader, self.interpreters[position].addr)?;
         }
         Ok(())
     }
@@ -351,7 +354,7 @@ impl<'c> Capturing<'c> {
             let read = read_threads(source, &mut self.caches, witness)?;
             for mut reading in read {
                 let NamedStack { frames, raw, marks } = self.name_stack(&mut reading)?;
-                let stand = self.find_position(&reading, &frames, &marks, position)?;
+                let stand = self.find_position(&reading, &frames, &marks)?;
                 threads.push(CapturedThread { interpreter: position, reading, frames, raw, position: stand });
             }
         }
@@ -364,7 +367,6 @@ impl<'c> Capturing<'c> {
         reading: &ThreadReading,
         frames: &[(u32, Option<Addr>)],
         marks: &[Mark],
-        interpreter: usize,
     ) -> Result<Option<LoopPosition>, ReadError> {
         let Some(event_loop) = reading.running_loop else { return Ok(None) };
         if !reading.stack.complete || !reading.held {
@@ -380,17 +382,15 @@ impl<'c> Capturing<'c> {
             None => None,
         };
         let step = task.and_then(|coroutine| frames.iter().position(|(_, generator)| *generator == Some(coroutine)));
-        let interpreter = self.interpreters[interpreter].addr;
-        let (has_greenlets, written_in_c) = {
+        let written_in_c = {
             let mut view = View::new(self.memory);
             let mut reader = Reader::new(&mut view, self.layout, &mut self.caches);
-            let greenlet = optional(reader.module(interpreter, "greenlet"))?.flatten();
             let runtime = self.shared.runtimes.of(&mut reader, event_loop)?;
             let record = optional(runtime.read_loop(&mut reader, event_loop))?;
             // The timers of asyncio's own loops and of those derived from them are in a list.
-            (greenlet.is_some(), record.is_some_and(|record| record.scheduled.is_none()))
+            record.is_some_and(|record| record.scheduled.is_none())
         };
-        Ok(Some(find_position(marks, step, has_greenlets, written_in_c)))
+        Ok(Some(find_position(marks, step, self.shared.has_greenlets, written_in_c)))
     }
 
     /// Numbers of a stack's frames; a frame that cannot be named ends the part that is kept.

@@ -72,11 +72,18 @@ pub(crate) struct Shared {
     pub(crate) frames: FrameTable,
     /// The references to each task are counted.
     pub(crate) counts_references: bool,
+    /// An interpreter has imported greenlet.
+    pub(crate) has_greenlets: bool,
 }
 
 impl Shared {
     pub(crate) fn new(layouts: &Layouts, counts_references: bool) -> Self {
-        Self { runtimes: Runtimes::new(layouts), frames: FrameTable::default(), counts_references }
+        Self {
+            runtimes: Runtimes::new(layouts),
+            frames: FrameTable::default(),
+            counts_references,
+            has_greenlets: false,
+        }
     }
 
     /// Forgets everything known by the address of a type or of code, which can have been freed in the meantime.
@@ -160,7 +167,8 @@ impl TaskWalk {
         }
         if self.chain.is_none() {
             let Some(root) = record.coroutine else { return Err(ReadError::Invalid("pending task")) };
-            let mut walk = self.chain_walk.take().map_or_else(|| ChainWalk::new(root), |walk| *walk);
+            let mut walk =
+                self.chain_walk.take().map_or_else(|| ChainWalk::new(root, shared.has_greenlets), |walk| *walk);
             let advanced = walk.advance(reader.view, reader.layout, reader.caches);
             if advanced.is_err() {
                 self.chain_walk = Some(Box::new(walk));

@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 use super::attribute::AttributeCache;
 use super::awaitable::AwaitableCache;
 use super::code::CodeCache;
+use super::greenlet::GreenletCache;
 use super::text::read_c_str;
 use super::types::TypeCache;
 use crate::remote::{Addr, ReadError, View};
@@ -22,6 +23,8 @@ pub struct Caches {
     pub codes: CodeCache,
     /// The types through which a chain of awaits can be followed.
     pub awaitables: AwaitableCache,
+    /// The types of greenlets.
+    pub greenlets: GreenletCache,
     method_names: FxHashMap<Addr, Rc<str>>,
     /// The address of None, once found: there is only one.
     pub(super) none: Option<Addr>,

@@ -10,6 +10,7 @@ use super::frame::{
     self, EMBEDDED_HEADER, FRAME_OBJECT_HEADER, Instruction, OWNED_BY_GENERATOR, RawFrame, decode_embedded,
     decode_frame_object, untag,
 };
+use super::greenlet::read_greenlet_of;
 use super::layout::rows::GENERATOR_BLOCK;
 use super::layout::{AwaitTarget, CodeBody, Frames, GeneratorFrame, Layout};
 use crate::remote::{Addr, ReadError, Span, View};
@@ -18,10 +19,10 @@ use crate::remote::{Addr, ReadError, Span, View};
 /// programs that raise it do so tenfold.
 pub const MAX_LEVELS: usize = 20_000;
 
-/// One level of a chain: a coroutine-like object and its frame.
+/// One level of a chain: a coroutine-like object and its frame, or a frame of a greenlet through which it goes.
 #[derive(Clone, Copy, Debug)]
 pub struct Level {
-    /// The coroutine, generator or async generator.
+    /// The coroutine, generator or async generator, or the greenlet.
     pub object: Addr,
     /// Its frame.
     pub frame: RawFrame,
@@ -67,6 +68,9 @@ pub struct Chain {
 /// A walk in progress.
 pub struct ChainWalk {
     next: Option<Addr>,
+    has_greenlets: bool,
+    /// The suspended level whose greenlet comes next.
+    above_greenlet: Option<RawFrame>,
     cycle: CycleDetector,
     chain: Chain,
 }
@@ -78,13 +82,14 @@ enum Step {
 }
 
 impl ChainWalk {
-    /// A walk that starts at a coroutine-like object.
-    pub fn new(root: Addr) -> Self {
+    /// A walk that starts at a coroutine-like object. With greenlets, what a coroutine runs in one lies between it and what it
+    /// awaits.
+    pub fn new(root: Addr, has_greenlets: bool) -> Self {
         /// Levels of a typical chain: the initial capacity.
         const USUAL: usize = 8;
         let chain =
             Chain { levels: Vec::with_capacity(USUAL), end: ChainEnd::Limit, anchors: Vec::with_capacity(USUAL + 1) };
-        Self { next: Some(root), cycle: CycleDetector::default(), chain }
+        Self { next: Some(root), has_greenlets, above_greenlet: None, cycle: CycleDetector::default(), chain }
     }
 
     /// The chain, as far as it was walked.
@@ -96,16 +101,43 @@ impl ChainWalk {
     /// there when called again.
     pub fn advance(&mut self, view: &mut View<'_>, layout: &Layout, caches: &mut Caches) -> Result<(), ReadError> {
         while let Some(object) = self.next {
+            if let Some(frame) = self.above_greenlet {
+                match self.enter_greenlet(view, layout, caches, &frame) {
+                    Ok(()) => self.above_greenlet = None,
+                    Err(ReadError::Pending) => return Err(ReadError::Pending),
+                    Err(error) => self.finish(ChainEnd::Broken(error)),
+                }
+                continue;
+            }
+            let levels = self.chain.levels.len();
             match self.step(view, layout, caches, object) {
                 Ok(Step::Next(_)) if self.chain.levels.len() + self.chain.anchors.len() > 4 * MAX_LEVELS => {
                     self.finish(ChainEnd::Limit);
                 }
                 Ok(Step::Next(next)) if self.cycle.is_repeat(next) => self.finish(ChainEnd::Limit),
-                Ok(Step::Next(next)) => self.next = Some(next),
+                Ok(Step::Next(next)) => {
+                    self.next = Some(next);
+                    let entered = self.chain.levels.get(levels).filter(|_| self.has_greenlets);
+                    self.above_greenlet = entered.map(|level| level.frame);
+                }
                 Ok(Step::End(end)) => self.finish(end),
                 Err(ReadError::Pending) => return Err(ReadError::Pending),
                 Err(error) => self.finish(ChainEnd::Broken(error)),
             }
+        }
+        Ok(())
+    }
+
+    fn enter_greenlet(
+        &mut self,
+        view: &mut View<'_>,
+        layout: &Layout,
+        caches: &mut Caches,
+        frame: &RawFrame,
+    ) -> Result<(), ReadError> {
+        if let Some((greenlet, suspended)) = read_greenlet_of(view, layout, caches, frame)? {
+            self.chain.anchors.extend(suspended.anchors);
+            suspended.frames.into_iter().for_each(|frame| self.push(greenlet, frame));
         }
         Ok(())
     }

@@ -61,9 +61,8 @@ fn main() -> ExitCode {
 /// Cases, or their first words, of which asyncprof does not say yet what their tests ask for. It says nothing untrue
 /// of them that a test could hold on to, or says it in words that are not there yet.
 const NOT_SAID_YET: &[&str] = &[
-    // The coroutines that wait for a greenlet, and the frames of a greenlet that a task waits in.
+    // The coroutines that wait for a greenlet that runs.
     "greenlet_blocking.whole",
-    "greenlet_chain/",
     // How often a loop spins.
     "sleep0_spin",
     // A share of time, which a report needs the names of the threads for.

@@ -206,9 +206,9 @@ mod tests {
         let image = Image::load(std::fs::File::open(path).expect("the image is there")).expect("it is an image");
         let layout = rows::row(8, false).expect("3.8 is known");
         let (mut naming, mut tables) = (Naming::default(), Tables::default());
-        let objects = image.pieces().flat_map(|(start, bytes)| {
-            (start..start + bytes.len() as u64).step_by(8).filter_map(|address| Addr::aligned(address))
-        });
+        let objects = image
+            .pieces()
+            .flat_map(|(start, bytes)| (start..start + bytes.len() as u64).step_by(8).filter_map(Addr::aligned));
         let is_code = |naming: &mut Naming, addr: Addr| {
             let Caches { codes, types, .. } = &mut naming.caches;
             codes.get(&mut View::new(&image), &layout, types, addr).is_ok()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::knowledge::Knowledge;
 use crate::capture::task_list::{keep_each_once, walk_lists};
+use crate::python::greenlet::has_greenlets;
 use crate::python::interpreter::{ThreadList, list_threads};
 use crate::python::layout::Layout;
 use crate::python::reader::Reader;
@@ -120,6 +121,7 @@ fn read_places(
     for threads in list_threads(view, layout, runtime)? {
         let mut reader = Reader::new(view, layout, &mut knowledge.caches);
         let found = knowledge.shared.runtimes.find(&mut reader, threads.interpreter)?;
+        knowledge.shared.has_greenlets |= has_greenlets(&mut reader, threads.interpreter)?;
         places.extend(found.into_iter().map(|imported| (threads.clone(), imported)));
     }
     Ok(places)
