@@ -41,7 +41,7 @@ fn collapsed(analysis: &Analysis, by: By) -> String {
 
 fn drawn(analysis: &Analysis, by: By) -> String {
     let mut out = Vec::new();
-    flamegraph::write(analysis.profile(), by, "python3 app.py", &mut out).unwrap();
+    flamegraph::write(analysis.profile(), by, "python3 app.py", analysis.is_biased(), &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 

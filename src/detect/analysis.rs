@@ -215,6 +215,11 @@ impl Analysis {
         self.health.as_ref()
     }
 
+    /// Whether many samples had to be read again: stacks that last for a microsecond have a smaller share than they should.
+    pub fn is_biased(&self) -> bool {
+        self.health.as_ref().is_some_and(|health| health.torn > health.loop_samples / 2)
+    }
+
     /// What happened to the target and to the watch: the first thousand notes.
     pub fn notes(&self) -> &[Note] {
         &self.notes

@@ -14,12 +14,20 @@ use crate::model::tables::{Tables, TaskNo};
 
 /// The shortest time that says something, nanoseconds.
 const ENOUGH_NS: u64 = 2_000_000_000;
-/// Fewer samples than this say nothing about a loop.
+/// Fewer samples than this that show where the loop is say nothing about it. Many show nothing: what lasts for a
+/// microsecond is over before it is read.
 const ENOUGH_SAMPLES: u64 = 100;
+/// Fewer samples with a task than this say nothing about which tasks run.
+const ENOUGH_WITH_TASK: u64 = 20;
 /// Fewer task samples than this say nothing about a task.
 const ENOUGH_LOOKS: u64 = 4;
+/// The shortest time over which callbacks are counted, nanoseconds. A busy process can use up the CPU budget, so that its
+/// tasks are hardly sampled after that.
+const ENOUGH_COUNTED_NS: u64 = 400_000_000;
+/// A task that did not run for this long before the end need not spin any more, nanoseconds.
+const LATELY_NS: u64 = 1_000_000_000;
 /// Share of the samples in which the loop may be in its selector: a selector that does not wait returns at once.
-const MOST_IDLE: f64 = 0.1;
+const MOST_IDLE: f64 = 0.2;
 /// Share of the samples with a task in which it must be the one that runs.
 const LEAST_RUNNING: f64 = 0.8;
 /// Callbacks per second: with fewer, their steps do work.
@@ -52,11 +60,14 @@ pub(super) struct Spins {
     restless: FxHashMap<u64, Restless>,
     /// There were too many tasks.
     overflowed: bool,
-    /// Samples of the only loop in which each task ran.
-    ran: FxHashMap<u64, u64>,
+    /// Samples of the only loop in which each task ran, and the time of the last.
+    ran: FxHashMap<u64, (u64, u64)>,
     samples: u64,
+    first_ns: Option<u64>,
+    last_ns: u64,
     with_task: u64,
     idle: u64,
+    unknown: u64,
     event_loop: Option<u64>,
     /// More than one loop was seen: callbacks are counted for all of them together.
     several_loops: bool,
@@ -83,15 +94,17 @@ impl Spins {
         let Some(info) = tables.event_loop(sample.event_loop) else { return };
         self.several_loops |= *self.event_loop.get_or_insert(info.key) != info.key;
         self.samples += 1;
-        self.idle +=
-            u64::from(matches!(sample.phase, Phase::Selecting | Phase::NotRunning | Phase::Parked | Phase::Unknown));
+        (self.first_ns, self.last_ns) = (self.first_ns.or(Some(sample.at_ns)), sample.at_ns);
+        self.idle += u64::from(matches!(sample.phase, Phase::Selecting | Phase::NotRunning | Phase::Parked));
+        self.unknown += u64::from(sample.phase == Phase::Unknown);
         let Some(task) = sample.task.and_then(|task| tables.task(task)) else { return };
         self.with_task += 1;
         if let Some(restless) = self.restless.get_mut(&task.key).filter(|restless| restless.place.is_none()) {
             restless.place = sample.stack.and_then(|stack| find_yield(tables.frames_outermost_first(stack)));
         }
         if self.ran.len() < MAX_TASKS || self.ran.contains_key(&task.key) {
-            *self.ran.entry(task.key).or_default() += 1;
+            let (samples, last_ns) = self.ran.entry(task.key).or_default();
+            (*samples, *last_ns) = (*samples + 1, sample.at_ns);
         }
     }
 
@@ -145,30 +158,36 @@ impl Spins {
 
     /// What is known now.
     pub(super) fn finding(&self) -> Option<KeptFinding> {
-        let watched_ns = self.last_look_ns.saturating_sub(self.first_look_ns?);
+        let watched_ns = self.last_ns.saturating_sub(self.first_ns?);
+        let counted_ns = self.last_look_ns.saturating_sub(self.first_look_ns?);
         let (contexts, known_ns) = self.contexts;
         let callbacks = contexts as f64 / 2.0 * 1e9 / known_ns.max(1) as f64;
         let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
+        let known = self.samples - self.unknown;
         let is_spinning = watched_ns >= ENOUGH_NS
-            && known_ns >= watched_ns / 2
-            && self.samples >= ENOUGH_SAMPLES
+            && counted_ns >= ENOUGH_COUNTED_NS
+            && known_ns >= counted_ns / 2
+            && known >= ENOUGH_SAMPLES
             && !self.several_loops
             && !self.overflowed
             && callbacks >= LEAST_CALLBACKS
-            && share(self.idle, self.samples) <= MOST_IDLE;
-        let long = |task: &&Restless| {
-            self.looks - task.looks_before >= ENOUGH_LOOKS && self.last_look_ns - task.since_ns >= ENOUGH_NS
+            && share(self.idle, known) <= MOST_IDLE;
+        let ran = |key: &u64| self.ran.get(key).copied().unwrap_or_default();
+        let spins = |(key, task): &(&u64, &Restless)| {
+            self.looks - task.looks_before >= ENOUGH_LOOKS
+                && (self.with_task < ENOUGH_WITH_TASK || ran(key).1 + LATELY_NS >= self.last_ns)
         };
-        let ran = |key: &u64| self.ran.get(key).copied().unwrap_or(0);
         let spinners: Vec<(u64, &Restless)> =
-            self.restless.iter().filter(|(_, task)| long(task)).map(|(key, task)| (ran(key), task)).collect();
+            self.restless.iter().filter(spins).map(|(key, task)| (ran(key).0, task)).collect();
         let together: u64 = spinners.iter().map(|(ran, _)| ran).sum();
-        if !is_spinning || self.with_task < ENOUGH_SAMPLES || share(together, self.with_task) < LEAST_RUNNING {
+        // Few samples can show a task that runs for a microsecond; then what it was seen to do must do.
+        let others_run = self.with_task >= ENOUGH_WITH_TASK && share(together, self.with_task) < LEAST_RUNNING;
+        if !is_spinning || others_run {
             return None;
         }
         let most = spinners.iter().max_by_key(|(ran, task)| (*ran, std::cmp::Reverse(task.since_ns)))?.1;
         let place = most.place.as_ref()?;
-        let seconds = (self.last_look_ns - most.since_ns) as f64 / 1e9;
+        let seconds = self.last_ns.saturating_sub(most.since_ns) as f64 / 1e9;
         let iterations = callbacks / spinners.len().max(1) as f64;
         let name = most.name.as_deref().unwrap_or("a task");
         let others = match spinners.len() - 1 {
@@ -179,7 +198,7 @@ impl Spins {
         let at = origin::describe(place);
         let message = format!(
             "the event loop hardly ever sleeps: {name} in {at} yields without waiting, about {iterations:.0} times a second, \
-             in every sample for {seconds:.1} s{others}"
+             for {seconds:.1} s so far{others}"
         );
         let facts = Facts {
             iterations_per_s: iterations as u64,

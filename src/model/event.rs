@@ -146,7 +146,7 @@ pub enum Phase {
     Selecting,
     /// Busy: a callback or step runs or is ready to run.
     Away,
-    /// Events have arrived, but the thread waits for the GIL before it can leave the selector.
+    /// On its way into the selector or out of it: with the GIL, or waiting until another thread gives it up.
     LeavingSelector,
     /// The thread runs, but no event loop runs in it.
     NotRunning,

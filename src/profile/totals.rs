@@ -166,7 +166,12 @@ impl Profile {
         let number = self.loop_number(info);
         // A stopped process is neither busy nor idle.
         let stopped = sample.kernel.as_ref().is_some_and(|look| look.doing == Doing::Stopped);
-        let phase = if stopped { Phase::Unknown } else { sample.phase };
+        let phase = match sample.phase {
+            _ if stopped => Phase::Unknown,
+            // It enters its selector or comes back from it, and does not wait for anything.
+            Phase::LeavingSelector if sample.gil == Gil::Own => Phase::Away,
+            phase => phase,
+        };
         let running = (phase == Phase::Away).then(|| Running {
             task: sample.task.and_then(|task| self.tasks.ran(task, sample.at_ns, tables)),
             stack: sample.stack.and_then(|stack| self.tasks.stacks.keep(source, stack, sample.outer, tables)),

@@ -19,11 +19,14 @@ pub fn write_collapsed(profile: &Profile, by: By, out: &mut dyn Write) -> io::Re
     out.flush()
 }
 
-/// Draws a self-contained SVG. `whose` names the program in its title.
-pub fn write(profile: &Profile, by: By, whose: &str, out: &mut dyn Write) -> io::Result<()> {
+/// Draws a self-contained SVG. `whose` names the program in its title; `is_biased`: see `Analysis::is_biased`.
+pub fn write(profile: &Profile, by: By, whose: &str, is_biased: bool, out: &mut dyn Write) -> io::Result<()> {
+    const BIASED: &str =
+        "much changed while it was read: calls of a few microseconds are too narrow (right with --blocking)";
     let lines: Vec<String> =
         folded(profile, by).into_iter().map(|(stack, time_us)| format!("{stack} {time_us}")).collect();
-    draw(&lines, by, &format!("{}: {}", title(by), escape::brief(whose, 80)), None, out)
+    let subtitle = (is_biased && by != By::Await).then_some(BIASED);
+    draw(&lines, by, &format!("{}: {}", title(by), escape::brief(whose, 80)), subtitle, out)
 }
 
 /// Draws a differential flame graph: red = more time, blue = less time than in `base`, whose times are scaled by

@@ -127,7 +127,7 @@ const FORMATS: &[Format] = &[
 ];
 
 fn flame_graph(analysis: &Analysis, by: By, title: &str, out: &mut dyn Write) -> io::Result<()> {
-    flamegraph::write(analysis.profile(), by, title, out)
+    flamegraph::write(analysis.profile(), by, title, analysis.is_biased(), out)
 }
 
 fn folded_stacks(analysis: &Analysis, by: By, _: &str, out: &mut dyn Write) -> io::Result<()> {

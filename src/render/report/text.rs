@@ -395,6 +395,13 @@ pub(super) fn trust(report: &Report<'_>) -> Vec<String> {
             words::percent(report.cpu_percent() / 100.0),
         ));
     }
+    if report.analysis.is_biased() {
+        sentences.push(
+            "Much changed while it was read: calls of a few microseconds have smaller shares than they should. --blocking \
+             gives the right ones, but stops the process for each sample."
+                .into(),
+        );
+    }
     if health.lowered_rate {
         let budget = words::percent(header.cpu_budget);
         sentences.push(format!("Sampling was slowed to stay within {budget} of a core (--cpu-budget)."));

@@ -22,7 +22,7 @@ use self::markers::{NoteMarker, StallMarker};
 use self::palette::{Kind, Palette};
 use super::exporter::{End, Exporter, LOOPS, Step};
 use crate::detect::stall::Stall;
-use crate::model::event::{Doing, Event, Header, LoopSample, Phase, Source, TaskChanges, TaskLook};
+use crate::model::event::{Doing, Event, Gil, Header, LoopSample, Phase, Source, TaskChanges, TaskLook};
 use crate::model::snapshot::TaskState;
 use crate::model::tables::{LoopInfo, Tables};
 use crate::profile::{longest_period_ns, period_ns};
@@ -207,6 +207,7 @@ impl<'o> Firefox<'o> {
         match (sample.phase, doing) {
             (_, Some(Doing::Stopped)) => end("<stopped>", Kind::Unknown),
             (Phase::Selecting, _) => end("waiting for events", Kind::Idle),
+            (Phase::LeavingSelector, _) if sample.gil == Gil::Own => {}
             (Phase::LeavingSelector, _) | (Phase::Away, Some(Doing::WaitingForGil)) => {
                 end("waiting for the GIL", Kind::Blocked);
             }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::model::event::{Doing, LoopSample, Phase};
+use crate::model::event::{Doing, Gil, LoopSample, Phase};
 use crate::model::tables::{Tables, TaskInfo};
 use crate::profile::longest_period_ns;
 use crate::render::report::words;
@@ -86,6 +86,7 @@ impl Does {
         match sample.phase {
             Phase::Selecting => None,
             Phase::Away => Some(Self::Run { task, callback: sample.callback }),
+            Phase::LeavingSelector if sample.gil == Gil::Own => None,
             Phase::LeavingSelector => Some(Self::WaitsForGil),
             Phase::NotRunning | Phase::Parked => Some(Self::NoLoop),
             Phase::Unknown => Some(Self::Unknown),
