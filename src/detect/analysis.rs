@@ -4,11 +4,13 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::rules::LOOP_SPIN;
+use super::contention::Contention;
+use super::rules::{GIL_CONTENTION, LOOP_SPIN};
 use super::seen::SeenFindings;
 use super::spin::Spins;
 use super::stall::{Alert, Cause, Iteration, Stall, StallDetector};
 use crate::model::event::{Batch, Event, Header, Health, KeptFinding, Note, Source};
+use crate::model::snapshot::RuleId;
 use crate::model::tables::{LoopInfo, Tables, TaskNo, UndefinedError};
 use crate::profile::{self, Folding, Profile};
 
@@ -29,6 +31,7 @@ pub struct Analysis {
     findings: Vec<Found>,
     seen: SeenFindings,
     spins: Spins,
+    contention: Contention,
     health: Option<Health>,
     longest_gap_ns: u64,
     notes: Vec<Note>,
@@ -65,6 +68,7 @@ impl Analysis {
             findings: Vec::new(),
             seen: SeenFindings::default(),
             spins: Spins::default(),
+            contention: Contention::default(),
             health: None,
             longest_gap_ns: 0,
             notes: Vec::new(),
@@ -88,6 +92,7 @@ impl Analysis {
             match event {
                 Event::Loop(sample) => {
                     self.spins.sample(sample, &self.tables[Source::Loops as usize]);
+                    self.contention.sample(sample, &self.tables[Source::Loops as usize]);
                     alerts.extend(self.detector.sample(sample, &self.tables[Source::Loops as usize]))
                 }
                 Event::Note(note) => {
@@ -99,7 +104,7 @@ impl Analysis {
                     let tables = &self.tables[batch.source as usize];
                     self.seen.absorb(*at_ns, findings, tables);
                     self.findings = findings.iter().map(|finding| Found::new(finding, tables)).collect();
-                    self.find_spin();
+                    self.find_over_time();
                 }
                 Event::Tasks(changes) => self.spins.look(changes, &self.tables[batch.source as usize]),
             }
@@ -124,7 +129,7 @@ impl Analysis {
 
     /// No more batches will come: stalls still in progress are kept as ongoing. Returns them.
     pub fn finish(&mut self) -> Vec<Stall> {
-        self.find_spin();
+        self.find_over_time();
         let ongoing = self.detector.finish(&self.tables[Source::Loops as usize]);
         for stall in &ongoing {
             self.stalls.add(stall.clone());
@@ -139,10 +144,15 @@ impl Analysis {
     }
 
     /// What no snapshot can show.
-    fn find_spin(&mut self) {
-        self.findings.retain(|found| found.finding.finding.rule != LOOP_SPIN.id);
+    fn find_over_time(&mut self) {
+        let contention = self.contention.findings();
+        // What the last instant showed of the GIL is part of it.
+        let is_part = |rule: &RuleId| *rule == LOOP_SPIN.id || (*rule == GIL_CONTENTION.id && !contention.is_empty());
+        self.findings.retain(|found| !is_part(&found.finding.finding.rule));
         let spin = self.spins.finding();
-        self.findings.extend(spin.map(|spin| Found::new(&spin, &self.tables[Source::Tasks as usize])));
+        let found = spin.iter().chain(&contention).map(|one| Found::new(one, &self.tables[Source::Tasks as usize]));
+        let found: Vec<Found> = found.collect();
+        self.findings.extend(found);
     }
 
     fn define(&mut self, batch: &Batch) -> Result<(), UndefinedError> {

@@ -10,6 +10,7 @@
 pub mod analysis;
 mod blocking_kind;
 pub mod check;
+mod contention;
 pub mod difference;
 pub mod origin;
 pub mod rules;

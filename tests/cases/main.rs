@@ -63,10 +63,6 @@ fn main() -> ExitCode {
 const NOT_SAID_YET: &[&str] = &[
     // The coroutines that wait for a greenlet that runs.
     "greenlet_blocking.whole",
-    // How often a loop spins.
-    "sleep0_spin",
-    // A share of time, which a report needs the names of the threads for.
-    "gil_",
     // Stopping a process whose threads change their ids.
     "setgid_across_threads",
 ];

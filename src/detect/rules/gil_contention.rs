@@ -7,10 +7,12 @@ use crate::detect::origin;
 use crate::model::Snapshot;
 use crate::model::snapshot::{Finding, RuleId, Severity, Thread, ThreadState};
 
-pub(super) static INFO: RuleInfo = RuleInfo {
+/// The rule. Over time it is judged by `detect::contention`.
+pub static INFO: RuleInfo = RuleInfo {
     id: RuleId::new("gil-contention"),
-    severities: &[Severity::Info],
-    title: "The thread of an event loop waits for the GIL, which another thread holds",
+    severities: &[Severity::Warning, Severity::Info],
+    title: "The thread of an event loop waits for the GIL, which another thread holds; a warning if that takes a fifth of a \
+            watch",
     singular: "event loop waiting for the GIL at the last snapshot",
     plural: "event loops waiting for the GIL at the last snapshot",
     help: "Move computation from threads to processes (loop.run_in_executor() with a ProcessPoolExecutor), or to a \

@@ -33,6 +33,7 @@ use crate::model::snapshot::RuleId;
 // Rules referred to elsewhere: two have budgets in `check`, dumps show deadlocked tasks first, and one is judged over time.
 pub use await_cycle::INFO as AWAIT_CYCLE;
 pub use exception_never_retrieved::INFO as EXCEPTION_NEVER_RETRIEVED;
+pub use gil_contention::INFO as GIL_CONTENTION;
 pub use loop_spin::INFO as LOOP_SPIN;
 pub use orphaned_task::INFO as ORPHANED_TASK;
 
