@@ -24,10 +24,9 @@ const ENOUGH_LOOKS: u64 = 4;
 /// The shortest time over which callbacks are counted, nanoseconds. A busy process can use up the CPU budget, so that its
 /// tasks are hardly sampled after that.
 const ENOUGH_COUNTED_NS: u64 = 400_000_000;
-/// A task that did not run for this long before the end need not spin any more, nanoseconds.
-const LATELY_NS: u64 = 1_000_000_000;
-/// Share of the samples in which the loop may be in its selector: a selector that does not wait returns at once.
-const MOST_IDLE: f64 = 0.2;
+/// Share of the samples in which the loop may be in its selector. One that does not wait returns at once, which still takes
+/// a good part of an iteration that does nothing else: a quarter with uvloop.
+const MOST_IDLE: f64 = 0.4;
 /// Share of the samples with a task in which it must be the one that runs.
 const LEAST_RUNNING: f64 = 0.8;
 /// Callbacks per second: with fewer, their steps do work.
@@ -69,6 +68,8 @@ pub(super) struct Spins {
     idle: u64,
     unknown: u64,
     event_loop: Option<u64>,
+    /// The loop is one of asyncio's own classes.
+    is_asyncios: bool,
     /// More than one loop was seen: callbacks are counted for all of them together.
     several_loops: bool,
     looks: u64,
@@ -93,6 +94,7 @@ impl Spins {
     pub(super) fn sample(&mut self, sample: &LoopSample, tables: &Tables) {
         let Some(info) = tables.event_loop(sample.event_loop) else { return };
         self.several_loops |= *self.event_loop.get_or_insert(info.key) != info.key;
+        self.is_asyncios = info.class.starts_with("asyncio.");
         self.samples += 1;
         (self.first_ns, self.last_ns) = (self.first_ns.or(Some(sample.at_ns)), sample.at_ns);
         self.idle += u64::from(matches!(sample.phase, Phase::Selecting | Phase::NotRunning | Phase::Parked));
@@ -156,12 +158,17 @@ impl Spins {
         self.restless.values_mut().for_each(|task| task.number = None);
     }
 
+    /// How often a callback changes the context at most: asyncio's own loops enter and leave it once, uvloop twice.
+    fn switches_per_callback(&self) -> f64 {
+        if self.is_asyncios { 2.0 } else { 4.0 }
+    }
+
     /// What is known now.
     pub(super) fn finding(&self) -> Option<KeptFinding> {
         let watched_ns = self.last_ns.saturating_sub(self.first_ns?);
         let counted_ns = self.last_look_ns.saturating_sub(self.first_look_ns?);
         let (contexts, known_ns) = self.contexts;
-        let callbacks = contexts as f64 / 2.0 * 1e9 / known_ns.max(1) as f64;
+        let callbacks = contexts as f64 / self.switches_per_callback() * 1e9 / known_ns.max(1) as f64;
         let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
         let known = self.samples - self.unknown;
         let is_spinning = watched_ns >= ENOUGH_NS
@@ -175,7 +182,7 @@ impl Spins {
         let ran = |key: &u64| self.ran.get(key).copied().unwrap_or_default();
         let spins = |(key, task): &(&u64, &Restless)| {
             self.looks - task.looks_before >= ENOUGH_LOOKS
-                && (self.with_task < ENOUGH_WITH_TASK || ran(key).1 + LATELY_NS >= self.last_ns)
+                && (self.with_task < ENOUGH_WITH_TASK || ran(key).1 >= self.last_ns - watched_ns / 2)
         };
         let spinners: Vec<(u64, &Restless)> =
             self.restless.iter().filter(spins).map(|(key, task)| (ran(key).0, task)).collect();
@@ -196,8 +203,9 @@ impl Spins {
             others => format!(" ({others} other tasks do the same)"),
         };
         let at = origin::describe(place);
+        let about = if self.is_asyncios { "about" } else { "at least" };
         let message = format!(
-            "the event loop hardly ever sleeps: {name} in {at} yields without waiting, about {iterations:.0} times a second, \
+            "the event loop hardly ever sleeps: {name} in {at} yields without waiting, {about} {iterations:.0} times a second, \
              for {seconds:.1} s so far{others}"
         );
         let facts = Facts {
@@ -235,7 +243,12 @@ mod tests {
         let sleep0 =
             Frame { function: "__sleep0".into(), file: "/usr/lib/python3.12/asyncio/tasks.py".into(), line: Some(1) };
         let stack = if yields { tables.add_frames([&frame, &sleep0]) } else { tables.add_frames([&frame]) };
-        let event_loop = tables.add_loop(&LoopInfo { key: 1, class: "Loop".into(), thread: None, thread_name: None });
+        let event_loop = tables.add_loop(&LoopInfo {
+            key: 1,
+            class: "asyncio.unix_events.Loop".into(),
+            thread: None,
+            thread_name: None,
+        });
         let task = |key| TaskInfo { key, name: Some(format!("Task-{key}").as_str().into()), coroutine: None };
         let tasks = [tables.add_task(&task(1)), tables.add_task(&task(2))];
         for number in 0..30_u64 {

@@ -120,7 +120,8 @@ fn a_spinning_loop_is_found(setting: &Setting) {
         task.map_or(0.0, |task| task["run_ms"].as_f64().unwrap())
     };
     assert!(runs("pump") > 20.0 * runs("web"), "pump {}, web {}", runs("pump"), runs("web"));
-    assert!(busy_percent(&report) > 90.0, "{:#}", report["loops"]);
+    // The rest is the call of a selector that does not wait.
+    assert!(busy_percent(&report) > 60.0, "{:#}", report["loops"]);
 }
 
 fn a_callback_that_nobody_announced_is_found(setting: &Setting) {
