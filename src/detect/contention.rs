@@ -176,7 +176,7 @@ mod tests {
             "{message}"
         );
         assert!(message.ends_with("thread 42 does in crunch (/app/main.py:7)"), "{message}");
-        assert_eq!(found[0].finding.evidence["holder_percent"], 89.9);
+        assert_eq!(found[0].finding.evidence["holder_percent"], 89.8);
     }
 
     #[test]

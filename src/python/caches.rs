@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use super::attribute::AttributeCache;
 use super::awaitable::AwaitableCache;
 use super::code::CodeCache;
-use super::greenlet::GreenletCache;
+use super::greenlet_cache::GreenletCache;
 use super::text::read_c_str;
 use super::types::TypeCache;
 use crate::remote::{Addr, ReadError, View};

@@ -1,11 +1,10 @@
 //! The greenlet package, by which one thread has several stacks: a greenlet that waits keeps the frames of its own, from the
 //! function that it runs to the call in which it went over to another.
 
-use rustc_hash::FxHashMap;
-
 use super::block::Block;
 use super::caches::Caches;
 use super::frame::{EMBEDDED_HEADER, FRAME_OBJECT_HEADER, RawFrame, decode_embedded, decode_frame_object, untag};
+use super::greenlet_cache::TopFrame;
 use super::layout::{Frames, Layout};
 use super::reader::{Reader, optional};
 use super::text::read_c_str;
@@ -26,22 +25,6 @@ const MAX_WORDS: u64 = 40;
 /// If no more reads can succeed.
 pub fn has_greenlets(reader: &mut Reader<'_, '_>, interpreter: Addr) -> Result<bool, ReadError> {
     Ok(optional(reader.module(interpreter, "greenlet"))?.flatten().is_some())
-}
-
-/// Where greenlets keep the frame object in which they are suspended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct TopFrame {
-    /// Offset of the pointer to the state that holds it; `None` if the greenlet itself does, as before greenlet 2.
-    state: Option<u64>,
-    /// Offset of the pointer to the frame object.
-    at: u64,
-}
-
-/// What is known of the greenlets of a process.
-#[derive(Default)]
-pub struct GreenletCache {
-    types: FxHashMap<Addr, bool>,
-    top_frame: Option<TopFrame>,
 }
 
 /// The frames of a greenlet that waits.

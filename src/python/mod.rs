@@ -20,6 +20,7 @@ pub mod frame;
 pub mod frame_table;
 pub mod gc;
 pub mod greenlet;
+mod greenlet_cache;
 pub mod int;
 pub mod interpreter;
 pub mod layout;

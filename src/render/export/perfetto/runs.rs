@@ -86,7 +86,7 @@ impl Does {
         match sample.phase {
             Phase::Selecting => None,
             Phase::Away => Some(Self::Run { task, callback: sample.callback }),
-            Phase::LeavingSelector if sample.gil == Gil::Own => None,
+            Phase::LeavingSelector if sample.gil == Gil::Own => Some(Self::Run { task: None, callback: None }),
             Phase::LeavingSelector => Some(Self::WaitsForGil),
             Phase::NotRunning | Phase::Parked => Some(Self::NoLoop),
             Phase::Unknown => Some(Self::Unknown),
