@@ -82,6 +82,10 @@ fn verdict(snapshot: &Snapshot, is_live: bool, findings: &[Finding], fail_on: Op
     }
     if snapshot.loops.is_empty() && snapshot.tasks.is_empty() {
         note(&format!("process {} has loaded asyncio, but has no event loop and no tasks now", snapshot.pid));
+        // A thread that waits for a loop says more.
+        if !snapshot.results.is_empty() {
+            return Exit::Unsupported;
+        }
         hint(&below().unwrap_or_else(|| {
             "it may be starting or between two runs: try again; a server's workers are separate processes".to_owned()
         }));

@@ -119,8 +119,8 @@ fn of_permits(snapshot: &Snapshot, one: Contended) -> Finding {
         Some(bound) => format!("{bound} of {bound} permits of a semaphore or limiter are taken"),
         None => "no permit of a semaphore is left".to_owned(),
     };
-    let runs = if run.is_empty() { String::new() } else { format!(", which wait for {} in threads", run.join(", ")) };
-    let wants = if wanted.is_empty() { String::new() } else { format!(" for {}", wanted.join(", ")) };
+    let runs = if run.is_empty() { String::new() } else { format!(", which run {} in threads", run.join(", ")) };
+    let wants = if wanted.is_empty() { String::new() } else { format!(", to run {}", wanted.join(", ")) };
     let wait = if waiting.len() == 1 { "task waits" } else { "tasks wait" };
     let moved = resource.still_ms.map(|ms| format!("; nothing moved for {ms} ms")).unwrap_or_default();
     // Who called acquire() is not seen.
