@@ -25,6 +25,8 @@ const FAILURES: u32 = 5;
 const OPEN_EVERY: u64 = SECOND / 10;
 /// The part of the CPU budget that full snapshots may use.
 const DEEP_SHARE: f64 = 0.2;
+/// For this long a program without tasks may be just starting.
+const STARTING: u64 = SECOND;
 /// At the end a full snapshot is taken, unless the last one is more recent than this.
 const FRESH: u64 = SECOND;
 
@@ -46,6 +48,8 @@ pub(super) struct TaskTier {
     schedule: Schedule,
     pub(super) totals: TaskTotals,
     /// When the last full snapshot was taken, and when the next one is due.
+    /// When a full snapshot could first have been taken.
+    begun_ns: Option<u64>,
     deep_at: Option<u64>,
     next_deep: u64,
     /// When the latest findings were made, and whether it was reported that there are no newer ones.
@@ -68,6 +72,7 @@ impl TaskTier {
             rate_hz,
             schedule: Schedule::new(now, rate_hz),
             totals: TaskTotals::default(),
+            begun_ns: None,
             deep_at: None,
             next_deep: now,
             judged_at: None,
@@ -185,8 +190,10 @@ impl TaskTier {
 
     /// Takes a full snapshot when it is due, and has it judged.
     fn look_deeper(&mut self, now: u64) -> Result<(), ReceiverDropped> {
-        // Task numbers come from a task sample. A program that is just starting has nothing to judge yet.
-        if now < self.next_deep || (self.deep_at.is_none() && self.tasks == 0) {
+        // A program that is just starting has nothing to judge yet. One that never has a task may run another runtime.
+        let since_begun = now.saturating_sub(*self.begun_ns.get_or_insert(now));
+        let is_starting = self.deep_at.is_none() && self.tasks == 0 && since_begun < STARTING;
+        if now < self.next_deep || is_starting {
             return Ok(());
         }
         let Some(judge) = self.parts.judge.clone() else { return Ok(()) };

@@ -46,7 +46,7 @@ pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
             .find(|thread| thread.stack.iter().any(|&id| drives(id)) && !thread.stack.iter().any(|&id| drives_it(id)));
         let Some(thread) = driven else { continue };
         let name = thread.name.as_deref();
-        let place = name.map(|name| format!(" in {name}")).unwrap_or_default();
+        let place = name.map(|name| format!(" in thread {name}")).unwrap_or_default();
         let message = format!("{runtime} runs{place}, not asyncio: its tasks and stalls are not read");
         findings.push(INFO.finding(Severity::Warning, message, Vec::new(), &Facts { runtime, thread: name }));
     }
