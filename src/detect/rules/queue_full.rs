@@ -39,11 +39,15 @@ pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
         if snapshot.tasks.iter().any(getting) {
             continue;
         }
-        let size = resource.bound.map_or_else(String::new, |bound| format!(" ({bound} of {bound} items)"));
         let who = name_a_few(snapshot, &waiting);
         let wait = if waiting.len() == 1 { "waits" } else { "wait" };
         let still = resource.still_ms.map(|ms| format!(", and nothing moved for {ms} ms")).unwrap_or_default();
-        let message = format!("a queue is full{size}: {who} {wait} to put into it{still}");
+        let message = match resource.bound {
+            // A memory stream of anyio.
+            Some(0) => format!("nobody receives from a stream without a buffer: {who} {wait} to send{still}"),
+            Some(bound) => format!("a queue is full ({bound} of {bound} items): {who} {wait} to put into it{still}"),
+            None => format!("a queue is full: {who} {wait} to put into it{still}"),
+        };
         let facts = Facts { capacity: resource.bound, putting: waiting.len(), still_ms: resource.still_ms };
         findings.push(INFO.finding(Severity::Info, message, waiting, &facts));
     }
