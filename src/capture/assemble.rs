@@ -265,10 +265,10 @@ fn is_orphaned(task: &Task, awaited_by: &[TaskId], references: Option<i64>) -> O
 }
 
 fn assemble_threads(capture: &Capture, facts: &Facts) -> Vec<Thread> {
-    capture.threads.iter().map(|captured| assemble_thread(capture, facts, captured)).collect()
+    capture.threads.iter().enumerate().map(|(at, captured)| assemble_thread(capture, facts, at, captured)).collect()
 }
 
-fn assemble_thread(capture: &Capture, facts: &Facts, captured: &CapturedThread) -> Thread {
+fn assemble_thread(capture: &Capture, facts: &Facts, at: usize, captured: &CapturedThread) -> Thread {
     let python = &captured.reading.python;
     let interpreter = &capture.interpreters[captured.interpreter];
     let reading = &captured.reading;
@@ -287,6 +287,7 @@ fn assemble_thread(capture: &Capture, facts: &Facts, captured: &CapturedThread) 
         state: thread_state(captured, facts),
         collecting_garbage: gil.map(|gil| holds_gil == Some(true) && gil.collecting),
         waits_behind: capture.threads.iter().position(behind),
+        lock_holder: capture.lock_holders.get(&at).and_then(|task| capture.graph.task(*task)),
         stack: captured.frames.iter().map(|(number, _)| FrameId(*number)).collect(),
         stack_end: (!reading.stack.complete).then(|| "torn".to_owned()),
     }

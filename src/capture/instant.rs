@@ -7,6 +7,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::abandoned::{self, Living};
 use super::facts::Facts;
 use super::graph::{Graph, read_all_entered};
+use super::held_lock::find_lock_holders;
 use super::loop_position::{Mark, find_position};
 use super::outside::{Means, Outside};
 use super::progress::Progress;
@@ -14,11 +15,12 @@ use super::references::{confirm_orphans, count_references, waited_for};
 use super::stillness::{Still, Watched};
 use super::task_list::{keep_each_once, walk_lists};
 use super::task_walk::{Proof, Shared, TaskWalk, Verdict, is_task};
-use super::threads::{CapturedThread, Source, ThreadReading, is_running_elsewhere, read_thread_names, read_threads};
+use super::threads::{
+    CapturedThread, NamedStack, Source, ThreadReading, is_running_elsewhere, read_thread_names, read_threads,
+};
 use super::witness::Witness;
 use crate::model::snapshot::LoopPosition;
 use crate::python::caches::Caches;
-use crate::python::frame::RawFrame;
 use crate::python::frame_table::FrameTable;
 use crate::python::greenlet::has_greenlets;
 use crate::python::interpreter::{Interpreter, read_interpreters};
@@ -60,6 +62,8 @@ pub(super) struct Capture {
     pub(super) abandoned: Vec<Addr>,
     /// What was seen not to move.
     pub(super) still: Still,
+    /// The tasks that hold the locks that threads of event loops wait for, by index of the thread.
+    pub(super) lock_holders: FxHashMap<usize, Addr>,
 }
 
 /// Statistics of the reading.
@@ -71,15 +75,6 @@ pub(super) struct Quality {
     pub(super) batches: u64,
     pub(super) pieces: u64,
     pub(super) bytes: u64,
-}
-
-/// The frames of a stack.
-struct NamedStack {
-    /// The number, and the generator that owns the frame.
-    frames: Vec<(u32, Option<Addr>)>,
-    raw: Vec<RawFrame>,
-    /// How those of a loop's thread belong to its loop.
-    marks: Vec<Mark>,
 }
 
 /// A reading in progress.
@@ -481,6 +476,8 @@ impl<'c> Capturing<'c> {
         confirm_orphans(self.memory, layout, caches, shared, &walks, &mut other_references);
         let still = self.watch_stillness(&walks, &threads, &loops, &mut outside, &entered, witness)?;
         let abandoned = self.find_abandoned(&walks, &loops, &entered)?;
+        let (layout, caches) = (self.layout, &mut self.caches);
+        let lock_holders = find_lock_holders(&mut self.view, layout, caches, &walks, &threads)?;
         self.quality.batches = self.view.batches();
         self.quality.pieces = self.view.pieces();
         self.quality.bytes = self.view.bytes_read();
@@ -500,6 +497,7 @@ impl<'c> Capturing<'c> {
             outside,
             abandoned,
             still,
+            lock_holders,
         })
     }
 

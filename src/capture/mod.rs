@@ -7,6 +7,7 @@ mod abandoned;
 pub mod assemble;
 pub mod facts;
 mod graph;
+mod held_lock;
 mod instant;
 mod loop_position;
 mod outside;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::facts::{Activity, Facts, ThreadFacts};
+use super::loop_position::Mark;
 use super::task_walk::TaskWalk;
 use super::witness::{Look, Side, Witness};
 use crate::model::snapshot::LoopPosition;
@@ -78,6 +79,15 @@ pub(super) struct Source<'s> {
     pub(super) facts: &'s Facts,
     pub(super) interpreter: &'s Interpreter,
     pub(super) runtimes: &'s [Arc<dyn Imported>],
+}
+
+/// The frames of a stack.
+pub(super) struct NamedStack {
+    /// The number, and the generator that owns the frame.
+    pub(super) frames: Vec<(u32, Option<Addr>)>,
+    pub(super) raw: Vec<RawFrame>,
+    /// How those of a loop's thread belong to its loop.
+    pub(super) marks: Vec<Mark>,
 }
 
 /// A thread and its interpreter.

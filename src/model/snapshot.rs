@@ -153,6 +153,8 @@ pub struct Thread {
     pub collecting_garbage: Option<bool>,
     /// While it waits for the GIL: the index of the thread that was shown to hold it all the while.
     pub waits_behind: Option<usize>,
+    /// While it waits for a lock of `threading`: the suspended task that holds it.
+    pub lock_holder: Option<TaskId>,
     /// Outermost first.
     pub stack: Vec<FrameId>,
     /// Why the stack ends early, if it does.

@@ -33,5 +33,6 @@ pub mod refcount;
 pub mod stack;
 pub mod stack_watch;
 pub mod text;
+pub mod thread_lock;
 pub mod types;
 pub mod weak_set;

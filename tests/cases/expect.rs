@@ -5,6 +5,7 @@ use serde_json::Value;
 /// The ids of rules that the cases ask for.
 pub(crate) mod rules {
     pub(crate) const AWAIT_CYCLE: &str = "await-cycle";
+    pub(crate) const BLOCKING_CALL: &str = "blocking-call";
     pub(crate) const ORPHANED_TASK: &str = "orphaned-task";
     /// A circle that passes through a thread, a pool or a second loop.
     pub(crate) const THREAD_DEADLOCK: &str = "thread-deadlock";

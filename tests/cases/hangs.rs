@@ -41,6 +41,13 @@ pub(crate) const CASES: &[Case] = &[
         judge: locks_of_anyio_in_opposite_order,
     },
     Case {
+        program: "thread_lock_across_await",
+        arguments: &[],
+        asyncio: EVERY_SHAPE,
+        uvloop: TWO,
+        judge: a_threading_lock_that_a_suspended_task_holds,
+    },
+    Case {
         program: "pool_and_queue_hang",
         arguments: &[],
         asyncio: FEW,
@@ -101,6 +108,18 @@ fn locks_of_anyio_in_opposite_order(setting: &Setting) {
         // The task group that they belong to is an edge.
         assert_eq!(list(&task["awaited_by"]).len(), 1, "{task:#}");
     }
+}
+
+fn a_threading_lock_that_a_suspended_task_holds(setting: &Setting) {
+    let running = setting.start();
+    running.wait_until_still();
+    let dump = running.dump();
+    let [blocked] = assert_found(&dump, [rules::BLOCKING_CALL]);
+    assert_eq!((&blocked["severity"], &blocked["evidence"]["held_by"]), (&"error".into(), &"save".into()));
+    assert_eq!(tasks_of(&dump, blocked), ["load", "save"]);
+    let lines = ["the line that holds the lock", "the line that blocks"].map(|text| setting.line(text).to_string());
+    assert_names(blocked, &["load", "save", &lines[0], &lines[1]]);
+    assert_never_says(&running.dump_text(), &["another thread", "other threads"]);
 }
 
 fn each_hang_of_a_service_has_its_verdict(setting: &Setting) {

@@ -49,6 +49,7 @@ impl Sample {
             state: ThreadState::Idle,
             collecting_garbage: Some(false),
             waits_behind: None,
+            lock_holder: None,
             stack: Vec::new(),
             stack_end: None,
         });
@@ -209,6 +210,7 @@ pub(crate) fn small() -> Snapshot {
         state: ThreadState::Syscall("read".into()),
         collecting_garbage: Some(false),
         waits_behind: None,
+        lock_holder: None,
         stack: pool.to_vec(),
         stack_end: None,
     });

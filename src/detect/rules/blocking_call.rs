@@ -8,7 +8,9 @@ use super::thread_deadlock;
 use crate::detect::blocking_kind::{BlockingKind, IN_GREENLET, is_in_greenlet, is_poll};
 use crate::detect::origin;
 use crate::model::Snapshot;
-use crate::model::snapshot::{EventLoop, Finding, Frame, FrameId, LoopPosition, RuleId, Severity, Thread, ThreadState};
+use crate::model::snapshot::{
+    EventLoop, Finding, Frame, FrameId, LoopPosition, RuleId, Severity, Task, Thread, ThreadState,
+};
 
 pub(super) static INFO: RuleInfo = RuleInfo {
     id: RuleId::new("blocking-call"),
@@ -27,6 +29,10 @@ pub(super) static INFO: RuleInfo = RuleInfo {
 const ALONE: &str = "The process has a single thread: await what is waited for instead (an asyncio.Lock, or the coroutine \
                      itself), unless another process holds the lock.";
 
+/// What to do about a lock of `threading` that a task holds across an `await`.
+const HELD_BY_TASK: &str = "Do not await while a threading.Lock is held: give it back first, or use an asyncio.Lock with \
+                            `async with`.";
+
 #[derive(Serialize)]
 struct Facts<'s> {
     syscall: &'s str,
@@ -37,6 +43,9 @@ struct Facts<'s> {
     /// The process has no thread but this one.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     only_thread: bool,
+    /// The suspended task that holds the lock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_by: Option<String>,
 }
 
 /// A loop's thread sleeps in a system call other than its selector's, below a callback of the loop: every other task of
@@ -90,16 +99,36 @@ fn finding(snapshot: &Snapshot, event_loop: &EventLoop, thread: &Thread, call: &
     let only_thread = kind == BlockingKind::Lock && snapshot.kernel_threads == 1;
     let doing =
         if only_thread { "waiting for a lock that nothing else in this process can release" } else { kind.doing() };
-    let message = format!("{who} blocks the event loop{place}: its thread is {doing} ({call})");
-    let tasks = running.into_iter().collect();
-    let facts = Facts { syscall: call, thread: thread.native_id, at, innermost, only_thread };
+    let is_of_loop = |task: &Task| {
+        let of = task.event_loop.and_then(|id| snapshot.loops.get(id.0 as usize));
+        of.is_some_and(|of| of.key == event_loop.key)
+    };
+    let holder = thread.lock_holder.filter(|_| kind == BlockingKind::Lock).map(|id| (id, snapshot.task(id)));
+    let holder = holder.filter(|(_, task)| is_of_loop(task));
+    let message = match holder {
+        Some((_, holder)) => {
+            let held_at = origin::find_culprit(snapshot, &holder.stack).map(origin::describe);
+            let held_at = held_at.map(|at| format!(" in {at}")).unwrap_or_default();
+            format!(
+                "{who} blocks the event loop{place}, waiting for a threading lock that {} holds while it is \
+                 suspended{held_at}: only this event loop can resume it",
+                name_of(holder)
+            )
+        }
+        None => format!("{who} blocks the event loop{place}: its thread is {doing} ({call})"),
+    };
+    let tasks = running.into_iter().chain(holder.map(|(id, _)| id)).collect();
+    let held_by = holder.map(|(_, task)| name_of(task));
+    let facts = Facts { syscall: call, thread: thread.native_id, at, innermost, only_thread, held_by };
     let frames: Vec<&Frame> = stack.iter().map(|&id| snapshot.frame(id)).collect();
     let advice = match () {
+        () if holder.is_some() => HELD_BY_TASK,
         () if only_thread => ALONE,
         () if is_in_greenlet(&frames) => IN_GREENLET,
         () => kind.advice(&synchronous),
     };
-    Finding { advice: advice.into(), ..INFO.finding(kind.severity(), message, tasks, &facts) }
+    let severity = if holder.is_some() { Severity::Error } else { kind.severity() };
+    Finding { advice: advice.into(), ..INFO.finding(severity, message, tasks, &facts) }
 }
 
 fn thread_of<'s>(snapshot: &'s Snapshot, event_loop: &EventLoop) -> Option<&'s Thread> {

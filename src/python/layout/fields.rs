@@ -88,6 +88,8 @@ pub struct Layout {
     pub builtin: Builtin,
     /// `_queue.SimpleQueue`.
     pub simple_queue: SimpleQueue,
+    /// `_thread.lock`.
+    pub lock: LockObject,
 }
 
 /// `_PyRuntimeState`. CPython: Include/internal/pycore_runtime.h.
@@ -649,6 +651,16 @@ pub struct Builtin {
     /// The object that wrappers hold first: coroutine_wrapper, async_generator_asend/athrow, anext_awaitable,
     /// FutureIter, TaskStepMethWrapper, TaskWakeupMethWrapper (3.8, 3.9).
     pub wrapped: Offset,
+}
+
+/// The lock inside of a `_thread.lock`.
+// CPython: Modules/_threadmodule.c.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockObject {
+    /// Up to 3.13: a pointer to a semaphore, whose first word is the futex: `lock_lock`.
+    Semaphore(Offset),
+    /// 3.14+: a `PyMutex`.
+    Mutex(Offset),
 }
 
 /// `_queue.SimpleQueue`.

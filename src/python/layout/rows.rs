@@ -174,6 +174,7 @@ fn v3_8() -> Layout {
             wrapped: 16,
         },
         simple_queue: SimpleQueue::List { items: 32, taken: 40 },
+        lock: LockObject::Semaphore(16),
     }
 }
 
@@ -337,6 +338,7 @@ fn v3_13() -> Layout {
 fn v3_14() -> Layout {
     let mut l = v3_13();
     l.minor = 14;
+    l.lock = LockObject::Mutex(16);
     l.runtime = Runtime { interpreters_head: 808, finalizing: 784, publishes_offsets: true };
     l.interp = Interp { next: 7272, id: 7280, threads_head: 7344, modules: 7688, sysdict: 7672, ..l.interp };
     l.thread = Thread { state: Some(44), holds_gil: Some(36), size: None, ..l.thread };
@@ -440,6 +442,10 @@ fn free_threaded_row(mut l: Layout) -> Layout {
     }
     l.int = Int::Tag { tag: 32, digits: 40 };
     l.simple_queue = SimpleQueue::Ring { next: 32 + GROWTH };
+    l.lock = match l.lock {
+        LockObject::Semaphore(at) => LockObject::Semaphore(at + GROWTH),
+        LockObject::Mutex(at) => LockObject::Mutex(at + GROWTH),
+    };
     grow!(l.dict, Dict { used keys values } but nentries index indices values_array values_valid);
     grow!(l.builtin, Builtin {
         tuple_items list_items bytes_data float_value set_used set_mask set_table weakref_object deque_leftblock
