@@ -53,16 +53,16 @@ class Delays(threading.Thread):
             self.times.append(time.monotonic_ns())
             self.samples.append(sample)
 
-    def longest(self, begin_ns, end_ns):
-        """Who waited longest between the samples around these times: a thread's number or `host`, and nanoseconds."""
+    def of_threads(self, begin_ns, end_ns):
+        """Who waited longest between the samples around these times (a thread's number or `host`), how long, and all in sum."""
         first = max(bisect.bisect_right(self.times, begin_ns) - 1, 0)
         last = min(bisect.bisect_left(self.times, end_ns), len(self.times) - 1)
         if last <= first:
-            return None, 0
+            return None, 0, 0
         before, after = self.samples[first], self.samples[last]
-        waited = {who: after[who] - before.get(who, 0) for who in after}
+        waited = {who: min(after[who] - before.get(who, 0), end_ns - begin_ns) for who in after}
         who = max(waited, key=waited.get)
-        return who, min(waited[who], end_ns - begin_ns)
+        return who, waited[who], sum(waited.values())
 
 
 def stolen_ns():

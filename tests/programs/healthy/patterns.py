@@ -1,5 +1,5 @@
 """Everything of a guide to asyncio at once, all of it healthy: locks, semaphores, queues and pools that are always in use, threads
-and two loops that call each other, streams, subprocesses, tasks that come and go. With `compute`, a thread also computes half of
+and two loops that call each other, streams, tasks that come and go. With `compute`, a thread also computes half of
 the time. No callback takes longer than 2 ms."""
 import asyncio
 import concurrent.futures
@@ -29,6 +29,7 @@ async def gathers():
     while True:
         assert len(await asyncio.gather(*(io(0.002 * i, i) for i in range(10)))) == 10
         counts["gather"] += 1
+        await asyncio.sleep(0.02)
 
 
 async def completes():
@@ -116,7 +117,7 @@ async def locked_in_order(outer, inner):
 async def meets(barrier):
     while True:
         await barrier.wait()
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.02)
         counts["barrier"] += 1
 
 
@@ -202,6 +203,7 @@ async def generates():
             break
         await early.aclose()
         counts["async_generator"] += 1
+        await asyncio.sleep(0.01)
 
 
 async def carries_context():
@@ -215,6 +217,7 @@ async def carries_context():
         request_id.set(number)
         await asyncio.gather(*(asyncio.create_task(child(number)) for _ in range(4)))
         counts["contextvars"] += 1
+        await asyncio.sleep(0.01)
 
 
 async def churns():
@@ -237,6 +240,7 @@ async def starts_eagerly():
         tasks = [asyncio.eager_task_factory(loop, coroutine) for coroutine in (at_once(), io(0.005), at_once(), io(0.01))]
         await asyncio.gather(*tasks)
         counts["eager"] += 1
+        await asyncio.sleep(0.02)
 
 
 async def cancels():
@@ -290,7 +294,7 @@ async def runs_jobs(pool, number, name):
 
 async def runs_in_threads():
     while True:
-        await asyncio.to_thread(job, 0.01)
+        await asyncio.to_thread(job, 0.02)
         counts["to_thread"] += 1
 
 
@@ -354,7 +358,7 @@ def takes_locks(outer, inner):
             with inner:
                 time.sleep(0.001)
         counts["thread_locks"] += 1
-        time.sleep(0.003)
+        time.sleep(0.006)
 
 
 def start_thread(function, *arguments):
@@ -365,6 +369,7 @@ async def awaits_other_loop(other):
     while True:
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(io(0.005), other))
         counts["other_loop"] += 1
+        await asyncio.sleep(0.005)
 
 
 async def blocks_worker_on_other_loop(pool, other):
@@ -400,18 +405,7 @@ def computes():
         time.sleep(0.02)
 
 
-# What the kernel gives
-
-
-async def runs_children():
-    while True:
-        child = await asyncio.create_subprocess_exec("sleep", "0.05")
-        await child.wait()
-        child = await asyncio.create_subprocess_exec("cat", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
-        output, _ = await child.communicate(b"x" * 10_000)
-        assert len(output) == 10_000
-        counts["subprocess"] += 1
-        await asyncio.sleep(0.2)
+# Streams and signals
 
 
 async def echoes(reader, writer):
@@ -427,7 +421,7 @@ async def talks(port):
         await writer.drain()
         assert await reader.readline() == b"hello\n"
         counts["stream"] += 1
-        await asyncio.sleep(0.008)
+        await asyncio.sleep(0.015)
 
 
 async def connects(port):
@@ -463,7 +457,7 @@ async def main():
     loop, start = asyncio.get_running_loop(), pulse.start
     loop.set_default_executor(concurrent.futures.ThreadPoolExecutor(4))
     start(pulse.beat())
-    for endless in (gathers, completes, waits, timeouts, joins, generates, carries_context, churns, cancels, shields, resolves, runs_children):
+    for endless in (gathers, completes, waits, timeouts, joins, generates, carries_context, churns, cancels, shields, resolves):
         start(endless())
     if sys.version_info >= (3, 9):
         for _ in range(6):
