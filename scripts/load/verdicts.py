@@ -2,11 +2,13 @@
 
 import bisect
 
-# Threads that waited for a processor for this share of a stall were starved.
+# Who waited for a processor for this share of a stall was starved.
 STARVED_SHARE = 0.3
 # A beat this close to an end of a stall may be outside.
 MARGIN_NS = 2_000_000
-FALSE, STARVED, UNKNOWN, OWN = "false", "starved", "unknown", "own"
+INVENTED, BLAMED, OWN, STARVED, UNKNOWN = STALLS = "invented", "blamed", "own", "starved", "unknown"
+# What a sound asyncprof never says of a healthy program, and what a healthy program never does.
+FAULTS = INVENTED, BLAMED, OWN
 
 
 def findings(said):
@@ -22,19 +24,19 @@ def stall(one, beats, delays, loaded):
         return OWN, "this loop has no heartbeat"
     turned = sum(begin + MARGIN_NS < when < begin + length - MARGIN_NS for when, _ in beats)
     if turned >= 2:
-        return FALSE, "invented: the loop turned %d times meanwhile" % turned
+        return INVENTED, "the loop turned %d times meanwhile" % turned
     waited = min(waited_ns(beats, begin, begin + length), length)
     who, longest, in_sum = delays.of_threads(begin, begin + length)
+    short = delays.pressure(begin, begin + length)
     starved = max(waited, in_sum) >= STARVED_SHARE * length
-    facts = "its thread waited %.0f ms for a processor, %s %.0f ms, all together %.0f ms" % (
-        waited / 1e6, "the host took" if who == "host" else "thread %s" % who, longest / 1e6, in_sum / 1e6)
-    if one["cause"] == "cpu_starved":
-        return (STARVED if starved or loaded else FALSE), facts
+    facts = "its thread waited %.0f ms for a processor, %s %.0f ms, all threads %.0f ms; something waited for one in %.0f %% of the time" % (
+        waited / 1e6, "the host took" if who == "host" else "thread %s" % who, longest / 1e6, in_sum / 1e6, short * 100)
     if one["cause"] == "unknown":
         return UNKNOWN, facts
-    if starved:
-        return FALSE, "blames the program: " + facts
-    return OWN, "the loop was late while the machine was free: " + facts
+    if one["cause"] == "cpu_starved":
+        return (STARVED if starved or loaded else BLAMED), facts
+    # A child of the program that waits for a processor is none of its threads.
+    return (BLAMED if starved or short >= STARVED_SHARE else OWN), facts
 
 
 def waited_ns(beats, begin, end):
@@ -55,11 +57,14 @@ def stopped(before, after):
 class Fixed:
     """Delays that are known."""
 
-    def __init__(self, ns=0):
-        self.ns = ns
+    def __init__(self, ns=0, short=0):
+        self.ns, self.short = ns, short
 
     def of_threads(self, *_):
         return 7, self.ns, self.ns
+
+    def pressure(self, *_):
+        return self.short
 
 
 def check_itself():
@@ -80,18 +85,19 @@ def check_itself():
     in_between = sorted([*gap(), (1100 * 10**6, 0)])
     quiet, busy = Fixed(), Fixed(150 * 10**6)
     cases = [
-        (said("cpu"), steady, quiet, False, FALSE),
-        (said("cpu_starved"), steady, quiet, True, FALSE),
-        (said("unknown"), steady, quiet, True, FALSE),
+        (said("cpu"), steady, quiet, False, INVENTED),
+        (said("cpu_starved"), steady, quiet, True, INVENTED),
+        (said("unknown"), steady, quiet, True, INVENTED),
         (said("cpu"), [], quiet, False, OWN),
         (said("cpu"), gap(), quiet, False, OWN),
         # One iteration, with the heart in it.
         (said("many_callbacks"), in_between, quiet, False, OWN),
-        (said("cpu"), gap(150), quiet, False, FALSE),
-        (said("gil_wait"), gap(), busy, True, FALSE),
+        (said("cpu"), gap(150), quiet, False, BLAMED),
+        (said("gil_wait"), gap(), busy, True, BLAMED),
+        (said("blocking_call"), gap(), Fixed(short=0.9), False, BLAMED),
         (said("cpu_starved"), gap(150), quiet, False, STARVED),
         (said("cpu_starved"), gap(), busy, False, STARVED),
-        (said("cpu_starved"), gap(), quiet, False, FALSE),
+        (said("cpu_starved"), gap(), quiet, False, BLAMED),
         (said("cpu_starved"), gap(), quiet, True, STARVED),
         (said("unknown"), gap(), quiet, False, UNKNOWN),
     ]
