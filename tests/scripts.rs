@@ -14,12 +14,13 @@ support::trials::trials! {
 }
 
 /// Scripts that run on any Python, and the option that names one.
-const SCRIPTS: [(&str, &[&str]); 8] = [
+const SCRIPTS: [(&str, &[&str]); 9] = [
     ("bench-dump", &["--python"]),
     ("bench-peers", &["--python"]),
     ("bench-recording", &["--python"]),
     ("bench-sampler", &["--python"]),
     ("bench-tasks", &[]),
+    ("healthy", &["--python"]),
     ("impossible-stacks", &["--python"]),
     ("load-test", &["--python"]),
     ("stall-truth", &["--python"]),

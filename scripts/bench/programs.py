@@ -45,10 +45,12 @@ def split_cores():
 
 
 @contextlib.contextmanager
-def running(command, cores=None):
-    """Runs a program that prints `ready WORDS…`: the process, and the words after `ready`."""
+def running(command, cores=None, environment=None, errors=None):
+    """Runs a program that prints `ready WORDS…`: the process, and the words after `ready`. Its stderr goes to the file `errors`."""
     preexec = on(cores) if cores else None
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=preexec)
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment, preexec_fn=preexec
+    )
     try:
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)

@@ -1,4 +1,5 @@
-"""`client.py PORT CONNECTIONS REQUESTS`: sends requests to a local server as fast as CONNECTIONS connections allow.
+"""`client.py PORT CONNECTIONS REQUESTS [PATH…]`: sends requests to a local server as fast as CONNECTIONS connections allow. With
+several paths, each connection asks for one of them.
 
 Prints a line of JSON: the duration, the client's CPU usage, and how many responses were missing or not `200`. Does as little as
 possible per response, so that the server is the bottleneck.
@@ -12,16 +13,17 @@ import time
 
 # After this long without any response, the outstanding ones count as errors.
 TIMEOUT_SECONDS = 20
-REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+REQUEST = "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 
 class Connection:
-    def __init__(self, port, requests):
+    def __init__(self, port, requests, path):
         self.left = requests
+        self.request = (REQUEST % path).encode()
         self.came = b""
         self.socket = socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.sendall(REQUEST)
+        self.socket.sendall(self.request)
 
     def read(self):
         """Reads a response, and sends the next request after a complete one. Returns the number of failed requests."""
@@ -41,7 +43,7 @@ class Connection:
         self.came = b""
         self.left -= 1
         if self.left:
-            self.socket.sendall(REQUEST)
+            self.socket.sendall(self.request)
         return failed
 
     def fail(self):
@@ -61,13 +63,13 @@ def length_of(head):
         return None
 
 
-def main(port, connections, requests):
+def main(port, connections, requests, paths):
     share = requests // connections
     started, used = time.perf_counter(), time.process_time()
     open_ones, errors, poll = {}, 0, select.epoll()
-    for _ in range(connections if share else 0):
+    for number in range(connections if share else 0):
         try:
-            one = Connection(port, share)
+            one = Connection(port, share, paths[number % len(paths)])
         except OSError:
             errors += share
             continue
@@ -93,4 +95,4 @@ def main(port, connections, requests):
     print(json.dumps({"requests": share * connections, "seconds": seconds, "client_busy": busy, "errors": errors}))
 
 
-main(*map(int, sys.argv[1:]))
+main(*map(int, sys.argv[1:4]), sys.argv[4:] or ["/"])
