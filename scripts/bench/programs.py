@@ -45,10 +45,10 @@ def split_cores():
 
 
 @contextlib.contextmanager
-def running(command, cores=None):
-    """Runs a program that prints `ready WORDS…`: the process, and the words after `ready`."""
+def running(command, cores=None, **options):
+    """Runs a program that prints `ready WORDS…`: the process, and the words after `ready`. `options`: of subprocess.Popen."""
     preexec = on(cores) if cores else None
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=preexec)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=preexec, **options)
     try:
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
@@ -77,8 +77,10 @@ def cpu_seconds(pid):
 
 
 @contextlib.contextmanager
-def recording(asyncprof, pid, path, options=(), cores=None):
-    """Records a process while the block runs; yields asyncprof's process id. The block starts when sampling has started."""
+def recording(asyncprof, pid, path, options=(), cores=None, begins=None):
+    """Records a process while the block runs; yields asyncprof's process id. The block starts when sampling has started, which
+    the file `begins` shows: `path`, or that of a subprocess."""
+    begins = begins or path
     command = [asyncprof, "record", str(pid), "-o", path, *options]
     with tempfile.TemporaryFile() as errors:
         preexec = on(cores) if cores else None
@@ -93,7 +95,7 @@ def recording(asyncprof, pid, path, options=(), cores=None):
         try:
             deadline = time.monotonic() + START_SECONDS
             # asyncprof writes the header when sampling starts.
-            while not (os.path.exists(path) and os.path.getsize(path)):
+            while not (os.path.exists(begins) and os.path.getsize(begins)):
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise failed("did not start")
                 with contextlib.suppress(subprocess.TimeoutExpired):
