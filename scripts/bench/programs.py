@@ -44,18 +44,34 @@ def split_cores():
     return {cores[0]}, set(cores[1:]) or {cores[0]}
 
 
+def words_when_ready(process, name):
+    """The words after `ready`; the lines before it are not needed."""
+    deadline = time.monotonic() + START_SECONDS
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        said = b""
+        # Without the file's buffer, in which a line would be invisible to the selector.
+        while selector.select(max(0, deadline - time.monotonic())):
+            one = os.read(process.stdout.fileno(), 1)
+            if not one:
+                break
+            said += one
+            if said.endswith(b"\n"):
+                words = said.decode().split()
+                if words[:1] == ["ready"]:
+                    return words[1:]
+                said = b""
+    raise RuntimeError("%s did not start" % name)
+
+
 @contextlib.contextmanager
 def running(command, cores=None, **options):
-    """Runs a program that prints `ready WORDS…`: the process, and the words after `ready`. `options`: of subprocess.Popen."""
+    """Runs a program that prints `ready WORDS…`, perhaps after other lines: the process, and the words after `ready`. `options`: of
+    subprocess.Popen."""
     preexec = on(cores) if cores else None
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=preexec, **options)
     try:
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
-            words = process.stdout.readline().decode().split() if selector.select(START_SECONDS) else []
-        if words[:1] != ["ready"]:
-            raise RuntimeError("%s did not start" % command[1])
-        yield process, words[1:]
+        yield process, words_when_ready(process, command[1])
     finally:
         process.kill()
         process.wait()
