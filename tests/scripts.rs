@@ -14,7 +14,7 @@ support::trials::trials! {
 }
 
 /// Scripts that run on any Python, and the option that names one.
-const SCRIPTS: [(&str, &[&str]); 8] = [
+const SCRIPTS: [(&str, &[&str]); 9] = [
     ("bench-dump", &["--python"]),
     ("bench-peers", &["--python"]),
     ("bench-recording", &["--python"]),
@@ -22,6 +22,7 @@ const SCRIPTS: [(&str, &[&str]); 8] = [
     ("bench-tasks", &[]),
     ("impossible-stacks", &["--python"]),
     ("load-test", &["--python"]),
+    ("server-matrix", &["--python"]),
     ("stall-truth", &["--python"]),
 ];
 
