@@ -44,9 +44,9 @@ def split_cores():
     return {cores[0]}, set(cores[1:]) or {cores[0]}
 
 
-def words_when_ready(process, name):
+def words_when_ready(process, name, seconds):
     """The words after `ready`; the lines before it are not needed."""
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         said = b""
@@ -61,17 +61,18 @@ def words_when_ready(process, name):
                 if words[:1] == ["ready"]:
                     return words[1:]
                 said = b""
-    raise RuntimeError("%s did not start" % name)
+    ended = process.poll()
+    raise RuntimeError("%s %s" % (name, "did not start within %d s" % seconds if ended is None else "ended with exit code %d" % ended))
 
 
 @contextlib.contextmanager
-def running(command, cores=None, **options):
+def running(command, cores=None, start_seconds=START_SECONDS, **options):
     """Runs a program that prints `ready WORDS…`, perhaps after other lines: the process, and the words after `ready`. `options`: of
     subprocess.Popen."""
     preexec = on(cores) if cores else None
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=preexec, **options)
     try:
-        yield process, words_when_ready(process, command[1])
+        yield process, words_when_ready(process, command[1], start_seconds)
     finally:
         process.kill()
         process.wait()

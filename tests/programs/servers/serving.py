@@ -16,7 +16,7 @@ import ways
 HOST, PORT = "127.0.0.1", int(os.environ.get("PORT", "0"))
 PR_SET_PDEATHSIG = 1
 # A server that does not listen after this time is not announced.
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 
 # Also in a worker: no test leaves a server behind.
 ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
