@@ -14,5 +14,6 @@ except ImportError:
 
 CLASS = worker.UvicornWorker.__module__ + ".UvicornWorker"
 BIND = "%s:%d" % (serving.HOST, serving.PORT)
-sys.argv[1:] = ["uvicorn_server:app", "-k", CLASS, "-w", "1", "-b", BIND, "--log-level", "error"]
+# On a busy machine the worker takes longer to start than gunicorn's 30 s.
+sys.argv[1:] = ["uvicorn_server:app", "-k", CLASS, "-w", "1", "-b", BIND, "--timeout", "300", "--log-level", "error"]
 run()

@@ -18,8 +18,13 @@ PR_SET_PDEATHSIG = 1
 # A server that does not listen after this time is not announced.
 PATIENCE_SECONDS = 120
 
-# Also in a worker: no test leaves a server behind.
-ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+def end_with_parent():
+    """No test leaves a server behind. A forked worker has to ask for it again."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+end_with_parent()
 
 
 def announce_when_listening(missing):
@@ -36,6 +41,7 @@ def announce_when_listening(missing):
 
 def started():
     """To be called in the process that runs the event loop, when it starts; it need not listen yet."""
+    end_with_parent()
     thread = threading.Thread(target=announce_when_listening, args=(ways.prepare(),), name="announces")
     thread.daemon = True
     thread.start()
