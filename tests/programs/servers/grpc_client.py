@@ -9,4 +9,4 @@ with grpc.insecure_channel("127.0.0.1:%s" % sys.argv[1]) as channel:
     print("ready", flush=True)
     for line in iter(sys.stdin.readline, ""):
         _, method, *way = line.strip().split("/")
-        print(channel.unary_unary("/Matrix/" + method)("".join(way).encode(), timeout=20).decode(), flush=True)
+        print(channel.unary_unary("/Matrix/" + method)("".join(way).encode(), timeout=60).decode(), flush=True)
