@@ -23,6 +23,7 @@ const SCRIPTS: [(&str, &[&str]); 9] = [
     ("healthy", &["--python"]),
     ("impossible-stacks", &["--python"]),
     ("load-test", &["--python"]),
+    ("server-matrix", &["--python"]),
     ("stall-truth", &["--python"]),
 ];
 

@@ -44,20 +44,35 @@ def split_cores():
     return {cores[0]}, set(cores[1:]) or {cores[0]}
 
 
+def words_when_ready(process, name, seconds):
+    """The words after `ready`; the lines before it are not needed."""
+    deadline = time.monotonic() + seconds
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        said = b""
+        # Without the file's buffer, in which a line would be invisible to the selector.
+        while selector.select(max(0, deadline - time.monotonic())):
+            one = os.read(process.stdout.fileno(), 1)
+            if not one:
+                break
+            said += one
+            if said.endswith(b"\n"):
+                words = said.decode().split()
+                if words[:1] == ["ready"]:
+                    return words[1:]
+                said = b""
+    ended = process.poll()
+    raise RuntimeError("%s %s" % (name, "did not start within %d s" % seconds if ended is None else "ended with exit code %d" % ended))
+
+
 @contextlib.contextmanager
-def running(command, cores=None, environment=None, errors=None):
-    """Runs a program that prints `ready WORDS…`: the process, and the words after `ready`. Its stderr goes to the file `errors`."""
+def running(command, cores=None, start_seconds=START_SECONDS, **options):
+    """Runs a program that prints `ready WORDS…`, perhaps after other lines: the process, and the words after `ready`. `options`: of
+    subprocess.Popen."""
     preexec = on(cores) if cores else None
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment, preexec_fn=preexec
-    )
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=preexec, **options)
     try:
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
-            words = process.stdout.readline().decode().split() if selector.select(START_SECONDS) else []
-        if words[:1] != ["ready"]:
-            raise RuntimeError("%s did not start" % command[1])
-        yield process, words[1:]
+        yield process, words_when_ready(process, command[1], start_seconds)
     finally:
         process.kill()
         process.wait()
@@ -79,8 +94,10 @@ def cpu_seconds(pid):
 
 
 @contextlib.contextmanager
-def recording(asyncprof, pid, path, options=(), cores=None):
-    """Records a process while the block runs; yields asyncprof's process id. The block starts when sampling has started."""
+def recording(asyncprof, pid, path, options=(), cores=None, begins=None):
+    """Records a process while the block runs; yields asyncprof's process id. The block starts when sampling has started, which
+    the file `begins` shows: `path`, or that of a subprocess."""
+    begins = begins or path
     command = [asyncprof, "record", str(pid), "-o", path, *options]
     with tempfile.TemporaryFile() as errors:
         preexec = on(cores) if cores else None
@@ -95,7 +112,7 @@ def recording(asyncprof, pid, path, options=(), cores=None):
         try:
             deadline = time.monotonic() + START_SECONDS
             # asyncprof writes the header when sampling starts.
-            while not (os.path.exists(path) and os.path.getsize(path)):
+            while not (os.path.exists(begins) and os.path.getsize(begins)):
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise failed("did not start")
                 with contextlib.suppress(subprocess.TimeoutExpired):
