@@ -14,7 +14,7 @@ support::trials::trials! {
 }
 
 /// Scripts that run on any Python, and the option that names one.
-const SCRIPTS: [(&str, &[&str]); 9] = [
+const SCRIPTS: [(&str, &[&str]); 10] = [
     ("bench-dump", &["--python"]),
     ("bench-peers", &["--python"]),
     ("bench-recording", &["--python"]),

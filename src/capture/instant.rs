@@ -11,7 +11,7 @@ use super::held_lock::find_lock_holders;
 use super::loop_position::{Mark, find_position};
 use super::outside::{Means, Outside};
 use super::progress::Progress;
-use super::references::{confirm_orphans, count_references, waited_for};
+use super::references::{confirm_failures, confirm_orphans, count_references, waited_for};
 use super::stillness::{Still, Watched};
 use super::task_list::{keep_each_once, walk_lists};
 use super::task_walk::{Proof, Shared, TaskWalk, Verdict, is_task};
@@ -425,6 +425,7 @@ impl<'c> Capturing<'c> {
         thread_names: FxHashMap<u64, String>,
         witness: &mut dyn Witness,
     ) -> Result<Capture, ReadError> {
+        confirm_failures(self.memory, self.layout, &mut self.caches, &mut self.shared, &mut walks, witness);
         walks.retain(TaskWalk::is_shown);
         let index: FxHashMap<Addr, usize> = walks.iter().enumerate().map(|(n, walk)| (walk.addr, n)).collect();
         let loops = self.read_loops(&walks, &threads)?;

@@ -1,6 +1,9 @@
 //! References to tasks, by which orphans are found.
 
+use std::time::Duration;
+
 use super::task_walk::{Shared, TaskWalk, can_be_counted};
+use super::witness::Witness;
 use crate::python::caches::Caches;
 use crate::python::layout::Layout;
 use crate::python::reader::Reader;
@@ -66,6 +69,37 @@ pub(super) fn confirm_orphans(
         };
         if !still {
             references[index] = None;
+        }
+    }
+}
+
+/// How long a failed task is given until somebody retrieves its exception. A task group does so in a callback, which runs in
+/// the next iteration of the loop.
+const PATIENCE: Duration = Duration::from_millis(30);
+
+/// Forgets the exceptions that are retrieved meanwhile: a task can have failed in this very iteration of its loop.
+pub(super) fn confirm_failures(
+    memory: &dyn Memory,
+    layout: &Layout,
+    caches: &mut Caches,
+    shared: &mut Shared,
+    walks: &mut [TaskWalk],
+    witness: &dyn Witness,
+) {
+    let has_failed = |walk: &TaskWalk| walk.record.as_ref().is_some_and(|record| record.has_unretrieved_exception());
+    let mut suspects: Vec<usize> = (0..walks.len()).filter(|index| has_failed(&walks[*index])).collect();
+    if suspects.is_empty() || !witness.is_live() {
+        return;
+    }
+    std::thread::sleep(PATIENCE);
+    let mut view = View::new(memory);
+    let later = view.wave(&mut suspects, |view, index| {
+        let (mut reader, addr) = (Reader::new(view, layout, caches), walks[*index].addr);
+        shared.runtimes.of(&mut reader, addr)?.read_task(&mut reader, addr)
+    });
+    for (index, later) in suspects.into_iter().zip(later) {
+        if !later.is_ok_and(|later| later.has_unretrieved_exception()) {
+            walks[index].record = None;
         }
     }
 }

@@ -106,6 +106,9 @@ impl BlockingKind {
         if is_in_greenlet(synchronous) {
             return IN_GREENLET;
         }
+        if synchronous.iter().any(|frame| frame.file.ends_with("/asyncio/unix_events.py")) && self == Self::Child {
+            return STARTS_PROCESS;
+        }
         library_advice(synchronous).unwrap_or(match self {
             Self::Sleep => "Use await asyncio.sleep() instead of time.sleep().",
             Self::NativeSleep => {
@@ -144,6 +147,9 @@ fn is_about_descriptors(frame: &Frame) -> bool {
 fn last_name(function: &str) -> &str {
     function.rsplit('.').next().unwrap_or(function)
 }
+
+const STARTS_PROCESS: &str = "Starting a process takes the loop's time, the more the more memory the process has or the busier \
+                              the machine is: start fewer of them, or keep some running.";
 
 const IMPORT: &str = "Import the module at startup, before the event loop runs.";
 

@@ -16,6 +16,8 @@ use super::schedule::Schedule;
 use super::shared::End;
 use super::target_state::{Change, Stopper, TargetState};
 
+/// A sample of one loop that took longer was interrupted, nanoseconds: new code takes a millisecond to read.
+const LONGEST_SAMPLE: u64 = 5_000_000;
 /// A batch is sent when this many samples wait, however little time has passed.
 const BATCH: usize = 1_024;
 /// LIMIT: for how long every sample may fail before we attach again.
@@ -95,10 +97,21 @@ impl LoopTier {
         let Some(reader) = &mut self.reader else { return Ok(()) };
         self.totals.late += self.schedule.keep(now);
         match reader.sample(self.parts.outbox.tables(), now, &mut self.samples) {
+            // It is not known when the process was as these samples show it.
+            Ok(_) if self.has_lost_its_processor(now) => {
+                self.totals.dropped += self.samples.len() as u64;
+                self.samples.clear();
+            }
             Ok(effort) => self.accept(effort),
             Err(error) => self.fail(&error, now),
         }
         if self.parts.outbox.len() >= BATCH { self.parts.outbox.flush() } else { Ok(()) }
+    }
+
+    /// Whether the samples that were begun at this time took so long that this thread cannot have run all the while.
+    fn has_lost_its_processor(&self, begun_ns: u64) -> bool {
+        let longest = LONGEST_SAMPLE.saturating_mul(self.samples.len().max(1) as u64);
+        self.parts.clock.now_ns().saturating_sub(begun_ns) > longest
     }
 
     fn accept(&mut self, effort: Effort) {

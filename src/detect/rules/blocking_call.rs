@@ -67,12 +67,27 @@ pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
         if event_loop.running_task.is_none() && is_poll(call) {
             continue;
         }
+        // Starting a process takes the loop's time, whoever does it: asyncio's own way is the right one.
+        if starts_process(snapshot, &thread.stack) {
+            continue;
+        }
         // What the thread waits for is known, and told by `thread-deadlock`.
         if is_deadlocked(thread) {
             continue;
         }
         findings.push(finding(snapshot, event_loop, thread, call));
     }
+}
+
+/// Whether asyncio or uvloop is starting a process.
+fn starts_process(snapshot: &Snapshot, stack: &[FrameId]) -> bool {
+    let frames = || stack.iter().map(|&id| snapshot.frame(id));
+    let starts = |frame: &Frame| frame.function.ends_with("_execute_child") && frame.file.ends_with("/subprocess.py");
+    let is_asyncios =
+        |frame: &Frame| frame.file.ends_with("/asyncio/base_events.py") && frame.function.contains("subprocess_");
+    let innermost_is_asyncios =
+        || frames().next_back().is_some_and(|frame| frame.file.ends_with("/asyncio/subprocess.py"));
+    (frames().any(starts) && frames().any(is_asyncios)) || innermost_is_asyncios()
 }
 
 fn finding(snapshot: &Snapshot, event_loop: &EventLoop, thread: &Thread, call: &str) -> Finding {

@@ -9,7 +9,7 @@ use super::rule::{RuleInfo, Scope, Subject};
 use crate::detect::origin;
 use crate::model::Snapshot;
 use crate::model::origin::{Origin, origin_of};
-use crate::model::snapshot::{Finding, RuleId, Severity, TaskId};
+use crate::model::snapshot::{Finding, RuleId, Severity, TaskId, WaitKind};
 
 /// The rule.
 pub static INFO: RuleInfo = RuleInfo {
@@ -57,8 +57,15 @@ pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
             }
         };
         let (function, file) = coroutine.map(|(function, file)| (function.to_owned(), file.to_owned())).unzip();
+        // The transport of an open connection leads to who waits for it.
+        let on_connection = |id: &TaskId| {
+            let awaiting = snapshot.task(*id).awaiting.as_ref();
+            awaiting.is_some_and(|awaiting| awaiting.kind == WaitKind::Socket)
+        };
+        let on_connections = library.is_none() && tasks.iter().all(on_connection);
         let message = match library {
             Some(library) => format!("{message}; it is {library}'s own"),
+            None if on_connections => format!("{message}; while it waits for an open connection, that keeps it alive"),
             None => message,
         };
         let subject = Subject { count: Some(tasks.len() as u64), coroutine: function, file, exception: None };
@@ -66,6 +73,9 @@ pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
         let facts = Facts { subject, suspended_at: culprit.map(origin::describe) };
         let finding = match library {
             Some(_) => Finding { advice: OF_LIBRARY.into(), ..INFO.finding(Severity::Info, message, tasks, &facts) },
+            None if on_connections => {
+                Finding { advice: ON_CONNECTION.into(), ..INFO.finding(Severity::Info, message, tasks, &facts) }
+            }
             None => INFO.finding(Severity::Warning, message, tasks, &facts),
         };
         findings.push(finding);
@@ -74,9 +84,14 @@ pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
 
 const OF_LIBRARY: &str = "Nothing to do in the program: the library starts this task and keeps no reference to it.";
 
+const ON_CONNECTION: &str = "Nothing to do if asyncio.start_server() started it for a connection: early versions keep no \
+                             reference to it. If the program started it, keep what asyncio.create_task() returns.";
+
 /// Library, end of the file's path, function: tasks that a library starts and keeps no reference to. Who uses it cannot
 /// mend that.
 const LIBRARY_TASKS: &[(&str, &str, &str)] = &[
+    ("asyncio", "/asyncio/selector_events.py", "BaseSelectorEventLoop._accept_connection2"),
+    ("asyncio", "/asyncio/base_subprocess.py", "BaseSubprocessTransport._connect_pipes"),
     ("uvicorn", "/uvicorn/lifespan/on.py", "LifespanOn.main"),
     ("granian", "/granian/asgi.py", "LifespanProtocol.handle"),
     ("engineio", "/engineio/async_server.py", "AsyncServer._service_task"),
@@ -88,7 +103,7 @@ const LIBRARY_TASKS: &[(&str, &str, &str)] = &[
 /// The library whose own the coroutine is.
 fn library_of((function, file): Coroutine<'_>) -> Option<&'static str> {
     let row = LIBRARY_TASKS.iter().find(|(_, end, name)| file.ends_with(end) && function == *name);
-    row.filter(|_| origin_of(file) == Origin::Package).map(|(library, ..)| *library)
+    row.filter(|_| origin_of(file) != Origin::Program).map(|(library, ..)| *library)
 }
 
 /// Function and file of a task's outermost coroutine.

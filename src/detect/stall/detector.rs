@@ -267,11 +267,12 @@ fn next(followed: &FollowedLoop, sample: &LoopSample, period_ns: Option<u64>, ta
     }
 }
 
-/// A sample of the same callback, close enough to the last one that nothing happened in between.
+/// A sample of the same callback, close enough to the last one that nothing happened in between, or of a thread that has
+/// slept in the same call since.
 fn follows(open: &Open, sample: &LoopSample, period_ns: Option<u64>, tables: &Tables) -> bool {
     let key = CallbackKey::of(sample, tables);
     let same = key == open.current.key && key.is_known() && open.taken_from_queue(sample) == 0;
-    same && is_near(open, sample, period_ns)
+    same && (is_near(open, sample, period_ns) || (!sample.moved && is_same_wait(open, sample, period_ns)))
 }
 
 /// Whether the thread has waited for the GIL from the last sample to this one. A thread that gets it, and waits for it

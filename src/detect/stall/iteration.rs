@@ -40,14 +40,39 @@ impl Start {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Callback {
     pub(super) key: CallbackKey,
-    pub(super) task: Option<TaskInfo>,
+    /// The tasks that its samples show, and how many: a step can start another task's, and go on after it.
+    tasks: Vec<(TaskInfo, u32)>,
+    /// Samples that show no task.
+    without: u32,
     pub(super) tally: Tally,
 }
+
+/// LIMIT: tasks of one callback that are told apart.
+const MAX_TASKS: usize = 64;
 
 impl Callback {
     /// Its number, if callbacks are numbered.
     pub(super) fn number(&self) -> Option<u64> {
         self.key.number
+    }
+
+    /// The task that most of its samples show.
+    pub(super) fn task(&self) -> Option<&TaskInfo> {
+        // The first of equal ones.
+        let most = self.tasks.iter().rev().max_by_key(|(_, samples)| *samples)?;
+        (most.1 >= self.without).then_some(&most.0)
+    }
+
+    fn count(&mut self, task: Option<&TaskInfo>) {
+        let Some(task) = task else {
+            self.without = self.without.saturating_add(1);
+            return;
+        };
+        match self.tasks.iter().position(|(known, _)| known == task) {
+            Some(at) => self.tasks[at].1 = self.tasks[at].1.saturating_add(1),
+            None if self.tasks.len() < MAX_TASKS => self.tasks.push((task.clone(), 1)),
+            None => {}
+        }
     }
 }
 
@@ -121,6 +146,7 @@ impl Open {
             last_ready: sample.ready,
         };
         open.begin_callback(sample, tables, 1);
+        open.current.count(sample.task.and_then(|task| tables.task(task)));
         let before = if suspended { State::Stopped } else { state };
         open.add(place, before, sample.at_ns.saturating_sub(start.latest_ns));
         open.note(sample, state);
@@ -137,6 +163,7 @@ impl Open {
         if begun > 0 || CallbackKey::of(sample, tables) != self.current.key {
             self.begin_callback(sample, tables, begun.max(1));
         }
+        self.current.count(sample.task.and_then(|task| tables.task(task)));
         let place = StackPlace::of(sample, state);
         self.add(place, if suspended { State::Stopped } else { state }, between - between / 2);
         self.last = (place, state);
@@ -159,11 +186,10 @@ impl Open {
 
     fn begin_callback(&mut self, sample: &LoopSample, tables: &Tables, begun: u32) {
         let key = CallbackKey::of(sample, tables);
-        let task = sample.task.and_then(|task| tables.task(task)).cloned();
         if key.number.is_some() || sample.ready.is_some() {
             self.callbacks = Some(self.callbacks.unwrap_or(0).saturating_add(begun));
         }
-        let over = std::mem::replace(&mut self.current, Callback { key, task, tally: Tally::default() });
+        let over = std::mem::replace(&mut self.current, Callback { key, ..Callback::default() });
         if over.tally.ns > self.heaviest.as_ref().map_or(0, |callback| callback.tally.ns) {
             self.heaviest = Some(over);
         }

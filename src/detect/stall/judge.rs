@@ -59,7 +59,7 @@ impl Sums {
             return Cause::Unknown;
         }
         let before = (self.moved, self.still);
-        let mut looked_as_if_it_ran = starved;
+        let mut looked_as_if_it_ran = if counts { 0 } else { starved };
         for ran in [&mut self.still, &mut self.moved, &mut self.collecting] {
             let part = looked_as_if_it_ran.min(*ran);
             *ran -= part;
@@ -76,8 +76,9 @@ impl Sums {
             (Cause::CpuStarved, starved),
             (Cause::Suspended, self.stopped),
         ];
-        // The last of equal elements.
-        causes.into_iter().max_by_key(|(_, ns)| *ns).map_or(Cause::Unknown, |(cause, _)| cause)
+        // The last of equal elements. What took no time caused nothing.
+        let most = causes.into_iter().max_by_key(|(_, ns)| *ns).filter(|(_, ns)| *ns > 0);
+        most.map_or(Cause::Unknown, |(cause, _)| cause)
     }
 }
 
@@ -116,7 +117,7 @@ pub(super) fn stall(
         at_least_ns: open.at_least_ns(),
         at_most_ns: end_ns.and_then(|end| open.at_most_ns(end)),
         ongoing: end_ns.is_none(),
-        task: open.heaviest().task.clone().filter(|_| one_callback),
+        task: open.heaviest().task().cloned().filter(|_| one_callback),
         cause,
         detail: diagnosis.detail(),
         stack: frames.iter().map(|&frame| frame.clone()).collect(),
@@ -289,6 +290,11 @@ impl Diagnosis<'_> {
                 (!parts.is_empty()).then(|| parts.join(", "))
             }
             Cause::CpuStarved => {
+                // With few readings in it, it is judged by the last one before it.
+                if is_thin(self.open) {
+                    let starved = self.open.clocks.since(&self.open.clocks_before).1?.min(total);
+                    return Some(format!("runnable but not scheduled for {} of {}", in_ms(starved), in_ms(total)));
+                }
                 let (starved, window) = (self.evidence.starved_ns?, self.open.clocks.window_ns());
                 let by = if self.is_throttled() { ", throttled by the CPU quota of its cgroup" } else { "" };
                 Some(match self.evidence.run_ns {
