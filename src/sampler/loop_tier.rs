@@ -111,7 +111,7 @@ impl LoopTier {
     /// Whether the samples that were begun at this time took so long that this thread cannot have run all the while.
     fn has_lost_its_processor(&self, begun_ns: u64) -> bool {
         let longest = LONGEST_SAMPLE.saturating_mul(self.samples.len().max(1) as u64);
-        self.parts.clock.now_ns().saturating_sub(begun_ns) > longest
+        !self.parts.stops && self.parts.clock.now_ns().saturating_sub(begun_ns) > longest
     }
 
     fn accept(&mut self, effort: Effort) {

@@ -19,6 +19,8 @@ pub(super) struct LoopParts {
     pub(super) governor: Governor,
     /// Share of a core, for all watches that share it.
     pub(super) cpu_budget: f64,
+    /// The process is stopped for each sample, which takes time.
+    pub(super) stops: bool,
     /// Wait for Python if it is not running yet or any more, for as long as the process lives.
     pub(super) wait_for_python: bool,
     /// CPU time that is charged to the watch.

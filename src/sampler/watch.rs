@@ -88,6 +88,7 @@ pub(super) fn begin(header: Header, target: Arc<dyn Target>, clock: Arc<dyn Cloc
         outbox: Outbox::new(Source::Loops, sender),
         governor: Governor::new(asked, options.cpu_budget * part).beginning_with(part),
         cpu_budget: options.cpu_budget,
+        stops: options.blocking,
         wait_for_python: options.wait_for_python,
     };
     watch.spawn("asyncprof-loops", move || {

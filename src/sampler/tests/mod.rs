@@ -67,6 +67,7 @@ impl Stage {
             outbox: Outbox::new(Source::Loops, self.sender.clone()),
             governor: Governor::new(ASKED, 0.05),
             cpu_budget: 0.05,
+            stops: false,
             wait_for_python: false,
             account: Account::open(self.shared.sharing(), 0),
         })
