@@ -3,6 +3,7 @@
 use super::around::Around;
 use crate::model::snapshot::Frame;
 use crate::model::tables::TaskInfo;
+use crate::python::awaitable::AwaitableKind;
 use crate::python::caches::Caches;
 use crate::python::frame::RawFrame;
 use crate::python::reader::{Reader, optional};
@@ -18,6 +19,8 @@ pub(super) struct RunningTask {
     coroutine: Addr,
     /// The code of the coroutine; `None` if it was not on the stack.
     code: Option<Addr>,
+    /// The coroutine is compiled (grpc.aio): it has no frame, so no stack shows it.
+    is_compiled: bool,
     pub(super) info: TaskInfo,
     /// Pieces that identify the task, with their bytes: its coroutine and name, and the name's object.
     identity: Vec<(Span, Vec<u8>)>,
@@ -57,7 +60,12 @@ impl RunningTask {
         let is_root = |frame: &RawFrame| {
             frame.generator == Some(self.coroutine) && self.code.is_none_or(|code| code == frame.code)
         };
-        task.is_none_or(|task| task == self.addr) && (roots.is_empty() || roots.iter().any(is_root))
+        match task {
+            Some(task) if task != self.addr => false,
+            // The loop's own record is the only evidence.
+            task if self.is_compiled => task.is_some(),
+            _ => roots.is_empty() || roots.iter().any(is_root),
+        }
     }
 }
 
@@ -127,7 +135,15 @@ fn read_running(
             None => None,
         },
     };
-    Ok(Some(RunningTask { addr, coroutine, code: frame.map(|frame| frame.code), info, identity }))
+    let is_compiled = frame.is_none() && is_compiled(reader, coroutine)?;
+    Ok(Some(RunningTask { addr, coroutine, code: frame.map(|frame| frame.code), is_compiled, info, identity }))
+}
+
+fn is_compiled(reader: &mut Reader<'_, '_>, coroutine: Addr) -> Result<bool, ReadError> {
+    let ty = reader.type_of(coroutine)?.addr;
+    let (layout, caches) = (reader.layout, &mut *reader.caches);
+    let kind = caches.awaitables.kind(reader.view, layout, &mut caches.types, &mut caches.attributes, ty)?;
+    Ok(matches!(kind, AwaitableKind::Cython { .. }))
 }
 
 /// The name of a coroutine, and the first line of its function.
