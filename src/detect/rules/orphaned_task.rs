@@ -57,15 +57,15 @@ pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
             }
         };
         let (function, file) = coroutine.map(|(function, file)| (function.to_owned(), file.to_owned())).unzip();
-        // The transport of an open connection leads to who waits for it.
+        // The transport of an open connection leads to who waits for it. Others of the same coroutine do so now and then.
         let on_connection = |id: &TaskId| {
             let awaiting = snapshot.task(*id).awaiting.as_ref();
             awaiting.is_some_and(|awaiting| awaiting.kind == WaitKind::Socket)
         };
-        let on_connections = library.is_none() && tasks.iter().all(on_connection);
+        let on_connections = library.is_none() && tasks.iter().any(on_connection);
         let message = match library {
             Some(library) => format!("{message}; it is {library}'s own"),
-            None if on_connections => format!("{message}; while it waits for an open connection, that keeps it alive"),
+            None if on_connections => format!("{message}; while one waits for an open connection, that keeps it alive"),
             None => message,
         };
         let subject = Subject { count: Some(tasks.len() as u64), coroutine: function, file, exception: None };
