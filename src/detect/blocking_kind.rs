@@ -148,8 +148,8 @@ fn last_name(function: &str) -> &str {
     function.rsplit('.').next().unwrap_or(function)
 }
 
-const STARTS_PROCESS: &str = "Starting a process takes the loop's time, the more the more memory the process has or the busier \
-                              the machine is: start fewer of them, or keep some running.";
+const STARTS_PROCESS: &str = "Starting a process blocks the event loop while it is forked, for longer if the program has much \
+                              memory or the machine is busy: start fewer of them, or keep some running.";
 
 const IMPORT: &str = "Import the module at startup, before the event loop runs.";
 

@@ -107,8 +107,9 @@ impl OfLoop {
         };
         let of = self.thread.as_ref().map(|name| format!(" of thread {name}")).unwrap_or_default();
         let message = format!(
-            "the event loop{of} waited for the GIL {:.0} % of the {:.1} s it was watched{who}",
+            "the event loop{of} waited for the GIL in {:.0} % of {} samples over {:.1} s{who}",
             100.0 * share,
+            self.known,
             watched_ns as f64 / 1e9
         );
         let tenths = |share: f64| (1_000.0 * share).round() / 10.0;
@@ -172,7 +173,9 @@ mod tests {
         let found = watched(6, Gil::Other(Some(42)));
         let message = &found[0].finding.message;
         assert!(
-            message.starts_with("the event loop of thread MainThread waited for the GIL 60 % of the 2.0 s"),
+            message.starts_with(
+                "the event loop of thread MainThread waited for the GIL in 60 % of 2001 samples over 2.0 s"
+            ),
             "{message}"
         );
         assert!(message.ends_with("thread 42 does in crunch (/app/main.py:7)"), "{message}");

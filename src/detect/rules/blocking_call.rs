@@ -14,7 +14,7 @@ use crate::model::snapshot::{
 
 pub(super) static INFO: RuleInfo = RuleInfo {
     id: RuleId::new("blocking-call"),
-    severities: &[Severity::Error, Severity::Warning],
+    severities: &[Severity::Error, Severity::Warning, Severity::Info],
     title: "The thread of a running event loop sleeps in the kernel, as in `time.sleep`, a child process, a file or a \
             blocking client",
     singular: "event loop blocked at the last snapshot",
@@ -65,10 +65,6 @@ pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
         }
         // Outside a task, a poll is the selector of a loop whose idle state was not recognised.
         if event_loop.running_task.is_none() && is_poll(call) {
-            continue;
-        }
-        // Starting a process takes the loop's time, whoever does it: asyncio's own way is the right one.
-        if starts_process(snapshot, &thread.stack) {
             continue;
         }
         // What the thread waits for is known, and told by `thread-deadlock`.
@@ -142,7 +138,12 @@ fn finding(snapshot: &Snapshot, event_loop: &EventLoop, thread: &Thread, call: &
         () if is_in_greenlet(&frames) => IN_GREENLET,
         () => kind.advice(&synchronous),
     };
-    let severity = if holder.is_some() { Severity::Error } else { kind.severity() };
+    // It takes the loop's time whoever does it, and asyncio's own way is the right one.
+    let severity = match holder {
+        Some(_) => Severity::Error,
+        None if starts_process(snapshot, &thread.stack) => Severity::Info,
+        None => kind.severity(),
+    };
     Finding { advice: advice.into(), ..INFO.finding(severity, message, tasks, &facts) }
 }
 

@@ -13,7 +13,8 @@ use crate::model::snapshot::{Finding, RuleId, Severity, WaitKind};
 pub(super) static INFO: RuleInfo = RuleInfo {
     id: RuleId::new("lock-convoy"),
     severities: &[Severity::Warning, Severity::Info],
-    title: "Tasks wait for a lock whose holder waits for something else; a warning if none of them moved while it was watched",
+    title: "Tasks wait for a lock whose holder waits for something else; a warning if none of them \
+            moved while it was watched, unless a reply or a timer can move them",
     singular: "lock held across a wait",
     plural: "locks held across waits",
     help: "Do not await anything slow while holding a lock, or put a timeout around it (asyncio.timeout): everyone else \

@@ -84,7 +84,7 @@ pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
 
 const OF_LIBRARY: &str = "Nothing to do in the program: the library starts this task and keeps no reference to it.";
 
-const ON_CONNECTION: &str = "Nothing to do if asyncio.start_server() started it for a connection: early versions keep no \
+const ON_CONNECTION: &str = "Nothing to do if asyncio.start_server() started it for a connection: older versions of Python keep no \
                              reference to it. If the program started it, keep what asyncio.create_task() returns.";
 
 /// Library, end of the file's path, function: tasks that a library starts and keeps no reference to. Who uses it cannot

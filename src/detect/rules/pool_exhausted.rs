@@ -16,7 +16,7 @@ pub(super) static INFO: RuleInfo = RuleInfo {
     id: RuleId::new("pool-exhausted"),
     severities: &[Severity::Warning, Severity::Info],
     title: "All workers of a pool of threads, or all permits of a semaphore or limiter, are taken, and others wait; a warning \
-            if nothing moved while it was watched",
+            if nothing moved while it was watched, unless a reply or a timer can move it",
     singular: "exhausted pool",
     plural: "exhausted pools",
     help: "Find out why those who have taken it do not give it back; put timeouts around what they wait for, or give slow jobs \
