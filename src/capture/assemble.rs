@@ -288,6 +288,7 @@ fn assemble_thread(capture: &Capture, facts: &Facts, at: usize, captured: &Captu
         collecting_garbage: gil.map(|gil| holds_gil == Some(true) && gil.collecting),
         waits_behind: capture.threads.iter().position(behind),
         lock_holder: capture.lock_holders.get(&at).and_then(|task| capture.graph.task(*task)),
+        asleep_on_lock_ms: capture.still.threads.get(&at).copied(),
         stack: captured.frames.iter().map(|(number, _)| FrameId(*number)).collect(),
         stack_end: (!reading.stack.complete).then(|| "torn".to_owned()),
     }

@@ -37,6 +37,8 @@ pub(super) struct Still {
     pub(super) loops: FxHashMap<Addr, u64>,
     /// Pools of threads, by their queues.
     pub(super) pools: FxHashMap<Addr, u64>,
+    /// Threads of loops that sleep in one wait for a lock, by index.
+    pub(super) threads: FxHashMap<usize, u64>,
     /// Tasks that moved themselves, or that wait for one that did, by index: who holds what they wait for may have been
     /// read at another moment.
     pub(super) moved: FxHashSet<usize>,
@@ -75,6 +77,8 @@ pub(super) struct Watched {
     loops: Vec<(Addr, i32, Look)>,
     /// Pools of threads with jobs in their queues.
     pools: Vec<Addr>,
+    /// Threads of loops that wait for a lock, by index; then as in `loops`.
+    threads: Vec<(usize, i32, Look)>,
     /// Some thread waits for a result.
     results: bool,
 }
@@ -95,13 +99,14 @@ impl Watched {
             moved: FxHashSet::default(),
             loops: sleeping_loops(shared, threads, loops),
             pools: outside.pools.iter().filter(is_full).map(|pool| pool.queue).collect(),
+            threads: threads_on_locks(threads),
             results: !outside.results.is_empty(),
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         let may_hang = self.resources.values().any(|one| one.may_hang(&self.moved));
-        !may_hang && self.loops.is_empty() && self.pools.is_empty() && !self.results
+        !may_hang && self.loops.is_empty() && self.pools.is_empty() && self.threads.is_empty() && !self.results
     }
 
     /// Looks again and again, as long as anything stands still.
@@ -133,6 +138,9 @@ impl Watched {
             seen = started.elapsed();
             self.look_at_tasks(view, walks)?;
             self.keep_sleeping(means)?;
+            let mut threads = std::mem::take(&mut self.threads);
+            threads.retain(|(_, own_tid, before)| slept_on(means, *own_tid, before));
+            self.threads = threads;
             self.keep_still_pools(means, walks, loops, outside)?;
         }
         if !self.loops.is_empty() && is_being_woken(means)? {
@@ -152,6 +160,7 @@ impl Watched {
             resources: still,
             loops: self.loops.drain(..).map(|(addr, ..)| (addr, ms)).collect(),
             pools: self.pools.drain(..).map(|addr| (addr, ms)).collect(),
+            threads: self.threads.drain(..).map(|(at, ..)| (at, ms)).collect(),
             moved: std::mem::take(&mut self.moved),
             paused,
         })
@@ -180,8 +189,7 @@ impl Watched {
             let read = means.shared.runtimes.of(&mut reader, addr)?.read_loop(&mut reader, addr);
             let ready = optional(read)?.and_then(|record| record.ready).unwrap_or(0);
             // It slept in the one call from when its stack was read until after the queue was.
-            let now = means.facts.thread(own_tid).map(|thread| means.witness.look(thread, Side::After));
-            if ready > 0 && now.is_some_and(|now| before.slept_until(&now)) {
+            if ready > 0 && slept_on(means, own_tid, &before) {
                 kept.push((addr, own_tid, before));
             }
         }
@@ -251,6 +259,22 @@ fn sleeping_loops(shared: &Shared, threads: &[CapturedThread], loops: &[LoopReco
         Some((record.addr, runner.reading.python.native_id?, look.clone()))
     });
     sleeping.collect()
+}
+
+/// Threads of loops that sleep in a wait for a lock other than the GIL.
+fn threads_on_locks(threads: &[CapturedThread]) -> Vec<(usize, i32, Look)> {
+    let of_loops = threads.iter().enumerate().filter(|(_, thread)| thread.reading.running_loop.is_some());
+    let waiting = of_loops.filter(|(_, thread)| !thread.reading.waits_for_gil()).filter_map(|(at, thread)| {
+        let look = thread.reading.look.as_ref().filter(|look| look.futex.is_some())?;
+        Some((at, thread.reading.python.native_id?, look.clone()))
+    });
+    waiting.collect()
+}
+
+/// Whether a thread slept in one call from `before` until now.
+fn slept_on(means: &Means<'_>, own_tid: i32, before: &Look) -> bool {
+    let now = means.facts.thread(own_tid).map(|thread| means.witness.look(thread, Side::After));
+    now.is_some_and(|now| before.slept_until(&now))
 }
 
 /// Whether a thread slept in the selector of its loop while its stack was read.

@@ -11,6 +11,8 @@ pub(super) enum BlockingKind {
     /// A sleep that is not `time.sleep`.
     NativeSleep,
     Child,
+    /// A new thread has not yet said that it runs.
+    ThreadStart,
     Lock,
     Queue,
     Dns,
@@ -26,6 +28,7 @@ const CALLS: &[(&str, &[&str], BlockingKind)] = &[
     ("/multiprocessing/popen_fork.py", &[], BlockingKind::Child),
     ("/queue.py", &[], BlockingKind::Queue),
     ("/multiprocessing/queues.py", &[], BlockingKind::Queue),
+    ("/threading.py", &["start"], BlockingKind::ThreadStart),
     ("/threading.py", &["wait", "join", "_wait_for_tstate_lock", "acquire", "wait_for"], BlockingKind::Lock),
     ("/concurrent/futures/_base.py", &[], BlockingKind::Lock),
 ];
@@ -64,12 +67,15 @@ impl BlockingKind {
         }
     }
 
-    /// One instant does not show how long the call takes; but sleeping, or waiting for a child, is never right in an
-    /// event loop.
-    pub(super) fn severity(self) -> Severity {
+    /// One instant does not show how long the call takes. Sleeping, or waiting for a child, is never right in an event
+    /// loop; locks that are held for a moment are in every program with threads, so that only a wait that `lasted` is
+    /// worth a warning.
+    pub(super) fn severity(self, lasted: bool) -> Severity {
         match self {
             Self::Sleep | Self::Child => Severity::Error,
-            Self::NativeSleep | Self::Lock | Self::Queue | Self::Dns | Self::Network | Self::File => Severity::Warning,
+            Self::NativeSleep | Self::Dns | Self::Network | Self::File => Severity::Warning,
+            Self::ThreadStart | Self::Lock | Self::Queue if lasted => Severity::Warning,
+            Self::ThreadStart | Self::Lock | Self::Queue => Severity::Info,
         }
     }
 
@@ -79,6 +85,7 @@ impl BlockingKind {
             Self::Sleep => "sleeping",
             Self::NativeSleep => "sleeping in native code",
             Self::Child => "waiting for a child process",
+            Self::ThreadStart => "waiting for a new thread to start",
             Self::Lock => "waiting for a thread lock",
             Self::Queue => "waiting on a thread queue",
             Self::Dns => "resolving a host name",
@@ -93,6 +100,7 @@ impl BlockingKind {
             Self::Sleep => "sleep",
             Self::NativeSleep => "sleep in native code",
             Self::Child => "child process",
+            Self::ThreadStart => "start of a thread",
             Self::Lock => "thread lock",
             Self::Queue => "thread queue",
             Self::Dns => "host name lookup",
@@ -116,6 +124,10 @@ impl BlockingKind {
                  shorten its timeout, or call it with await asyncio.to_thread()."
             }
             Self::Child => "Use asyncio.create_subprocess_exec() and await its communicate() or wait().",
+            Self::ThreadStart => {
+                "Start threads once and keep them, as a pool does. A new thread needs the GIL and a processor before it \
+                 runs: if that takes long, see what keeps them."
+            }
             Self::Lock => {
                 "Use asyncio's own locks between tasks; acquire a lock that is shared with other threads with \
                  await asyncio.to_thread()."

@@ -58,6 +58,7 @@ impl Snapshot {
     /// Something kept the process from running for a part of the time: what stood still did not do so by itself.
     pub fn forget_stillness(&mut self) {
         self.loops.iter_mut().for_each(|event_loop| event_loop.asleep_beside_ready_ms = None);
+        self.threads.iter_mut().for_each(|thread| thread.asleep_on_lock_ms = None);
         self.pools.iter_mut().for_each(|pool| pool.still_ms = None);
         let waits = self.tasks.iter_mut().filter_map(|task| task.awaiting.as_mut());
         waits.filter_map(|wait| wait.resource.as_mut()).for_each(|resource| resource.still_ms = None);
@@ -155,6 +156,8 @@ pub struct Thread {
     pub waits_behind: Option<usize>,
     /// While it waits for a lock of `threading`: the suspended task that holds it.
     pub lock_holder: Option<TaskId>,
+    /// It runs an event loop, and was seen to sleep in one wait for a lock for this long, milliseconds.
+    pub asleep_on_lock_ms: Option<u64>,
     /// Outermost first.
     pub stack: Vec<FrameId>,
     /// Why the stack ends early, if it does.

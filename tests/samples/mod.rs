@@ -50,6 +50,7 @@ impl Sample {
             collecting_garbage: Some(false),
             waits_behind: None,
             lock_holder: None,
+            asleep_on_lock_ms: None,
             stack: Vec::new(),
             stack_end: None,
         });
@@ -211,6 +212,7 @@ pub(crate) fn small() -> Snapshot {
         collecting_garbage: Some(false),
         waits_behind: None,
         lock_holder: None,
+        asleep_on_lock_ms: None,
         stack: pool.to_vec(),
         stack_end: None,
     });

@@ -16,7 +16,7 @@ pub(super) static INFO: RuleInfo = RuleInfo {
     id: RuleId::new("blocking-call"),
     severities: &[Severity::Error, Severity::Warning, Severity::Info],
     title: "The thread of a running event loop sleeps in the kernel, as in `time.sleep`, a child process, a file or a \
-            blocking client",
+            blocking client; a wait for a lock is a warning if it lasted 0.3 s",
     singular: "event loop blocked at the last snapshot",
     plural: "event loops blocked at the last snapshot",
     help: "Await an asynchronous call instead, or make the call with await asyncio.to_thread().",
@@ -43,6 +43,9 @@ struct Facts<'s> {
     /// The process has no thread but this one.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     only_thread: bool,
+    /// For how long it was seen to wait for the lock, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asleep_ms: Option<u64>,
     /// The suspended task that holds the lock.
     #[serde(skip_serializing_if = "Option::is_none")]
     held_by: Option<String>,
@@ -130,7 +133,8 @@ fn finding(snapshot: &Snapshot, event_loop: &EventLoop, thread: &Thread, call: &
     };
     let tasks = running.into_iter().chain(holder.map(|(id, _)| id)).collect();
     let held_by = holder.map(|(_, task)| name_of(task));
-    let facts = Facts { syscall: call, thread: thread.native_id, at, innermost, only_thread, held_by };
+    let asleep_ms = thread.asleep_on_lock_ms;
+    let facts = Facts { syscall: call, thread: thread.native_id, at, innermost, only_thread, asleep_ms, held_by };
     let frames: Vec<&Frame> = stack.iter().map(|&id| snapshot.frame(id)).collect();
     let advice = match () {
         () if holder.is_some() => HELD_BY_TASK,
@@ -142,7 +146,7 @@ fn finding(snapshot: &Snapshot, event_loop: &EventLoop, thread: &Thread, call: &
     let severity = match holder {
         Some(_) => Severity::Error,
         None if starts_process(snapshot, &thread.stack) => Severity::Info,
-        None => kind.severity(),
+        None => kind.severity(asleep_ms.is_some() || only_thread),
     };
     Finding { advice: advice.into(), ..INFO.finding(severity, message, tasks, &facts) }
 }

@@ -13,8 +13,8 @@ pub static INFO: RuleInfo = RuleInfo {
     severities: &[Severity::Warning, Severity::Info],
     title: "The thread of an event loop waits for the GIL, which another thread holds; a warning if that takes a fifth of a \
             watch",
-    singular: "event loop waiting for the GIL at the last snapshot",
-    plural: "event loops waiting for the GIL at the last snapshot",
+    singular: "event loop waiting for the GIL",
+    plural: "event loops waiting for the GIL",
     help: "Move computation from threads to processes (loop.run_in_executor() with a ProcessPoolExecutor), or to a \
            library that releases the GIL.",
     only_time_tells: "which share of its time the loop waits for the GIL, and whether that delays it",
