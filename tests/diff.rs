@@ -111,14 +111,11 @@ impl Program {
             let blocked = self.stalls > 0 && (500..650).contains(&since_stall);
             let since = if blocked { since_stall - 500 } else { at_ms % 20 };
             let away = blocked || since < self.handler_ms;
-            let kernel = away.then(|| KernelLook {
-                doing: match blocked {
+            let kernel = away.then(|| {
+                KernelLook::of(match blocked {
                     true => Doing::Call { name: Some("clock_nanosleep".into()), number: 230, fd: None },
                     false => Doing::Running,
-                },
-                run_ns: None,
-                starved_ns: None,
-                throttled_us: None,
+                })
             });
             Event::Loop(LoopSample {
                 at_ns: at_ms * MS + MS / 2,

@@ -163,10 +163,9 @@ impl Hour {
             gil: if stall.is_some() && !site.is_multiple_of(3) { Gil::Own } else { Gil::Free },
             collecting: site % 9 == 2,
             kernel: stall.map(|_| KernelLook {
-                doing,
                 run_ns: Some(at_ms * MS / 3),
                 starved_ns: Some(0),
-                throttled_us: None,
+                ..KernelLook::of(doing)
             }),
             holder_stack: None,
         })

@@ -8,16 +8,15 @@ use super::abandoned::{self, Living};
 use super::facts::Facts;
 use super::graph::{Graph, read_all_entered};
 use super::held_lock::find_lock_holders;
-use super::loop_position::{Mark, find_position};
+use super::loop_position::find_position;
+use super::named_stack::{NamedStack, read_step};
 use super::outside::{Means, Outside};
 use super::progress::Progress;
 use super::references::{confirm_failures, confirm_orphans, count_references, waited_for};
 use super::stillness::{Still, Watched};
 use super::task_list::{keep_each_once, walk_lists};
 use super::task_walk::{Proof, Shared, TaskWalk, Verdict, is_task};
-use super::threads::{
-    CapturedThread, NamedStack, Source, ThreadReading, is_running_elsewhere, read_thread_names, read_threads,
-};
+use super::threads::{CapturedThread, Source, ThreadReading, is_running_elsewhere, read_thread_names, read_threads};
 use super::witness::Witness;
 use crate::model::snapshot::LoopPosition;
 use crate::python::caches::Caches;
@@ -348,8 +347,12 @@ impl<'c> Capturing<'c> {
             let source = Source { memory, layout, runtime, facts, interpreter, runtimes };
             let read = read_threads(source, &mut self.caches, witness)?;
             for mut reading in read {
-                let NamedStack { frames, raw, marks } = self.name_stack(&mut reading)?;
-                let stand = self.find_position(&reading, &frames, &marks)?;
+                let mut view = View::new(self.memory);
+                let mut reader = Reader::new(&mut view, self.layout, &mut self.caches);
+                let step = read_step(&mut reader, &mut self.shared, &reading)?;
+                let named = NamedStack::of(memory, &mut reader, &mut self.shared, &mut reading, step)?;
+                let stand = self.find_position(&reading, &named, step)?;
+                let NamedStack { frames, raw, .. } = named;
                 threads.push(CapturedThread { interpreter: position, reading, frames, raw, position: stand });
             }
         }
@@ -360,23 +363,14 @@ impl<'c> Capturing<'c> {
     fn find_position(
         &mut self,
         reading: &ThreadReading,
-        frames: &[(u32, Option<Addr>)],
-        marks: &[Mark],
+        named: &NamedStack,
+        step: Option<Addr>,
     ) -> Result<Option<LoopPosition>, ReadError> {
         let Some(event_loop) = reading.running_loop else { return Ok(None) };
         if !reading.stack.complete || !reading.held {
             return Ok(Some(LoopPosition::Unknown));
         }
-        let task = match reading.running_task {
-            Some(task) => {
-                let mut view = View::new(self.memory);
-                let mut reader = Reader::new(&mut view, self.layout, &mut self.caches);
-                let runtime = self.shared.runtimes.of(&mut reader, task)?;
-                optional(runtime.read_task(&mut reader, task))?.and_then(|record| record.coroutine)
-            }
-            None => None,
-        };
-        let step = task.and_then(|coroutine| frames.iter().position(|(_, generator)| *generator == Some(coroutine)));
+        let step = step.and_then(|coroutine| named.position_of(coroutine));
         let written_in_c = {
             let mut view = View::new(self.memory);
             let mut reader = Reader::new(&mut view, self.layout, &mut self.caches);
@@ -385,36 +379,7 @@ impl<'c> Capturing<'c> {
             // The timers of asyncio's own loops and of those derived from them are in a list.
             record.is_some_and(|record| record.scheduled.is_none())
         };
-        Ok(Some(find_position(marks, step, self.shared.has_greenlets, written_in_c)))
-    }
-
-    /// Numbers of a stack's frames; a frame that cannot be named ends the part that is kept.
-    fn name_stack(&mut self, reading: &mut ThreadReading) -> Result<NamedStack, ReadError> {
-        let frames = Vec::with_capacity(reading.stack.frames.len());
-        let mut named = NamedStack { frames, raw: Vec::new(), marks: Vec::new() };
-        // The stack was just read again, so its code objects may be newer than the view.
-        let mut view = View::new(self.memory);
-        let mut reader = Reader::new(&mut view, self.layout, &mut self.caches);
-        for frame in &reading.stack.frames {
-            if optional(reader.code(frame.code))?.is_some_and(|code| code.is_interpreters_own()) {
-                continue;
-            }
-            match optional(self.shared.frames.number(&mut reader, frame))? {
-                Some(number) => {
-                    named.frames.push((number, frame.generator));
-                    named.raw.push(*frame);
-                    if reading.running_loop.is_some() {
-                        let mark = optional(Mark::of(&mut reader, frame))?;
-                        named.marks.push(mark.unwrap_or(Mark::Other));
-                    }
-                }
-                None => {
-                    reading.stack.complete = false;
-                    break;
-                }
-            }
-        }
-        Ok(named)
+        Ok(Some(find_position(&named.marks, step, self.shared.has_greenlets, written_in_c)))
     }
 
     /// Relates the parts: the wait graph, locks, references, loops.

@@ -10,6 +10,7 @@ mod graph;
 mod held_lock;
 mod instant;
 mod loop_position;
+mod named_stack;
 mod outside;
 mod outside_model;
 pub mod progress;

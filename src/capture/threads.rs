@@ -6,7 +6,6 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::facts::{Activity, Facts, ThreadFacts};
-use super::loop_position::Mark;
 use super::task_walk::TaskWalk;
 use super::witness::{Look, Side, Witness};
 use crate::model::snapshot::LoopPosition;
@@ -81,15 +80,6 @@ pub(super) struct Source<'s> {
     pub(super) runtimes: &'s [Arc<dyn Imported>],
 }
 
-/// The frames of a stack.
-pub(super) struct NamedStack {
-    /// The number, and the generator that owns the frame.
-    pub(super) frames: Vec<(u32, Option<Addr>)>,
-    pub(super) raw: Vec<RawFrame>,
-    /// How those of a loop's thread belong to its loop.
-    pub(super) marks: Vec<Mark>,
-}
-
 /// A thread and its interpreter.
 pub(super) struct CapturedThread {
     /// Index in `interpreters`.
@@ -97,7 +87,7 @@ pub(super) struct CapturedThread {
     pub(super) reading: ThreadReading,
     /// Its frames, outermost first: the number, and the generator that owns the frame.
     pub(super) frames: Vec<(u32, Option<Addr>)>,
-    /// The same frames, raw.
+    /// The same frames, raw; that of the coroutine for its step to a greenlet.
     pub(super) raw: Vec<RawFrame>,
     /// How the loop set as running in it stands to these frames.
     pub(super) position: Option<LoopPosition>,

@@ -1,7 +1,7 @@
 //! What a sleeping thread waits for, according to its system call and the Python frames above it, and the remedy.
 //! Shared by the rule `blocking-call`, which sees one instant, and by the stall detector.
 
-use crate::model::origin::{Origin, origin_of};
+use crate::model::origin::{GREENLET_FILE, Origin, origin_of};
 use crate::model::snapshot::{Frame, Severity};
 
 /// What a thread sleeping in the kernel waits for.
@@ -169,9 +169,9 @@ const IMPORT: &str = "Import the module at startup, before the event loop runs."
 pub(super) const IN_GREENLET: &str = "This is synchronous code that a coroutine runs in a greenlet (SQLAlchemy's events and \
      hooks, for example): it cannot await. Do the slow part before or after, in the coroutine, or in another thread.";
 
-/// Whether these frames, outermost first, pass through SQLAlchemy's way from a coroutine into synchronous code.
+/// Whether these frames, outermost first, pass from a coroutine into a greenlet, or through SQLAlchemy's way into one.
 pub(super) fn is_in_greenlet(frames: &[&Frame]) -> bool {
-    frames.iter().any(|frame| last_name(&frame.function) == "greenlet_spawn")
+    frames.iter().any(|frame| &*frame.file == GREENLET_FILE || last_name(&frame.function) == "greenlet_spawn")
 }
 
 /// The remedy for a module being imported.

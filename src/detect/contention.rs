@@ -143,7 +143,7 @@ mod tests {
         let stacks = [tables.add_frames([&crunch]), tables.add_frames([&other])];
         for number in 0..2_001_u64 {
             let waits = number % 10 < waiting;
-            let look = KernelLook { doing: Doing::WaitingForGil, run_ns: None, starved_ns: None, throttled_us: None };
+            let look = KernelLook::of(Doing::WaitingForGil);
             let sample = LoopSample {
                 at_ns: number * 1_000_000,
                 event_loop,

@@ -182,6 +182,16 @@ pub struct KernelLook {
     pub starved_ns: Option<u64>,
     /// Microseconds that its control group has been throttled for its CPU quota since the group was created.
     pub throttled_us: Option<u64>,
+    /// Nanoseconds on CPU of the thread that holds the GIL, since it started; where this thread waits for the GIL, and the
+    /// holder is runnable.
+    pub holder_run_ns: Option<u64>,
+}
+
+impl KernelLook {
+    /// Without a clock.
+    pub fn of(doing: Doing) -> Self {
+        Self { doing, run_ns: None, starved_ns: None, throttled_us: None, holder_run_ns: None }
+    }
 }
 
 /// What a thread is doing, as the kernel sees it.

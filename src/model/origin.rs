@@ -11,12 +11,18 @@ pub enum Origin {
     Program,
 }
 
+/// The frame that stands for the step from a coroutine's stack to that of a greenlet, which is not written in Python: its
+/// file.
+pub const GREENLET_FILE: &str = "<greenlet>";
+/// Its function.
+pub const GREENLET_SWITCH: &str = "greenlet.switch";
+
 /// Classifies a code object by its file name.
 pub fn origin_of(file: &str) -> Origin {
     if file.starts_with("<frozen ") {
         return Origin::Python;
     }
-    if file.contains("/site-packages/") || file.contains("/dist-packages/") {
+    if file == GREENLET_FILE || file.contains("/site-packages/") || file.contains("/dist-packages/") {
         return Origin::Package;
     }
     if is_under_library_folder(file) { Origin::Python } else { Origin::Program }
@@ -57,6 +63,7 @@ mod tests {
             ("/srv/lib/python3.12", Origin::Program),
             ("main.py", Origin::Program),
             ("<string>", Origin::Program),
+            (GREENLET_FILE, Origin::Package),
             ("", Origin::Program),
         ] {
             assert_eq!(origin_of(file), origin, "{file}");

@@ -7,7 +7,7 @@ use super::block::Block;
 use super::caches::Caches;
 use super::code::{CodeCache, CodeInfo};
 pub(crate) use super::layout::rows::{EMBEDDED_HEADER, FRAME_OBJECT_HEADER};
-use super::layout::{CodeBody, EmbeddedFrames, FrameObjects, Layout, StackTop};
+use super::layout::{CodeBody, EmbeddedFrames, FrameObjects, Frames, GeneratorFrame, Layout, StackTop};
 use crate::remote::{Addr, ReadError, View};
 
 /// LIMIT: entries of one frame's locals and evaluation stack together.
@@ -228,6 +228,34 @@ fn live_slots(header: Block<'_>, stack: StackTop, locals: Addr) -> Result<u32, R
         StackTop::Depth(_) => return Err(ReadError::Invalid("frame layout")),
     };
     if slots > MAX_SLOTS { Ok(0) } else { Ok(slots as u32) }
+}
+
+/// Decodes the frame at `addr` of a running stack from a copy of its header, and the address of its caller; 0 for none. No
+/// frame for the interpreter's shims.
+pub(crate) fn decode_running(layout: &Layout, addr: Addr, header: &[u8]) -> Result<(Option<RawFrame>, u64), ReadError> {
+    let (frame, previous) = match &layout.frames {
+        Frames::Objects(fields) => {
+            let header = decode_frame_object(fields, addr, Block(header))?;
+            (Some(header.frame), header.back.map_or(0, Addr::raw))
+        }
+        Frames::Embedded(fields) => {
+            let header = decode_embedded(layout, fields, addr, Block(header))?;
+            let generator = match layout.generator.frame {
+                GeneratorFrame::Embedded { iframe, .. } if header.owner == OWNED_BY_GENERATOR => addr.sub(iframe),
+                _ => None,
+            };
+            (header.frame.map(|frame| RawFrame { generator, ..frame }), header.previous)
+        }
+    };
+    Ok((frame.map(|frame| RawFrame { live_slots: 0, ..frame }), previous))
+}
+
+/// Bytes of the header that [`decode_running`] needs.
+pub(crate) fn header_len(layout: &Layout) -> usize {
+    match &layout.frames {
+        Frames::Objects(_) => FRAME_OBJECT_HEADER,
+        Frames::Embedded(_) => EMBEDDED_HEADER,
+    }
 }
 
 /// The contents of a frame object, up to 3.10.

@@ -28,17 +28,20 @@ impl FrameTable {
             return Ok(number);
         }
         let named = raw.name(reader.view, reader.layout, reader.caches)?;
-        let number = match self.by_name.get(&named) {
-            Some(&number) => number,
-            None => {
-                let number = self.frames.len() as u32;
-                self.frames.push(named.clone());
-                self.by_name.insert(named, number);
-                number
-            }
-        };
+        let number = self.number_named(&named);
         self.by_place.insert(place, number);
         Ok(number)
+    }
+
+    /// The number of a frame with this name.
+    pub fn number_named(&mut self, named: &NamedFrame) -> u32 {
+        if let Some(&number) = self.by_name.get(named) {
+            return number;
+        }
+        let number = self.frames.len() as u32;
+        self.frames.push(named.clone());
+        self.by_name.insert(named.clone(), number);
+        number
     }
 
     /// Forgets the names of code objects: code can be freed, and its address reused for other code. Numbers stay valid.

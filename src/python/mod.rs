@@ -5,6 +5,7 @@
 //! Python is a new row; all other code uses the layout. Bytes of the target are never trusted: every walk is bounded
 //! (`LIMIT:`), and an object that is not what it should be is an error. (`tests/layering`, `tests/hostile*.rs`)
 
+pub mod around_greenlet;
 pub mod attribute;
 pub mod awaitable;
 pub(crate) mod block;

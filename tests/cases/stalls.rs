@@ -4,6 +4,8 @@
 use std::thread;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::expect::{Stall, assert_in_order, assert_never_says, assert_stalls, functions, own_stalls, task};
 use crate::setting::{Setting, get};
 use crate::{Case, EVERY_SHAPE, NONE, TWO};
@@ -127,10 +129,19 @@ fn work_below_a_greenlet_is_a_stall(setting: &Setting) {
 
 /// The coroutines that wait for the greenlet belong to the stack.
 fn a_stack_goes_on_below_a_greenlet(setting: &Setting) {
-    let report = setting.start().attach(4);
+    let running = setting.start();
+    let report = running.attach(4);
     assert!(!own_stalls(&report).is_empty(), "{:#}", report["sampling"]);
     for stall in own_stalls(&report) {
-        assert_in_order(&functions(stall), &["request", "listener", "query"]);
+        assert_in_order(&functions(stall), &["request", "switch", "listener", "query"]);
+    }
+    // The greenlet runs for three quarters of the time.
+    let dumps: Vec<Value> = (0..16).map(|_| running.dump()).collect();
+    let running: Vec<&Value> =
+        dumps.iter().map(|dump| task(dump, "req")).filter(|req| req["state"] == "running").collect();
+    assert!(running.len() >= 4, "{dumps:#?}");
+    for req in running {
+        assert_in_order(&functions(req), &["request", "switch", "listener", "query"]);
     }
 }
 

@@ -60,10 +60,9 @@ pub(crate) fn starved_recording(folder: &Path) -> PathBuf {
             gil: Gil::Own,
             collecting: false,
             kernel: away.then(|| KernelLook {
-                doing: Doing::Running,
                 run_ns: Some(on_processor_ms * MS),
                 starved_ns: Some(at_ms.saturating_sub(120) * MS),
-                throttled_us: None,
+                ..KernelLook::of(Doing::Running)
             }),
             holder_stack: None,
         })

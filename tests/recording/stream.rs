@@ -280,6 +280,7 @@ fn any_kernel_look(dice: &mut Dice) -> KernelLook {
         run_ns: dice.maybe(Dice::number),
         starved_ns: dice.maybe(Dice::number),
         throttled_us: dice.maybe(Dice::number),
+        holder_run_ns: dice.maybe(Dice::number),
     }
 }
 

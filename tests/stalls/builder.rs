@@ -37,6 +37,8 @@ pub(crate) struct Watch {
     pub(crate) run_ns: u64,
     pub(crate) starved_ns: u64,
     pub(crate) throttled_us: u64,
+    /// Of the thread that holds the GIL.
+    pub(crate) holder_run_ns: Option<u64>,
     callback: u64,
 }
 
@@ -52,6 +54,7 @@ impl Watch {
             run_ns: 7 * MS,
             starved_ns: 3 * MS,
             throttled_us: 1_000,
+            holder_run_ns: None,
             callback: 0,
         }
     }
@@ -124,6 +127,7 @@ impl Watch {
             run_ns: Some(self.run_ns),
             starved_ns: Some(self.starved_ns),
             throttled_us: Some(self.throttled_us),
+            holder_run_ns: self.holder_run_ns,
         })
     }
 

@@ -146,6 +146,44 @@ fn a_callback_that_lost_the_gil_waits_for_it() {
 }
 
 #[test]
+fn a_holder_of_the_gil_without_a_processor_is_not_to_blame() {
+    // Of 120 ms, what the holder ran, per millisecond; whether the watch knows it; the cause.
+    for (ran_ns, known, cause) in [
+        (0, true, Cause::CpuStarved),
+        (MS / 4, true, Cause::CpuStarved),
+        (MS * 3 / 4, true, Cause::GilWait),
+        (0, false, Cause::GilWait),
+    ] {
+        let mut watch = Watch::new();
+        watch.idle(5);
+        watch.iteration(120, &[app("handle", 10)], |watch, index, sample| {
+            sample.gil = Gil::Other(Some(4242));
+            watch.holder_run_ns = known.then_some(70 * MS + index * ran_ns);
+            sample.kernel = watch.look(Doing::WaitingForGil).filter(|_| index % 5 == 0);
+        });
+        let stall = watch.only_stall();
+        assert_eq!(stall.cause, cause, "{ran_ns}: {stall:#?}");
+        let is_told = stall.detail.as_deref().is_some_and(|detail| detail.contains("whose holder was runnable"));
+        assert_eq!(is_told, cause == Cause::CpuStarved, "{stall:#?}");
+    }
+}
+
+#[test]
+fn one_sample_where_many_were_due_names_no_cause() {
+    let mut watch = Watch::new();
+    watch.idle(5);
+    let since_ns = watch.at_ns;
+    watch.pass(160 * MS);
+    watch.next_callback();
+    let mut sample = watch.away_sample(since_ns, &[app("handle", 10)]);
+    sample.gil = Gil::Other(Some(4242));
+    sample.kernel = watch.look(Doing::WaitingForGil);
+    watch.feed(&sample);
+    let stall = watch.only_stall();
+    assert_eq!((stall.cause, stall.site), (Cause::Unknown, Some(app("handle", 10))));
+}
+
+#[test]
 fn a_collection_is_named() {
     let mut watch = Watch::new();
     watch.idle(5);

@@ -292,6 +292,21 @@ fn a_thread_that_ran_between_samples_has_not_waited_for_the_gil_all_the_time() {
 }
 
 #[test]
+fn passages_of_the_selector_with_the_gil_are_not_one_iteration() {
+    let mut watch = Watch::new();
+    watch.idle(5);
+    for _ in 0..300 {
+        watch.pass(MS);
+        let mut sample = watch.idle_sample();
+        (sample.phase, sample.gil) = (Phase::LeavingSelector, Gil::Own);
+        sample.kernel = watch.look(Doing::Running);
+        watch.feed(&sample);
+    }
+    watch.idle(1);
+    assert_eq!(told(&watch), []);
+}
+
+#[test]
 fn a_gil_that_never_changed_hands_is_waited_for_all_the_time_whatever_the_kernel_has_counted() {
     let mut watch = Watch::new();
     watch.idle(5);

@@ -109,12 +109,7 @@ impl Watch {
             ready: Some(0),
             gil: Gil::Own,
             collecting: false,
-            kernel: self.stopped.then_some(KernelLook {
-                doing: Doing::Stopped,
-                run_ns: None,
-                starved_ns: None,
-                throttled_us: None,
-            }),
+            kernel: self.stopped.then_some(KernelLook::of(Doing::Stopped)),
             holder_stack: None,
         };
         self.profile.absorb(Source::Loops, &Event::Loop(sample), &self.tables);

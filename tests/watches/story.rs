@@ -57,10 +57,9 @@ impl Story {
         let outer = [at("run_forever", "/usr/lib/python3.13/asyncio/base_events.py", 641)];
         let stack = stay.and_then(|stay| self.loops.add_frames(outer.iter().chain(stay.frames)));
         let kernel = stay.map(|stay| KernelLook {
-            doing: stay.doing.clone(),
             run_ns: Some(at_ms * MS / 2),
             starved_ns: Some(0),
-            throttled_us: None,
+            ..KernelLook::of(stay.doing.clone())
         });
         self.loop_events.push(Event::Loop(LoopSample {
             at_ns: at_ms * MS + MS / 2,

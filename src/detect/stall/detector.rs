@@ -5,7 +5,7 @@ use super::iteration::{CallbackKey, Open, Start};
 use super::judge;
 use super::record::{Alert, Iteration, Stall};
 use super::tally::{Clocks, State};
-use crate::model::event::{LoopSample, Note, NoteKind, Phase};
+use crate::model::event::{Gil, LoopSample, Note, NoteKind, Phase};
 use crate::model::tables::{LoopInfo, LoopNo, Tables};
 
 /// LIMIT: loops followed at once. A program that creates a loop per call leaves dead ones behind; the least recently
@@ -126,6 +126,7 @@ impl StallDetector {
                 let state = State::of(sample, stopped, None);
                 let mut open = Open::new(start, sample, state, suspended, tables);
                 open.clocks_before = followed.clocks.clone();
+                open.is_first = followed.last_ns.is_none();
                 followed.open = Some(open);
             }
         }
@@ -212,16 +213,18 @@ impl StallDetector {
 
 fn next(followed: &FollowedLoop, sample: &LoopSample, period_ns: Option<u64>, tables: &Tables) -> Next {
     let seen = Start::seen(followed.last_ns, sample.at_ns);
+    let waits_for_gil = matches!(sample.gil, Gil::Other(_));
     match (sample.phase, sample.away_since_ns) {
         (Phase::Unknown, _) => Next::Nothing,
         (Phase::Selecting | Phase::NotRunning | Phase::Parked, _) => Next::Idle,
         (Phase::LeavingSelector, _) => match &followed.open {
             Some(open)
-                // The number counts GIL switches: no other thread than the current holder had it in between.
+                // The number counts GIL switches: no other thread than the current holder had it in between. A thread
+                // that has the GIL passes its selector again and again, and always looks the same.
                 if open.only_leaving
                     && !sample.moved
                     && open.current.number() == sample.callback
-                    && (sample.callback.is_some() || is_same_wait(open, sample, period_ns)) =>
+                    && (sample.callback.is_some() || (waits_for_gil && is_same_wait(open, sample, period_ns))) =>
             {
                 Next::Same(open.start)
             }
@@ -242,7 +245,7 @@ fn next(followed: &FollowedLoop, sample: &LoopSample, period_ns: Option<u64>, ta
                     Next::Same(exact)
                 }
                 // The events had arrived before: the time it took to leave the selector is part of it.
-                Some(open) if open.only_leaving && is_same_wait(open, sample, period_ns) => {
+                Some(open) if open.only_leaving && open.waited_for_gil() && is_same_wait(open, sample, period_ns) => {
                     Next::Same(Start { since_ns: Some(since), ..open.start })
                 }
                 _ if is_believed(followed.last_ns) => Next::Other(exact),
@@ -280,9 +283,7 @@ fn follows(open: &Open, sample: &LoopSample, period_ns: Option<u64>, tables: &Ta
 fn is_same_wait(open: &Open, sample: &LoopSample, period_ns: Option<u64>) -> bool {
     let between = sample.at_ns.saturating_sub(open.last_ns);
     let mut clocks = open.clocks.clone();
-    if let Some(look) = &sample.kernel {
-        clocks.look(sample.at_ns, look, State::Unclear);
-    }
+    clocks.look(sample, State::Unclear);
     match clocks.run_ns().filter(|_| clocks.window_ns() >= SHORTEST_WINDOW_NS) {
         Some(ran) => {
             let most = clocks.window_ns() / WAITING_RUN_SHARE + WAITING_RUN_NS;

@@ -100,6 +100,8 @@ pub(super) struct Open {
     pub(super) start: Start,
     pub(super) first_ns: u64,
     pub(super) last_ns: u64,
+    /// It was in progress when the loop was first seen.
+    pub(super) is_first: bool,
     /// All samples so far showed the thread waiting to leave the selector.
     pub(super) only_leaving: bool,
     pub(super) all: Tally,
@@ -130,6 +132,7 @@ impl Open {
             start,
             first_ns: sample.at_ns,
             last_ns: sample.at_ns,
+            is_first: false,
             only_leaving: sample.phase == Phase::LeavingSelector,
             all: Tally::default(),
             current: Callback::default(),
@@ -179,6 +182,11 @@ impl Open {
         self.current.tally.add(place, state, ns);
     }
 
+    /// The last sample showed the thread waiting for the GIL.
+    pub(super) fn waited_for_gil(&self) -> bool {
+        self.last.1 == State::WaitingForGil
+    }
+
     /// By how many callbacks the ready queue has shrunk since the last sample.
     pub(super) fn taken_from_queue(&self, sample: &LoopSample) -> u32 {
         self.last_ready.zip(sample.ready).map_or(0, |(before, now)| before.saturating_sub(now))
@@ -199,9 +207,7 @@ impl Open {
         self.evidence.count(state, sample.torn);
         self.ready = self.ready.max(sample.ready);
         self.call_names.learn(sample);
-        if let Some(look) = &sample.kernel {
-            self.clocks.look(sample.at_ns, look, state);
-        }
+        self.clocks.look(sample, state);
     }
 
     /// Lower bound of its length at the last sample.

@@ -4,7 +4,7 @@ use super::advice;
 use super::iteration::Open;
 use super::record::{Cause, Evidence, Stall};
 use super::site::{self, Site, Whose};
-use super::tally::{Share, State, Tally};
+use super::tally::{Held, Share, State, Tally};
 use crate::detect::blocking_kind::{BlockingKind, IN_GREENLET, is_in_greenlet};
 use crate::detect::origin;
 use crate::model::snapshot::Frame;
@@ -20,6 +20,8 @@ struct Sums {
     moved: u64,
     still: u64,
     unclear: u64,
+    /// Taken from `waiting_for_gil`: its holder did not get a CPU.
+    held_up: u64,
 }
 
 impl Sums {
@@ -43,8 +45,8 @@ impl Sums {
     }
 
     fn total(&self) -> u64 {
-        let sums =
-            [self.stopped, self.collecting, self.waiting_for_gil, self.in_call, self.moved, self.still, self.unclear];
+        let waiting = self.waiting_for_gil.saturating_add(self.held_up);
+        let sums = [self.stopped, self.collecting, waiting, self.in_call, self.moved, self.still, self.unclear];
         sums.into_iter().fold(0, u64::saturating_add)
     }
 
@@ -73,7 +75,7 @@ impl Sums {
             (Cause::BlockingCall, self.in_call),
             (Cause::GilWait, self.waiting_for_gil),
             (Cause::Gc, self.collecting),
-            (Cause::CpuStarved, starved),
+            (Cause::CpuStarved, starved.saturating_add(self.held_up)),
             (Cause::Suspended, self.stopped),
         ];
         // The last of equal elements. What took no time caused nothing.
@@ -133,11 +135,17 @@ pub(super) fn stall(
 }
 
 fn cause_of(open: &Open, threshold_ns: u64) -> Cause {
-    let sums = Sums::of(&open.all);
+    let mut sums = Sums::of(&open.all);
+    sums.held_up = held_up_ns(open, sums.waiting_for_gil, threshold_ns);
+    sums.waiting_for_gil -= sums.held_up;
     let starved = starved_ns(open, sums.total());
     // The machine may have made it longer, but it did not make it.
     let counts = open.clocks.run_ns().is_some_and(|ran| ran >= threshold_ns);
     let cause = sums.cause(starved.unwrap_or(0), counts);
+    // One sample at the end of a time in which more were due: a wait for the GIL, or a collection, may have begun just then.
+    if open.evidence.samples == 1 && !open.is_first && matches!(cause, Cause::GilWait | Cause::Gc) {
+        return Cause::Unknown;
+    }
     if !matches!(cause, Cause::BlockingCall | Cause::Cpu | Cause::Native | Cause::Unknown) {
         return cause;
     }
@@ -183,6 +191,15 @@ fn starved_ns(open: &Open, total: u64) -> Option<u64> {
     let ready = open.all.shares().filter(is_ready).fold(0, |sum: u64, share| sum.saturating_add(share.ns));
     let hardly = open.clocks.run_ns().map(in_total).filter(|ran| *ran < ready / 4);
     Some(in_total(starved).max(hardly.map_or(0, |ran| ready - ran)))
+}
+
+/// Nanoseconds of a wait for the GIL for which the thread that held it was runnable without a CPU. One that ran for longer
+/// than the threshold kept it too long all the same.
+fn held_up_ns(open: &Open, waiting_ns: u64, threshold_ns: u64) -> u64 {
+    let Some(Held { looked_ns, ran_ns }) = open.clocks.held() else { return 0 };
+    // The kernel was queried for part of the time: that part represents the whole.
+    let ran_ns = (ran_ns as f64 / looked_ns as f64 * waiting_ns as f64) as u64;
+    if ran_ns < threshold_ns && ran_ns <= waiting_ns / 2 { waiting_ns.saturating_sub(ran_ns) } else { 0 }
 }
 
 /// Nanoseconds on a CPU since the last reading before the iteration, which may have been long before it.
@@ -290,6 +307,14 @@ impl Diagnosis<'_> {
                 (!parts.is_empty()).then(|| parts.join(", "))
             }
             Cause::CpuStarved => {
+                let held = self.open.clocks.held().filter(|held| held.looked_ns >= total / 2);
+                if let Some(Held { looked_ns, ran_ns }) = held {
+                    return Some(format!(
+                        "waited for the GIL, whose holder was runnable but not scheduled for {} of {}",
+                        in_ms(looked_ns.saturating_sub(ran_ns)),
+                        in_ms(looked_ns)
+                    ));
+                }
                 // With few readings in it, it is judged by the last one before it.
                 if is_thin(self.open) {
                     let starved = self.open.clocks.since(&self.open.clocks_before).1?.min(total);

@@ -299,11 +299,24 @@ pub(super) struct Clocks {
     throttled: Option<Readings>,
     /// Since when the thread has been runnable with its clocks not advancing.
     standing_since: Option<u64>,
+    /// The runnable holder of the GIL at the last look, and its clock.
+    holder: Option<(i32, Reading)>,
+    held: Held,
+}
+
+/// What the runnable holders of the GIL did between two looks at the same one, nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Held {
+    pub(super) looked_ns: u64,
+    pub(super) ran_ns: u64,
 }
 
 impl Clocks {
-    /// Adds a reading, taken with a sample that shows `state`.
-    pub(super) fn look(&mut self, at_ns: u64, look: &KernelLook, state: State) {
+    /// Adds the reading of a sample that shows `state`.
+    pub(super) fn look(&mut self, sample: &LoopSample, state: State) {
+        let Some(look) = &sample.kernel else { return };
+        let at_ns = sample.at_ns;
+        self.look_at_holder(sample, look);
         let ready = look.doing == Doing::Running && state != State::Stopped;
         if !ready {
             self.standing_since = None;
@@ -317,10 +330,36 @@ impl Clocks {
         Readings::add(&mut self.throttled, at_ns, look.throttled_us);
     }
 
+    fn look_at_holder(&mut self, sample: &LoopSample, look: &KernelLook) {
+        let (Gil::Other(Some(thread)), Doing::WaitingForGil) = (sample.gil, &look.doing) else {
+            self.holder = None;
+            return;
+        };
+        // Most looks read no clock.
+        if look.run_ns.is_none() && look.holder_run_ns.is_none() {
+            return;
+        }
+        let now = look.holder_run_ns.map(|value| Reading { at_ns: sample.at_ns, value });
+        if let Some(((before, last), now)) = self.holder.zip(now)
+            && before == thread
+            && let Some(ran_ns) = now.value.checked_sub(last.value)
+        {
+            let looked_ns = now.at_ns.saturating_sub(last.at_ns);
+            self.held.looked_ns = self.held.looked_ns.saturating_add(looked_ns);
+            self.held.ran_ns = self.held.ran_ns.saturating_add(ran_ns.min(looked_ns));
+        }
+        self.holder = now.map(|now| (thread, now));
+    }
+
+    /// What the holders of the GIL did; `None` after so short a time that the kernel may not have counted what they ran.
+    pub(super) fn held(&self) -> Option<Held> {
+        (self.held.looked_ns >= TICKS_NS).then_some(self.held)
+    }
+
     /// Turns the last readings into the first ones, as the baseline for the next iteration.
     pub(super) fn afterwards(&self) -> Self {
         let last = |readings: Option<Readings>| readings.map(|Readings { last, .. }| Readings { first: last, last });
-        Self { run: last(self.run), starved: last(self.starved), throttled: None, standing_since: None }
+        Self { run: last(self.run), starved: last(self.starved), ..Self::default() }
     }
 
     /// Whether any clock was read.

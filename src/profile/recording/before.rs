@@ -25,7 +25,7 @@ pub(super) struct LastSample {
 impl LastSample {
     /// What the first sample of a loop is encoded against.
     pub(super) fn unseen() -> Self {
-        let kernel = KernelLook { doing: Doing::Running, run_ns: None, starved_ns: None, throttled_us: None };
+        let kernel = KernelLook::of(Doing::Running);
         let sample = LoopSample {
             at_ns: 0,
             event_loop: LoopNo(0),

@@ -158,5 +158,6 @@ pub(super) mod kernel {
     pub(crate) const RUN: u8 = 1 << 1;
     pub(crate) const STARVED: u8 = 1 << 2;
     pub(crate) const THROTTLED: u8 = 1 << 3;
-    pub(crate) const ALL: u8 = DOING_CHANGED | RUN | STARVED | THROTTLED;
+    pub(crate) const HOLDER_RUN: u8 = 1 << 4;
+    pub(crate) const ALL: u8 = DOING_CHANGED | RUN | STARVED | THROTTLED | HOLDER_RUN;
 }

@@ -420,6 +420,7 @@ fn kernel<P: Pass>(pass: &mut P, last: &KernelLook, look: &mut Option<KernelLook
         (look.run_ns.is_some(), bit::RUN),
         (look.starved_ns.is_some(), bit::STARVED),
         (look.throttled_us.is_some(), bit::THROTTLED),
+        (look.holder_run_ns.is_some(), bit::HOLDER_RUN),
     ]);
     pass.byte(&mut present)?;
     if present & !bit::ALL != 0 {
@@ -437,6 +438,7 @@ fn kernel<P: Pass>(pass: &mut P, last: &KernelLook, look: &mut Option<KernelLook
         (bit::RUN, &mut look.run_ns, last.run_ns),
         (bit::STARVED, &mut look.starved_ns, last.starved_ns),
         (bit::THROTTLED, &mut look.throttled_us, last.throttled_us),
+        (bit::HOLDER_RUN, &mut look.holder_run_ns, last.holder_run_ns),
     ];
     for (bit, value, last) in clocks {
         if present & bit == 0 {

@@ -68,8 +68,8 @@
 //!      the writer, which adds one whenever the callback differs from the previous one); task; stack (optional);
 //!      `outer` and `coroutines` (numbers); ready (optional); GIL (code, for 2 also the thread, signed); a reserved
 //!      number (no longer written); the kernel's view of the thread: a byte of bits (`codes::kernel`), what the thread
-//!      does (code; for 1 optional name of the call (text), its number, optional descriptor (signed)), run, starved and
-//!      throttled (differences from the loop's last values, from 0 for none); stack of the holder (optional). A field
+//!      does (code; for 1 optional name of the call (text), its number, optional descriptor (signed)), run, starved,
+//!      throttled and the GIL holder's run (differences from the loop's last values, from 0 for none); stack of the holder (optional). A field
 //!      that is not present is unchanged from the loop's previous sample; for its first sample: in the selector, GIL
 //!      free, the thread running, 0, none. The first sample of a source is of loop 0 unless it names another one.
 //!    - **changes of tasks** (1): took (number), total (number), a byte of bits (`codes::changes`), where these say so

@@ -24,7 +24,7 @@ mod plan;
 
 use super::cycle::CycleDetector;
 use super::exception_stack::links_are_consistent;
-use super::frame::FRAME_OBJECT_HEADER;
+use super::frame::{FRAME_OBJECT_HEADER, header_len};
 use super::layout::{FrameHead, Frames, Layout, Offset};
 use crate::remote::{Addr, Memory, ReadError, Span, View};
 use attempt::{Attempt, Head};
@@ -32,7 +32,7 @@ use frame_cache::FrameCache;
 use jitter::Jitter;
 use path::fingerprints;
 pub use plan::WatchedFrame;
-use plan::{Link, Plan, decode, head_span, header_len, notes_of, pieces_of, word};
+use plan::{Link, Plan, decode, head_span, notes_of, pieces_of, word};
 
 /// LIMIT: calls of one sample that read the whole stack. A smaller limit for calls that mostly fail does not pay: on a
 /// saturated server as many samples were kept, in the same time, with 8, 16 and 32.

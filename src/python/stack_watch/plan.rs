@@ -1,10 +1,7 @@
 //! The pieces of one call that reads a whole stack, their places in the buffer, and what they show of a frame.
 
-use crate::python::block::Block;
-use crate::python::frame::{
-    EMBEDDED_HEADER, FRAME_OBJECT_HEADER, OWNED_BY_GENERATOR, RawFrame, decode_embedded, decode_frame_object,
-};
-use crate::python::layout::{FrameHead, Frames, GeneratorFrame, Layout, Offset};
+use crate::python::frame::{RawFrame, decode_running, header_len};
+use crate::python::layout::{FrameHead, Frames, Layout, Offset};
 use crate::remote::{Addr, Memory, ReadError, Span};
 
 /// Largest gap between two frames that are read as one piece, in bytes: reading it costs as much as a further piece. A
@@ -175,29 +172,9 @@ pub(super) fn word(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes)
 }
 
-pub(super) fn header_len(layout: &Layout) -> usize {
-    match &layout.frames {
-        Frames::Objects(_) => FRAME_OBJECT_HEADER,
-        Frames::Embedded(_) => EMBEDDED_HEADER,
-    }
-}
-
 pub(super) fn decode(layout: &Layout, addr: Addr, header: &[u8]) -> Option<Link> {
-    let (frame, previous) = match &layout.frames {
-        Frames::Objects(fields) => {
-            let header = decode_frame_object(fields, addr, Block(header)).ok()?;
-            (Some(header.frame), header.back.map_or(0, Addr::raw))
-        }
-        Frames::Embedded(fields) => {
-            let header = decode_embedded(layout, fields, addr, Block(header)).ok()?;
-            let generator = match layout.generator.frame {
-                GeneratorFrame::Embedded { iframe, .. } if header.owner == OWNED_BY_GENERATOR => addr.sub(iframe),
-                _ => None,
-            };
-            (header.frame.map(|frame| RawFrame { generator, ..frame }), header.previous)
-        }
-    };
-    Some(Link { addr, frame: frame.map(|frame| RawFrame { live_slots: 0, ..frame }), previous, at: (0, 0) })
+    let (frame, previous) = decode_running(layout, addr, header).ok()?;
+    Some(Link { addr, frame, previous, at: (0, 0) })
 }
 
 /// The part of a thread state with the pointer to the current frame, the exceptions, and these fields.

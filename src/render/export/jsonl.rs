@@ -22,7 +22,7 @@
 //! `tasks` and `held_by` (lists of tasks). `gil` is `free`, `own`, `other` (than of the loop's thread; `gil_thread`
 //! where known), `none` (this build has none) or `unknown`. `kernel` is `doing` (`running`, `call`, `waiting_for_gil`,
 //! `fault`, `stopped`, `unknown`), `call`, `call_number`, `fd`, and since the thread's start `run_ns`, `starved_ns`,
-//! and of its control group `throttled_us`.
+//! of its control group `throttled_us`, and of a runnable holder of the GIL `holder_run_ns`.
 
 use std::io::{self, Write};
 

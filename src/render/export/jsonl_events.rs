@@ -84,8 +84,8 @@ fn kernel(look: &KernelLook) -> impl Serialize {
         Doing::Stopped => ("stopped", None, None, None),
         Doing::Unknown => ("unknown", None, None, None),
     };
-    let KernelLook { run_ns, starved_ns, throttled_us, .. } = *look;
-    object! { doing, call, call_number, fd, run_ns, starved_ns, throttled_us }
+    let KernelLook { run_ns, starved_ns, throttled_us, holder_run_ns, .. } = *look;
+    object! { doing, call, call_number, fd, run_ns, starved_ns, throttled_us, holder_run_ns }
 }
 
 pub(super) fn task_changes(changes: &TaskChanges, tables: &Tables) -> impl Serialize {

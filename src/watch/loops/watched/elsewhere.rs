@@ -2,9 +2,14 @@
 //! on one of them while its task goes on below a greenlet on another, or while the program does something else.
 
 use super::state::{LastIteration, Named, WatchedLoop};
-use crate::python::frame::untag;
+use crate::model::origin::{GREENLET_FILE, GREENLET_SWITCH};
+use crate::model::snapshot::Frame;
+use crate::model::tables::{StackId, Tables};
+use crate::python::around_greenlet::read_stack_around_greenlet;
+use crate::python::frame::{RawFrame, untag};
 use crate::python::layout::{Frames, Layout};
-use crate::remote::{Addr, Memory, Span};
+use crate::python::reader::optional;
+use crate::remote::{Addr, Memory, ReadError, Span};
 
 /// Whose stack the thread executes, if it does not show the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +76,48 @@ impl WatchedLoop {
         let since = f64::from_bits(*read_words(memory, &[Span::new(value, 8)])?.first()?);
         let position = run_once.position.map(|_| words.get(3).copied());
         Some(Progress { since, handle: Some(words[2]), position })
+    }
+}
+
+/// The stack of a greenlet, together with that of the coroutine that runs it.
+pub(super) struct Joined {
+    pub(super) stack: Option<StackId>,
+    /// The number of outermost frames before the coroutines, and that of the coroutines.
+    pub(super) outer: u16,
+    pub(super) coroutines: u16,
+}
+
+impl WatchedLoop {
+    /// The stack around the greenlet whose stack was read, which runs a part of this coroutine's step, and that stack
+    /// inside of it; `None` if the two were not shown to belong together.
+    pub(super) fn join_stacks(
+        &mut self,
+        memory: &dyn Memory,
+        layout: &Layout,
+        tables: &mut Tables,
+        coroutine: Addr,
+    ) -> Result<Option<Joined>, ReadError> {
+        let inside: Vec<RawFrame> = self.stack.frames().iter().rev().filter_map(|frame| frame.frame).collect();
+        let Some(root) = inside.first() else { return Ok(None) };
+        let around = read_stack_around_greenlet(memory, layout, &mut self.naming.caches, coroutine, root)?;
+        if around.is_empty() || !self.naming.verify(memory, layout, around.iter().chain(&inside).copied())? {
+            return Ok(None);
+        }
+        let mut stack = None;
+        for frame in &around {
+            stack = optional(self.naming.stack(memory, layout, tables, stack, frame))?.flatten();
+        }
+        let switch =
+            tables.add_frame(&Frame { function: GREENLET_SWITCH.into(), file: GREENLET_FILE.into(), line: None });
+        stack = Some(tables.add_stack(stack, switch));
+        for frame in &inside {
+            stack = optional(self.naming.stack(memory, layout, tables, stack, frame))?.flatten();
+        }
+        let is_coroutine = |frame: &&RawFrame| frame.generator.is_some();
+        let outer = around.iter().take_while(|frame| !is_coroutine(frame)).count();
+        let coroutines = around[outer..].iter().take_while(is_coroutine).count();
+        let number = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
+        Ok(Some(Joined { stack, outer: number(outer), coroutines: number(coroutines) }))
     }
 }
 

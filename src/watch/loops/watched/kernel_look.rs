@@ -8,7 +8,7 @@ use crate::python::interpreter::Interpreter;
 use crate::python::layout::Gil as GilLayout;
 use crate::python::reader::{Reader, optional};
 use crate::python::stack_watch::{Sampled, StackWatch};
-use crate::remote::kernel_thread::{SystemCall, ThreadState};
+use crate::remote::kernel_thread::{KernelThread, SystemCall, ThreadState};
 use crate::remote::{Addr, Memory, ReadError, Span};
 use crate::watch::loops::around::Around;
 
@@ -88,7 +88,7 @@ impl WatchedLoop {
         let Some(kernel) = self.kernel.as_ref().filter(|_| waits && !lately) else { return Ok(()) };
         self.looked_ns = sample.at_ns;
         let call = kernel.system_call();
-        let mut look = KernelLook { doing: Doing::Unknown, run_ns: None, starved_ns: None, throttled_us: None };
+        let mut look = KernelLook::of(Doing::Unknown);
         look.doing = match call {
             Some(SystemCall::Running) => Doing::Running,
             Some(call) if self.waits_for_gil(call) => Doing::WaitingForGil,
@@ -110,6 +110,11 @@ impl WatchedLoop {
             look.starved_ns = schedule.map(|schedule| schedule.wait_ns);
             look.throttled_us = kernel.throttled_us();
             if look.doing == Doing::WaitingForGil {
+                if let Gil::Other(Some(holder)) = sample.gil {
+                    let holder = KernelThread::read(&around.process, holder);
+                    let is_ready = holder.state == Some(ThreadState::Running);
+                    look.holder_run_ns = holder.schedule.filter(|_| is_ready).map(|schedule| schedule.run_ns);
+                }
                 sample.holder_stack = self.holder_stack(memory, around, tables)?;
             }
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use self::elsewhere::Joined;
 use self::kernel_look::gil_span;
 use self::position::Observed;
 pub(super) use self::state::WatchedLoop;
@@ -174,7 +175,14 @@ impl WatchedLoop {
         let gil = self.gil_state(around);
         let running = self.running_task(memory, around, &named)?;
         let place = self.position(memory, layout, &named, at_ns, Observed { gil, torn, in_task: running.is_some() });
-        let (outer, coroutines) = self.split(&named, torn);
+        let joined = match running.as_ref().filter(|_| self.roots.is_empty() && self.may_be_below_greenlet(&named)) {
+            Some(task) => self.join_stacks(memory, layout, tables, task.coroutine())?,
+            None => None,
+        };
+        let (stack, (outer, coroutines)) = match joined {
+            Some(Joined { stack, outer, coroutines }) => (stack, (outer, coroutines)),
+            None => (stack, self.split(&named, torn)),
+        };
         let task = running.map(|task| self.task_number(tables, task));
         let mut sample = LoopSample {
             at_ns,
