@@ -20,6 +20,8 @@ support::trials::trials! {
     a_program_that_was_started_passes_its_status_on,
     a_program_that_was_started_has_our_stdin_and_stdout,
     a_signal_for_us_ends_the_program_that_was_started,
+    a_stderr_that_takes_no_words_costs_no_result,
+    a_limit_on_open_files_is_no_fact_about_the_target,
     a_destination_is_looked_at_before_the_program_is_started,
     attach_names_the_line_while_it_happens_and_in_the_summary,
     verbose_says_on_stderr_why_data_is_missing_and_stdout_stays_the_result,
@@ -189,6 +191,38 @@ fn a_signal_for_us_ends_the_program_that_was_started() {
     assert_eq!(said, "ready\n");
     send(&child, Signal::SIGTERM);
     assert_eq!(child.wait().unwrap().code(), Some(9));
+}
+
+fn a_stderr_that_takes_no_words_costs_no_result() {
+    let target = Stalling::start(oldest());
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let without_words =
+        |arguments: &[&str]| asyncprof(target.folder()).args(arguments).stderr(full()).output().unwrap();
+    let attach = without_words(&["attach", "-d", "1", &target.pid()]);
+    assert_exit(&attach, 0);
+    assert!(text(&attach.stdout).contains("stall"), "{}", text(&attach.stdout));
+    assert_exit(&without_words(&["record", "-d", "1", "-o", "a.aprof", &target.pid()]), 0);
+    assert_complete(target.folder(), "a.aprof");
+    let python = oldest().path.to_str().unwrap();
+    let program = "import asyncio, sys; asyncio.run(asyncio.sleep(0.5)); sys.exit(7)";
+    assert_exit(&without_words(&["record", "-o", "b.aprof", "--", python, "-c", program]), 7);
+    assert_complete(target.folder(), "b.aprof");
+    assert_exit(&without_words(&["report", "there-is-no-such-file"]), 6);
+}
+
+fn a_limit_on_open_files_is_no_fact_about_the_target() {
+    let target = Stalling::start(oldest());
+    for descriptors in 5..12 {
+        let command = format!("ulimit -n {descriptors}; exec \"$0\" attach -d 1 {}", target.pid());
+        let sh = ["-c", &command, env!("CARGO_BIN_EXE_asyncprof")];
+        let output = Command::new("sh").args(sh).current_dir(target.folder()).output().unwrap();
+        let said = text(&output.stderr);
+        assert!(!said.contains("exited"), "{descriptors}: {said}");
+        match output.status.code() {
+            Some(0) => assert!(said.contains("ended"), "{descriptors}: {said}"),
+            _ => assert!(said.contains("Too many open files"), "{descriptors}: {said}"),
+        }
+    }
 }
 
 fn a_destination_is_looked_at_before_the_program_is_started() {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{ExitCode, Termination};
 
+use super::terminal::tell;
 use crate::capture::session::{AttachError, FailureKind};
 use crate::render::escape::visible;
 
@@ -108,11 +109,11 @@ impl Failure {
     }
 
     pub(crate) fn report(&self) {
-        eprintln!("error: {}", visible(&self.message));
+        tell(format_args!("error: {}\n", visible(&self.message)));
         if let Some(hint) = &self.hint {
             // A hint can be a list, one item per line.
             for (position, line) in hint.lines().enumerate() {
-                eprintln!("{} {}", if position == 0 { "hint: " } else { "      " }, visible(line));
+                tell(format_args!("{} {}\n", if position == 0 { "hint: " } else { "      " }, visible(line)));
             }
         }
     }
@@ -129,9 +130,9 @@ impl From<AttachError> for Failure {
 }
 
 pub(crate) fn hint(message: &str) {
-    eprintln!("hint:  {}", visible(message));
+    tell(format_args!("hint:  {}\n", visible(message)));
 }
 
 pub(crate) fn note(message: &str) {
-    eprintln!("note: {}", visible(message));
+    tell(format_args!("note: {}\n", visible(message)));
 }

@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal as _};
 use log::{LevelFilter, Log, Metadata, Record};
 
 use super::failure::Failure;
-use super::terminal::ERASE;
+use super::terminal::{ERASE, tell};
 use crate::render::escape::visible;
 
 const VARIABLE: &str = "ASYNCPROF_LOG";
@@ -24,7 +24,7 @@ impl Log for Stderr {
             // A status line would be in the way.
             let erase = if io::stderr().is_terminal() { ERASE } else { "" };
             let level = record.level().as_str().to_ascii_lowercase();
-            eprintln!("{erase}{level}: {}", visible(&record.args().to_string()));
+            tell(format_args!("{erase}{level}: {}\n", visible(&record.args().to_string())));
         }
     }
 

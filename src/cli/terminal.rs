@@ -1,5 +1,6 @@
 //! The terminal: its width, whether it shows colors, and a progress line that replaces itself.
 
+use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
@@ -43,6 +44,11 @@ pub(crate) fn width() -> usize {
     std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(100)
 }
 
+/// Writes to stderr, if somebody reads it: a watch, and the program that it started, go on where nobody does.
+pub(crate) fn tell(words: fmt::Arguments<'_>) {
+    let _ = io::stderr().write_fmt(words);
+}
+
 /// The progress of a slow job, in one line of stderr that is erased when the job is done. Silent unless stderr is a terminal.
 pub(crate) struct ProgressLine {
     painted: bool,
@@ -60,7 +66,7 @@ impl ProgressLine {
         if self.next.is_some_and(|next| now >= next) {
             self.next = Some(now + REPAINT);
             self.painted = true;
-            eprint!("{ERASE}{}", text());
+            tell(format_args!("{ERASE}{}", text()));
             let _ = io::stderr().flush();
         }
     }
@@ -69,7 +75,7 @@ impl ProgressLine {
 impl Drop for ProgressLine {
     fn drop(&mut self) {
         if self.painted {
-            eprint!("{ERASE}");
+            tell(format_args!("{ERASE}"));
         }
     }
 }

@@ -17,6 +17,17 @@ pub struct Process {
     start_ticks: u64,
 }
 
+/// Whether a process is still there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It is.
+    There(Stat),
+    /// It is a zombie, or its id belongs to nobody or to another process.
+    Gone,
+    /// That cannot be read.
+    Unknown,
+}
+
 impl Process {
     /// The process `pid`, if it is one whose memory can be read in principle. Permission is not checked here.
     pub fn open(pid: i32) -> Result<Self, AccessError> {
@@ -64,9 +75,24 @@ impl Process {
         Self { start_ticks, ..self }
     }
 
-    /// Whether the id still belongs to this process, and it is not a zombie.
+    /// Whether the process is still there. What keeps us from looking, such as a limit on open files, says nothing about it.
+    pub fn presence(&self) -> Presence {
+        match fs::read(format!("/proc/{}/stat", self.pid)) {
+            Ok(bytes) => match Stat::parse(&bytes) {
+                Some(stat) if stat.start_ticks == self.start_ticks && !matches!(stat.state, 'Z' | 'X') => {
+                    Presence::There(stat)
+                }
+                Some(_) => Presence::Gone,
+                None => Presence::Unknown,
+            },
+            Err(error) if classify(&error) == IoFailure::Gone => Presence::Gone,
+            Err(_) => Presence::Unknown,
+        }
+    }
+
+    /// Whether the id still belongs to this process, and it is not a zombie; also if that cannot be known.
     pub fn is_same(&self) -> bool {
-        self.stat().is_some_and(|s| s.start_ticks == self.start_ticks && !matches!(s.state, 'Z' | 'X'))
+        self.presence() != Presence::Gone
     }
 
     /// Its current `stat`; `None` if it is gone.

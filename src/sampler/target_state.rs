@@ -2,6 +2,7 @@
 //! suspended. Takes observations and returns what has changed.
 
 use crate::remote::kernel_thread::ThreadState;
+use crate::remote::process::Presence;
 use crate::remote::{Process, Program};
 
 /// Shorter suspensions are ignored; the two clocks are not read at the same instant.
@@ -40,10 +41,13 @@ pub(super) enum Change {
 
 /// Observes a process. `blocking`: asyncprof itself traces it.
 pub(super) fn see(process: &Process, program: Option<&Program>, blocking: bool) -> Sight {
-    let stat = process.stat().filter(|stat| stat.start_ticks == process.start_ticks());
-    let state = stat.map(|stat| ThreadState::from_letter(stat.state));
+    let presence = process.presence();
+    let state = match &presence {
+        Presence::There(stat) => Some(ThreadState::from_letter(stat.state)),
+        Presence::Gone | Presence::Unknown => None,
+    };
     Sight {
-        alive: state.is_some_and(|state| state != ThreadState::Exited),
+        alive: presence != Presence::Gone,
         stopped: match state {
             Some(ThreadState::Stopped) => Some(Stopper::JobControl),
             Some(ThreadState::Traced) if !blocking => Some(Stopper::Tracer),

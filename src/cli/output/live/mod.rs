@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::cli::input::units::length;
-use crate::cli::terminal::{Color, ERASE};
+use crate::cli::terminal::{Color, ERASE, tell};
 use crate::detect::stall::{Alert, Cause, Stall};
 use crate::model::event::{Header, Note};
 use crate::model::snapshot::Frame;
@@ -97,7 +97,7 @@ impl Live {
         if self.terminal {
             let width = terminal_width().saturating_sub(1);
             let status: String = status.chars().take(width).collect();
-            eprint!("{ERASE}{}", self.style("2", &status));
+            tell(format_args!("{ERASE}{}", self.style("2", &status)));
             let _ = io::stderr().flush();
             self.screen.painted.set(true);
         }
@@ -112,13 +112,13 @@ impl Live {
 
     fn erase(&mut self) {
         if self.screen.painted.take() {
-            eprint!("{ERASE}");
+            tell(format_args!("{ERASE}"));
         }
     }
 
     fn print(&mut self, text: &str) {
         self.erase();
-        eprint!("{text}");
+        tell(format_args!("{text}"));
     }
 
     fn may_print(&mut self) -> bool {
