@@ -48,7 +48,15 @@ pub(super) fn assemble(mut capture: Capture, facts: &Facts, layout: &Layout, tak
             let parent =
                 walk.group.map(|(group, owner)| ParentScope { key: group.raw(), owner: capture.graph.task(owner) });
             let task = assemble_task(&capture, &loop_ids, walk, state, running, edges);
-            Task { orphaned: is_orphaned(&task, &awaited_by, references), awaited_by, parent, references, ..task }
+            let serves_connection = capture.serving.contains(&position);
+            Task {
+                serves_connection,
+                orphaned: is_orphaned(&task, &awaited_by, references),
+                awaited_by,
+                parent,
+                references,
+                ..task
+            }
         })
         .collect();
     let threads = assemble_threads(&capture, facts);
@@ -181,6 +189,7 @@ fn assemble_task(
         awaited_by: Vec::new(),
         parent: None,
         orphaned: None,
+        serves_connection: false,
         references: None,
         unretrieved_exception: walk.exception,
         cancel_requests,

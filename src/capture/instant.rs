@@ -52,6 +52,8 @@ pub(super) struct Capture {
     pub(super) loops: Vec<LoopRecord>,
     /// Strong references beyond the loop's own, by task.
     pub(super) other_references: Vec<Option<i64>>,
+    /// The tasks without references that serve a connection, by index.
+    pub(super) serving: FxHashSet<usize>,
     pub(super) frames: FrameTable,
     pub(super) asyncio_loaded: bool,
     pub(super) quality: Quality,
@@ -439,7 +441,7 @@ impl<'c> Capturing<'c> {
         woken.into_iter().flatten().flatten().for_each(|task| references.add_step(task));
         let entered = read_all_entered(&mut self.view, layout, caches, shared, &walks);
         let mut other_references = count_references(&mut self.view, layout, caches, shared, &walks, &references);
-        confirm_orphans(self.memory, layout, caches, shared, &walks, &mut other_references);
+        let serving = confirm_orphans(self.memory, layout, caches, shared, &walks, &mut other_references);
         let still = self.watch_stillness(&walks, &threads, &loops, &mut outside, &entered, witness)?;
         let abandoned = self.find_abandoned(&walks, &loops, &entered)?;
         let (layout, caches) = (self.layout, &mut self.caches);
@@ -457,6 +459,7 @@ impl<'c> Capturing<'c> {
             entered,
             loops,
             other_references,
+            serving,
             frames: self.shared.frames,
             quality: self.quality,
             problems: self.problems,

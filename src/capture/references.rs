@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use rustc_hash::FxHashSet;
+
 use super::task_walk::{Shared, TaskWalk, can_be_counted};
 use super::witness::Witness;
 use crate::python::caches::Caches;
 use crate::python::layout::Layout;
 use crate::python::reader::Reader;
-use crate::remote::{Addr, Memory, View};
+use crate::remote::{Addr, Memory, ReadError, View};
 use crate::runtime::references::{LoopReferences, count_other_references};
 
 /// The futures that tasks wait for, each once, in order of address.
@@ -47,7 +49,8 @@ pub(super) fn count_references(
 }
 
 /// A task, the futures that refer to it and the ready queues are read one after the other, so a count that makes a task
-/// an orphan is checked once more. For a task that changed in between the result is unknown.
+/// an orphan is checked once more. For a task that changed in between the result is unknown. Returns the orphans that serve
+/// a connection.
 pub(super) fn confirm_orphans(
     memory: &dyn Memory,
     layout: &Layout,
@@ -55,22 +58,32 @@ pub(super) fn confirm_orphans(
     shared: &mut Shared,
     walks: &[TaskWalk],
     references: &mut [Option<i64>],
-) {
+) -> FxHashSet<usize> {
     let mut suspects: Vec<usize> = (0..walks.len()).filter(|index| references[*index] == Some(0)).collect();
     let mut view = View::new(memory);
     let later = view.wave(&mut suspects, |view, index| {
-        let (mut reader, addr) = (Reader::new(view, layout, caches), walks[*index].addr);
-        shared.runtimes.of(&mut reader, addr)?.read_task(&mut reader, addr)
-    });
-    for (index, later) in suspects.into_iter().zip(later) {
-        let still = match (&walks[index].record, later) {
-            (Some(record), Ok(later)) => record.stood_still(&later),
-            _ => false,
+        let (mut reader, walk) = (Reader::new(view, layout, caches), &walks[*index]);
+        let runtime = shared.runtimes.of(&mut reader, walk.addr)?;
+        let outermost = walk.chain.as_ref().and_then(|chain| chain.levels.first());
+        let serves = match outermost.map(|level| runtime.serves_connection(&mut reader, &level.frame)) {
+            Some(Err(ReadError::Pending)) => return Err(ReadError::Pending),
+            Some(Ok(serves)) => serves,
+            Some(Err(_)) | None => false,
         };
-        if !still {
-            references[index] = None;
+        Ok((runtime.read_task(&mut reader, walk.addr)?, serves))
+    });
+    let mut serving = FxHashSet::default();
+    for (index, later) in suspects.into_iter().zip(later) {
+        match (&walks[index].record, later) {
+            (Some(record), Ok((later, serves))) if record.stood_still(&later) => {
+                if serves {
+                    serving.insert(index);
+                }
+            }
+            _ => references[index] = None,
         }
     }
+    serving
 }
 
 /// How long a failed task is given until somebody retrieves its exception. A task group does so in a callback, which runs in

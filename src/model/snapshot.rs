@@ -276,6 +276,8 @@ pub struct Task {
     pub parent: Option<ParentScope>,
     /// Pending, not awaited, and with no strong reference but the event loop's own.
     pub orphaned: Option<bool>,
+    /// An orphan that has the writer of a connection that a server accepted.
+    pub serves_connection: bool,
     /// Strong references beyond the event loop's own.
     pub references: Option<i64>,
     /// Type and text of an exception that was never retrieved.

@@ -162,6 +162,13 @@ pub trait Runtime: Send {
     /// If the frame cannot be read.
     fn read_entered(&self, reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<Vec<Addr>, ReadError>;
 
+    /// Whether the suspended frame of a task's outermost coroutine serves a connection that the runtime's own server
+    /// accepted: then the runtime started the task.
+    ///
+    /// # Errors
+    /// If the frame cannot be read.
+    fn serves_connection(&self, reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<bool, ReadError>;
+
     /// Whether a frame is of the runtime's own code.
     fn is_own_code(&self, frame: &NamedFrame) -> bool;
 

@@ -2,7 +2,9 @@
 
 use std::process::Command;
 
-use crate::expect::{assert_never_says, assert_nothing_found, assert_says};
+use crate::expect::{
+    assert_found, assert_names, assert_never_says, assert_nothing_found, assert_says, rules, tasks_of,
+};
 use crate::setting::{Setting, get};
 use crate::{Case, FEW, NONE, TWO};
 
@@ -20,6 +22,13 @@ pub(crate) const CASES: &[Case] = &[
         asyncio: FEW,
         uvloop: TWO,
         judge: a_task_of_a_library_is_no_warning,
+    },
+    Case {
+        program: "connection_handlers",
+        arguments: &[],
+        asyncio: FEW,
+        uvloop: TWO,
+        judge: a_handler_of_a_connection_is_no_forgotten_task,
     },
     Case {
         program: "locks_in_opposite_order",
@@ -48,6 +57,13 @@ fn a_task_of_a_library_is_no_warning(setting: &Setting) {
     let running = setting.start();
     get(running.port(), "/block");
     assert_nothing_found(&running.dump());
+}
+
+fn a_handler_of_a_connection_is_no_forgotten_task(setting: &Setting) {
+    let dump = setting.start().dump();
+    let [orphan] = assert_found(&dump, [rules::ORPHANED_TASK]);
+    assert_names(orphan, &["forgotten"]);
+    assert_eq!(tasks_of(&dump, orphan).len(), 1, "{orphan:#}");
 }
 
 fn a_deadlock_does_not_pass(setting: &Setting) {

@@ -107,6 +107,7 @@ impl Sample {
             awaited_by: Vec::new(),
             parent: None,
             orphaned: Some(false),
+            serves_connection: false,
             references: Some(1),
             unretrieved_exception: None,
             cancel_requests: 0,

@@ -58,13 +58,15 @@ pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
         };
         let (function, file) = coroutine.map(|(function, file)| (function.to_owned(), file.to_owned())).unzip();
         // The transport of an open connection leads to who waits for it. Others of the same coroutine do so now and then.
-        let on_connection = |id: &TaskId| {
+        let waits = |id: &TaskId| {
             let awaiting = snapshot.task(*id).awaiting.as_ref();
             awaiting.is_some_and(|awaiting| awaiting.kind == WaitKind::Socket)
         };
-        let on_connections = library.is_none() && tasks.iter().any(on_connection);
+        let serves = library.is_none() && tasks.iter().any(|id| snapshot.task(*id).serves_connection);
+        let on_connections = library.is_none() && (serves || tasks.iter().any(waits));
         let message = match library {
             Some(library) => format!("{message}; it is {library}'s own"),
+            None if serves => format!("{message}; the coroutine serves a connection"),
             None if on_connections => format!("{message}; while one waits for an open connection, that keeps it alive"),
             None => message,
         };

@@ -15,6 +15,7 @@ pub mod lock;
 pub mod ownership;
 pub mod registry;
 mod runtime;
+mod streams;
 pub mod task;
 pub mod wait;
 

@@ -9,6 +9,7 @@ use super::layout::Layout;
 use super::lock::read_entered;
 use super::ownership::{HolderTypes, count_own_references, read_future_references};
 use super::registry::{AsyncioModules, add_unlisted_tasks};
+use super::streams::serves_connection;
 use super::task::read_task;
 use super::wait::{describe_future, describe_wait, is_asyncio};
 use crate::python::coroutine::Level;
@@ -117,6 +118,10 @@ impl Runtime for Asyncio {
 
     fn read_entered(&self, reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<Vec<Addr>, ReadError> {
         read_entered(reader, frame)
+    }
+
+    fn serves_connection(&self, reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<bool, ReadError> {
+        serves_connection(reader, frame)
     }
 
     fn is_own_code(&self, frame: &NamedFrame) -> bool {

@@ -233,6 +233,7 @@ fn snapshot(tasks: u64) -> Snapshot {
         awaited_by: Vec::new(),
         parent: None,
         orphaned: None,
+        serves_connection: false,
         references: None,
         unretrieved_exception: None,
         cancel_requests: 0,
