@@ -5,6 +5,8 @@
 
 mod abandoned;
 pub mod assemble;
+mod cancelled;
+mod ending;
 pub mod facts;
 mod graph;
 mod held_lock;
