@@ -649,3 +649,47 @@ fn an_interpreter_waits_for_threads_that_are_no_daemons() {
         ]
     );
 }
+
+#[test]
+fn a_pool_of_connections_is_a_warning_only_if_all_its_holders_are_seen() {
+    let mut sample = Sample::new();
+    let holders = ["a", "b"].map(|name| sample.task(name, &[("query", 4)]));
+    holders.iter().for_each(|holder| sample.waits(*holder, WaitKind::Event, None));
+    let late = sample.task("late", &[("handle", 9)]);
+    let of = |pool| Resource { pool: Some(pool), still_ms: Some(300), ..used_up(1, Some(2)) };
+    lacks(&mut sample, late, WaitKind::QueueGet, &holders, of(PoolKind::Asyncpg));
+    let findings = found(&sample.0, "pool-exhausted");
+    assert_eq!(
+        (findings[0].severity, &*findings[0].message),
+        (
+            Severity::Warning,
+            "all 2 connections of the asyncpg pool are in use, and 1 task waits for one (late); held by a and b; nothing moved \
+             for 300 ms"
+        )
+    );
+    lacks(&mut sample, late, WaitKind::QueueGet, &holders[..1], of(PoolKind::Asyncpg));
+    let findings = found(&sample.0, "pool-exhausted");
+    assert_eq!(findings[0].severity, Severity::Info, "the other one may give its connection back");
+    assert!(findings[0].message.contains("; held, among others, by a;"), "{}", findings[0].message);
+    sample.waits(holders[0], WaitKind::Sleep, None);
+    lacks(&mut sample, late, WaitKind::QueueGet, &holders, of(PoolKind::Asyncpg));
+    assert_eq!(found(&sample.0, "pool-exhausted")[0].severity, Severity::Info, "a timer ends it");
+    lacks(&mut sample, late, WaitKind::QueueGet, &[], Resource { free: Some(1), ..of(PoolKind::Asyncpg) });
+    assert!(found(&sample.0, "pool-exhausted").is_empty(), "a connection is changing hands");
+}
+
+#[test]
+fn tasks_that_want_a_second_connection_of_a_used_up_pool_are_a_deadlock() {
+    let mut sample = Sample::new();
+    let ids = ["a", "b"].map(|name| sample.task(name, &[("query", 4)]));
+    let of = |pool, bound| Resource { pool: Some(pool), ..used_up(1, Some(bound)) };
+    ids.iter().for_each(|id| lacks(&mut sample, *id, WaitKind::QueueGet, &ids, of(PoolKind::Asyncpg, 2)));
+    let told = messages(&sample.0, "await-cycle");
+    assert_eq!(told.len(), 1);
+    assert!(told[0].contains("waits for a connection of the asyncpg pool held by "), "{told:?}");
+    assert!(found(&sample.0, "pool-exhausted").is_empty(), "told once");
+    ids.iter().for_each(|id| lacks(&mut sample, *id, WaitKind::QueueGet, &ids, of(PoolKind::Asyncpg, 3)));
+    assert!(found(&sample.0, "await-cycle").is_empty(), "the third connection is somebody's");
+    ids.iter().for_each(|id| lacks(&mut sample, *id, WaitKind::Future, &ids, of(PoolKind::Aiohttp, 2)));
+    assert!(found(&sample.0, "await-cycle").is_empty(), "the end of a response gives a connection back");
+}

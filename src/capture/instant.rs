@@ -12,6 +12,7 @@ use super::held_lock::find_lock_holders;
 use super::loop_position::{Mark, find_position};
 use super::outside::{Means, Outside};
 use super::progress::Progress;
+use super::quality::Quality;
 use super::references::{confirm_failures, confirm_orphans, count_references, waited_for};
 use super::stillness::{Seen, Still, Watched};
 use super::task_list::{keep_each_once, walk_lists};
@@ -67,17 +68,6 @@ pub(super) struct Capture {
     pub(super) endings: Endings,
     /// The tasks that hold the locks that threads of event loops wait for, by index of the thread.
     pub(super) lock_holders: FxHashMap<usize, Addr>,
-}
-
-/// Statistics of the reading.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Quality {
-    pub(super) torn: u64,
-    pub(super) dropped: u64,
-    pub(super) consistent: bool,
-    pub(super) batches: u64,
-    pub(super) pieces: u64,
-    pub(super) bytes: u64,
 }
 
 /// A reading in progress.

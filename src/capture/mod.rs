@@ -15,6 +15,7 @@ mod loop_position;
 mod outside;
 mod outside_model;
 pub mod progress;
+mod quality;
 mod references;
 pub mod session;
 mod stillness;

@@ -42,7 +42,8 @@ pub(crate) const CASES: &[Case] = &[
         program: "shutdown_waits",
         arguments: &["generator"],
         asyncio: EVERY_SHAPE,
-        uvloop: TWO,
+        // Which of its coroutines a task of uvloop's own runs is not seen.
+        uvloop: NONE,
         judge: a_run_that_waits_for_a_generator,
     },
     Case {
@@ -63,8 +64,7 @@ pub(crate) const CASES: &[Case] = &[
 
 /// The finding of this rule that concerns a task with this name.
 fn of_task<'v>(dump: &'v Value, name: &str) -> &'v Value {
-    let concerns =
-        |one: &&Value| one["rule"] == rules::CANCELLED_TASK && tasks_of(dump, one).iter().any(|task| *task == name);
+    let concerns = |one: &&Value| one["rule"] == rules::CANCELLED_TASK && tasks_of(dump, one).contains(&name);
     let found = list(&dump["findings"]).iter().find(concerns);
     found.unwrap_or_else(|| panic!("nothing said of {name} in {:#}", dump["findings"]))
 }

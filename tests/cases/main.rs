@@ -10,6 +10,7 @@ mod expect;
 mod gil;
 mod hangs;
 mod loops;
+mod pools;
 mod setting;
 mod stalls;
 #[path = "../support/mod.rs"]
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         hangs::CASES,
         executors::CASES,
         endings::CASES,
+        pools::CASES,
     ];
     let (without_gil, with_gil): (Vec<_>, Vec<_>) =
         matrix.found.into_iter().partition(|interpreter| interpreter.which.free_threaded);

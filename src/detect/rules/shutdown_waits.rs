@@ -115,8 +115,10 @@ fn of_pool(snapshot: &Snapshot, pool: &Pool) -> Option<Finding> {
     let job = |job: &Job| format!("{}, which runs {}", thread_name(snapshot, job.thread), job_place(snapshot, job));
     let waiting_for: Vec<String> = pool.running.iter().map(job).collect();
     let closing: Vec<TaskId> = tasks_in(snapshot, "shutdown_default_executor");
-    let is_default = find_frame(snapshot, &ending.stack, "_do_shutdown", "asyncio/base_events.py").is_some()
-        || (!closing.is_empty() && outside_of_call(snapshot, ending).is_none());
+    // uvloop's own code has no frames, but its default executor has a name: loop.pyx.
+    let is_uvloops = pool.name.as_deref() == Some("uvloop") && outside_of_call(snapshot, ending).is_none();
+    let is_default =
+        is_uvloops || find_frame(snapshot, &ending.stack, "_do_shutdown", "asyncio/base_events.py").is_some();
     let name = pool.name.as_ref().map_or_else(|| "a thread pool".to_owned(), |name| format!("thread pool {name}"));
     let at = outside_of_call(snapshot, ending).filter(|_| !is_default);
     let place = at.as_ref().map(|at| format!(" in {at}")).unwrap_or_default();

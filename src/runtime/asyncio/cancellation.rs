@@ -14,7 +14,7 @@ use crate::remote::{Addr, ReadError};
 pub fn count_own_requests(reader: &mut Reader<'_, '_>, levels: &[Level]) -> Result<Option<u32>, ReadError> {
     let (mut own, mut seen) = (0_u32, Vec::new());
     for level in levels {
-        for scope in optional(read_scopes(reader, &level.frame))?.unwrap_or_default() {
+        for scope in read_scopes(reader, &level.frame)? {
             if seen.contains(&scope) {
                 continue;
             }
@@ -70,7 +70,8 @@ fn anyio_scope(reader: &mut Reader<'_, '_>, scope: Addr) -> Result<Request, Read
     Ok(if called == Some(0) { Request::None } else { Request::AnyNumber })
 }
 
-/// The innermost of the suspended coroutines that handles a CancelledError: an index of `levels`.
+/// The innermost of the suspended coroutines that handles a CancelledError: an index of `levels`. What cannot be read is an
+/// error: a cleanup must not be taken for its end.
 // CPython: Include/cpython/pystate.h, 3.11 to 3.15: exc_value is the first field of _PyErr_StackItem.
 pub fn find_handler(reader: &mut Reader<'_, '_>, levels: &[Level]) -> Result<Option<usize>, ReadError> {
     let of_generator = reader.layout.exceptions.of_generator;
@@ -79,8 +80,8 @@ pub fn find_handler(reader: &mut Reader<'_, '_>, levels: &[Level]) -> Result<Opt
         if level.frame.generator != Some(level.object) {
             continue;
         }
-        let handled = match optional(reader.field(level.object, of_generator))?.flatten() {
-            Some(exception) => optional(reader.is_instance(exception, "CancelledError"))?.unwrap_or(false),
+        let handled = match reader.field(level.object, of_generator)? {
+            Some(exception) => reader.is_instance(exception, "CancelledError")?,
             None => false,
         };
         if handled {

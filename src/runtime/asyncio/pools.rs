@@ -31,16 +31,18 @@ pub(super) fn refine(reader: &mut Reader<'_, '_>, chain: &[Place<'_>], wait: Wai
         PoolKind::Redis => read_redis(reader, pool)?,
         PoolKind::Httpx => read_httpx(reader, pool)?,
     };
-    let Some(Size { kind: of_host, used, bound }) = size else { return Ok(wait) };
-    let kind = of_host.unwrap_or(kind);
+    let Some(Size { part, used, bound }) = size else { return Ok(wait) };
+    // Of which part a task has a connection is not known.
+    let lock = part.is_none().then_some(pool);
+    let (kind, addr) = part.unwrap_or((kind, pool));
     let words = WaitDetail::Words(format!("a connection of {}", kind.name()).into());
     let detail = match wait.detail {
         Some(WaitDetail::Timeout { ns, .. }) => WaitDetail::Timeout { ns, wait: Some(Box::new(words)) },
         _ => words,
     };
     let resource =
-        ResourceRecord { addr: pool, free: Some(bound.saturating_sub(used)), bound: Some(bound), pool: Some(kind) };
-    Ok(Wait { detail: Some(detail), lock: Some(pool), resource: Some(resource), ..wait })
+        ResourceRecord { addr, free: Some(bound.saturating_sub(used)), bound: Some(bound), pool: Some(kind) };
+    Ok(Wait { detail: Some(detail), lock, resource: Some(resource), ..wait })
 }
 
 /// The frame of the pool, whose `self` it is.
@@ -79,14 +81,14 @@ fn find<'p, 'f>(chain: &'p [Place<'f>]) -> Option<(PoolKind, &'p Place<'f>)> {
 /// What a pool says of itself.
 struct Size {
     /// A part of the pool, where that is what is used up.
-    kind: Option<PoolKind>,
+    part: Option<(PoolKind, Addr)>,
     used: u64,
     bound: u64,
 }
 
 impl Size {
     fn of(used: Option<u64>, bound: Option<u64>) -> Option<Self> {
-        Some(Self { kind: None, used: used?, bound: bound.filter(|bound| *bound > 0)? })
+        Some(Self { part: None, used: used?, bound: bound.filter(|bound| *bound > 0)? })
     }
 }
 
@@ -129,14 +131,16 @@ fn read_aiohttp(reader: &mut Reader<'_, '_>, connector: Addr, place: &Place<'_>)
     }
     let per_host = natural(reader, connector, "_limit_per_host")?;
     let of_host = match (per_host, reader.local(&place.raw, "key")?, member(reader, connector, "_acquired_per_host")?) {
-        (Some(1..), Some(key), Some(hosts)) => count_of_host(reader, hosts, key)?,
+        (Some(1..), Some(key), Some(hosts)) => find_host(reader, hosts, key)?,
         _ => None,
     };
-    Ok(Size::of(of_host, per_host).map(|size| Size { kind: Some(PoolKind::AiohttpHost), ..size }).or(whole))
+    let Some(of_host) = of_host else { return Ok(whole) };
+    let part = Some((PoolKind::AiohttpHost, of_host));
+    Ok(Size::of(count(reader, Some(of_host))?, per_host).map(|size| Size { part, ..size }).or(whole))
 }
 
-/// The connections to the host of `key`.
-fn count_of_host(reader: &mut Reader<'_, '_>, hosts: Addr, key: Addr) -> Result<Option<u64>, ReadError> {
+/// The set of the connections to the host of `key`.
+fn find_host(reader: &mut Reader<'_, '_>, hosts: Addr, key: Addr) -> Result<Option<Addr>, ReadError> {
     let wanted = host_of(reader, key)?;
     let items = optional(read_dict_items(reader.view, reader.layout, hosts))?.unwrap_or_default();
     let mut found = None;
@@ -146,7 +150,7 @@ fn count_of_host(reader: &mut Reader<'_, '_>, hosts: Addr, key: Addr) -> Result<
             if found.is_some() {
                 return Ok(None);
             }
-            found = count(reader, Some(connections))?;
+            found = Some(connections);
         }
     }
     Ok(found)
@@ -211,17 +215,48 @@ pub(super) fn pool_of_manager(reader: &mut Reader<'_, '_>, manager: Addr) -> Res
             Some(_) => member(reader, manager, "pool"),
             None => Ok(None),
         },
+        // SQLAlchemy: ext/asyncio/engine.py and session.py, 1.4 to 2.1.
+        "AsyncConnection" => match member(reader, manager, "sync_connection")? {
+            Some(connection) => sqlalchemy_pool(reader, connection),
+            None => Ok(None),
+        },
+        "AsyncSession" => sqlalchemy_pool_of_session(reader, manager),
         // aiohttp: client.py, 3.0 to 3.14: a response gives its connection back once it was read.
         "_BaseRequestContextManager" | "_RequestContextManager" | "_SessionRequestContextManager" => {
-            let mut object = Some(manager);
-            for name in ["_resp", "_connection", "_connector"] {
-                object = match object {
-                    Some(object) => member(reader, object, name)?,
-                    None => None,
-                };
-            }
-            Ok(object)
+            follow(reader, manager, &["_resp", "_connection", "_connector"])
         }
         _ => Ok(None),
+    }
+}
+
+/// The last of a row of attributes, each of the one before.
+fn follow(reader: &mut Reader<'_, '_>, object: Addr, names: &[&str]) -> Result<Option<Addr>, ReadError> {
+    let mut object = object;
+    for name in names {
+        match member(reader, object, name)? {
+            Some(next) => object = next,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(object))
+}
+
+// SQLAlchemy: engine/base.py, Connection; pool/base.py, _ConnectionFairy; 1.4 to 2.1.
+fn sqlalchemy_pool(reader: &mut Reader<'_, '_>, connection: Addr) -> Result<Option<Addr>, ReadError> {
+    follow(reader, connection, &["_dbapi_connection", "_pool"])
+}
+
+/// A session has a connection from its first statement to the end of its transaction.
+// SQLAlchemy: orm/session.py, SessionTransaction._connections: tuples that begin with the connection; 1.4 to 2.1.
+fn sqlalchemy_pool_of_session(reader: &mut Reader<'_, '_>, session: Addr) -> Result<Option<Addr>, ReadError> {
+    let Some(connections) = follow(reader, session, &["sync_session", "_transaction", "_connections"])? else {
+        return Ok(None);
+    };
+    let items = optional(read_dict_items(reader.view, reader.layout, connections))?.unwrap_or_default();
+    let Some((_, entry)) = items.first() else { return Ok(None) };
+    let entry = optional(reader.tuple(*entry))?.unwrap_or_default();
+    match entry.first() {
+        Some(connection) => sqlalchemy_pool(reader, *connection),
+        None => Ok(None),
     }
 }

@@ -75,16 +75,13 @@ async def sqlalchemy(ready):
 
 
 async def redis(ready):
-    from redis.asyncio import BlockingConnectionPool, Connection
+    from redis.asyncio import BlockingConnectionPool
 
-    class Peerless(Connection):
-        async def connect(self):
+    class Pool(BlockingConnectionPool):
+        async def ensure_connection(self, connection):
             pass
 
-        async def can_read_destructive(self):
-            return False
-
-    pool = BlockingConnectionPool(max_connections=2, timeout=600, connection_class=Peerless)
+    pool = Pool(max_connections=2, timeout=600)
     for _ in range(2):
         kept.append(await pool.get_connection("GET"))
 
