@@ -19,8 +19,14 @@ pub(super) fn find_cancelled(
     caches: &mut Caches,
     walks: &[TaskWalk],
 ) -> Result<FxHashMap<usize, Cancellation>, ReadError> {
-    let mut asked: Vec<usize> = (0..walks.len()).filter(|task| goes_on(&walks[*task])).collect();
-    let read = view.wave(&mut asked, |view, task| {
+    let last = walks.iter().map(|walk| walk.attempt).max().unwrap_or(0);
+    let asked = (0..walks.len()).filter(|task| goes_on(&walks[*task]) && walks[*task].is_comparable(last));
+    // What was read of a task in an earlier attempt may be out of date by now.
+    let mut asked: Vec<usize> = asked.filter(|task| walks[*task].is_as_it_was(view)).collect();
+    // Read after the walk, and before it is shown that the task has not moved since: the pages of the walk are of several
+    // moments, and only its anchors were shown to be of one.
+    let mut now = View::new(view.memory());
+    let read = now.wave(&mut asked, |view, task| {
         let mut reader = Reader::new(view, layout, caches);
         let (Some(record), Some(chain)) = (&walks[*task].record, &walks[*task].chain) else { return Ok(None) };
         let Some(own) = count_own_requests(&mut reader, &chain.levels)? else { return Ok(None) };

@@ -90,8 +90,9 @@ pub(super) fn closing(snapshot: &Snapshot, id: LoopId) -> Option<Closing> {
 pub(super) fn tasks_left(snapshot: &Snapshot, id: LoopId) -> Vec<TaskId> {
     let ends = tasks_in(snapshot, "shutdown_asyncgens");
     let is_left = |(at, task): &(TaskId, &Task)| {
-        // From 3.11 on it is known whether the request was delivered.
-        let is_delivered = task.state == TaskState::Waiting || task.cancellation.is_some();
+        // Up to 3.10 no task says that it was asked to cancel. It was, if it did not move while the thread was seen to wait.
+        let did_not_move = task.state == TaskState::Waiting && task.still_ms.is_some();
+        let is_delivered = did_not_move || task.cancellation.is_some();
         task.event_loop == Some(id) && is_delivered && !ends.contains(at) && waits_on(snapshot, task).is_some()
     };
     (0..).map(TaskId).zip(&snapshot.tasks).filter(is_left).map(|(id, _)| id).collect()
