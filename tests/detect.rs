@@ -312,7 +312,7 @@ fn moves(sample: &mut Sample, id: TaskId) {
 }
 
 fn used_up(key: u64, bound: Option<u64>) -> Resource {
-    Resource { key, free: Some(0), bound, is_abandoned: false, still_ms: None }
+    Resource { key, free: Some(0), bound, pool: None, is_abandoned: false, still_ms: None }
 }
 
 #[test]
@@ -499,6 +499,7 @@ fn a_pool_deadlocks_only_when_all_of_its_workers_wait_for_it() {
         queued: Some(1),
         queued_functions: vec![("write".into(), 1)],
         oldest: Some("write".into()),
+        shut_down_by: Vec::new(),
         still_ms: None,
     });
     assert_eq!(found(&sample.0, "thread-deadlock").len(), 1);
@@ -554,4 +555,149 @@ fn another_runtime_is_named_where_a_thread_runs_it_and_not_asyncio() {
     // A guest of asyncio: the loop that blocks is asyncio's.
     sample.0.threads[0].stack = vec![asyncio, trio];
     assert!(found(&sample.0, "other-runtime").is_empty());
+}
+
+/// The task was asked to cancel, and goes on.
+fn is_asked(sample: &mut Sample, id: TaskId, handled_in: Option<usize>, still_ms: Option<u64>) {
+    let task = sample.edit(id);
+    (task.state, task.cancel_requests) = (TaskState::Cancelling, 1);
+    task.cancellation = Some(Cancellation { requests: 1, handled_in });
+    task.still_ms = still_ms;
+}
+
+#[test]
+fn a_cancelled_task_is_a_warning_only_if_nothing_ends_its_cleanup() {
+    let mut sample = Sample::new();
+    let task = sample.task("worker", &[("serve", 5), ("stop", 9)]);
+    sample.edit(task).cancel_requests = 1;
+    assert!(found(&sample.0, "cancelled-task-waits").is_empty(), "it is not known whether the request has reached it");
+    sample.waits(task, WaitKind::Event, None);
+    is_asked(&mut sample, task, Some(0), None);
+    assert_eq!(found(&sample.0, "cancelled-task-waits")[0].severity, Severity::Info);
+    is_asked(&mut sample, task, Some(0), Some(300));
+    assert_eq!(found(&sample.0, "cancelled-task-waits")[0].severity, Severity::Warning);
+    assert_eq!(
+        messages(&sample.0, "cancelled-task-waits"),
+        [
+            "worker was asked to cancel but still waits for an event at stop (/app/main.py:9), in an except or finally block of \
+          serve (/app/main.py:5) that handles the CancelledError; nothing moved for 300 ms"
+        ]
+    );
+    sample.waits(task, WaitKind::Sleep, None);
+    assert_eq!(found(&sample.0, "cancelled-task-waits")[0].severity, Severity::Info, "the timer ends the cleanup");
+    is_asked(&mut sample, task, None, Some(300));
+    assert_eq!(found(&sample.0, "cancelled-task-waits")[0].severity, Severity::Warning, "it has swallowed the request");
+}
+
+#[test]
+fn a_task_that_passes_a_cancellation_on_is_not_told() {
+    let mut sample = Sample::new();
+    let (outer, inner) = (sample.task("outer", &[("run", 3)]), sample.task("inner", &[("work", 7)]));
+    sample.awaits(outer, WaitKind::Gather, &[inner]);
+    sample.waits(inner, WaitKind::QueueGet, None);
+    is_asked(&mut sample, outer, None, Some(300));
+    is_asked(&mut sample, inner, None, Some(300));
+    let findings = found(&sample.0, "cancelled-task-waits");
+    assert_eq!((findings.len(), &findings[0].tasks[..]), (1, &[inner][..]));
+}
+
+#[test]
+fn a_run_at_its_end_names_the_tasks_that_do_not_end() {
+    let mut sample = Sample::new();
+    let task = sample.task("worker", &[("serve", 5)]);
+    sample.waits(task, WaitKind::Event, None);
+    let runner = sample.frame("_cancel_all_tasks", "/usr/lib/python3.12/asyncio/runners.py", 206);
+    let own = sample.frame("_cancel_all_tasks", "/app/main.py", 20);
+    sample.0.threads[0].stack = vec![own];
+    assert!(found(&sample.0, "shutdown-waits").is_empty(), "a function of the program");
+    sample.0.threads[0].stack = vec![runner];
+    is_asked(&mut sample, task, None, Some(300));
+    assert_eq!(
+        messages(&sample.0, "shutdown-waits"),
+        [
+            "the run of the event loop is at its end and has cancelled the tasks that were left, but 1 task has not ended: worker \
+          waits for an event at serve (/app/main.py:5); nothing moved for 300 ms"
+        ]
+    );
+    assert!(found(&sample.0, "cancelled-task-waits").is_empty(), "told once");
+    sample.edit(task).cancellation = None;
+    assert!(found(&sample.0, "shutdown-waits").is_empty(), "the request is on its way");
+    // Up to 3.10.
+    (sample.edit(task).state, sample.edit(task).cancel_requests) = (TaskState::Waiting, 0);
+    assert_eq!(found(&sample.0, "shutdown-waits").len(), 1);
+    sample.edit(task).still_ms = None;
+    assert!(
+        found(&sample.0, "shutdown-waits").is_empty(),
+        "it was read before it was cancelled, for all that is known"
+    );
+}
+
+#[test]
+fn an_interpreter_waits_for_threads_that_are_no_daemons() {
+    let mut sample = Sample::new();
+    let shutdown = sample.frame("_shutdown", "/usr/lib/python3.12/threading.py", 1594);
+    let consume = sample.frame("consume", "/app/main.py", 7);
+    sample.0.loops.clear();
+    sample.0.threads[0].stack = vec![shutdown];
+    let consumer = Thread { name: Some("consumer".into()), stack: vec![consume], ..sample.0.threads[0].clone() };
+    sample.0.threads.push(consumer);
+    for is_daemon in [None, Some(true)] {
+        sample.0.threads[1].is_daemon = is_daemon;
+        assert!(found(&sample.0, "shutdown-waits").is_empty(), "{is_daemon:?}");
+    }
+    sample.0.threads[1].is_daemon = Some(false);
+    assert_eq!(found(&sample.0, "shutdown-waits")[0].severity, Severity::Info);
+    sample.0.threads[0].asleep_on_lock_ms = Some(300);
+    assert_eq!(found(&sample.0, "shutdown-waits")[0].severity, Severity::Warning);
+    assert_eq!(
+        messages(&sample.0, "shutdown-waits"),
+        [
+            "the program is at its end, but the interpreter waits for threads that are not daemons: thread consumer, which is in \
+          consume (/app/main.py:7); nothing moved for 300 ms"
+        ]
+    );
+}
+
+#[test]
+fn a_pool_of_connections_is_a_warning_only_if_all_its_holders_are_seen() {
+    let mut sample = Sample::new();
+    let holders = ["a", "b"].map(|name| sample.task(name, &[("query", 4)]));
+    holders.iter().for_each(|holder| sample.waits(*holder, WaitKind::Event, None));
+    let late = sample.task("late", &[("handle", 9)]);
+    let of = |pool| Resource { pool: Some(pool), still_ms: Some(300), ..used_up(1, Some(2)) };
+    lacks(&mut sample, late, WaitKind::QueueGet, &holders, of(PoolKind::Asyncpg));
+    let findings = found(&sample.0, "pool-exhausted");
+    assert_eq!(
+        (findings[0].severity, &*findings[0].message),
+        (
+            Severity::Warning,
+            "all 2 connections of the asyncpg pool are in use, and 1 task waits for one (late); held by a and b; nothing moved \
+             for 300 ms"
+        )
+    );
+    lacks(&mut sample, late, WaitKind::QueueGet, &holders[..1], of(PoolKind::Asyncpg));
+    let findings = found(&sample.0, "pool-exhausted");
+    assert_eq!(findings[0].severity, Severity::Info, "the other one may give its connection back");
+    assert!(findings[0].message.contains("; held, among others, by a;"), "{}", findings[0].message);
+    sample.waits(holders[0], WaitKind::Sleep, None);
+    lacks(&mut sample, late, WaitKind::QueueGet, &holders, of(PoolKind::Asyncpg));
+    assert_eq!(found(&sample.0, "pool-exhausted")[0].severity, Severity::Info, "a timer ends it");
+    lacks(&mut sample, late, WaitKind::QueueGet, &[], Resource { free: Some(1), ..of(PoolKind::Asyncpg) });
+    assert!(found(&sample.0, "pool-exhausted").is_empty(), "a connection is changing hands");
+}
+
+#[test]
+fn tasks_that_want_a_second_connection_of_a_used_up_pool_are_a_deadlock() {
+    let mut sample = Sample::new();
+    let ids = ["a", "b"].map(|name| sample.task(name, &[("query", 4)]));
+    let of = |pool, bound| Resource { pool: Some(pool), ..used_up(1, Some(bound)) };
+    ids.iter().for_each(|id| lacks(&mut sample, *id, WaitKind::QueueGet, &ids, of(PoolKind::Asyncpg, 2)));
+    let told = messages(&sample.0, "await-cycle");
+    assert_eq!(told.len(), 1);
+    assert!(told[0].contains("waits for a connection of the asyncpg pool held by "), "{told:?}");
+    assert!(found(&sample.0, "pool-exhausted").is_empty(), "told once");
+    ids.iter().for_each(|id| lacks(&mut sample, *id, WaitKind::QueueGet, &ids, of(PoolKind::Asyncpg, 3)));
+    assert!(found(&sample.0, "await-cycle").is_empty(), "the third connection is somebody's");
+    ids.iter().for_each(|id| lacks(&mut sample, *id, WaitKind::Future, &ids, of(PoolKind::Aiohttp, 2)));
+    assert!(found(&sample.0, "await-cycle").is_empty(), "the end of a response gives a connection back");
 }

@@ -45,18 +45,14 @@ pub(super) fn assemble(mut capture: Capture, facts: &Facts, layout: &Layout, tak
     let tasks: Vec<Task> = (walks.into_iter().zip(related).enumerate())
         .map(|(position, (walk, ((state, running), (edges, awaited_by))))| {
             let references = capture.other_references.get(position).copied().flatten();
+            let cancellation = capture.endings.cancelled.get(&position).copied();
+            let still_ms = capture.still.tasks.get(&position).copied();
             let parent =
                 walk.group.map(|(group, owner)| ParentScope { key: group.raw(), owner: capture.graph.task(owner) });
             let task = assemble_task(&capture, &loop_ids, walk, state, running, edges);
             let serves_connection = capture.serving.contains(&position);
-            Task {
-                serves_connection,
-                orphaned: is_orphaned(&task, &awaited_by, references),
-                awaited_by,
-                parent,
-                references,
-                ..task
-            }
+            let orphaned = is_orphaned(&task, &awaited_by, references);
+            Task { orphaned, serves_connection, awaited_by, parent, references, cancellation, still_ms, ..task }
         })
         .collect();
     let threads = assemble_threads(&capture, facts);
@@ -115,6 +111,7 @@ fn assemble_resource(capture: &Capture, resource: &ResourceRecord) -> Resource {
         key: resource.addr.raw(),
         free: resource.free,
         bound: resource.bound,
+        pool: resource.pool,
         is_abandoned: capture.abandoned.contains(&resource.addr),
         still_ms: capture.still.resources.get(&resource.addr).copied(),
     }
@@ -193,6 +190,8 @@ fn assemble_task(
         references: None,
         unretrieved_exception: walk.exception,
         cancel_requests,
+        cancellation: None,
+        still_ms: None,
         age_ms_at_least: None,
     }
 }
@@ -297,6 +296,7 @@ fn assemble_thread(capture: &Capture, facts: &Facts, at: usize, captured: &Captu
         collecting_garbage: gil.map(|gil| holds_gil == Some(true) && gil.collecting),
         waits_behind: capture.threads.iter().position(behind),
         lock_holder: capture.lock_holders.get(&at).and_then(|task| capture.graph.task(*task)),
+        is_daemon: capture.endings.daemons.get(&python.pthread_id).copied(),
         asleep_on_lock_ms: capture.still.threads.get(&at).copied(),
         stack: captured.frames.iter().map(|(number, _)| FrameId(*number)).collect(),
         stack_end: (!reading.stack.complete).then(|| "torn".to_owned()),

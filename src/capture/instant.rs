@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::abandoned::{self, Living};
+use super::ending::Endings;
 use super::facts::Facts;
 use super::graph::{Graph, read_all_entered};
 use super::held_lock::find_lock_holders;
@@ -12,8 +13,9 @@ use super::loop_position::find_position;
 use super::named_stack::{NamedStack, read_step};
 use super::outside::{Means, Outside};
 use super::progress::Progress;
+use super::quality::Quality;
 use super::references::{confirm_failures, confirm_orphans, count_references, waited_for};
-use super::stillness::{Still, Watched};
+use super::stillness::{Seen, Still, Watched};
 use super::task_list::{keep_each_once, walk_lists};
 use super::task_walk::{Proof, Shared, TaskWalk, Verdict, is_task};
 use super::threads::{CapturedThread, Source, ThreadReading, is_running_elsewhere, read_thread_names, read_threads};
@@ -63,19 +65,10 @@ pub(super) struct Capture {
     pub(super) abandoned: Vec<Addr>,
     /// What was seen not to move.
     pub(super) still: Still,
+    /// What has been told to end.
+    pub(super) endings: Endings,
     /// The tasks that hold the locks that threads of event loops wait for, by index of the thread.
     pub(super) lock_holders: FxHashMap<usize, Addr>,
-}
-
-/// Statistics of the reading.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Quality {
-    pub(super) torn: u64,
-    pub(super) dropped: u64,
-    pub(super) consistent: bool,
-    pub(super) batches: u64,
-    pub(super) pieces: u64,
-    pub(super) bytes: u64,
 }
 
 /// A reading in progress.
@@ -442,7 +435,10 @@ impl<'c> Capturing<'c> {
         let entered = read_all_entered(&mut self.view, layout, caches, shared, &walks);
         let mut other_references = count_references(&mut self.view, layout, caches, shared, &walks, &references);
         let serving = confirm_orphans(self.memory, layout, caches, shared, &walks, &mut other_references);
-        let still = self.watch_stillness(&walks, &threads, &loops, &mut outside, &entered, witness)?;
+        let mut reader = Reader::new(&mut self.view, layout, caches);
+        let endings = Endings::read(&mut reader, shared, &self.interpreters, &walks, &threads)?;
+        let seen = Seen { walks: &walks, threads: &threads, loops: &loops, entered: &entered, endings: &endings };
+        let still = self.watch_stillness(seen, &mut outside, witness)?;
         let abandoned = self.find_abandoned(&walks, &loops, &entered)?;
         let (layout, caches) = (self.layout, &mut self.caches);
         let lock_holders = find_lock_holders(&mut self.view, layout, caches, &walks, &threads)?;
@@ -466,6 +462,7 @@ impl<'c> Capturing<'c> {
             outside,
             abandoned,
             still,
+            endings,
             lock_holders,
         })
     }
@@ -502,14 +499,12 @@ impl<'c> Capturing<'c> {
     /// Watches for a while what seems to hang. What moved meanwhile is taken out of `outside`.
     fn watch_stillness(
         &mut self,
-        walks: &[TaskWalk],
-        threads: &[CapturedThread],
-        loops: &[LoopRecord],
+        seen: Seen<'_>,
         outside: &mut Outside,
-        entered: &[Vec<Addr>],
         witness: &dyn Witness,
     ) -> Result<Still, ReadError> {
-        let mut watched = Watched::of(&self.shared, walks, threads, loops, outside, entered);
+        let Seen { walks, threads, loops, .. } = seen;
+        let mut watched = Watched::of(&self.shared, seen, outside);
         if watched.is_empty() || !witness.is_live() || self.facts.halt.is_some() {
             return Ok(Still::default());
         }

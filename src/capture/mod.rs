@@ -5,6 +5,8 @@
 
 mod abandoned;
 pub mod assemble;
+mod cancelled;
+mod ending;
 pub mod facts;
 mod graph;
 mod held_lock;
@@ -14,6 +16,7 @@ mod named_stack;
 mod outside;
 mod outside_model;
 pub mod progress;
+mod quality;
 mod references;
 pub mod session;
 mod stillness;

@@ -55,6 +55,8 @@ pub(super) struct SeenPool {
     reference: Option<Addr>,
     pub(super) record: PoolRecord,
     pub(super) running: Vec<SeenJob>,
+    /// The threads that wait for its workers to end, and how many of their frames are outside of the call.
+    pub(super) shut_down_by: Vec<(usize, usize)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -165,11 +167,11 @@ impl Outside {
 
     /// Finds workers with their jobs, and threads that wait for results.
     fn see_threads(&mut self, means: &mut Means<'_>, view: &mut View<'_>) -> Result<Vec<SeenResult>, ReadError> {
-        let mut waiting = Vec::new();
+        let (mut waiting, mut ends) = (Vec::new(), Vec::new());
         for (thread, captured) in
             means.threads.iter().enumerate().filter(|(_, captured)| captured.reading.stack.complete)
         {
-            let (mut worker, mut result) = (None, None);
+            let (mut worker, mut result, mut ended) = (None, None, None);
             for (at, ((number, _), raw)) in captured.frames.iter().zip(&captured.raw).enumerate() {
                 let Some(named) = means.shared.frames.get(*number) else { continue };
                 if !named.file.contains("concurrent/futures/") {
@@ -184,6 +186,7 @@ impl Outside {
                         let Some(record) = optional(read_job(&mut reader, item))? else { continue };
                         self.pools[pool].running.push(SeenJob { thread, outside: at + 1, item, record });
                     }
+                    Some(PoolFrame::Shutdown(queue)) => ended = Some((queue, at)),
                     Some(PoolFrame::Result { future, timeout }) => {
                         let timeout = match timeout {
                             Some(timeout) => optional(reader.number(timeout))?,
@@ -198,7 +201,13 @@ impl Outside {
             // It blocks only in the innermost of its calls, in a condition of `threading`.
             let innermost = captured.frames.last().and_then(|(number, _)| means.shared.frames.get(*number));
             let blocks = sleeps(captured) && innermost.is_some_and(|frame| frame.file.ends_with("threading.py"));
+            ends.extend(ended.filter(|_| blocks).map(|(queue, at)| (queue, thread, at)));
             waiting.extend(result.filter(|result| blocks && result.outside + 2 == captured.frames.len()));
+        }
+        for (queue, thread, at) in ends {
+            if let Some(pool) = self.pools.iter_mut().find(|pool| pool.queue == queue) {
+                pool.shut_down_by.push((thread, at));
+            }
         }
         Ok(waiting)
     }
@@ -207,7 +216,7 @@ impl Outside {
     fn pool(&mut self, queue: Addr, reference: Option<Addr>) -> usize {
         self.pools.iter().position(|pool| pool.queue == queue).unwrap_or_else(|| {
             let record = PoolRecord { name: None, workers: None, queued: None };
-            self.pools.push(SeenPool { queue, reference, record, running: Vec::new() });
+            self.pools.push(SeenPool { queue, reference, record, running: Vec::new(), shut_down_by: Vec::new() });
             self.pools.len() - 1
         })
     }
@@ -301,7 +310,10 @@ impl Outside {
     /// Reads the stacks again: what has moved since it was captured is left out.
     fn confirm(&mut self, means: &mut Means<'_>) -> Result<(), ReadError> {
         let mut stacks = FxHashMap::default();
-        let jobs = self.pools.iter().flat_map(|pool| &pool.running).map(|job| job.thread);
+        let jobs = self.pools.iter().flat_map(|pool| {
+            let running = pool.running.iter().map(|job| job.thread);
+            running.chain(pool.shut_down_by.iter().map(|(thread, _)| *thread))
+        });
         for thread in jobs.chain(self.results.iter().map(|result| result.thread)) {
             if let std::collections::hash_map::Entry::Vacant(vacant) = stacks.entry(thread) {
                 vacant.insert(means.stack_of(&means.threads[thread])?);
@@ -317,6 +329,7 @@ impl Outside {
             stacks.get(&thread).is_some_and(is_same) && has_slept(means, captured)
         };
         for pool in &mut self.pools {
+            pool.shut_down_by.retain(|(thread, at)| is_there(*thread, *at));
             let gone = |job: &SeenJob| !is_there(job.thread, job.outside - 1);
             if pool.running.iter().any(gone) {
                 pool.running.retain(|job| !gone(job));

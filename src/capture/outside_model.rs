@@ -35,6 +35,7 @@ fn assemble_pool(capture: &Capture, seen: &SeenPool) -> Pool {
         queued: seen.record.queued.as_ref().map(|(count, _)| *count),
         oldest: jobs.first().and_then(|job| job.function.as_deref()).map(str::to_owned),
         queued_functions,
+        shut_down_by: seen.shut_down_by.iter().map(|(thread, _)| *thread).collect(),
         still_ms: capture.still.pools.get(&seen.queue).copied(),
     }
 }

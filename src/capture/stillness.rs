@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::ending::{Endings, ends_interpreter, ends_pools};
 use super::facts::Activity;
 use super::loop_position::settle;
 use super::outside::{Means, Outside};
@@ -16,7 +17,7 @@ use crate::python::reader::{Reader, optional};
 use crate::remote::kernel_thread::is_selector;
 use crate::remote::{Addr, ReadError, View};
 use crate::runtime::record::LoopRecord;
-use crate::runtime::wait::WaitKind;
+use crate::runtime::wait::{Wait, WaitKind};
 
 /// The pauses between looks, milliseconds: uneven, so that a program that repeats itself cannot stay in step. Together
 /// longer than any healthy hand-over of a lock, shorter than a user minds.
@@ -28,6 +29,9 @@ const MAX_TASKS: usize = 64;
 /// LIMIT: locks, semaphores and queues that are watched.
 const MAX_RESOURCES: usize = 200;
 
+/// LIMIT: tasks that were told to end and are watched; the first show what the others wait for.
+const MAX_ENDING: usize = 500;
+
 /// For how long things were seen not to move, milliseconds.
 #[derive(Debug, Default)]
 pub(super) struct Still {
@@ -37,13 +41,26 @@ pub(super) struct Still {
     pub(super) loops: FxHashMap<Addr, u64>,
     /// Pools of threads, by their queues.
     pub(super) pools: FxHashMap<Addr, u64>,
-    /// Threads of loops that sleep in one wait for a lock, by index.
+    /// Threads of loops, and those that wait for others to end, that sleep in one wait for a lock, by index.
     pub(super) threads: FxHashMap<usize, u64>,
+    /// Tasks that were told to end, by index.
+    pub(super) tasks: FxHashMap<usize, u64>,
     /// Tasks that moved themselves, or that wait for one that did, by index: who holds what they wait for may have been
     /// read at another moment.
     pub(super) moved: FxHashSet<usize>,
     /// How long nothing was read.
     pub(super) paused: Duration,
+}
+
+/// What was read, in which something may hang.
+#[derive(Clone, Copy)]
+pub(super) struct Seen<'s> {
+    pub(super) walks: &'s [TaskWalk],
+    pub(super) threads: &'s [CapturedThread],
+    pub(super) loops: &'s [LoopRecord],
+    /// The objects that the coroutines of each task have entered.
+    pub(super) entered: &'s [Vec<Addr>],
+    pub(super) endings: &'s Endings,
 }
 
 /// Something of which nothing is left, and the tasks around it, by index.
@@ -79,6 +96,8 @@ pub(super) struct Watched {
     pools: Vec<Addr>,
     /// Threads of loops that wait for a lock, by index; then as in `loops`.
     threads: Vec<(usize, i32, Look)>,
+    /// Tasks that were told to end.
+    tasks: Vec<usize>,
     /// Some thread waits for a result.
     results: bool,
 }
@@ -86,27 +105,36 @@ pub(super) struct Watched {
 impl Watched {
     pub(super) fn of(
         shared: &Shared,
-        walks: &[TaskWalk],
-        threads: &[CapturedThread],
-        loops: &[LoopRecord],
+        Seen { walks, threads, loops, entered, endings }: Seen<'_>,
         outside: &Outside,
-        entered: &[Vec<Addr>],
     ) -> Self {
-        let is_full =
-            |pool: &&super::outside::SeenPool| pool.record.queued.as_ref().is_some_and(|(count, _)| *count > 0);
+        let all_end = threads.iter().any(|thread| ends_pools(shared, thread));
+        let is_full = |pool: &&super::outside::SeenPool| {
+            let has_queue = pool.record.queued.as_ref().is_some_and(|(count, _)| *count > 0);
+            has_queue || ((all_end || !pool.shut_down_by.is_empty()) && !pool.running.is_empty())
+        };
+        let mut tasks = endings.tasks(walks);
+        tasks.truncate(MAX_ENDING);
         Self {
             resources: resources_of(walks, entered),
             moved: FxHashSet::default(),
             loops: sleeping_loops(shared, threads, loops),
             pools: outside.pools.iter().filter(is_full).map(|pool| pool.queue).collect(),
-            threads: threads_on_locks(threads),
+            threads: threads_on_locks(shared, threads),
+            tasks,
             results: !outside.results.is_empty(),
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         let may_hang = self.resources.values().any(|one| one.may_hang(&self.moved));
-        !may_hang && self.loops.is_empty() && self.pools.is_empty() && self.threads.is_empty() && !self.results
+        let are_still = self.tasks.iter().any(|task| !self.moved.contains(task));
+        !may_hang
+            && !are_still
+            && self.loops.is_empty()
+            && self.pools.is_empty()
+            && self.threads.is_empty()
+            && !self.results
     }
 
     /// Looks again and again, as long as anything stands still.
@@ -125,7 +153,10 @@ impl Watched {
             false => Vec::new(),
         };
         // What was read of a task in an earlier attempt may be out of date by now.
-        let tasks = self.resources.values().flat_map(Contended::tasks).chain(links.iter().copied());
+        let last = walks.iter().map(|walk| walk.attempt).max().unwrap_or(0);
+        self.tasks.retain(|task| walks[*task].is_comparable(last));
+        let ending = self.tasks.iter().chain(&links).copied();
+        let tasks = self.resources.values().flat_map(Contended::tasks).chain(ending);
         self.moved = tasks.filter(|task| walks.get(*task).is_none_or(|walk| !walk.is_as_it_was(view))).collect();
         for pause in [0].into_iter().chain(PAUSES_MS) {
             if self.is_empty() {
@@ -161,6 +192,7 @@ impl Watched {
             loops: self.loops.drain(..).map(|(addr, ..)| (addr, ms)).collect(),
             pools: self.pools.drain(..).map(|addr| (addr, ms)).collect(),
             threads: self.threads.drain(..).map(|(at, ..)| (at, ms)).collect(),
+            tasks: self.tasks.drain(..).filter(|task| !self.moved.contains(task)).map(|task| (task, ms)).collect(),
             moved: std::mem::take(&mut self.moved),
             paused,
         })
@@ -168,7 +200,8 @@ impl Watched {
 
     fn look_at_tasks(&mut self, view: &mut View<'_>, walks: &[TaskWalk]) -> Result<(), ReadError> {
         let open = self.resources.values().filter(|one| one.may_hang(&self.moved)).flat_map(Contended::tasks);
-        self.look_at(view, walks, open.collect())
+        let open = open.chain(self.tasks.iter().copied()).collect();
+        self.look_at(view, walks, open)
     }
 
     fn look_at(&mut self, view: &mut View<'_>, walks: &[TaskWalk], mut tasks: Vec<usize>) -> Result<(), ReadError> {
@@ -223,8 +256,12 @@ fn resources_of(walks: &[TaskWalk], entered: &[Vec<Addr>]) -> FxHashMap<Addr, Co
     let mut found: FxHashMap<Addr, Contended> = FxHashMap::default();
     let index: FxHashMap<Addr, usize> = walks.iter().enumerate().map(|(at, walk)| (walk.addr, at)).collect();
     for (at, walk) in walks.iter().enumerate().filter(|(_, walk)| walk.waiter().is_some()) {
-        let Some(wait) = walk.wait.as_ref().filter(|wait| wait.kind != WaitKind::QueueGet) else { continue };
+        let Some(wait) = walk.wait.as_ref() else { continue };
         let Some(resource) = wait.resource.filter(|resource| resource.free == Some(0)) else { continue };
+        // An empty queue is no reason to suspect anything, other than one of connections.
+        if wait.kind == WaitKind::QueueGet && resource.pool.is_none() {
+            continue;
+        }
         if found.len() >= MAX_RESOURCES && !found.contains_key(&resource.addr) {
             continue;
         }
@@ -238,7 +275,9 @@ fn resources_of(walks: &[TaskWalk], entered: &[Vec<Addr>]) -> FxHashMap<Addr, Co
     }
     for (at, entered) in entered.iter().enumerate() {
         for lock in entered {
-            let wants = walks[at].wait.as_ref().is_some_and(|wait| wait.lock == Some(*lock));
+            let is_entering =
+                |wait: &Wait| wait.lock == Some(*lock) && wait.resource.is_none_or(|of| of.pool.is_none());
+            let wants = walks[at].wait.as_ref().is_some_and(is_entering);
             if let Some(one) = found.get_mut(lock).filter(|one| !wants && !one.holding.contains(&at)) {
                 one.holding.push(at);
             }
@@ -261,9 +300,10 @@ fn sleeping_loops(shared: &Shared, threads: &[CapturedThread], loops: &[LoopReco
     sleeping.collect()
 }
 
-/// Threads of loops that sleep in a wait for a lock other than the GIL.
-fn threads_on_locks(threads: &[CapturedThread]) -> Vec<(usize, i32, Look)> {
-    let of_loops = threads.iter().enumerate().filter(|(_, thread)| thread.reading.running_loop.is_some());
+/// Threads of loops, and those that wait for others to end, that sleep in a wait for a lock other than the GIL.
+fn threads_on_locks(shared: &Shared, threads: &[CapturedThread]) -> Vec<(usize, i32, Look)> {
+    let concerns = |thread: &CapturedThread| thread.reading.running_loop.is_some() || ends_interpreter(shared, thread);
+    let of_loops = threads.iter().enumerate().filter(|(_, thread)| concerns(thread));
     let waiting = of_loops.filter(|(_, thread)| !thread.reading.waits_for_gil()).filter_map(|(at, thread)| {
         let look = thread.reading.look.as_ref().filter(|look| look.futex.is_some())?;
         Some((at, thread.reading.python.native_id?, look.clone()))

@@ -58,6 +58,7 @@ pub(crate) fn node<'a, T>(
         wanted_lock: wait.and_then(|wait| wait.lock),
         holders: wait.map_or(&[], |wait| &wait.holders),
         has_released: wait.is_some_and(|wait| wait.kind == WaitKind::Condition),
+        enters_late: wait.and_then(|wait| wait.resource).is_some_and(|resource| resource.pool.is_some()),
         entered,
         awaiters,
     }
@@ -264,7 +265,8 @@ impl TaskWalk {
 
     /// Whether it waits for something that is watched for a while.
     pub(crate) fn may_hang(&self) -> bool {
-        self.wait.as_ref().is_some_and(|wait| wait.resource.is_some() || wait.job.is_some())
+        let is_cancelled = self.record.as_ref().is_some_and(|record| record.cancel_requests > 0);
+        is_cancelled || self.wait.as_ref().is_some_and(|wait| wait.resource.is_some() || wait.job.is_some())
     }
 
     fn hash_anchors(&self, view: &mut View<'_>) -> Option<u64> {
@@ -281,6 +283,11 @@ impl TaskWalk {
     pub(crate) fn keep_print(&mut self, view: &mut View<'_>) {
         // What cannot be read is not known to be as it was.
         self.print = self.print.or_else(|| Some(self.hash_anchors(view).unwrap_or_default()));
+    }
+
+    /// Whether it can be known that nothing changed since it was read, in an attempt before `last` or in the last one.
+    pub(crate) fn is_comparable(&self, last: u32) -> bool {
+        self.attempt == last || self.print.is_some()
     }
 
     /// Whether what proves the reading is what the view holds.

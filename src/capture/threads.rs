@@ -235,6 +235,27 @@ pub(crate) fn read_thread_names(
     Ok(names)
 }
 
+/// Whether threads are daemons, by `threading.get_ident()`.
+// CPython: Lib/threading.py, Thread._daemonic, 3.8 to 3.15.
+pub(super) fn read_daemons(
+    reader: &mut Reader<'_, '_>,
+    interpreter: &Interpreter,
+) -> Result<FxHashMap<u64, bool>, ReadError> {
+    let mut daemons = FxHashMap::default();
+    let Some(threading) = optional(reader.module(interpreter.addr, "threading"))?.flatten() else { return Ok(daemons) };
+    let Some(active) = optional(reader.global(threading, "_active"))?.flatten() else { return Ok(daemons) };
+    let items = optional(read_dict_items(reader.view, reader.layout, active))?.unwrap_or_default();
+    for (ident, thread) in items {
+        let ident = optional(read_int(reader.view, reader.layout, ident))?.and_then(|ident| u64::try_from(ident).ok());
+        // A bool is an int.
+        let daemonic = optional(reader.int_attribute(thread, "_daemonic"))?.flatten();
+        if let (Some(ident), Some(daemonic)) = (ident, daemonic) {
+            daemons.insert(ident, daemonic != 0);
+        }
+    }
+    Ok(daemons)
+}
+
 /// A task whose chain shows it running although it is on no thread's stack, or the other way round: it was read at
 /// another moment than the threads.
 pub(super) fn is_running_elsewhere(walk: &TaskWalk, threads: &[CapturedThread]) -> bool {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-pub use super::wait::{Resource, WaitDetail, WaitKind};
+pub use super::wait::{PoolKind, Resource, WaitDetail, WaitKind};
 
 /// A snapshot of a process.
 #[derive(Clone, Debug)]
@@ -60,6 +60,7 @@ impl Snapshot {
         self.loops.iter_mut().for_each(|event_loop| event_loop.asleep_beside_ready_ms = None);
         self.threads.iter_mut().for_each(|thread| thread.asleep_on_lock_ms = None);
         self.pools.iter_mut().for_each(|pool| pool.still_ms = None);
+        self.tasks.iter_mut().for_each(|task| task.still_ms = None);
         let waits = self.tasks.iter_mut().filter_map(|task| task.awaiting.as_mut());
         waits.filter_map(|wait| wait.resource.as_mut()).for_each(|resource| resource.still_ms = None);
     }
@@ -156,8 +157,11 @@ pub struct Thread {
     pub waits_behind: Option<usize>,
     /// While it waits for a lock of `threading`: the suspended task that holds it.
     pub lock_holder: Option<TaskId>,
-    /// It runs an event loop, and was seen to sleep in one wait for a lock for this long, milliseconds.
+    /// It runs an event loop, or waits for other threads to end, and was seen to sleep in one wait for a lock for this long,
+    /// milliseconds.
     pub asleep_on_lock_ms: Option<u64>,
+    /// The interpreter does not wait for it when the program ends; `None` where that was not read.
+    pub is_daemon: Option<bool>,
     /// Outermost first.
     pub stack: Vec<FrameId>,
     /// Why the stack ends early, if it does.
@@ -284,8 +288,21 @@ pub struct Task {
     pub unretrieved_exception: Option<String>,
     /// Number of calls of `cancel()` minus those of `uncancel()`.
     pub cancel_requests: u32,
+    /// Requests to cancel it that were delivered, and after which it waits on; `None` if there are none or it is unknown.
+    pub cancellation: Option<Cancellation>,
+    /// For how long it was seen not to move at all, milliseconds, where that was watched.
+    pub still_ms: Option<u64>,
     /// Lower bound of its age, milliseconds; a single snapshot cannot know the age.
     pub age_ms_at_least: Option<f64>,
+}
+
+/// Requests to cancel a task that have reached it, although it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cancellation {
+    /// Calls of `cancel()` minus those of `uncancel()`, without those of scopes around it that take theirs back at their end.
+    pub requests: u32,
+    /// The frame that handles the CancelledError, in an `except` or `finally` block: an index of the task's stack.
+    pub handled_in: Option<usize>,
 }
 
 /// State of a task.
@@ -379,6 +396,8 @@ pub struct Pool {
     pub queued_functions: Vec<(String, u64)>,
     /// The function of the job that has been in the queue for longest.
     pub oldest: Option<String>,
+    /// The threads that wait in its `shutdown()` for its workers to end: indexes of [`Snapshot::threads`].
+    pub shut_down_by: Vec<usize>,
     /// For how long the running jobs and the queue were seen not to move at all.
     pub still_ms: Option<u64>,
 }

@@ -57,10 +57,49 @@ pub struct Resource {
     pub free: Option<u64>,
     /// How much there is of it, where it says so.
     pub bound: Option<u64>,
+    /// The pool of connections that it is.
+    pub pool: Option<PoolKind>,
     /// It is taken, and no task that is alive has taken it: proved. `false`: somebody has, or it is not known.
     pub is_abandoned: bool,
     /// For how long those who have taken it and those who wait for it were seen not to move at all.
     pub still_ms: Option<u64>,
+}
+
+/// A pool of connections of a library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolKind {
+    /// A connector of aiohttp's client.
+    Aiohttp,
+    /// Its connections to one host.
+    AiohttpHost,
+    /// A pool of asyncpg.
+    Asyncpg,
+    /// A queue pool of SQLAlchemy's asyncio engines.
+    Sqlalchemy,
+    /// A blocking pool of redis.
+    Redis,
+    /// The pool of a client of httpx: httpcore's.
+    Httpx,
+}
+
+impl PoolKind {
+    /// Whether a connection can come free without the task that has it: aiohttp gives one back as soon as the whole response
+    /// has arrived.
+    pub fn is_given_back_by_peers(self) -> bool {
+        matches!(self, Self::Aiohttp | Self::AiohttpHost | Self::Httpx)
+    }
+
+    /// The pool in a sentence.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Aiohttp => "the aiohttp connector",
+            Self::AiohttpHost => "the aiohttp connector to one host",
+            Self::Asyncpg => "the asyncpg pool",
+            Self::Sqlalchemy => "the SQLAlchemy pool",
+            Self::Redis => "the redis connection pool",
+            Self::Httpx => "the httpx connection pool",
+        }
+    }
 }
 
 /// Details of a wait.

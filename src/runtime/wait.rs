@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::model::wait::WaitDetail;
 pub use crate::model::wait::WaitKind;
+use crate::model::wait::{PoolKind, WaitDetail};
 use crate::python::frame::{NamedFrame, RawFrame};
 use crate::remote::Addr;
 
@@ -16,6 +16,8 @@ pub struct ResourceRecord {
     pub free: Option<u64>,
     /// How much there is of it, where it says so.
     pub bound: Option<u64>,
+    /// The pool of connections that it is.
+    pub pool: Option<PoolKind>,
 }
 
 /// What a task waits for.

@@ -39,6 +39,8 @@ pub struct Node<'a, T> {
     pub holders: &'a [Addr],
     /// It has released its locks while it waits.
     pub has_released: bool,
+    /// What it waits for is entered only when it has been acquired.
+    pub enters_late: bool,
     /// The objects that its coroutines have entered with `async with`, including locks.
     pub entered: &'a [Addr],
     /// Its awaiters, according to its own field.
@@ -154,7 +156,7 @@ fn find_holders<T: Copy + Eq>(nodes: &[Node<'_, T>]) -> FxHashMap<Addr, Arc<[T]>
     let wanted = nodes.iter().filter(|node| node.is_suspended).filter_map(|node| node.wanted_lock);
     let mut holders: FxHashMap<Addr, Vec<T>> = wanted.map(|lock| (lock, Vec::new())).collect();
     for node in nodes.iter().filter(|node| !node.has_released) {
-        let mut not_acquired = node.wanted_lock;
+        let mut not_acquired = node.wanted_lock.filter(|_| !node.enters_late);
         for lock in node.entered {
             if not_acquired == Some(*lock) {
                 not_acquired = None;
@@ -294,6 +296,7 @@ mod tests {
             wanted_lock: None,
             holders: &[],
             has_released: false,
+            enters_late: false,
             entered: &[],
             awaiters: &[],
         }

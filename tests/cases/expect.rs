@@ -25,6 +25,10 @@ pub(crate) mod rules {
     pub(crate) const QUEUE_FULL: &str = "queue-full";
     /// Tasks wait for a lock whose holder waits for something else.
     pub(crate) const LOCK_CONVOY: &str = "lock-convoy";
+    /// A task was asked to cancel and waits on.
+    pub(crate) const CANCELLED_TASK: &str = "cancelled-task-waits";
+    /// What ends waits for a thread or a task.
+    pub(crate) const SHUTDOWN_WAITS: &str = "shutdown-waits";
     /// The process is stopped, or its control group is frozen.
     pub(crate) const PROCESS_STOPPED: &str = "process-stopped";
 }

@@ -4,11 +4,13 @@
 //! interpreters, otherwise on one for each loop.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod endings;
 mod executors;
 mod expect;
 mod gil;
 mod hangs;
 mod loops;
+mod pools;
 mod setting;
 mod stalls;
 #[path = "../support/mod.rs"]
@@ -50,7 +52,17 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let matrix = Matrix::find();
     matrix.warn_of_missing();
-    let all = [stalls::CASES, loops::CASES, gil::CASES, times::CASES, verdicts::CASES, hangs::CASES, executors::CASES];
+    let all = [
+        stalls::CASES,
+        loops::CASES,
+        gil::CASES,
+        times::CASES,
+        verdicts::CASES,
+        hangs::CASES,
+        executors::CASES,
+        endings::CASES,
+        pools::CASES,
+    ];
     let (without_gil, with_gil): (Vec<_>, Vec<_>) =
         matrix.found.into_iter().partition(|interpreter| interpreter.which.free_threaded);
     let usual = all.into_iter().flatten().flat_map(|case| trials_of(case, &with_gil));

@@ -17,6 +17,19 @@ use crate::support::trials::missing;
 /// LIMIT: an answer that takes this long never comes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What a program imports for what it is told, beside the packages that it always imports.
+fn packages_of(program: &str, arguments: &[String]) -> Vec<String> {
+    if program != "connection_pools" {
+        return Vec::new();
+    }
+    let of = |argument: &String| match argument.as_str() {
+        "aiohttp_host" => vec!["aiohttp".to_owned()],
+        "sqlalchemy" => vec!["sqlalchemy".to_owned(), "aiosqlite".to_owned(), "greenlet".to_owned()],
+        other => vec![other.to_owned()],
+    };
+    arguments.iter().flat_map(of).collect()
+}
+
 /// A program, how it is started, and by what.
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
@@ -37,6 +50,7 @@ impl Setting {
             program.packages.push("uvloop".to_owned());
             arguments.push("uvloop".to_owned());
         }
+        program.packages.extend(packages_of(&program.name, &arguments));
         let packages = interpreter.site_packages();
         program.environment.push(("PYTHONPATH".to_owned(), packages.display().to_string()));
         Self { program, arguments, interpreter: interpreter.clone(), source }
@@ -55,7 +69,12 @@ impl Setting {
     /// Ends the test as ignored where a package is not installed.
     pub(crate) fn require_packages(&self) {
         if let Some(name) = self.program.packages.iter().find(|name| !self.interpreter.has_package(name)) {
-            missing(&format!("no {name}: scripts/load-test --install-only installs it"));
+            let listed = include_str!("../requirements.txt").lines().any(|line| line.starts_with(name.as_str()));
+            let hint = match listed {
+                true => "scripts/load-test --install-only installs it".to_owned(),
+                false => format!("install it into {}", self.interpreter.site_packages().display()),
+            };
+            missing(&format!("no {name}: {hint}"));
         }
     }
 

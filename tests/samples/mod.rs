@@ -51,6 +51,7 @@ impl Sample {
             waits_behind: None,
             lock_holder: None,
             asleep_on_lock_ms: None,
+            is_daemon: None,
             stack: Vec::new(),
             stack_end: None,
         });
@@ -111,6 +112,8 @@ impl Sample {
             references: Some(1),
             unretrieved_exception: None,
             cancel_requests: 0,
+            cancellation: None,
+            still_ms: None,
             age_ms_at_least: None,
         });
         id
@@ -214,6 +217,7 @@ pub(crate) fn small() -> Snapshot {
         waits_behind: None,
         lock_holder: None,
         asleep_on_lock_ms: None,
+        is_daemon: None,
         stack: pool.to_vec(),
         stack_end: None,
     });

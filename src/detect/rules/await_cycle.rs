@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::deadlock::{Knot, Waits};
+use super::deadlock::{Knot, Waits, is_pool};
 use super::names::name_of;
 use super::rule::{RuleInfo, Scope};
 use crate::model::Snapshot;
-use crate::model::snapshot::{Finding, RuleId, Severity, TaskId};
+use crate::model::snapshot::{Awaiting, Finding, Resource, RuleId, Severity, TaskId};
 
 /// The rule.
 pub static INFO: RuleInfo = RuleInfo {
@@ -23,6 +23,8 @@ pub static INFO: RuleInfo = RuleInfo {
 
 const LOCKS: &str = "Acquire locks in the same order everywhere, and while holding one do not await anything that needs it \
      (asyncio's locks are not reentrant).";
+const POOLS: &str =
+    "Never wait for a second connection of a pool while a task has one: pass the first one on, or give it back before.";
 const AWAITS: &str = "Remove one of the awaits, or pass results through an asyncio.Queue or Future; asyncio.timeout() around \
      an await at least ends the deadlock.";
 
@@ -50,10 +52,16 @@ fn finding(snapshot: &Snapshot, knot: Knot, stuck_behind: usize) -> Finding {
         more => format!(" ({more} more tasks are part of it)"),
     };
     let by_lock = knot.circle.iter().any(|&id| waits_for_a_holder(snapshot, id));
+    let by_pool = knot.circle.iter().filter_map(|&id| snapshot.task(id).awaiting.as_ref()).any(is_pool);
     let circle = knot.circle.iter().map(|&id| name_of(snapshot.task(id))).collect();
     let message = format!("deadlock: {}{more}", describe(snapshot, &knot.circle));
     let finding = INFO.finding(Severity::Error, message, knot.members, &Facts { circle, stuck_behind });
-    Finding { advice: if by_lock { LOCKS } else { AWAITS }.into(), ..finding }
+    let advice = match by_lock {
+        true if by_pool => POOLS,
+        true => LOCKS,
+        false => AWAITS,
+    };
+    Finding { advice: advice.into(), ..finding }
 }
 
 fn waits_for_a_holder(snapshot: &Snapshot, id: TaskId) -> bool {
@@ -84,6 +92,11 @@ fn describe(snapshot: &Snapshot, circle: &[TaskId]) -> String {
 /// The lock that a task waits for and the next one holds, if there is one.
 fn lock_between(snapshot: &Snapshot, id: TaskId, next: TaskId) -> String {
     match &snapshot.task(id).awaiting {
+        Some(Awaiting { held_by, resource: Some(Resource { pool: Some(pool), .. }), .. })
+            if held_by.contains(&next) =>
+        {
+            format!("a connection of {} held by ", pool.name())
+        }
         Some(awaiting) if awaiting.held_by.contains(&next) => format!("a {} held by ", awaiting.kind.as_str()),
         _ => String::new(),
     }

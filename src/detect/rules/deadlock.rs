@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::model::Snapshot;
-use crate::model::snapshot::{Awaiting, Task, TaskId, TaskState, WaitKind};
+use crate::model::snapshot::{Awaiting, PoolKind, Task, TaskId, TaskState, WaitKind};
 
 /// Tasks that block each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,9 @@ fn need_of(task: &Task, blockers: &[TaskId]) -> Need {
     if may_get_it(awaiting) {
         return Need::Nothing;
     }
+    if is_pool(awaiting) {
+        return Need::Any;
+    }
     match awaiting.kind {
         // Any other task may notify, set, or put.
         WaitKind::Condition | WaitKind::Event | WaitKind::QueueGet | WaitKind::QueuePut => Need::Nothing,
@@ -49,16 +52,23 @@ pub(super) fn may_get_it(awaiting: &Awaiting) -> bool {
     awaiting.resource.is_some_and(|resource| {
         let are_unseen = resource.bound.is_some_and(|bound| (awaiting.held_by.len() as u64) < bound);
         awaiting.has_moved
+            || resource.pool.is_some_and(PoolKind::is_given_back_by_peers)
             || resource.free.is_some_and(|free| free > 0)
-            || (awaiting.kind == WaitKind::Semaphore && are_unseen)
+            || ((awaiting.kind == WaitKind::Semaphore || is_pool(awaiting)) && are_unseen)
     })
+}
+
+/// Whether it is a connection of a pool that is waited for.
+pub(super) fn is_pool(awaiting: &Awaiting) -> bool {
+    awaiting.resource.is_some_and(|resource| resource.pool.is_some())
 }
 
 /// The tasks whose progress this one needs: those it awaits, and the holders of the lock it waits for.
 pub(super) fn blockers_of(id: TaskId, task: &Task, tasks: usize) -> Vec<TaskId> {
     let Some(awaiting) = &task.awaiting else { return Vec::new() };
     // Whoever has one permit and waits for another gets that of someone else, seen or not.
-    let is_own = |blocker: &TaskId| *blocker == id && awaiting.kind == WaitKind::Semaphore;
+    let of_many = awaiting.kind == WaitKind::Semaphore || is_pool(awaiting);
+    let is_own = |blocker: &TaskId| *blocker == id && of_many;
     let all = awaiting.tasks.iter().chain(&awaiting.held_by).copied();
     let mut blockers: Vec<TaskId> = all.filter(|one| (one.0 as usize) < tasks && !is_own(one)).collect();
     blockers.sort_unstable();

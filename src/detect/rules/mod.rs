@@ -5,6 +5,8 @@
 
 mod await_cycle;
 mod blocking_call;
+mod cancelled_task;
+mod closing;
 pub mod deadlock;
 mod exception_never_retrieved;
 mod gil_contention;
@@ -23,6 +25,7 @@ mod queue_full;
 mod ready_queue_backlog;
 mod resources;
 mod rule;
+mod shutdown_waits;
 mod thread_deadlock;
 mod untested_interpreter;
 
@@ -45,6 +48,8 @@ pub static RULES: &[Rule] = &[
     Rule { info: &loop_not_running::INFO, judge: loop_not_running::judge },
     Rule { info: &missed_wakeup::INFO, judge: missed_wakeup::judge },
     Rule { info: &lock_holder_ended::INFO, judge: lock_holder_ended::judge },
+    Rule { info: &shutdown_waits::INFO, judge: shutdown_waits::judge },
+    Rule { info: &cancelled_task::INFO, judge: cancelled_task::judge },
     Rule { info: &blocking_call::INFO, judge: blocking_call::judge },
     Rule { info: &gil_contention::INFO, judge: gil_contention::judge },
     Rule { info: &loop_spin::INFO, judge: loop_spin::judge },

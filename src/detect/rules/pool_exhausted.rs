@@ -1,4 +1,4 @@
-//! Pools of which everything is taken: threads, semaphores and limiters.
+//! Pools of which everything is taken: threads, semaphores and limiters, connections.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,15 @@ use super::names::name_a_few;
 use super::resources::{Contended, contended, continues_by_itself, job_place};
 use super::rule::{RuleInfo, Scope};
 use super::thread_deadlock;
+use crate::detect::origin;
 use crate::model::Snapshot;
-use crate::model::snapshot::{Finding, Job, Pool, RuleId, Severity, TaskId, WaitDetail, WaitKind};
+use crate::model::snapshot::{Finding, Job, Pool, PoolKind, RuleId, Severity, TaskId, WaitDetail, WaitKind};
 
 pub(super) static INFO: RuleInfo = RuleInfo {
     id: RuleId::new("pool-exhausted"),
     severities: &[Severity::Warning, Severity::Info],
-    title: "All workers of a pool of threads, or all permits of a semaphore or limiter, are taken, and others wait; a warning \
-            if nothing moved while it was watched, unless a reply or a timer can move it",
+    title: "All workers of a pool of threads, all permits of a semaphore or limiter, or all connections of a client's pool are \
+            taken, and others wait; a warning if nothing moved while it was watched, unless a reply or a timer can move it",
     singular: "exhausted pool",
     plural: "exhausted pools",
     help: "Find out why those who have taken it do not give it back; put timeouts around what they wait for, or give slow jobs \
@@ -49,6 +50,11 @@ pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
         }
     }
     let waits = Waits::of(snapshot);
+    for one in contended(snapshot, |_| true) {
+        if let Some(pool) = one.resource.pool {
+            findings.extend(of_connections(snapshot, &waits, &one, pool));
+        }
+    }
     for one in contended(snapshot, |kind| kind == WaitKind::Semaphore) {
         if !one.holders.is_empty() && !one.holders.iter().any(|holder| waits.is_stuck(*holder)) {
             findings.push(of_permits(snapshot, one));
@@ -141,4 +147,46 @@ fn of_permits(snapshot: &Snapshot, one: Contended) -> Finding {
     };
     let severity = if still.is_some() { Severity::Warning } else { Severity::Info };
     INFO.finding(severity, message, holders.into_iter().chain(waiting).collect(), &facts)
+}
+
+/// A pool of connections, all of which are in use. Whose they are is seen only where a task has entered the pool, or the
+/// response, with `async with`.
+fn of_connections(snapshot: &Snapshot, waits: &Waits, one: &Contended, pool: PoolKind) -> Option<Finding> {
+    let Contended { resource, waiting, holders } = one;
+    // The deadlock is told instead.
+    if holders.iter().any(|holder| waits.is_stuck(*holder)) {
+        return None;
+    }
+    let size = resource.bound?;
+    let all = if size == 1 { "the only connection".to_owned() } else { format!("all {size} connections") };
+    let are = if size == 1 { "is" } else { "are" };
+    let wait = if waiting.len() == 1 { "task waits" } else { "tasks wait" };
+    let are_all_seen = holders.len() as u64 >= size;
+    let held = match (holders.is_empty(), are_all_seen) {
+        (true, _) => String::new(),
+        (false, true) => format!("; held by {}", name_a_few(snapshot, holders)),
+        (false, false) => format!("; held, among others, by {}", name_a_few(snapshot, holders)),
+    };
+    let moved = resource.still_ms.map(|ms| format!("; nothing moved for {ms} ms")).unwrap_or_default();
+    let message = format!(
+        "{all} of {} {are} in use, and {} {wait} for one ({}){held}{moved}",
+        pool.name(),
+        waiting.len(),
+        name_a_few(snapshot, waiting)
+    );
+    // A holder that is not seen may be about to give its connection back.
+    let goes_on = |id: &TaskId| snapshot.task(*id).awaiting.as_ref().is_none_or(continues_by_itself);
+    let hangs = resource.still_ms.is_some() && are_all_seen && !holders.iter().any(goes_on);
+    let place = |id: &TaskId| origin::find_culprit(snapshot, &snapshot.task(*id).stack).map(origin::describe);
+    let places = |tasks: &[TaskId]| times(&counted(tasks.iter().filter_map(place)));
+    let facts = Facts {
+        busy: size,
+        size: Some(size),
+        waiting: waiting.len() as u64,
+        holders: places(holders),
+        queued: places(waiting),
+        still_ms: resource.still_ms,
+    };
+    let severity = if hangs { Severity::Warning } else { Severity::Info };
+    Some(INFO.finding(severity, message, holders.iter().chain(waiting).copied().collect(), &facts))
 }

@@ -1,10 +1,10 @@
 //! Locks, semaphores and queues of which nothing is left, with the tasks around them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::detect::origin;
 use crate::model::Snapshot;
-use crate::model::snapshot::{Awaiting, FrameId, Job, Resource, TaskId, WaitDetail, WaitKind};
+use crate::model::snapshot::{Awaiting, FrameId, Job, Resource, TaskId, TaskState, WaitDetail, WaitKind};
 
 /// A resource that others wait for.
 pub(super) struct Contended {
@@ -78,4 +78,27 @@ pub(super) fn job_place(snapshot: &Snapshot, job: &Job) -> String {
         (None, Some(function)) => function.clone(),
         (None, None) => "an unknown function".to_owned(),
     }
+}
+
+/// LIMIT: tasks behind a task that are looked at; in a longer chain something most likely moves.
+const MAX_BEHIND: usize = 1_000;
+
+/// Whether a task, or one that it waits for, runs or may be moved by a timer or by something outside of the process.
+pub(super) fn may_move(snapshot: &Snapshot, id: TaskId) -> bool {
+    let (mut open, mut seen) = (vec![id], BTreeSet::new());
+    while let Some(id) = open.pop() {
+        if !seen.insert(id) {
+            continue;
+        }
+        let task = snapshot.task(id);
+        let suspended = matches!(task.state, TaskState::Waiting | TaskState::Cancelling);
+        let Some(awaiting) = task.awaiting.as_ref().filter(|_| suspended && seen.len() <= MAX_BEHIND) else {
+            return true;
+        };
+        if awaiting.has_moved || (awaiting.tasks.is_empty() && continues_by_itself(awaiting)) {
+            return true;
+        }
+        open.extend(awaiting.tasks.iter().chain(&awaiting.held_by).copied());
+    }
+    false
 }

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::deadlock::{blockers_of, may_get_it};
+use super::deadlock::{blockers_of, is_pool, may_get_it};
 use super::names::name_of;
 use super::resources::job_place;
 use super::rule::{RuleInfo, Scope};
@@ -252,6 +252,10 @@ fn needs_of_task(snapshot: &Snapshot, id: TaskId) -> Needs {
     all.extend(awaiting.starts_on.and_then(|event_loop| blocked_runner(snapshot, event_loop)));
     let blockers = blockers_of(id, task, snapshot.tasks.len()).into_iter().map(|id| Node::Task(id.0 as usize));
     if may_get_it(awaiting) {
+        return Needs { all, any };
+    }
+    if is_pool(awaiting) {
+        any.extend(blockers);
         return Needs { all, any };
     }
     match awaiting.kind {

@@ -66,7 +66,7 @@ pub(super) fn describe_wait(
 }
 
 /// An attribute, or a slot: newer versions have slots.
-fn member(reader: &mut Reader<'_, '_>, object: Addr, name: &str) -> Result<Option<Addr>, ReadError> {
+pub(super) fn member(reader: &mut Reader<'_, '_>, object: Addr, name: &str) -> Result<Option<Addr>, ReadError> {
     if let Some(value) = optional(reader.attribute_not_none(object, name))?.flatten() {
         return Ok(Some(value));
     }
@@ -85,7 +85,7 @@ fn describe_lock(reader: &mut Reader<'_, '_>, leaf: &Place<'_>) -> Result<Wait, 
         Some(waiters) => optional(read_deque_len(reader.view, reader.layout, waiters))?,
         None => None,
     };
-    let resource = ResourceRecord { addr: lock, free: Some(u64::from(owner.is_none())), bound: Some(1) };
+    let resource = ResourceRecord { addr: lock, free: Some(u64::from(owner.is_none())), bound: Some(1), pool: None };
     Ok(Wait {
         lock: Some(lock),
         resource: Some(resource),
@@ -133,7 +133,7 @@ fn describe_limiter(reader: &mut Reader<'_, '_>, chain: &[Place<'_>], acquire: &
     };
     Ok(Wait {
         lock: Some(limiter),
-        resource: Some(ResourceRecord { addr: limiter, free, bound }),
+        resource: Some(ResourceRecord { addr: limiter, free, bound, pool: None }),
         holders: borrowers.unwrap_or_default().into(),
         ..Wait::with(WaitKind::Semaphore, detail)
     })
@@ -167,6 +167,6 @@ fn describe_stream(reader: &mut Reader<'_, '_>, call: &Place<'_>, kind: WaitKind
     };
     let bound = max.and_then(|max| u64::try_from(max).ok());
     let free = bound.zip(len).map(|(bound, len)| bound.saturating_sub(len as u64));
-    let resource = Some(ResourceRecord { addr: state, free, bound });
+    let resource = Some(ResourceRecord { addr: state, free, bound, pool: None });
     Ok(Wait { resource, ..Wait::with(kind, len.map(|len| WaitDetail::Items { len, max })) })
 }

@@ -42,6 +42,8 @@ pub enum PoolFrame {
     },
     /// It runs this job.
     Job(Addr),
+    /// It waits for the workers of the pool with this queue to end.
+    Shutdown(Addr),
 }
 
 /// What the frame is there for; `None` if it is none of `concurrent.futures`.
@@ -68,6 +70,10 @@ pub fn read_pool_frame(
             let pool = optional(reader.local(raw, "executor_reference"))?.flatten();
             optional(reader.local(raw, "work_queue"))?.flatten().map(|queue| PoolFrame::Worker { queue, pool })
         }
+        "shutdown" => match optional(reader.local(raw, "self"))?.flatten() {
+            Some(pool) => optional(reader.attribute_not_none(pool, "_work_queue"))?.flatten().map(PoolFrame::Shutdown),
+            None => None,
+        },
         // 3.14+ has a `WorkerContext.run` below it.
         "run" if matches!(&*named.function, "run" | "_WorkItem.run") => {
             optional(reader.local(raw, "self"))?.flatten().map(PoolFrame::Job)

@@ -5,6 +5,7 @@
 
 mod anyio;
 pub mod callback;
+pub mod cancellation;
 pub mod event_loop;
 pub mod executor;
 pub mod future;
@@ -13,6 +14,7 @@ pub mod layout;
 pub mod locate;
 pub mod lock;
 pub mod ownership;
+mod pools;
 pub mod registry;
 mod runtime;
 mod streams;

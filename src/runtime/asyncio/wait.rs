@@ -4,6 +4,7 @@
 use super::anyio;
 use super::callback::{Callback, Function, function_name, read_callbacks, read_captured};
 use super::future::{FutureClasses, read_children};
+use super::pools;
 use crate::model::wait::WaitDetail;
 use crate::python::container::read_deque_len;
 use crate::python::frame::NamedFrame;
@@ -31,12 +32,23 @@ fn asyncio_module(frame: &NamedFrame) -> Option<&str> {
 /// Whether a frame is asyncio's own, or of a library that is read as if it were. A task whose innermost frame is not waits
 /// just for what its future stands for.
 pub fn is_asyncio(frame: &NamedFrame) -> bool {
-    asyncio_module(frame).is_some() || anyio::is_backend(frame)
+    asyncio_module(frame).is_some() || anyio::is_backend(frame) || pools::is_leaf(frame)
 }
 
 /// Describes what a task with this chain (outermost first) waits for. `waiter` describes its future alone, see
 /// [`describe_future`].
 pub fn describe_wait(
+    reader: &mut Reader<'_, '_>,
+    classes: &mut FutureClasses,
+    chain: &[Place<'_>],
+    waiter: &Wait,
+) -> Result<Wait, ReadError> {
+    let wait = describe_own(reader, classes, chain, waiter)?;
+    pools::refine(reader, chain, wait)
+}
+
+/// The wait in asyncio's own terms, or anyio's.
+fn describe_own(
     reader: &mut Reader<'_, '_>,
     classes: &mut FutureClasses,
     chain: &[Place<'_>],
@@ -129,7 +141,7 @@ fn read_lock(reader: &mut Reader<'_, '_>, lock: Addr, kind: WaitKind) -> Result<
         let free = optional(reader.int_attribute(lock, "_value"))?.flatten();
         (natural(free), natural(optional(reader.int_attribute(lock, "_bound_value"))?.flatten()))
     };
-    Ok(Some(ResourceRecord { addr: lock, free, bound }))
+    Ok(Some(ResourceRecord { addr: lock, free, bound, pool: None }))
 }
 
 /// A task that waits for something outside the event loop.
@@ -272,7 +284,7 @@ fn describe_queue(reader: &mut Reader<'_, '_>, leaf: &Place<'_>, kind: WaitKind)
     let max = optional(reader.int_attribute(queue, "_maxsize"))?.flatten().filter(|max| *max > 0);
     let bound = max.and_then(|max| u64::try_from(max).ok());
     let free = bound.zip(len).map(|(bound, len)| bound.saturating_sub(len as u64));
-    let resource = Some(ResourceRecord { addr: queue, free, bound });
+    let resource = Some(ResourceRecord { addr: queue, free, bound, pool: None });
     Ok(Wait { resource, ..Wait::with(kind, len.map(|len| WaitDetail::Items { len, max })) })
 }
 

@@ -237,6 +237,8 @@ fn snapshot(tasks: u64) -> Snapshot {
         references: None,
         unretrieved_exception: None,
         cancel_requests: 0,
+        cancellation: None,
+        still_ms: None,
         age_ms_at_least: None,
     };
     Snapshot {
