@@ -22,7 +22,8 @@ def timed(step, seconds):
 
 
 def own_name():
-    task = asyncio.current_task()
+    # From 3.14 on, a task that is written in Python, as with nest_asyncio, is noted in this dict only.
+    task = asyncio.current_task() or asyncio.tasks._current_tasks.get(asyncio.get_event_loop())
     return task.get_name() if task else None
 
 
