@@ -1,5 +1,5 @@
-//! `asyncprof record` and `report` find the stalls that there are, with their cause and line, and no others: one test for each
-//! interpreter and event loop, such as `python3.11/asyncio`. `tests/programs/stalls` stalls on a known schedule, and
+//! `asyncprof record` and `report` find the stalls that there are, with their cause, line and task, and no others: one test for
+//! each interpreter and event loop, such as `python3.11/asyncio`. `tests/programs/stalls` stalls on a known schedule, and
 //! `scripts/stall-truth` compares; it has a longer run for people, this is a short and a long stall of each kind.
 
 mod support;
@@ -12,7 +12,15 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use support::pythons::{Interpreter, Matrix};
 use support::trials::trials_of_missing;
 
-const LOOPS: [&str; 2] = ["asyncio", "uvloop"];
+/// What to run on, as the script names it, the packages that it needs, and the minor versions; all of them, if there are none.
+const SETTINGS: [(&str, &[&str], &[u32]); 6] = [
+    ("asyncio", &[], &[]),
+    ("uvloop", &["uvloop"], &[]),
+    ("greenlet", &["greenlet"], &[12, 14]),
+    ("greenlet-uvloop", &["greenlet", "uvloop"], &[12, 14]),
+    ("nested", &["nest_asyncio"], &[12, 14]),
+    ("foreign", &[], &[8, 12, 14]),
+];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -29,15 +37,22 @@ fn main() -> ExitCode {
         move || stall_truth(&runner, &["--check-itself"])
     }));
     for interpreter in &matrix.found {
-        for event_loop in LOOPS {
-            let is_missing = event_loop == "uvloop" && !has_uvloop(interpreter);
+        for (event_loop, packages, minors) in SETTINGS {
+            let which = interpreter.which;
+            if !minors.is_empty() && (which.free_threaded || !minors.contains(&which.minor)) {
+                continue;
+            }
+            let is_missing = packages.iter().any(|name| which.free_threaded || !interpreter.has_package(name));
             let name = format!("{}/{event_loop}", interpreter.which.label());
             let (runner, path) = (runner.clone(), interpreter.path.display().to_string());
             let test = Trial::test(name, move || {
                 let binary = env!("CARGO_BIN_EXE_asyncprof");
                 let which = ["--binary", binary, "--python", &path, "--loop", event_loop];
+                // In a step every kind of stall is tried on the usual loops.
+                let kinds: &[&str] =
+                    if minors.is_empty() { &[] } else { &["--kinds", "sleep,cpu,native_sum,gil_in_step"] };
                 // Lengths are judged where nothing else runs.
-                stall_truth(&runner, &[&which[..], &["--quick", "--no-length-goal"]].concat())
+                stall_truth(&runner, &[&which[..], kinds, &["--quick", "--no-length-goal"]].concat())
             });
             trials.push(test.with_ignored_flag(is_missing));
         }
@@ -47,10 +62,6 @@ fn main() -> ExitCode {
 
 fn folder() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn has_uvloop(interpreter: &Interpreter) -> bool {
-    interpreter.site_packages().join("uvloop").is_dir() && !interpreter.which.free_threaded
 }
 
 /// What the script prints is the failure's text: each stall that is missed, invented or not rightly described.

@@ -19,12 +19,16 @@ STARVED_SHARE = 0.3
 class Judged:
     """A real stall and what was reported for it."""
 
+    # With its place, unless that is a task's step.
     kind: str
     expected: list
     ms: float
     reported: dict = None
     cause_right: bool = None
     site_right: bool = None
+    # True too where the truth names no task to ask for.
+    task_right: bool = None
+    place: str = "step"
     # Errors of the reported lower and upper bound, in milliseconds.
     least_off: float = None
     most_off: float = None
@@ -124,7 +128,9 @@ def longest_ms(entry):
 
 
 def compared(entry, reported):
-    judged = Judged(entry["kind"], entry["causes"], length_ms(entry), reported)
+    place = entry.get("place", "step")
+    kind = entry["kind"] if place == "step" else "%s, %s" % (entry["kind"], place)
+    judged = Judged(kind, entry["causes"], length_ms(entry), reported, place=place)
     if reported is None:
         return judged
     most = reported.get("duration_ms_at_most")
@@ -134,6 +140,7 @@ def compared(entry, reported):
     starved = entry["starved_ns"] > STARVED_SHARE * judged.ms * 1e6
     judged.cause_right = reported["cause"] in entry["causes"] or (starved and reported["cause"] == "cpu_starved")
     judged.site_right = any(is_at(reported.get("site"), site) for site in entry["sites"])
+    judged.task_right = "task" not in entry or reported.get("task") == entry["task"]
     return judged
 
 
@@ -162,26 +169,37 @@ def confusion(stalls):
         row = rows.setdefault((stall.kind, "/".join(stall.expected)), dict.fromkeys(causes, 0))
         row[stall.reported["cause"] if stall.reported else "missed"] += 1
     width = max([len(cause) for cause in causes] + [6]) + 2
-    lines = ["  %-16s %-22s" % ("kind", "expected") + "".join(cause.rjust(width) for cause in causes)]
+    lines = ["  %-24s %-22s" % ("kind", "expected") + "".join(cause.rjust(width) for cause in causes)]
     for (kind, expected), row in sorted(rows.items()):
         counts = "".join(str(row[cause] or ".").rjust(width) for cause in causes)
-        lines.append("  %-16s %-22s%s" % (kind, expected, counts))
+        lines.append("  %-24s %-22s%s" % (kind, expected, counts))
     return "\n".join(lines)
+
+
+def by_place(verdict):
+    """A line for each place: how many stalls were found, and how many of them rightly described."""
+    for place in dict.fromkeys(stall.place for stall in verdict.required):
+        required = [stall for stall in verdict.required if stall.place == place]
+        found = [stall for stall in required if stall.reported is not None]
+        right = [sum(getattr(stall, name) for stall in found) for name in ("cause_right", "site_right", "task_right")]
+        yield "%-18s %3d of %3d found; cause %d, location %d, task %d" % (place, len(found), len(required), *right)
 
 
 def faults(verdict):
     """A line for every deviation."""
     for stall in verdict.missed:
-        yield "missed    %-16s %7.1f ms" % (stall.kind, stall.ms)
+        yield "missed    %-24s %7.1f ms" % (stall.kind, stall.ms)
     for one in verdict.invented:
         yield "invented  %s" % described(one)
     for stall in verdict.found:
         if not stall.cause_right:
-            yield "cause     %-16s %7.1f ms: %s" % (stall.kind, stall.ms, described(stall.reported))
+            yield "cause     %-24s %7.1f ms: %s" % (stall.kind, stall.ms, described(stall.reported))
         if not stall.site_right:
-            yield "location  %-16s %7.1f ms: %s" % (stall.kind, stall.ms, described(stall.reported))
+            yield "location  %-24s %7.1f ms: %s" % (stall.kind, stall.ms, described(stall.reported))
+        if not stall.task_right:
+            yield "task      %-24s %7.1f ms: %s, %s" % (stall.kind, stall.ms, stall.reported.get("task"), described(stall.reported))
         if not stall.length_right:
-            yield "length    %-16s %7.1f ms: at least %+.1f, at most %+.1f" % (stall.kind, stall.ms, stall.least_off, stall.most_off)
+            yield "length    %-24s %7.1f ms: at least %+.1f, at most %+.1f" % (stall.kind, stall.ms, stall.least_off, stall.most_off)
 
 
 def described(one):
@@ -220,5 +238,11 @@ def check_itself():
     assert judge(truth, [reported(1000, 200, cause="cpu")]).share("cause_right") == 0
     assert judge(truth, [reported(1000, 200, line=8)]).share("site_right") == 0
     assert judge(truth, [reported(1000, 200, function="main")]).share("site_right") == 0
+    assert judge(truth, [dict(reported(1000, 200), task="Task-2")]).share("task_right") == 1, "none is asked for"
+    for asked, told, share in (("Task-1", "Task-1", 1), ("Task-1", "Task-2", 0), ("Task-1", None, 0), (None, "Task-1", 0)):
+        in_task = dict(stall(1000, 200), task=asked, place="handler")
+        verdict = judge([in_task], [dict(reported(1000, 200), task=told)])
+        assert verdict.share("task_right") == share, (asked, told)
+        assert list(by_place(verdict)) == ["handler              1 of   1 found; cause 1, location 1, task %d" % share]
     starved = dict(stall(1000, 200), starved_ns=int(100e6))
     assert judge([starved], [reported(1000, 200, cause="cpu_starved")]).share("cause_right") == 1

@@ -137,6 +137,16 @@ impl SystemCall {
         self.name().is_some_and(is_selector)
     }
 
+    /// Whether it is a wait for events on no descriptor, which only takes time.
+    // CPython: Modules/timemodule.c, pysleep, v3.8.18 to v3.10.13: `select`.
+    pub fn is_sleep(self) -> bool {
+        match (self, self.name()) {
+            (Self::In { arguments, .. }, Some("select" | "pselect6")) => arguments[0] == 0,
+            (Self::In { arguments, .. }, Some("poll" | "ppoll")) => arguments[1] == 0,
+            _ => false,
+        }
+    }
+
     /// The word it waits on, when one thread waits for another (a lock or condition).
     pub fn futex(self) -> Option<u64> {
         match (self, self.name()) {
@@ -281,6 +291,17 @@ mod tests {
         assert_eq!(call, SystemCall::In { number: 271, arguments: [5, 0, 1, 0, 0, u64::MAX] });
         assert_eq!(SystemCall::parse("271 0x5\n"), None);
         assert_eq!(SystemCall::parse(""), None);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn a_wait_on_no_descriptor_is_a_sleep() {
+        let of = |number: i64, arguments| SystemCall::In { number: number as u32, arguments };
+        assert!(of(libc::SYS_select, [0, 0, 0, 0, 1, 0]).is_sleep());
+        assert!(!of(libc::SYS_select, [5, 1, 0, 0, 1, 0]).is_sleep());
+        assert!(of(libc::SYS_poll, [0, 0, 100, 0, 0, 0]).is_sleep());
+        assert!(!of(libc::SYS_poll, [1, 1, 100, 0, 0, 0]).is_sleep());
+        assert!(!SystemCall::Running.is_sleep());
     }
 
     #[test]

@@ -126,10 +126,12 @@ pub fn read_loop(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<LoopRecord, 
     })
 }
 
-/// The ready queue of a loop whose fields have no names: the only deque that its first bytes point to.
+/// The ready queue of a loop whose fields have no names: the only deque that its first bytes point to. One written in
+/// Python has none there, and what follows it is not its own.
 fn find_ready_queue(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Option<Addr>, ReadError> {
     let mut found = None;
-    for at in (reader.layout.object.size..SEARCHED).step_by(8) {
+    let size = reader.type_of(addr)?.basicsize.unsigned_abs().min(SEARCHED);
+    for at in (reader.layout.object.size..size).step_by(8) {
         let Some(object) = Addr::aligned(reader.view.u64(addr, at)?) else { continue };
         if optional(reader.type_of(object))?.is_some_and(|ty| ty.name == "collections.deque") {
             if found.is_some_and(|known| known != object) {

@@ -87,6 +87,54 @@ impl InsideRunOnce {
     }
 }
 
+/// Where the frames inside the `run_forever` of a loop that has no `_run_once` have got to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InsideLoop {
+    /// In the loop's own code.
+    Own,
+    /// In a callback that one of asyncio's handles runs.
+    Handle,
+    /// In other code that the loop did not call through a handle: a signal handler, or what a toolkit calls.
+    Other,
+}
+
+/// Follows the frames of a stack, outermost first, to find out where a loop is that is neither asyncio's own nor written
+/// in C, such as one that drives a toolkit's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InsideRunForever {
+    /// The file of the loop.
+    file: String,
+    place: Option<InsideLoop>,
+}
+
+impl InsideRunForever {
+    /// Whether the next frame is the loop's.
+    pub fn includes(&mut self, function: &str, file: &str) -> bool {
+        let name = function.rsplit('.').next();
+        if name == Some("run_forever") {
+            *self = Self { file: file.to_owned(), place: Some(InsideLoop::Own) };
+            return true;
+        }
+        if self.place != Some(InsideLoop::Own) {
+            return false;
+        }
+        // CPython: Lib/selectors.py: `select`.
+        let is_own = file == self.file || (name == Some("select") && file.ends_with("/selectors.py"));
+        let is_handle = !is_own && is_machinery(function, file);
+        self.place = Some(match (is_own, is_handle) {
+            (true, _) => InsideLoop::Own,
+            (false, true) => InsideLoop::Handle,
+            (false, false) => InsideLoop::Other,
+        });
+        is_own || is_handle
+    }
+
+    /// Where the innermost of the frames is; `None` if none of them runs a loop.
+    pub fn place(&self) -> Option<InsideLoop> {
+        self.place
+    }
+}
+
 /// Whether a frame is the one that calls `_run_once` repeatedly.
 // CPython: Lib/asyncio/base_events.py, BaseEventLoop.run_forever, v3.8.18 on.
 pub fn is_run_forever(reader: &mut Reader<'_, '_>, frame: &RawFrame) -> Result<bool, ReadError> {
@@ -137,4 +185,45 @@ pub fn is_machinery(function: &str, file: &str) -> bool {
     let function = function.rsplit('.').next().unwrap_or_default();
     (file.ends_with("asyncio/events.py") && function == "_run")
         || (file.ends_with("asyncio/tasks.py") && (function.starts_with("__step") || function.starts_with("__wakeup")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(frames: &[(&str, &str)]) -> (usize, Option<InsideLoop>) {
+        let mut inside = InsideRunForever::default();
+        let included = frames.iter().filter(|(function, file)| inside.includes(function, file)).count();
+        (included, inside.place())
+    }
+
+    const RUN: [(&str, &str); 3] =
+        [("main", "/app.py"), ("Toolkit.run_forever", "/site/toolkit.py"), ("Toolkit.turn", "/site/toolkit.py")];
+
+    #[test]
+    fn a_loop_waits_in_its_own_code_or_in_that_of_a_selector() {
+        assert_eq!(place(&RUN), (2, Some(InsideLoop::Own)));
+        let select = ("EpollSelector.select", "/usr/lib/python3.12/selectors.py");
+        assert_eq!(place(&[&RUN[..], &[select]].concat()), (3, Some(InsideLoop::Own)));
+    }
+
+    #[test]
+    fn what_a_handle_runs_is_a_callback_also_in_the_file_of_the_loop() {
+        let run = ("Handle._run", "/usr/lib/python3.12/asyncio/events.py");
+        for called in [("called", "/app.py"), ("Toolkit.called", "/site/toolkit.py")] {
+            assert_eq!(place(&[&RUN[..], &[run, called]].concat()), (3, Some(InsideLoop::Handle)));
+        }
+    }
+
+    #[test]
+    fn what_no_handle_runs_is_other_code() {
+        let slot = [("clicked", "/app.py"), ("Toolkit.helper", "/site/toolkit.py")];
+        assert_eq!(place(&[&RUN[..], &slot].concat()), (2, Some(InsideLoop::Other)));
+    }
+
+    #[test]
+    fn the_innermost_of_several_runs_counts_and_without_one_nothing_is_known() {
+        assert_eq!(place(&[&RUN[..], &[("clicked", "/app.py")], &RUN[1..]].concat()), (4, Some(InsideLoop::Own)));
+        assert_eq!(place(&RUN[..1]), (0, None));
+    }
 }

@@ -4,17 +4,19 @@ Prints `ready`, starts at a line on stdin, prints `done` at the end, and stays i
 JSON object:
 
     {"is": "skipped", "kind", "why"}              this machine cannot produce that kind
-    {"is": "stall", "kind", "causes", "sites", "start_ns", "end_ns", "earliest_ns", "latest_ns", "starved_ns"}
+    {"is": "stall", "kind", "place", "causes", "sites", "start_ns", "end_ns", "earliest_ns", "latest_ns", "starved_ns", "task"}
     {"is": "unplanned", "start_ns", "end_ns"}     the machine kept the loop from running; may be reported or not
     {"is": "busy", "start_ns", "end_ns"}          busy but healthy
     {"is": "end"}
 
-Times are CLOCK_MONOTONIC, taken at the start and end of the step that stalls. Between stalls the loop is healthy. Runs on
-CPython 3.8 to 3.15, and under uvloop.
+Times are CLOCK_MONOTONIC, taken at the start and end of the step that stalls. `task` is the name to report, or null; it is left
+out where no task is to be asked for. Between stalls the loop is healthy. Runs on CPython 3.8 to 3.15, on asyncio's loop, uvloop,
+one that nest_asyncio patches, and one of its own (foreign_loop.py).
 """
 
 import argparse
 import asyncio
+import importlib
 import inspect
 import json
 import os
@@ -23,6 +25,7 @@ import sys
 import time
 
 import kinds
+import places
 
 # A sleep that overruns by more than this is logged.
 UNPLANNED_S = 0.03
@@ -31,24 +34,36 @@ FULL_MS = (8, 20, 45, 70, 90, 115, 130, 150, 180, 220, 280, 350, 450)
 
 
 def schedule(args, able):
-    """Kind and length in seconds of each stall, by seed."""
+    """Place, kind and length in seconds of each stall, by seed."""
     chance = random.Random(args.seed)
     planned, skipped = [], []
-    for kind in kinds.KINDS:
-        if args.kinds and kind.name not in args.kinds:
+    for place in places.PLACES:
+        if place.name not in args.places:
             continue
-        if kind.needs and able[kind.needs]:
-            skipped.append((kind.name, able[kind.needs]))
-            continue
-        if args.lengths:
-            lengths = args.lengths
-        elif args.quick:
-            lengths = (chance.uniform(20, 85), chance.uniform(120, 220))
-        else:
-            lengths = [length * chance.uniform(0.97, 1.03) for length in FULL_MS * args.repeat]
-        planned += [(kind, length / 1000) for length in lengths]
+        for kind in kinds_in(place, args):
+            if not (kind.needs and able[kind.needs]):
+                planned += [(place, kind, length / 1000) for length in lengths_in(place, args, chance)]
+            elif place is places.STEP:
+                skipped.append((kind.name, able[kind.needs]))
     chance.shuffle(planned)
     return planned, skipped
+
+
+def kinds_in(place, args):
+    if place is places.STEP:
+        names = args.kinds or [kind.name for kind in kinds.KINDS]
+    else:
+        names = places.QUICK_KINDS if args.quick else places.KINDS
+    return [kind for kind in kinds.KINDS if kind.name in names]
+
+
+def lengths_in(place, args, chance):
+    if args.lengths:
+        return args.lengths
+    if not args.quick:
+        return [length * chance.uniform(0.97, 1.03) for length in FULL_MS * args.repeat]
+    short, long = chance.uniform(20, 85), chance.uniform(120, 220)
+    return (short, long) if place is places.STEP else (long,)
 
 
 def starved_ns():
@@ -107,38 +122,35 @@ async def is_busy(writer, seconds):
     writer.write(**{"is": "busy", "start_ns": started, "end_ns": time.monotonic_ns()})
 
 
-async def stall(kind, seconds):
-    """Stalls; returns bounds of its start (earliest, latest) and its end (earliest, latest): microseconds apart on a quiet machine.
+async def stall(place, kind, seconds):
+    """Stalls; returns bounds of its start (earliest, latest) and its end (earliest, latest), microseconds apart on a quiet machine,
+    and the task, if one is to be asked for.
 
     Between the two bounds of the start, and again of the end, the loop moves on to its next iteration.
     """
+    task = {}
     if kind.before:
         await kind.before(seconds)
     if inspect.iscoroutinefunction(kind.step):
         earliest, start, end = await kind.step(seconds)
     else:
-        earliest = time.monotonic_ns()
-        await asyncio.sleep(0)
-        # Until the end, no other step or callback runs, and the loop stays in this iteration.
-        start = time.monotonic_ns()
-        kind.step(seconds)
-        end = time.monotonic_ns()
+        earliest, start, end, task["task"] = await place.run(kind.step, seconds)
     await asyncio.sleep(0)
-    return earliest, start, end, time.monotonic_ns()
+    return dict(task, earliest_ns=earliest, start_ns=start, end_ns=end, latest_ns=time.monotonic_ns())
 
 
 async def follow(planned, writer, chance):
-    for number, (kind, seconds) in enumerate(planned):
+    for number, (place, kind, seconds) in enumerate(planned):
         await is_healthy(writer, chance)
         if number % 10 == 0:
             await is_busy(writer, 0.25)
         await asyncio.sleep(0.001)
         starved = starved_ns()
-        earliest, start, end, latest = await stall(kind, seconds)
+        times = await stall(place, kind, seconds)
         starved = starved_ns() - starved
         await asyncio.sleep(0.001)
-        entry = {"is": "stall", "kind": kind.name, "causes": kind.causes, "sites": kinds.sites_of(kind)}
-        writer.write(start_ns=start, end_ns=end, earliest_ns=earliest, latest_ns=latest, starved_ns=starved, **entry)
+        entry = {"is": "stall", "kind": kind.name, "place": place.name, "causes": kind.causes, "sites": kinds.sites_of(kind)}
+        writer.write(starved_ns=starved, **times, **entry)
     await is_healthy(writer, chance)
 
 
@@ -155,8 +167,11 @@ async def line_from_stdin():
 
 async def main(args):
     kinds.prepare(args.dns)
-    if not args.kinds or "gc" in args.kinds:
+    if "gc" in args.kinds or (not args.kinds and places.STEP.name in args.places):
         kinds.prepare_garbage()
+    for place in places.PLACES:
+        if place.package and place.name in args.places:
+            importlib.import_module(place.package)
     planned, skipped = schedule(args, kinds.abilities())
     writer = Writer(args.file)
     for name, why in skipped:
@@ -177,20 +192,34 @@ def arguments():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="a short and a long one of each kind")
     parser.add_argument("--repeat", type=int, default=1, help="of all lengths")
-    parser.add_argument("--kinds", type=lambda text: text.split(","))
+    parser.add_argument("--kinds", type=lambda text: text.split(","), default=[], help="in steps, instead of all")
+    parser.add_argument("--places", type=lambda text: text.split(","), default=[places.STEP.name])
     parser.add_argument("--lengths", type=lambda text: [float(one) for one in text.split(",")], help="milliseconds")
-    parser.add_argument("--uvloop", action="store_true")
+    parser.add_argument("--loop", choices=("asyncio", "uvloop", "nested", "foreign"), default="asyncio")
     parser.add_argument("--dns", default="", help="address that /etc/resolv.conf names, and that is free to serve DNS on")
     return parser.parse_args()
 
 
-def run(args):
-    if args.uvloop:
+def new_loop(name):
+    if name == "uvloop":
         import uvloop
 
-        loop = uvloop.new_event_loop()
-    else:
+        return uvloop.new_event_loop()
+    if name == "foreign":
+        import foreign_loop
+
+        return foreign_loop.EpollLoop()
+    if name == "nested":
+        import nest_asyncio
+
         loop = asyncio.new_event_loop()
+        nest_asyncio.apply(loop)
+        return loop
+    return asyncio.new_event_loop()
+
+
+def run(args):
+    loop = new_loop(args.loop)
     asyncio.set_event_loop(loop)
     loop.run_until_complete(main(args))
 

@@ -25,7 +25,9 @@ use crate::python::reader::{Reader, optional};
 use crate::python::stack_watch::{Sampled, StackWatch};
 use crate::remote::thread_watch::ThreadWatch;
 use crate::remote::{Addr, Memory, ReadError, Span, View};
-use crate::runtime::asyncio::iteration::{InsideRunOnce, RunOnce, UvLoop, is_machinery, is_run_forever};
+use crate::runtime::asyncio::iteration::{
+    InsideRunForever, InsideRunOnce, RunOnce, UvLoop, is_machinery, is_run_forever,
+};
 use crate::runtime::record::LoopFields;
 use crate::runtime::runtimes::Runtimes;
 
@@ -98,6 +100,8 @@ impl WatchedLoop {
             poll: uv.and_then(|uv| uv.poll).filter(|fd| around.process.is_epoll(*fd)),
             last_innermost: None,
             iteration: None,
+            contexts: None,
+            counts_contexts: false,
             looked_ns: 0,
             looked_slowly_ns: 0,
             beside: Vec::new(),
@@ -281,6 +285,10 @@ impl WatchedLoop {
                 self.behind.extend(self.floats.iter().filter_map(|(addr, _)| Some(Span::new(addr.add(at)?, 8))));
                 self.first_float = self.beside.len();
                 self.beside.extend(&self.behind);
+                if self.run_once.is_none() {
+                    let switches = self.stack.tstate().add(layout.thread.context_switches);
+                    self.amid.extend(switches.map(|addr| Span::new(addr, 8)));
+                }
             }
             Kind::Uv(uv) => {
                 self.amid.push(Span::new(uv.time, 8));
@@ -332,6 +340,7 @@ impl WatchedLoop {
         let frames: Vec<RawFrame> = self.stack.frames().iter().rev().filter_map(|frame| frame.frame).collect();
         let mut named = Named::new(complete);
         let (mut run_once, mut inside) = (None, InsideRunOnce::default());
+        let mut foreign = matches!(self.kind, Kind::RunOnce).then(InsideRunForever::default);
         for (position, frame) in frames.iter().enumerate() {
             let stack = self.naming.stack(memory, layout, tables, named.caller, frame)?;
             if position + 1 < frames.len() {
@@ -342,11 +351,12 @@ impl WatchedLoop {
             let info = reader.code(frame.code)?;
             named.without_loop &= !is_run_forever(&mut reader, frame)?;
             named.at_thread_root |= position == 0 && info.begins_a_thread();
+            let is_foreign = foreign.as_mut().is_some_and(|foreign| foreign.includes(&info.function, &info.file));
             if let Some(found) = RunOnce::find(&mut reader, frame)? {
-                named.without_loop = false;
+                (foreign, named.without_loop) = (None, false);
                 run_once = Some((found, frame.locals));
                 (named.outer, named.interruption, inside) = (Some(position + 1), None, InsideRunOnce::default());
-            } else if named.outer == Some(position) && is_machinery(&info.function, &info.file) {
+            } else if is_foreign || named.outer == Some(position) && is_machinery(&info.function, &info.file) {
                 named.outer = Some(position + 1);
             } else if run_once.is_some()
                 && named.interruption.is_none()
@@ -355,6 +365,7 @@ impl WatchedLoop {
                 (named.outer, named.interruption) = (Some(position), Some(position));
             }
         }
+        named.inside = foreign.and_then(|foreign| foreign.place());
         if let Some((found, locals)) = run_once {
             named.run_once = self.stack.frames().iter().position(|f| f.frame.is_some_and(|f| f.locals == locals));
             if self.run_once != Some(found) {

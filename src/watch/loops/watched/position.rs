@@ -13,7 +13,7 @@ use crate::python::layout::Layout;
 use crate::python::stack_watch::StackWatch;
 use crate::remote::kernel_thread::SystemCall;
 use crate::remote::{Addr, Memory};
-use crate::runtime::asyncio::iteration::UvLoop;
+use crate::runtime::asyncio::iteration::{InsideLoop, UvLoop};
 
 /// A loop's clock that is ahead of ours by more than this is another clock, nanoseconds.
 const CLOCK_AHEAD_NS: u64 = 1_000_000;
@@ -100,7 +100,10 @@ impl WatchedLoop {
                 self.remember_iteration(named);
                 self.asyncio_position(layout, named, at_ns, seen.gil)
             }
-            Kind::RunOnce => self.position_elsewhere(memory, layout, named, at_ns, seen),
+            Kind::RunOnce => {
+                self.count_contexts();
+                self.position_elsewhere(memory, layout, named, at_ns, seen)
+            }
         }
     }
 
@@ -129,17 +132,65 @@ impl WatchedLoop {
         }
         match self.side(named) {
             // A loop that was never seen with such frames may have none.
-            Side::Loop if seen.in_task => Position::of(Phase::Away),
+            Side::Loop if seen.in_task => self.callback_of_unknown(None),
             Side::Loop if named.without_loop && self.run_once.is_some() => Position::of(Phase::NotRunning),
-            Side::Loop => Position::of(Phase::Unknown),
+            Side::Loop => {
+                named.inside.map_or(Position::of(Phase::Unknown), |inside| self.foreign(named, inside, seen.gil))
+            }
             Side::Thread => Position::of(Phase::Parked),
             // Without a task, the greenlet can be that of a callback, or it can be the one that drives the loop.
             Side::Greenlet if !seen.in_task => Position::of(Phase::Unknown),
             Side::Greenlet => match self.waiting_iteration(memory, layout) {
                 Some(Progress { since, handle, position }) => Position::busy(as_ns(since, at_ns), handle, position),
-                None => Position::of(Phase::Away),
+                None => self.callback_of_unknown(None),
             },
         }
+    }
+
+    /// The position of a loop that is neither asyncio's own nor libuv's, while its thread runs no task.
+    fn foreign(&self, named: &Named, inside: InsideLoop, gil: Gil) -> Position {
+        if inside == InsideLoop::Handle {
+            return self.callback_of_unknown(None);
+        }
+        let Some(call) = self.system_call() else { return Position::of(Phase::Unknown) };
+        if inside == InsideLoop::Own {
+            return match call {
+                call if call.is_selector() => Position::of(Phase::Selecting),
+                call if self.waits_for_gil(call) => {
+                    Position { callback: self.gil_switches(), ..Position::of(Phase::LeavingSelector) }
+                }
+                _ => Position::of(Phase::Unknown),
+            };
+        }
+        // What a toolkit calls can run the loop again without a frame that shows it: then it waits for events, or runs
+        // code of the toolkit.
+        let blocks = match call {
+            SystemCall::In { .. } => !call.is_selector() || call.is_sleep(),
+            SystemCall::Running => gil == Gil::Own,
+            SystemCall::None => false,
+        };
+        if blocks { self.callback_of_unknown(named.outer) } else { Position::of(Phase::Unknown) }
+    }
+
+    fn count_contexts(&mut self) {
+        let now = self.stack.amid(0).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
+        self.counts_contexts |= self.contexts.is_some() && now.is_some() && now != self.contexts;
+        self.contexts = now;
+    }
+
+    /// A callback of a loop whose iterations are not seen. Each handle enters a context and leaves it: as long as the
+    /// thread has done neither, it is the same callback. `first`: the position of what is not called through a handle,
+    /// counted from the outermost frame.
+    fn callback_of_unknown(&self, first: Option<usize>) -> Position {
+        let contexts = self.contexts.filter(|_| self.counts_contexts && self.run_once.is_none());
+        let callback = contexts.map(|contexts| {
+            let mut callback = FxHasher::default();
+            contexts.hash(&mut callback);
+            first.and_then(|first| outermost_first(&self.stack).nth(first)).hash(&mut callback);
+            self.task.as_ref().map(|task| task.info.key).hash(&mut callback);
+            callback.finish()
+        });
+        Position { callback, ..Position::of(Phase::Away) }
     }
 
     fn asyncio_position(&mut self, layout: &Layout, named: &Named, at_ns: u64, gil: Gil) -> Position {

@@ -9,14 +9,15 @@ use crate::python::frame::RawFrame;
 use crate::python::stack_watch::StackWatch;
 use crate::remote::thread_watch::ThreadWatch;
 use crate::remote::{Addr, Span};
-use crate::runtime::asyncio::iteration::{RunOnce, UvLoop};
+use crate::runtime::asyncio::iteration::{InsideLoop, RunOnce, UvLoop};
 use crate::runtime::interface::Imported;
 use crate::watch::loops::naming::Naming;
 use crate::watch::loops::running::RunningTask;
 
 /// How a loop shows where it is in its iteration.
 pub(super) enum Kind {
-    /// asyncio's own loops: by the frame of `_run_once`.
+    /// asyncio's own loops: by the frame of `_run_once`. Others that are written in Python have no such frame: by what
+    /// runs inside their `run_forever`.
     RunOnce,
     /// uvloop: by libuv's own fields.
     Uv(UvLoop),
@@ -38,6 +39,8 @@ pub(super) struct Named {
     pub(super) at_thread_root: bool,
     /// The frame that interrupted the selector, counted from the outermost: the handler of a signal, or a finalizer.
     pub(super) interruption: Option<usize>,
+    /// Where a loop is that shows no iteration.
+    pub(super) inside: Option<InsideLoop>,
 }
 
 impl Named {
@@ -51,6 +54,7 @@ impl Named {
             is_complete: complete,
             at_thread_root: false,
             interruption: None,
+            inside: None,
         }
     }
 }
@@ -110,6 +114,10 @@ pub(in crate::watch::loops) struct WatchedLoop {
     pub(super) last_innermost: Option<(Addr, RawFrame)>,
     /// libuv: the iteration count and the start of that iteration.
     pub(super) iteration: Option<(u64, u64)>,
+    /// A loop that shows no iteration: how often its thread had entered or left a context at the last sample, and
+    /// whether that was ever seen to change.
+    pub(super) contexts: Option<u64>,
+    pub(super) counts_contexts: bool,
     pub(super) looked_ns: u64,
     pub(super) looked_slowly_ns: u64,
     pub(super) beside: Vec<Span>,
