@@ -292,6 +292,28 @@ fn a_thread_that_ran_between_samples_has_not_waited_for_the_gil_all_the_time() {
 }
 
 #[test]
+fn a_callback_with_a_number_is_the_same_after_a_short_time_without_samples() {
+    // The longest time without a sample, and what is told of 150 ms.
+    for (gap_ms, is_one) in [(2, true), (18, true), (40, false)] {
+        let mut watch = Watch::new();
+        watch.idle(5);
+        watch.next_callback();
+        for at_ms in 0..150 {
+            watch.pass(MS);
+            let unseen = (70..70 + gap_ms).contains(&at_ms);
+            let mut sample = watch.away_sample(0, &[app("reap", 10)]);
+            (sample.away_since_ns, sample.task) = (None, None);
+            if !unseen {
+                watch.feed(&sample);
+            }
+        }
+        watch.idle(1);
+        let ended = told(&watch).iter().any(|(what, ms)| *what == "ended" && *ms == 149);
+        assert_eq!(ended, is_one, "{gap_ms}: {:?}", told(&watch));
+    }
+}
+
+#[test]
 fn passages_of_the_selector_with_the_gil_are_not_one_iteration() {
     let mut watch = Watch::new();
     watch.idle(5);

@@ -30,6 +30,9 @@ const SHORTEST_WINDOW_NS: u64 = 10_000_000;
 /// Regardless of how little it ran.
 const LONGEST_UNSEEN_WAIT_NS: u64 = 20_000_000;
 
+/// For how long a sampler without a processor may not have seen a callback that has a number.
+const LONGEST_UNSEEN_CALLBACK_NS: u64 = 20_000_000;
+
 /// Finds the stalls of all loops of a process from their samples. One for each watch.
 ///
 /// Alerts for one stall: [`Alert::Began`] at the first sample that shows it reaching the threshold,
@@ -271,11 +274,12 @@ fn next(followed: &FollowedLoop, sample: &LoopSample, period_ns: Option<u64>, ta
 }
 
 /// A sample of the same callback, close enough to the last one that nothing happened in between, or of a thread that has
-/// slept in the same call since.
+/// slept in the same call since. The number of a callback is seldom that of another; a task runs again and again.
 fn follows(open: &Open, sample: &LoopSample, period_ns: Option<u64>, tables: &Tables) -> bool {
     let key = CallbackKey::of(sample, tables);
     let same = key == open.current.key && key.is_known() && open.taken_from_queue(sample) == 0;
-    same && (is_near(open, sample, period_ns) || (!sample.moved && is_same_wait(open, sample, period_ns)))
+    let is_late = sample.at_ns.saturating_sub(open.last_ns) <= LONGEST_UNSEEN_CALLBACK_NS && key.is_numbered();
+    same && (is_near(open, sample, period_ns) || is_late || (!sample.moved && is_same_wait(open, sample, period_ns)))
 }
 
 /// Whether the thread has waited for the GIL from the last sample to this one. A thread that gets it, and waits for it

@@ -89,6 +89,10 @@ impl CallbackKey {
         Self { number: sample.callback, task: task.map(|task| task.key).filter(|_| sample.callback.is_none()) }
     }
 
+    pub(super) fn is_numbered(self) -> bool {
+        self.number.is_some()
+    }
+
     pub(super) fn is_known(self) -> bool {
         self.number.is_some() || self.task.is_some()
     }
