@@ -21,6 +21,8 @@ mod frame_cache;
 mod jitter;
 mod path;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 use super::cycle::CycleDetector;
 use super::exception_stack::links_are_consistent;
@@ -234,16 +236,12 @@ impl StackWatch {
                         break;
                     }
                     candidate = (frames, seen);
-                    self.keep_outer(0);
+                    self.keep_outer(1);
                     self.jitter.pause();
                 }
                 Attempt::Torn => self.torn += 1,
                 Attempt::Unplaced => {}
-                Attempt::Unknown(addr) => {
-                    if let Some(met) = self.probe(memory, layout, addr)? {
-                        self.keep_from(layout, met);
-                    }
-                }
+                Attempt::Unknown(addr) => self.probe(memory, layout, addr)?,
             }
         }
         let sampled = sampled.unwrap_or_else(|| self.give_up());
@@ -343,7 +341,7 @@ impl StackWatch {
         self.current = Some(addr);
         match self.walk(layout, addr) {
             Attempt::Whole { .. } => {
-                self.keep_outer(0);
+                self.keep_outer(1);
                 Attempt::Torn
             }
             other => other,
@@ -408,6 +406,8 @@ impl StackWatch {
 
     /// In the current attempt, the frames from position `first` outwards have held. The part on which two attempts
     /// agree can be kept: one of them alone may have read a caller that had left its call and was back in another one.
+    /// The innermost frame is never part of it: its caller needs the time of one call only to leave it and to be back at
+    /// the line of another, and on a busy machine two attempts can hit that.
     fn keep_outer(&mut self, first: usize) {
         let now = &self.links[first..];
         let mut agreed = 0;
@@ -433,8 +433,8 @@ impl StackWatch {
     }
 
     /// Reads frames outside all pieces until the links lead to one in a piece, and includes them from now on: until
-    /// this sample is taken, and longer if they turn out to be in the stack. Returns the frame that they lead to.
-    fn probe(&mut self, memory: &dyn Memory, layout: &Layout, addr: Addr) -> Result<Option<Addr>, ReadError> {
+    /// this sample is taken, and longer if they turn out to be in the stack.
+    fn probe(&mut self, memory: &dyn Memory, layout: &Layout, addr: Addr) -> Result<(), ReadError> {
         let mut next = Some(addr);
         let mut bytes = [0; FRAME_OBJECT_HEADER];
         let len = header_len(layout);
@@ -465,16 +465,7 @@ impl StackWatch {
             self.cache.insert(link);
             next = Addr::aligned(link.previous);
         }
-        Ok(next.filter(|addr| self.plan.has(layout, *addr)))
-    }
-
-    /// A frame that the call has read turned out to be below the current one: from there outwards the stack may have
-    /// held.
-    fn keep_from(&mut self, layout: &Layout, addr: Addr) {
-        if let Attempt::Whole { .. } = self.walk(layout, addr) {
-            let is_caller = self.links.first().is_some_and(|link| self.plan.held(layout, link, false));
-            self.keep_outer(usize::from(!is_caller));
-        }
+        Ok(())
     }
 
     fn make_plan(&mut self, layout: &Layout) {
