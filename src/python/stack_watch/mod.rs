@@ -409,7 +409,8 @@ impl StackWatch {
     /// The innermost frame is never part of it: its caller needs the time of one call only to leave it and to be back at
     /// the line of another, and on a busy machine two attempts can hit that.
     fn keep_outer(&mut self, first: usize) {
-        let now = &self.links[first..];
+        // A thread without frames has no innermost one.
+        let now = self.links.get(first..).unwrap_or_default();
         let mut agreed = 0;
         for (now, then) in now.iter().rev().zip(self.outer.iter().rev()) {
             let same_place = now.addr == then.addr && now.previous == then.previous;

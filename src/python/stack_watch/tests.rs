@@ -12,6 +12,8 @@ const INNERMOST: u64 = 0x2200;
 const CODE: u64 = 0x4000;
 /// No frame can be read there.
 const UNMAPPED: u64 = 0x9_0000;
+/// The thread has no frame.
+const NO_FRAME: u64 = 0;
 
 /// Three frames on a thread's own stack. The innermost one is current only in the first calls.
 struct Changing {
@@ -19,13 +21,15 @@ struct Changing {
     /// Place of the pointer to the current frame.
     current: u64,
     calls_left: Cell<u32>,
+    /// What is current afterwards.
+    then: u64,
 }
 
 impl Changing {
-    fn new(layout: &Layout, calls: u32) -> Self {
+    fn new(layout: &Layout, calls: u32, then: u64) -> Self {
         let Frames::Embedded(fields) = &layout.frames else { panic!("3.11 and later") };
         let FrameHead::ThreadState(current) = fields.head else { panic!("3.13 and later") };
-        let mut memory = Self { bytes: vec![0; 0x8000], current: TSTATE + current, calls_left: Cell::new(calls) };
+        let mut memory = Self { bytes: vec![0; 0x8000], current: TSTATE + current, calls_left: Cell::new(calls), then };
         memory.put(TSTATE + layout.exceptions.top, TSTATE + layout.exceptions.of_thread);
         for (number, (frame, caller)) in
             [(OUTERMOST, 0), (CALLER, OUTERMOST), (INNERMOST, CALLER)].into_iter().enumerate()
@@ -47,7 +51,7 @@ impl Memory for Changing {
         let holds_current = |span: &Span| (span.addr.raw()..span.addr.raw() + span.len as u64).contains(&self.current);
         let mut bytes = self.bytes.clone();
         if spans.iter().any(holds_current) {
-            let current = if self.calls_left.get() > 0 { INNERMOST } else { UNMAPPED };
+            let current = if self.calls_left.get() > 0 { INNERMOST } else { self.then };
             bytes[self.current as usize..self.current as usize + 8].copy_from_slice(&current.to_le_bytes());
             self.calls_left.set(self.calls_left.get().saturating_sub(1));
         }
@@ -65,10 +69,10 @@ impl Memory for Changing {
     }
 }
 
-fn sampled(calls: u32) -> (Sampled, Vec<u64>) {
+fn sampled(calls: u32, then: u64) -> (Sampled, Vec<u64>) {
     let layout = rows::row(13, false).expect("3.13 is known");
     // One call is made to find out what can be read.
-    let memory = Changing::new(&layout, calls + 1);
+    let memory = Changing::new(&layout, calls + 1, then);
     let tstate = Addr::new(TSTATE).expect("not 0");
     let mut watch = StackWatch::new(&memory, &layout, tstate, &[]).expect("the thread state can be read");
     let sampled = watch.sample(&memory, &layout, &[], &[], &[]).expect("nothing fails for good");
@@ -78,15 +82,27 @@ fn sampled(calls: u32) -> (Sampled, Vec<u64>) {
 #[test]
 fn a_new_stack_is_complete_when_three_calls_show_it() {
     // The first call finds the frames.
-    assert_eq!(sampled(1 + SHOWN), (Sampled::Complete { same: false }, vec![INNERMOST, CALLER, OUTERMOST]));
+    assert_eq!(sampled(1 + SHOWN, UNMAPPED), (Sampled::Complete { same: false }, vec![INNERMOST, CALLER, OUTERMOST]));
 }
 
 #[test]
 fn what_two_calls_show_is_kept_without_its_innermost_frame() {
-    assert_eq!(sampled(1 + SHOWN - 1), (Sampled::Partial, vec![CALLER, OUTERMOST]));
+    assert_eq!(sampled(1 + SHOWN - 1, UNMAPPED), (Sampled::Partial, vec![CALLER, OUTERMOST]));
 }
 
 #[test]
 fn what_one_call_shows_is_not_kept() {
-    assert_eq!(sampled(1 + 1), (Sampled::Lost, vec![]));
+    assert_eq!(sampled(1 + 1, UNMAPPED), (Sampled::Lost, vec![]));
+}
+
+#[test]
+fn a_thread_that_loses_its_last_frame_has_none() {
+    let layout = rows::row(13, false).expect("3.13 is known");
+    let memory = Changing::new(&layout, 1 + 1 + SHOWN, NO_FRAME);
+    let tstate = Addr::new(TSTATE).expect("not 0");
+    let mut watch = StackWatch::new(&memory, &layout, tstate, &[]).expect("the thread state can be read");
+    let mut sample = || watch.sample(&memory, &layout, &[], &[], &[]).expect("nothing fails for good");
+    assert_eq!(sample(), Sampled::Complete { same: false });
+    assert_eq!(sample(), Sampled::Complete { same: false });
+    assert!(watch.frames().is_empty());
 }
