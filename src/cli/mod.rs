@@ -11,7 +11,10 @@ mod output;
 mod session;
 mod terminal;
 
+use std::sync::Arc;
+
 use clap::{CommandFactory as _, FromArgMatches as _, Parser as _};
+use signal_hook::consts::SIGXFSZ;
 
 pub use failure::Exit;
 pub use input::args::Cli;
@@ -22,6 +25,9 @@ use input::config;
 
 /// Parses the command line, runs the command, and returns the exit code.
 pub fn main() -> Exit {
+    // With a handler that does nothing, a write beyond the limit of file sizes is an error (EFBIG) instead of the end. A
+    // program that we start gets the default again.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
     match parse() {
         Ok(Ok(cli)) => run(&cli).unwrap_or_else(fail),
         Ok(Err(failure)) => fail(failure),

@@ -11,14 +11,28 @@ pub fn is_deceptive(character: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// The text with every deceptive character written as `\u{1b}`, newlines and tabs as `\n` and `\t`.
+/// The first two characters of commands that CI systems obey where a line of a log begins with them, blanks or not:
+/// `::error::` (GitHub Actions), `##[error]` and `##vso[…]` (Azure Pipelines), `##teamcity[…]` (TeamCity).
+const COMMANDS: [&str; 2] = ["::", "##"];
+
+/// Whether a word begins at `at` that would be a command at the beginning of a line; a long line can be broken before it.
+fn begins_command(text: &str, at: usize) -> bool {
+    COMMANDS.iter().any(|command| text[at..].starts_with(command))
+        && text[..at].chars().next_back().is_none_or(char::is_whitespace)
+}
+
+/// The text with every deceptive character written as `\u{1b}`, newlines and tabs as `\n` and `\t`, and the first
+/// character of what a CI system would obey as `\u{3a}`.
 pub fn visible(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_deceptive) {
+    let has_command =
+        || COMMANDS.iter().any(|command| text.match_indices(command).any(|(at, _)| begins_command(text, at)));
+    if !text.contains(is_deceptive) && !has_command() {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 16);
-    for character in text.chars() {
+    for (at, character) in text.char_indices() {
         match character {
+            ':' | '#' if begins_command(text, at) => shown.extend(character.escape_unicode()),
             '\n' => shown.push_str("\\n"),
             '\r' => shown.push_str("\\r"),
             '\t' => shown.push_str("\\t"),
@@ -54,6 +68,19 @@ mod tests {
             visible("\u{9b}2J \u{202e}evil\u{2066} \u{200b}\u{feff}"),
             "\\u{9b}2J \\u{202e}evil\\u{2066} \\u{200b}\\u{feff}"
         );
+    }
+
+    #[test]
+    fn what_a_ci_system_would_obey_at_the_beginning_of_a_line_is_written_out() {
+        assert_eq!(visible("::error::x"), "\\u{3a}:error::x");
+        assert_eq!(visible("  ##[error]x"), "  \\u{23}#[error]x");
+        assert_eq!(
+            visible("a ##vso[task.x] b\n::set-env name=A::b"),
+            "a \\u{23}#vso[task.x] b\\n\\u{3a}:set-env name=A::b"
+        );
+        assert_eq!(visible("ns::name(a::b) c# a:b"), "ns::name(a::b) c# a:b");
+        let once = visible("::error::x").into_owned();
+        assert_eq!(visible(&once), once);
     }
 
     #[test]

@@ -35,8 +35,7 @@ pub(crate) fn write(
         }
         Writer::Page => {
             let sources = sources::read(&report);
-            // It shows source lines, which not everybody may be allowed to read.
-            destination.write_private(|out| html::write(&report, &sources, out))
+            destination.write(|out| html::write(&report, &sources, out))
         }
         Writer::Stacks(write) => destination.write(|out| write(&watched.analysis, style.by, &watched.name(), out)),
         _ => Err(format.misplaced()),

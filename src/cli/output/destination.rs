@@ -2,22 +2,29 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal as _, Write};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, FcntlArg, OFlag, fcntl};
+use nix::unistd::linkat;
 
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, note};
 use crate::cli::input::formats::{Format, Writes, name_for};
 use crate::cli::terminal::{self, Color};
 use crate::render::Options;
 
-/// Mode of a new file, before the umask.
-const PUBLIC: u32 = 0o666;
-/// Mode of a file that can hold secrets.
-const PRIVATE: u32 = 0o600;
+/// Mode of a new file: every result has names, paths and messages of the process, which can be secret.
+const MODE: u32 = 0o600;
+
+/// LIMIT: how long to wait for a reader of a named pipe.
+const READER: Duration = Duration::from_secs(10);
+/// How often to look for it.
+const READER_EVERY: Duration = Duration::from_millis(20);
 
 /// A place that was checked and can be written to.
 #[derive(Debug)]
@@ -88,22 +95,13 @@ impl Destination {
         }
     }
 
-    /// Writes the whole result, or reports why not.
+    /// Writes the whole result, or reports why not. A file can be read by its owner only.
     pub(crate) fn write(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
-        self.write_with(PUBLIC, write)
-    }
-
-    /// Writes a file that only its owner can read.
-    pub(crate) fn write_private(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
-        self.write_with(PRIVATE, write)
-    }
-
-    fn write_with(&self, mode: u32, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
         let (path, written) = match self {
             Self::Stdout => return to_stdout(write),
-            Self::File { path, overwrite, packing: Packing::Plain } => (path, to_file(path, *overwrite, mode, write)),
+            Self::File { path, overwrite, packing: Packing::Plain } => (path, to_file(path, *overwrite, write)),
             Self::File { path, overwrite, packing: Packing::Gzip } => {
-                (path, to_file(path, *overwrite, mode, |out| gzipped(out, write)))
+                (path, to_file(path, *overwrite, |out| gzipped(out, write)))
             }
             Self::Device { path } => (path, to_device(path, write)),
         };
@@ -160,28 +158,13 @@ pub(crate) fn to_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
 }
 
 /// Writes beside the file and moves it there when complete, so that no partial result ever has its name.
-fn to_file(
-    path: &Path,
-    overwrite: bool,
-    mode: u32,
-    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> io::Result<()> {
-    let unfinished = Unfinished::beside(path, mode)?;
-    let mut out = BufWriter::new(&unfinished.file);
+fn to_file(path: &Path, overwrite: bool, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let unfinished = Unfinished::beside(path)?;
+    let mut out = BufWriter::new(unfinished.file());
     write(&mut out)?;
     out.flush()?;
     drop(out);
-    if overwrite {
-        return fs::rename(&unfinished.path, path);
-    }
-    // Unlike a rename, a link never replaces a file that appeared in the meantime.
-    match fs::hard_link(&unfinished.path, path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !path.exists() => {
-            // Some file systems have no links.
-            fs::rename(&unfinished.path, path)
-        }
-        linked => linked,
-    }
+    unfinished.become_file(path, overwrite)
 }
 
 /// Gzips what is written. The fastest level is enough: large results are repetitive.
@@ -194,7 +177,7 @@ fn gzipped(out: &mut dyn Write, write: impl FnOnce(&mut dyn Write) -> io::Result
 
 /// Writes to a device or pipe. It is no error here either if the reader has seen enough.
 fn to_device(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let mut out = BufWriter::new(OpenOptions::new().write(true).open(path)?);
+    let mut out = BufWriter::new(open_device(path)?);
     let written = write(&mut out).and_then(|()| out.flush());
     let _ = out.into_parts();
     match written {
@@ -203,25 +186,112 @@ fn to_device(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) 
     }
 }
 
-/// A file under a temporary name, removed when it goes out of scope.
+/// Opens a device or pipe. A named pipe has to have a reader, for which this waits for a while.
+pub(crate) fn open_device(path: &Path) -> io::Result<File> {
+    let deadline = Instant::now() + READER;
+    let mut was_noted = false;
+    loop {
+        // Without blocking: nothing could end the wait otherwise.
+        match OpenOptions::new().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path) {
+            Err(error) if error.raw_os_error() == Some(Errno::ENXIO as i32) => {
+                if Instant::now() >= deadline {
+                    return Err(io::Error::other(format!(
+                        "no program has opened it to read within {} s",
+                        READER.as_secs()
+                    )));
+                }
+                if !std::mem::replace(&mut was_noted, true) {
+                    note(&format!("waiting for a program that reads {}", path.display()));
+                }
+                std::thread::sleep(READER_EVERY);
+            }
+            Err(error) => return Err(error),
+            Ok(device) => {
+                fcntl(&device, FcntlArg::F_SETFL(OFlag::empty()))?;
+                return Ok(device);
+            }
+        }
+    }
+}
+
+/// A file without a name, so that nothing is left of it however asyncprof ends. Where the file system does not know
+/// such files it has a temporary name, and is removed when it goes out of scope.
 struct Unfinished {
-    path: PathBuf,
     file: File,
+    /// Its temporary name, if it has one.
+    name: PathBuf,
+    has_name: bool,
 }
 
 impl Unfinished {
-    fn beside(path: &Path, mode: u32) -> io::Result<Self> {
+    fn beside(path: &Path) -> io::Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let path = folder_of(path).join(format!(".{name}.{}.unfinished", std::process::id()));
-        let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path)?;
-        Ok(Self { path, file })
+        let temporary = folder_of(path).join(format!(".{name}.{}.unfinished", std::process::id()));
+        let mut options = OpenOptions::new();
+        options.write(true).mode(MODE);
+        match options.custom_flags(OFlag::O_TMPFILE.bits()).open(folder_of(path)) {
+            Ok(file) => Ok(Self { file, name: temporary, has_name: false }),
+            // Errors of the folder itself come again.
+            Err(_) => {
+                remove_leftovers(path);
+                let file = options.create_new(true).custom_flags(0).open(&temporary)?;
+                Ok(Self { file, name: temporary, has_name: true })
+            }
+        }
+    }
+
+    fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Gives it its name. Without `overwrite` it never replaces a file that appeared in the meantime.
+    fn become_file(mut self, path: &Path, overwrite: bool) -> io::Result<()> {
+        if !self.has_name {
+            let link = |name: &Path| {
+                let itself = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+                linkat(AT_FDCWD, &*itself, AT_FDCWD, name, AtFlags::AT_SYMLINK_FOLLOW)
+            };
+            if !overwrite {
+                return Ok(link(path)?);
+            }
+            // A link cannot replace a file, and a rename needs a name.
+            let _ = fs::remove_file(&self.name);
+            link(&self.name)?;
+            self.has_name = true;
+        }
+        if overwrite {
+            return fs::rename(&self.name, path);
+        }
+        match fs::hard_link(&self.name, path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !path.exists() => {
+                // Some file systems have no links.
+                fs::rename(&self.name, path)
+            }
+            linked => linked,
+        }
     }
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        // After a rename there is nothing to remove.
-        let _ = fs::remove_file(&self.path);
+        if self.has_name {
+            // After a rename there is nothing to remove.
+            let _ = fs::remove_file(&self.name);
+        }
+    }
+}
+
+/// Removes what an asyncprof that was killed has left of this file.
+fn remove_leftovers(path: &Path) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let (start, end) = (format!(".{name}."), ".unfinished");
+    for entry in fs::read_dir(folder_of(path)).into_iter().flatten().flatten() {
+        let file = entry.file_name();
+        let file = file.to_string_lossy();
+        let pid = file.strip_prefix(&*start).and_then(|rest| rest.strip_suffix(end)?.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 
-use super::destination::{Destination, folder_of};
+use super::destination::{Destination, folder_of, open_device};
 use crate::cli::failure::{Failure, note};
 use crate::model::event::{Batch, Header, NoteKind};
 use crate::profile::recording::Writer;
@@ -67,7 +67,9 @@ impl Recording {
     /// Creates the file, readable by its owner only, with what is known when the watch begins.
     pub(crate) fn create(place: &Destination, header: &Header) -> Result<Self, Failure> {
         let (path, created) = match place {
-            Destination::Device { path } => (Some(path.clone()), Writer::create(path, true, header)),
+            Destination::Device { path } => {
+                (Some(path.clone()), open_device(path).and_then(|device| Writer::new(device, header)))
+            }
             Destination::File { path, overwrite, .. } => (Some(path.clone()), Writer::create(path, *overwrite, header)),
             Destination::Stdout => {
                 let stdout = io::stdout().as_fd().try_clone_to_owned().map(File::from);

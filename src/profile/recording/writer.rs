@@ -1,8 +1,8 @@
 //! Writes a recording during the watch: collects events in blocks, and hands each whole block to the kernel.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use zstd::bulk::Compressor;
@@ -63,21 +63,12 @@ impl Writer<File> {
     /// # Errors
     /// [`io::ErrorKind::AlreadyExists`] without `overwrite`, and any other error of the file system.
     pub fn create(path: &Path, overwrite: bool, header: &Header) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.write(true).mode(MODE);
-        if !overwrite {
-            return Self::new(options.create_new(true).open(path)?, header);
-        }
-        if fs::symlink_metadata(path).is_ok_and(|found| found.is_file()) {
+        if overwrite && fs::symlink_metadata(path).is_ok() {
             // A new file under the same name: a process that has the old one open does not see the new one, whatever
-            // the old mode was.
+            // the old mode was, and a link is replaced like a file.
             fs::remove_file(path)?;
         }
-        let file = options.create(true).truncate(true).open(path)?;
-        if file.metadata()?.is_file() {
-            file.set_permissions(Permissions::from_mode(MODE))?;
-        }
-        Self::new(file, header)
+        Self::new(OpenOptions::new().write(true).mode(MODE).create_new(true).open(path)?, header)
     }
 }
 

@@ -64,6 +64,6 @@ mod tests {
     #[test]
     fn nothing_ends_a_command_before_its_end() {
         assert_eq!(data("50 %\nnext\r"), "50 %25%0Anext%0D");
-        assert_eq!(property("a,b:c%\n::error::x"), "a%2Cb%3Ac%25\\n%3A%3Aerror%3A%3Ax");
+        assert_eq!(property("a,b:c%\n::error::x"), "a%2Cb%3Ac%25\\n\\u{3a}%3Aerror%3A%3Ax");
     }
 }
