@@ -21,6 +21,7 @@ use asyncprof::remote::process::Stat;
 use asyncprof::remote::stopped::{StopError, StoppedMemory};
 use asyncprof::remote::{AccessError, Addr, Memory, Process, ReadError, Span};
 use asyncprof::runtime::asyncio;
+use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
@@ -693,12 +694,14 @@ fn a_process_that_is_traced_already_is_refused_and_stays_traced() {
     let python = pythons().pop().unwrap();
     let target = Target::python(&python, TRUTH);
     let process = target.process();
-    let first = StoppedMemory::stop(&process, LIMIT).unwrap();
+    let pid = Pid::from_raw(target.pid());
+    ptrace::seize(pid, ptrace::Options::empty()).unwrap();
     let error = StoppedMemory::stop(&process, LIMIT).map(|_| ()).unwrap_err();
     assert!(matches!(error, StopError::Traced { .. }), "{error}");
+    ptrace::interrupt(pid).unwrap();
+    waitid(Id::Pid(pid), WaitPidFlag::WSTOPPED | WaitPidFlag::WNOWAIT).unwrap();
     assert_eq!(process.stat().map(|s| s.state), Some('t'));
-    drop(first);
-    assert_ne!(process.stat().map(|s| s.state), Some('t'));
+    ptrace::detach(pid, None).unwrap();
 }
 
 fn a_thread_that_cannot_be_interrupted_meets_the_deadline_and_the_process_is_let_go() {

@@ -20,7 +20,7 @@ use asyncprof::model::snapshot::{Finding, RuleId, Severity, TaskId};
 use asyncprof::model::tables::{Tables, TaskNo};
 use asyncprof::remote::Process;
 use asyncprof::remote::thread_watch::ThreadWatch;
-use asyncprof::sampler::{End, Judged, Options, Outcome, Stop, Watch, start};
+use asyncprof::sampler::{End, Judged, Options, Outcome, Stop, StopLimits, Watch, start};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use support::pythons::{Interpreter, Matrix, newest};
@@ -362,7 +362,14 @@ fn whoever_waits_for_python_can_be_stopped() {
 fn a_target_that_is_stopped_for_each_sample_goes_on() {
     let interpreter = newest();
     let mut program = Program::idle(interpreter);
-    let watch = watch(&program, &Options { blocking: true, loop_rate_hz: 200.0, ..Options::default() });
+    let watch = watch(
+        &program,
+        &Options {
+            stops: Some(StopLimits { longest: Duration::from_millis(20), share: 0.5 }),
+            loop_rate_hz: 200.0,
+            ..Options::default()
+        },
+    );
     let mut listener = Listener::new(&watch);
     listener.until("samples", |listener| listener.samples() > 50);
     watch.stop();

@@ -77,6 +77,7 @@ pub(super) fn assemble(mut capture: Capture, facts: &Facts, layout: &Layout, tak
         },
         taken_at: taken.at,
         elapsed_us: taken.elapsed_us,
+        stop: None,
         halt: facts.halt.map(|halt| match halt {
             halt::Halt::JobControl => Halt::JobControl,
             halt::Halt::Tracer => Halt::Tracer,

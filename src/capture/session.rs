@@ -9,6 +9,7 @@ use super::instant::capture;
 use super::progress::Progress;
 use super::witness::{KernelWitness, Stopped, Witness};
 use crate::model::Snapshot;
+use crate::model::snapshot::Stop;
 use crate::python::caches::Caches;
 use crate::python::int::read_int;
 use crate::python::layout::published::{MAX_TABLE, PublishedError, overlay};
@@ -22,14 +23,11 @@ use crate::remote::stopped::{StopError, StoppedMemory};
 use crate::remote::{AccessError, Addr, Memory, Process, Program, ReadError, View};
 use crate::runtime::layouts::{LayoutError, Layouts};
 
-/// LIMIT: how long stopping the target may take before we give up and let it continue.
-const STOP_LIMIT: Duration = Duration::from_secs(2);
-
 /// How to take a snapshot.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// Stop the target while it is read.
-    pub blocking: bool,
+    /// Stop the target while it is read, for this long at most. What takes longer is read again while it runs.
+    pub longest_stop: Option<Duration>,
 }
 
 /// The kind of failure, for exit codes.
@@ -205,13 +203,18 @@ pub fn take(attachment: &Attachment, options: &Options, progress: &dyn Fn(Progre
     attachment.check()?;
     let Attachment { process, facts, layouts, version, .. } = attachment;
     let halt = Halt::of(process);
-    let mut snapshot = if options.blocking {
-        let stopped = StoppedMemory::stop(process, STOP_LIMIT)?;
-        read(&stopped, &facts.renewed(process, halt), layouts, version.clone(), &mut Stopped, progress)
-    } else {
-        let (live, mut witness) = (LiveMemory::new(process.pid()), KernelWitness::new(process));
-        read(&live, &facts.renewed(process, halt), layouts, version.clone(), &mut witness, progress)
+    let read_it = |memory: &dyn Memory, witness: &mut dyn Witness| {
+        read(memory, &facts.renewed(process, halt), layouts, version.clone(), witness, progress)
     };
+    let (stopped, stop) = match options.longest_stop {
+        Some(limit) => while_stopped(process, limit, |memory| read_it(memory, &mut Stopped))?,
+        None => (None, None),
+    };
+    let snapshot = match stopped {
+        Some(snapshot) => Ok(snapshot),
+        None => read_it(&LiveMemory::new(process.pid()), &mut KernelWitness::new(process)),
+    };
+    let mut snapshot = snapshot.map(|snapshot| Snapshot { stop, ..snapshot });
     // It may have continued, or been stopped, in between.
     if let Ok(snapshot) = &mut snapshot
         && Halt::of(process) != halt
@@ -223,6 +226,25 @@ pub fn take(attachment: &Attachment, options: &Options, progress: &dyn Fn(Progre
     snapshot.map_err(|error| explained(error, process))
 }
 
+/// Reads a process while it is stopped, for `limit` at most. Nothing is returned of a process that did not stop, or
+/// that continued before everything was read; the stop is returned in any case.
+fn while_stopped<T>(
+    process: &Process,
+    limit: Duration,
+    read: impl FnOnce(&StoppedMemory) -> Result<T, AttachError>,
+) -> Result<(Option<T>, Option<Stop>), AttachError> {
+    let memory = match StoppedMemory::stop(process, limit) {
+        Ok(memory) => memory,
+        Err(StopError::Deadline { .. }) => return Ok((None, Some(Stop { duration: limit, covers_reading: false }))),
+        Err(error) => return Err(error.into()),
+    };
+    let result = read(&memory);
+    let stopped = memory.end();
+    let stop = Stop { duration: stopped.duration, covers_reading: !stopped.cut_short };
+    let result = if stop.covers_reading { Some(result?) } else { None };
+    Ok((result, Some(stop)))
+}
+
 /// The memory of a process that has just ended reads like that of one that is forbidden or never existed.
 fn explained(error: AttachError, process: &Process) -> AttachError {
     match error {
@@ -232,20 +254,30 @@ fn explained(error: AttachError, process: &Process) -> AttachError {
     }
 }
 
-/// Takes a snapshot and saves the memory read for it, so that it can be read again without the process.
+/// Takes a snapshot and saves the memory read for it, so that it can be read again without the process. The process is
+/// stopped for `longest_stop` at most; if that is too short, the memory is not of one moment.
 ///
 /// # Errors
 /// If it cannot be read; each error has a hint.
-pub fn record_image(pid: i32) -> Result<(Image, Snapshot), AttachError> {
+pub fn record_image(pid: i32, longest_stop: Duration) -> Result<(Image, Snapshot), AttachError> {
     let attachment = attach(pid)?;
-    let halt = Halt::of(&attachment.process);
-    let stopped = StoppedMemory::stop(&attachment.process, STOP_LIMIT)?;
-    let recorder = Recorder::new(&stopped);
-    let facts = attachment.facts.renewed(&attachment.process, halt);
-    let snapshot = read_all(&recorder, &facts).map_err(|error| explained(error, &attachment.process))?;
+    let process = &attachment.process;
+    let halt = Halt::of(process);
+    let record = |memory: &dyn Memory| {
+        let recorder = Recorder::new(memory);
+        let facts = attachment.facts.renewed(process, halt);
+        let snapshot = read_all(&recorder, &facts).map_err(|error| explained(error, process))?;
+        let facts = serde_json::to_value(&facts).map_err(|error| AttachError::Facts(error.to_string()))?;
+        Ok((recorder.image(facts), snapshot))
+    };
+    let (stopped, stop) = while_stopped(process, longest_stop, |memory| record(memory))?;
+    let (image, snapshot) = match stopped {
+        Some(recorded) => recorded,
+        None => record(&LiveMemory::new(pid))?,
+    };
     attachment.check()?;
-    let facts = serde_json::to_value(&facts).map_err(|error| AttachError::Facts(error.to_string()))?;
-    Ok((recorder.image(facts), snapshot))
+    let consistent = snapshot.consistent && stop.is_some_and(|stop| stop.covers_reading);
+    Ok((image, Snapshot { stop, consistent, ..snapshot }))
 }
 
 /// Takes a snapshot of a saved image.

@@ -312,6 +312,23 @@ pub struct Health {
     pub lowered_rate: bool,
     /// The longest time between two accepted samples of a loop since the last such event.
     pub longest_gap_ns: u64,
+    /// How the target was stopped for samples; all zero if it was not to be.
+    pub stops: StopTotals,
+}
+
+/// How a target was stopped while it was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StopTotals {
+    /// How often.
+    pub stops: u64,
+    /// For how long in total, nanoseconds.
+    pub stopped_ns: u64,
+    /// The longest stop, nanoseconds.
+    pub longest_ns: u64,
+    /// Stops that ended at their limit; the rest was read while the target ran.
+    pub cut_short: u64,
+    /// Samples without a stop, because the target had been stopped for its share of the time.
+    pub without: u64,
 }
 
 /// Something that happened to the target or to the watch.

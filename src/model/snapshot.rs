@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 pub use super::wait::{PoolKind, Resource, WaitDetail, WaitKind};
 
@@ -18,7 +18,9 @@ pub struct Snapshot {
     pub taken_at: SystemTime,
     /// Time spent reading the target, microseconds.
     pub elapsed_us: f64,
-    /// What kept the process from running while it was read; `None` if nothing was seen to.
+    /// The stop that asyncprof made to read the process; `None` if it was not to be stopped.
+    pub stop: Option<Stop>,
+    /// What else kept the process from running while it was read; `None` if nothing was seen to.
     pub halt: Option<Halt>,
     /// Threads of the process that the kernel listed, those that know no Python included.
     pub kernel_threads: usize,
@@ -40,6 +42,15 @@ pub struct Snapshot {
     pub pools: Vec<Pool>,
     /// Threads that block in `result()` of a future.
     pub results: Vec<ResultWait>,
+}
+
+/// A stop that asyncprof made to read a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// How long the process was stopped.
+    pub duration: Duration,
+    /// Everything was read during the stop. If not, it ended at its limit, and the process was read while it ran.
+    pub covers_reading: bool,
 }
 
 impl Snapshot {

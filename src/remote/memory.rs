@@ -30,15 +30,18 @@ pub enum ReadError {
     /// The process has exited.
     #[error("the process has exited")]
     Gone,
+    /// The process was to be stopped while it was read, and it continued before that was done.
+    #[error("the process continued before it was read")]
+    Continued,
     /// Not a result: the page was requested and will be present in the next round of the wave (see `View::wave`).
     #[error("not read yet")]
     Pending,
 }
 
 impl ReadError {
-    /// Whether no further read of this target can succeed.
+    /// Whether no further read of this memory can succeed.
     pub fn is_fatal(self) -> bool {
-        matches!(self, Self::Forbidden | Self::Gone)
+        matches!(self, Self::Forbidden | Self::Gone | Self::Continued)
     }
 
     /// Whether this is a fact about the target. Code that continues after a failed read (skips an entry, uses a

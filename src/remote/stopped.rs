@@ -1,11 +1,24 @@
 //! The memory of a process that is stopped while it is read. A guard owns the stop: the process continues when the
-//! guard is dropped, and when asyncprof is killed.
+//! guard is dropped, when the stop has lasted as long as it may, and when asyncprof is killed. No signal of the process
+//! is lost.
+//!
+//! What a stop does to the process cannot be avoided: system calls that wait with a time limit or for several events
+//! (`epoll_wait`, `select`, `poll`, `nanosleep`) end with EINTR. Python repeats them (PEP 475).
+//!
+//! Not used for it: `remoteprocess::Thread::lock`, which attaches with SIGSTOP and takes the signals of the thread from the
+//! kernel, and loses those that it cannot name; the freezer of control groups, which needs a group of the target's own
+//! that we may write to, and would stop what else is in it.
 
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use nix::errno::Errno;
+use nix::sys::ptrace::{self, Options};
+use nix::unistd::{Pid, gettid};
 use rustc_hash::FxHashMap;
 
 use super::access::AccessError;
@@ -15,8 +28,11 @@ use super::live::LiveMemory;
 use super::memory::{Memory, ReadError};
 use super::process::{Process, Stat};
 
-/// How often to retry a thread that cannot be stopped at the moment.
-const PATIENCE: Duration = Duration::from_micros(200);
+/// LIMIT: how long the kernel may take to end a thread.
+const LONGEST_END: Duration = Duration::from_millis(500);
+
+/// How often to ask threads whether they stand still.
+const PATIENCE: Duration = Duration::from_micros(20);
 
 /// Why a process could not be stopped. It keeps running.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,42 +73,84 @@ impl StopError {
             Self::Access(error) => error.hint(),
             Self::Traced { .. } => "end the debugger, or leave out --blocking".into(),
             Self::Deadline { .. } => {
-                "a thread waits for a disk or creates threads all the time; leave out --blocking".into()
+                "a thread waits for a disk, or it starts threads all the time: leave out --blocking, or allow longer \
+                 stops with --max-stop"
+                    .into()
             }
             Self::Failed { .. } => "leave out --blocking: reading does not need it".into(),
         }
     }
 }
 
-/// A process that stays stopped while this lives.
+/// A process that stays stopped while this lives, but not longer than the limit it was stopped with.
 #[derive(Debug)]
 pub struct StopGuard {
     /// Dropped to let the process continue.
     release: Option<Sender<()>>,
     tracer: Option<thread::JoinHandle<()>>,
     threads: usize,
+    hold: Arc<Hold>,
+}
+
+/// A stop that is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stopped {
+    /// How long the process was stopped, from the first interrupted thread on.
+    pub duration: Duration,
+    /// It ended at its limit, while the process was still being read.
+    pub cut_short: bool,
+}
+
+/// What the tracing thread says of a stop.
+#[derive(Debug, Default)]
+struct Hold {
+    /// The limit was reached: the process continues, or is about to.
+    is_over: AtomicBool,
+    /// How long it was stopped, from the first interrupted thread on; set when it continues.
+    ns: AtomicU64,
+    /// The tracing thread, if threads of the process continue only when the kernel has ended it; else 0.
+    releases_at_end: AtomicI32,
+}
+
+impl Hold {
+    /// Waits for the tracing thread to end, so that the process runs again afterwards.
+    fn join(&self, tracer: thread::JoinHandle<()>) {
+        // Even a panic of the thread would have released it.
+        let _ = tracer.join();
+        let tid = self.releases_at_end.load(Ordering::SeqCst);
+        let itself = format!("/proc/self/task/{tid}");
+        let deadline = Instant::now() + LONGEST_END;
+        // A thread that was joined still has to go through the part of its end that releases tracees.
+        while tid != 0 && Path::new(&itself).exists() && Instant::now() < deadline {
+            thread::sleep(PATIENCE);
+        }
+    }
 }
 
 impl StopGuard {
-    /// Stops every thread of `process`, within `limit`. The kernel ties a trace to the thread that requested it, so a
-    /// dedicated thread holds it; that leaves the caller free to wait no longer than `limit`.
+    /// Stops every thread of `process`. It continues after `limit` at the latest, counted from the first thread that is
+    /// interrupted, whether or not this guard is still there. The kernel ties a trace to the thread that requested it,
+    /// so a dedicated thread holds it.
+    ///
+    /// # Errors
+    /// If not all threads stop within the limit, or the process cannot be traced.
     pub fn stop(process: &Process, limit: Duration) -> Result<Self, StopError> {
         let pid = process.pid();
+        let failed = |reason: String| StopError::Failed { pid, reason };
         let (release, released) = bounded::<()>(0);
         let (answer, answered) = bounded(1);
-        let (target, deadline) = (process.clone(), Instant::now() + limit);
+        let (target, hold) = (process.clone(), Arc::<Hold>::default());
+        let holds = Arc::clone(&hold);
         let tracer = thread::Builder::new()
             .name("asyncprof-stop".into())
-            .spawn(move || hold(&target, deadline, limit, &answer, &released))
-            .map_err(|error| StopError::Failed { pid, reason: error.to_string() })?;
-        // The thread observes the deadline itself. Only a thread of the target that enters an uninterruptible wait just
-        // while it is being stopped can delay it further, and it is released as soon as that wait ends.
-        match answered.recv_timeout(limit + limit / 4 + PATIENCE) {
-            Ok(Ok(threads)) => Ok(Self { release: Some(release), tracer: Some(tracer), threads }),
-            Ok(Err(error)) => Err(error),
-            Err(RecvTimeoutError::Timeout) => Err(StopError::Deadline { pid, limit }),
-            Err(RecvTimeoutError::Disconnected) => {
-                Err(StopError::Failed { pid, reason: "the tracing thread ended early".into() })
+            .spawn(move || hold_until_released(&target, limit, &answer, &released, &holds))
+            .map_err(|error| failed(error.to_string()))?;
+        let answer = answered.recv().unwrap_or_else(|_| Err(failed("the tracing thread ended early".into())));
+        match answer {
+            Ok(threads) => Ok(Self { release: Some(release), tracer: Some(tracer), threads, hold }),
+            Err(error) => {
+                hold.join(tracer);
+                Err(error)
             }
         }
     }
@@ -101,97 +159,163 @@ impl StopGuard {
     pub fn threads(&self) -> usize {
         self.threads
     }
+
+    /// Whether the limit was reached. What was read before this returned `false` was read while the process was stopped.
+    pub fn is_over(&self) -> bool {
+        self.hold.is_over.load(Ordering::SeqCst)
+    }
+
+    /// Lets the process continue.
+    pub fn end(mut self) -> Stopped {
+        let cut_short = self.is_over();
+        self.release();
+        Stopped { duration: Duration::from_nanos(self.hold.ns.load(Ordering::SeqCst)), cut_short }
+    }
+
+    fn release(&mut self) {
+        self.release = None;
+        if let Some(tracer) = self.tracer.take() {
+            self.hold.join(tracer);
+        }
+    }
 }
 
 impl Drop for StopGuard {
     fn drop(&mut self) {
-        self.release = None;
-        if let Some(tracer) = self.tracer.take() {
-            // Joined, so that the process runs again when the guard is gone. The thread cannot panic in a way that
-            // would not also have released the process.
-            let _ = tracer.join();
-        }
+        self.release();
     }
 }
 
-/// The tracing thread: stops, replies, holds until released. Leaving it in any way releases the process.
-fn hold(
+/// Locked while a process is stopped: only one thread can trace it, and asyncprof must not be suspended meanwhile, because
+/// then no thread of it could let the process continue.
+static HOLDING: Mutex<()> = Mutex::new(());
+
+/// Does `work` while asyncprof keeps no process stopped.
+pub fn while_nothing_is_stopped<T>(work: impl FnOnce() -> T) -> T {
+    let _none = HOLDING.lock().unwrap_or_else(PoisonError::into_inner);
+    work()
+}
+
+/// The tracing thread: stops, replies, holds until released or until the limit. The process continues when this thread
+/// ends, in any way: also when asyncprof is killed.
+fn hold_until_released(
     process: &Process,
-    deadline: Instant,
     limit: Duration,
     answer: &Sender<Result<usize, StopError>>,
     released: &Receiver<()>,
+    hold: &Hold,
 ) {
-    match stop_all(process, deadline, limit) {
-        Ok(locks) => {
-            if answer.send(Ok(locks.len())).is_ok() {
-                // Ends with an error when the guard drops its end: that is the signal.
-                let _ = released.recv();
-            }
-        }
-        Err(error) => {
-            let _ = answer.send(Err(error));
+    let _holding = HOLDING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut tracees = Tracees::default();
+    let begun = Instant::now();
+    let deadline = begun + limit;
+    let stopped = tracees.stop_all(process, deadline, limit);
+    let count = stopped.as_ref().map_or(0, |()| tracees.stopped.len());
+    if answer.send(stopped.map(|()| count)).is_ok() && count > 0 {
+        // The guard drops its end to release.
+        if released.recv_deadline(deadline) == Err(RecvTimeoutError::Timeout) {
+            hold.is_over.store(true, Ordering::SeqCst);
         }
     }
+    if tracees.release() {
+        hold.releases_at_end.store(gettid().as_raw(), Ordering::SeqCst);
+    }
+    // CAST: a stop of centuries does not happen.
+    hold.ns.store(begun.elapsed().as_nanos() as u64, Ordering::SeqCst);
 }
 
-/// A stopped thread: stopped by us, or by job control before us.
-type Held = FxHashMap<i32, Option<remoteprocess::ThreadLock>>;
+/// The traced threads of a process.
+///
+/// They are seized and interrupted, which sends no signal. Their stops are never waited for: `waitpid` would take the
+/// signal that a thread is about to get, and if asyncprof died then, that signal would be lost. Instead each thread is
+/// asked for the reason of its stop until it has one.
+// Linux: kernel/ptrace.c, __ptrace_unlink and exit_ptrace: a tracee whose tracer ends continues with the signal in
+// `exit_code`, which kernel/exit.c, wait_task_stopped, resets. Real-time signals matter: glibc runs setuid() on all threads with one.
+#[derive(Debug, Default)]
+struct Tracees {
+    /// Seized, not known to stand still yet.
+    pending: Vec<i32>,
+    /// Standing still. `true`: in the stop that we asked for; `false`: about to get a signal.
+    stopped: FxHashMap<i32, bool>,
+}
 
-/// Stops thread after thread until a pass over all of them finds no new one: a thread that is not stopped yet can still
-/// start others.
-fn stop_all(process: &Process, deadline: Instant, limit: Duration) -> Result<Held, StopError> {
-    let pid = process.pid();
-    let mut held = Held::default();
-    loop {
-        let mut news = false;
-        let mut waiting = false;
-        for tid in process.thread_ids() {
-            if held.contains_key(&tid) {
-                continue;
+/// The event of a stop that was asked for, or that job control made.
+// Linux: include/uapi/linux/ptrace.h, PTRACE_EVENT_STOP; in si_code, shifted by 8.
+const EVENT_STOP: i32 = 128;
+
+impl Tracees {
+    /// Stops thread after thread until a pass over all of them finds no new one: a thread that is not stopped yet can
+    /// still start others.
+    fn stop_all(&mut self, process: &Process, deadline: Instant, limit: Duration) -> Result<(), StopError> {
+        let pid = process.pid();
+        loop {
+            let news: Vec<i32> =
+                process.thread_ids().into_iter().filter(|tid| !self.stopped.contains_key(tid)).collect();
+            for tid in news {
+                self.interrupt(pid, tid)?;
             }
-            if Instant::now() >= deadline {
-                return Err(StopError::Deadline { pid, limit });
+            if self.pending.is_empty() {
+                break;
             }
-            match thread_state(pid, tid) {
-                None | Some(ThreadState::Exited) => {}
-                // Attaching would make us wait for it without a limit.
-                Some(ThreadState::Uninterruptible) => waiting = true,
-                Some(state) => {
-                    if let Some(lock) = stop_one(pid, tid, state)? {
-                        held.insert(tid, lock);
-                        news = true;
+            while !self.pending.is_empty() {
+                self.collect(pid);
+                if !self.pending.is_empty() {
+                    if Instant::now() >= deadline {
+                        return Err(StopError::Deadline { pid, limit });
                     }
+                    thread::sleep(PATIENCE);
                 }
             }
         }
-        if waiting {
-            thread::sleep(PATIENCE);
-        } else if !news {
-            break;
-        }
-        if Instant::now() >= deadline {
-            return Err(StopError::Deadline { pid, limit });
-        }
+        if self.stopped.is_empty() { Err(AccessError::Exited { pid }.into()) } else { Ok(()) }
     }
-    if held.is_empty() { Err(AccessError::Exited { pid }.into()) } else { Ok(held) }
-}
 
-/// Stops one thread; `None` if it is gone by now.
-fn stop_one(pid: i32, tid: i32, state: ThreadState) -> Result<Option<Option<remoteprocess::ThreadLock>>, StopError> {
-    let locked = remoteprocess::Thread::new(tid).and_then(|thread| thread.lock());
-    match locked {
-        Ok(lock) => Ok(Some(Some(lock))),
-        Err(remoteprocess::Error::NixError(Errno::ESRCH)) => Ok(None),
-        // This is also the error for a thread that is exiting.
-        Err(remoteprocess::Error::NixError(Errno::EPERM)) => match (tracer(tid), thread_state(pid, tid)) {
-            (_, None | Some(ThreadState::Exited)) => Ok(None),
-            (Some(tracer), _) => Err(StopError::Traced { pid, tracer }),
-            (None, _) => Err(AccessError::forbidden(pid).into()),
-        },
-        // Job control has stopped it: it cannot be interrupted, but it is not running either.
-        Err(_) if state == ThreadState::Stopped => Ok(Some(None)),
-        Err(error) => Err(StopError::Failed { pid, reason: error.to_string() }),
+    /// Makes one thread stop soon; a thread that is ending does not.
+    fn interrupt(&mut self, pid: i32, tid: i32) -> Result<(), StopError> {
+        let thread = Pid::from_raw(tid);
+        let failed = |error: Errno| StopError::Failed { pid, reason: error.to_string() };
+        match ptrace::seize(thread, Options::empty()) {
+            Ok(()) => {}
+            Err(Errno::ESRCH) => return Ok(()),
+            // This is also the error for a thread that is ending.
+            Err(Errno::EPERM) => {
+                return match (tracer(tid), thread_state(pid, tid)) {
+                    (_, None | Some(ThreadState::Exited)) => Ok(()),
+                    (Some(tracer), _) => Err(StopError::Traced { pid, tracer }),
+                    (None, _) => Err(AccessError::forbidden(pid).into()),
+                };
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        match ptrace::interrupt(thread) {
+            Ok(()) => self.pending.push(tid),
+            Err(Errno::ESRCH) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        Ok(())
+    }
+
+    /// Moves those that stand still by now to `stopped`, and forgets those that have ended.
+    fn collect(&mut self, pid: i32) {
+        let stopped = &mut self.stopped;
+        self.pending.retain(|&tid| match ptrace::getsiginfo(Pid::from_raw(tid)) {
+            Ok(reason) => {
+                stopped.insert(tid, reason.si_code >> 8 == EVENT_STOP);
+                false
+            }
+            // It runs, sleeps without interruption, or has ended.
+            Err(_) => !matches!(thread_state(pid, tid), None | Some(ThreadState::Exited)),
+        });
+    }
+
+    /// Lets those continue that were stopped by us. The others get their signal when this thread ends: whoever detaches
+    /// has to pass the signal on, and nix has no real-time ones. Returns whether there are others.
+    fn release(&mut self) -> bool {
+        for (&tid, _) in self.stopped.iter().filter(|(_, was_asked)| **was_asked) {
+            // It can only have been killed.
+            let _ = ptrace::detach(Pid::from_raw(tid), None);
+        }
+        !self.pending.is_empty() || self.stopped.values().any(|was_asked| !was_asked)
     }
 }
 
@@ -213,21 +337,33 @@ pub struct StoppedMemory {
 }
 
 impl StoppedMemory {
-    /// Stops `process` within `limit`; it continues when this is dropped.
+    /// Stops `process` for `limit` at most; it continues when this is dropped.
+    ///
+    /// # Errors
+    /// As [`StopGuard::stop`].
     pub fn stop(process: &Process, limit: Duration) -> Result<Self, StopError> {
         let guard = StopGuard::stop(process, limit)?;
         Ok(Self { memory: LiveMemory::new(process.pid()), guard })
     }
 
-    /// The guard that keeps it stopped.
+    /// What keeps the process stopped.
     pub fn guard(&self) -> &StopGuard {
         &self.guard
+    }
+
+    /// Lets the process continue.
+    pub fn end(self) -> Stopped {
+        self.guard.end()
     }
 }
 
 impl Memory for StoppedMemory {
+    /// Fails for good when the stop is over: the process changes from then on.
     fn read_batch(&self, spans: &[Span], out: &mut [u8], results: &mut Vec<Result<(), ReadError>>) {
         self.memory.read_batch(spans, out, results);
+        if self.guard.is_over() {
+            results.fill(Err(ReadError::Continued));
+        }
     }
 }
 

@@ -115,6 +115,10 @@ fn dump<'a>(context: Context<'a>, findings: &'a [Finding]) -> impl Serialize {
         elapsed_us: context.snapshot.elapsed_us,
         consistent: context.snapshot.consistent,
         stopped: context.snapshot.halt.map(Halt::as_str),
+        stop: context.snapshot.stop.map(|stop| object! {
+            ms: stop.duration.as_secs_f64() * 1e3,
+            covers_reading: stop.covers_reading,
+        }),
         reading: object! {
             calls: reading.calls,
             pieces: reading.pieces,

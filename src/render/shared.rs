@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::key::Key;
 use super::object::object;
 use crate::detect::analysis::Found;
-use crate::model::event::{Header, Note};
+use crate::model::event::{Header, Note, StopTotals};
 use crate::model::snapshot::{Finding, Frame};
 use crate::model::tables::LoopInfo;
 
@@ -22,6 +22,17 @@ pub(super) fn frame(frame: Option<&Frame>) -> impl Serialize {
 
 pub(super) fn frames<'a>(frames: impl IntoIterator<Item = &'a Frame>) -> Vec<impl Serialize> {
     frames.into_iter().map(|one| frame(Some(one))).collect()
+}
+
+/// How the process was stopped for samples.
+pub(super) fn stops(stops: StopTotals) -> impl Serialize {
+    object! {
+        count: stops.stops,
+        stopped_ns: stops.stopped_ns,
+        longest_ns: stops.longest_ns,
+        cut_short: stops.cut_short,
+        samples_without: stops.without,
+    }
 }
 
 /// The header of the formats of a watch.

@@ -279,6 +279,13 @@ impl<'a> Overview<'a> {
             label::counted(reading.calls, "system call"),
             bytes(reading.bytes),
         );
+        if let Some(stop) = self.snapshot.stop {
+            let ms = stop.duration.as_secs_f64() * 1e3;
+            line.push_str(&format!("; the process was stopped for {ms:.1} ms"));
+            if !stop.covers_reading {
+                line.push_str(", too short to read it (--max-stop), and then read while it ran");
+            }
+        }
         if reading.torn > 0 {
             line.push_str(&format!("; {} re-read (changed during the read)", label::count(reading.torn)));
         }

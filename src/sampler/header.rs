@@ -23,7 +23,7 @@ pub(super) fn describe(attachment: &Attachment, options: &Options, now_ns: u64) 
         task_rate_hz: options.task_rate_hz,
         stall_threshold_ns: u64::try_from(options.stall_threshold.as_nanos()).unwrap_or(u64::MAX),
         cpu_budget: options.cpu_budget,
-        blocking: options.blocking,
+        blocking: options.stops.is_some(),
         asyncprof: env!("CARGO_PKG_VERSION").to_owned(),
         machine: machine(),
     }

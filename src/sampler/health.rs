@@ -14,6 +14,8 @@ pub(super) struct LoopTotals {
     pub(super) partial: u64,
     pub(super) late: u64,
     pub(super) lost: u64,
+    /// For how long the target was stopped, nanoseconds.
+    pub(super) stopped_ns: u64,
 }
 
 impl LoopTotals {
@@ -23,6 +25,7 @@ impl LoopTotals {
         self.dropped += effort.dropped;
         self.torn += effort.torn;
         self.partial += effort.partial;
+        self.stopped_ns += effort.stopped_ns;
     }
 }
 
@@ -89,7 +92,7 @@ mod tests {
     #[test]
     fn both_tiers_are_counted_together() {
         let mut loops = LoopTotals { late: 3, lost: 1, ..LoopTotals::default() };
-        loops.count(2, Effort { torn: 5, dropped: 1, partial: 1 });
+        loops.count(2, Effort { torn: 5, dropped: 1, partial: 1, stopped_ns: 0 });
         let tasks =
             TaskTotals { snapshots: 7, dropped: 1, torn: 1, partial: 2, late: 4, lost: 1, ..TaskTotals::default() };
         let health = combine(&loops, &tasks, Rates { loop_hz: 100.0, task_hz: 1.0 });

@@ -2,27 +2,25 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use crate::capture::session::attach;
 use crate::capture::session::{self, AttachError, Attachment, FailureKind};
 use crate::model::Snapshot;
-use crate::model::event::{LoopSample, TaskChanges};
+use crate::model::event::{LoopSample, StopTotals, TaskChanges};
 use crate::model::tables::Tables;
 use crate::remote::Process;
 use crate::remote::live::LiveMemory;
-use crate::remote::stopped::{StopError, StopGuard};
+use crate::remote::stopped::StopError;
 use crate::watch::loops::{self, LoopWatch};
 use crate::watch::tasks::TaskWatch;
 
 use super::clock::{Clock, SystemClock};
 use super::readers::{Effort, LookError, LoopReader, Target, TaskReader};
 use super::shared::lock;
+use super::stops::Stops;
 use super::target_state::{Sight, see};
 use super::{Options, SECOND};
 
-/// LIMIT: how long stopping the target for one sample may take.
-const STOP_LIMIT: Duration = Duration::from_millis(500);
 /// While waiting for Python to appear, this much of the time is spent on finding it: a twentieth.
 const PATIENCE: u64 = 20;
 const LEAST_WAIT: u64 = 2_000_000;
@@ -40,19 +38,6 @@ pub(super) struct LiveTarget {
     attachment: Mutex<Arc<Attachment>>,
     generation: AtomicU64,
     stops: Option<Stops>,
-}
-
-/// The right to stop the process: only one tier at a time can trace it.
-#[derive(Clone, Debug, Default)]
-struct Stops(Arc<Mutex<()>>);
-
-impl Stops {
-    /// Runs `look` while the process is stopped.
-    fn still<T>(&self, process: &Process, look: impl FnOnce() -> T) -> Result<T, StopError> {
-        let _turn = lock(&self.0);
-        let _guard = StopGuard::stop(process, STOP_LIMIT)?;
-        Ok(look())
-    }
 }
 
 /// Attaches to a process; waits for Python in it, if requested.
@@ -78,9 +63,9 @@ pub(super) fn open(pid: i32, options: &Options) -> Result<Arc<LiveTarget>, Attac
         clock.sleep_until(now + ((now - before) * PATIENCE).max(least).min(LONGEST_WAIT));
     };
     let process = attachment.process.clone();
-    let stops = options.blocking.then(Stops::default);
+    let stops = options.stops.map(Stops::new);
     if let Some(stops) = &stops {
-        stops.still(&process, || ())?;
+        stops.try_once(&process)?;
     }
     Ok(Arc::new(LiveTarget { process, attachment: Mutex::new(attachment), generation: AtomicU64::new(0), stops }))
 }
@@ -115,6 +100,10 @@ impl Target for LiveTarget {
         Ok(is_new)
     }
 
+    fn stops(&self) -> StopTotals {
+        self.stops.as_ref().map(Stops::totals).unwrap_or_default()
+    }
+
     fn generation(&self) -> u64 {
         self.generation.load(Ordering::Relaxed)
     }
@@ -131,8 +120,12 @@ impl Target for LiveTarget {
     }
 
     fn snapshot(&self) -> Result<Snapshot, AttachError> {
-        let _turn = self.stops.as_ref().map(|stops| lock(&stops.0));
-        session::take(&self.attachment(), &session::Options { blocking: self.stops.is_some() }, &|_| {})
+        let longest_stop = self.stops.as_ref().map(|stops| stops.limits().longest);
+        let snapshot = session::take(&self.attachment(), &session::Options { longest_stop }, &|_| {})?;
+        if let (Some(stops), Some(stop)) = (&self.stops, snapshot.stop) {
+            stops.count(stop);
+        }
+        Ok(snapshot)
     }
 }
 
@@ -144,11 +137,11 @@ struct Access {
 }
 
 impl Access {
-    /// Runs `look`, with the process stopped if requested.
-    fn look<T>(&self, look: impl FnOnce(&LiveMemory) -> T) -> Result<T, StopError> {
+    /// Runs `look`, with the process stopped if requested. Returns for how many nanoseconds it was, too.
+    fn look<T>(&self, look: impl FnOnce(&LiveMemory) -> T) -> Result<(T, u64), StopError> {
         match &self.stops {
-            None => Ok(look(&self.memory)),
-            Some(stops) => stops.still(&self.process, || look(&self.memory)),
+            None => Ok((look(&self.memory), 0)),
+            Some(stops) => stops.look(&self.process, || look(&self.memory)),
         }
     }
 }
@@ -162,9 +155,11 @@ struct Loops {
 
 impl LoopReader for Loops {
     fn sample(&mut self, tables: &mut Tables, at_ns: u64, out: &mut Vec<LoopSample>) -> Result<Effort, LookError> {
-        let (before, first) = (self.watch.effort(), out.len());
+        let (before, first, mut stopped_ns) = (self.watch.effort(), out.len(), 0);
         for stop in 1..=loops::STOPS {
-            self.access.look(|memory| self.watch.sample(memory, tables, at_ns, out))??;
+            let (sampled, ns) = self.access.look(|memory| self.watch.sample(memory, tables, at_ns, out))?;
+            sampled?;
+            stopped_ns += ns;
             let is_whole = self.watch.effort().is_whole_since(&before);
             if is_whole || self.access.stops.is_none() || stop == loops::STOPS {
                 break;
@@ -179,11 +174,12 @@ impl LoopReader for Loops {
             torn: now.torn.saturating_sub(told.torn),
             dropped: now.dropped.saturating_sub(told.dropped),
             partial: now.partial.saturating_sub(told.partial),
+            stopped_ns,
         })
     }
 
     fn rediscover(&mut self, now_ns: u64) -> Result<bool, LookError> {
-        self.access.look(|memory| self.watch.rediscover(memory, now_ns))??;
+        self.access.look(|memory| self.watch.rediscover(memory, now_ns))?.0?;
         Ok(self.watch.loops() > 0)
     }
 
@@ -201,11 +197,12 @@ struct Tasks {
 
 impl TaskReader for Tasks {
     fn look(&mut self, tables: &mut Tables, at_ns: u64) -> Result<(TaskChanges, Effort), LookError> {
-        let changes = self.access.look(|_| self.watch.look(tables, at_ns))??;
+        let (changes, stopped_ns) = self.access.look(|_| self.watch.look(tables, at_ns))?;
+        let changes = changes?;
         let torn = self.watch.stats().torn;
         let told = std::mem::replace(&mut self.torn, torn);
         let partial = !changes.complete || changes.changed.iter().any(|look| look.torn);
-        Ok((changes, Effort { torn: torn.saturating_sub(told), dropped: 0, partial: u64::from(partial) }))
+        Ok((changes, Effort { torn: torn.saturating_sub(told), dropped: 0, partial: u64::from(partial), stopped_ns }))
     }
 
     fn forget_numbers(&mut self) {

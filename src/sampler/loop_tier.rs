@@ -111,7 +111,7 @@ impl LoopTier {
     /// Whether the samples that were begun at this time took so long that this thread cannot have run all the while.
     fn has_lost_its_processor(&self, begun_ns: u64) -> bool {
         let longest = LONGEST_SAMPLE.saturating_mul(self.samples.len().max(1) as u64);
-        !self.parts.stops && self.parts.clock.now_ns().saturating_sub(begun_ns) > longest
+        self.parts.stops.is_none() && self.parts.clock.now_ns().saturating_sub(begun_ns) > longest
     }
 
     fn accept(&mut self, effort: Effort) {
@@ -213,7 +213,7 @@ impl LoopTier {
         } else {
             self.discover(now)?;
         }
-        if let Some((kind, text)) = self.maintenance.govern(&mut self.parts, now) {
+        if let Some((kind, text)) = self.maintenance.govern(&mut self.parts, self.totals.stopped_ns, now) {
             self.note(now, kind, text);
         }
         self.schedule.set_rate(self.rate());
@@ -310,6 +310,7 @@ impl LoopTier {
         health.cpu_ns = self.parts.account.total_ns();
         health.lowered_rate = governor.is_lowered();
         health.longest_gap_ns = self.parts.outbox.take_longest_gap();
+        health.stops = self.parts.target.stops();
         self.parts.shared.set_health(health);
         self.parts.outbox.push(Event::Health(health));
     }

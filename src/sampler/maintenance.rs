@@ -38,8 +38,11 @@ pub(super) struct Maintenance {
     reattach_at: u64,
     govern_at: u64,
     begun: u64,
-    /// When the governor last judged, and the CPU time charged to us by then, without the task tier.
-    accounted: Option<(u64, u64)>,
+    /// When the governor last judged, the CPU time charged to us by then, without the task tier, and for how long the
+    /// target was stopped for samples of loops.
+    accounted: Option<(u64, u64, u64)>,
+    /// Stops use more of their share than CPU time uses of its budget.
+    stops_prevail: bool,
     look_ns: u64,
     /// The rates of the last note about them.
     noted: Option<Rates>,
@@ -56,6 +59,7 @@ impl Maintenance {
             govern_at: now + GOVERN_EVERY,
             begun: now,
             accounted: None,
+            stops_prevail: false,
             look_ns: 0,
             noted: None,
         }
@@ -112,8 +116,9 @@ impl Maintenance {
         self.accounted = None;
     }
 
-    /// Lets the governor set the rates of the task tier and of `parts`. Returns the note to send, if any.
-    pub(super) fn govern(&mut self, parts: &mut LoopParts, now: u64) -> Option<(NoteKind, String)> {
+    /// Lets the governor set the rates of the task tier and of `parts`. `stopped_ns`: for how long the target was stopped
+    /// for samples of loops. Returns the note to send, if any.
+    pub(super) fn govern(&mut self, parts: &mut LoopParts, stopped_ns: u64, now: u64) -> Option<(NoteKind, String)> {
         let tasks = parts.shared.tasks();
         if tasks.look_ns != self.look_ns {
             self.look_ns = tasks.look_ns;
@@ -123,13 +128,18 @@ impl Maintenance {
             self.govern_at = now + GOVERN_EVERY;
             parts.account.update(&*parts.clock, &parts.shared);
             let cpu = parts.account.rest_ns();
-            parts.governor.set_budget(parts.cpu_budget * parts.account.part());
+            let budget = parts.cpu_budget * parts.account.part();
+            parts.governor.set_budget(budget);
             let is_beginning = tasks.look_ns == 0 && now < self.begun + BEGINNING;
-            if let Some((then, cpu_then)) = self.accounted.filter(|_| !is_beginning) {
-                let spent = Spent { wall_ns: now - then, cpu_ns: cpu.saturating_sub(cpu_then), look_ns: tasks.look_ns };
+            if let Some((then, cpu_then, stopped_then)) = self.accounted.filter(|_| !is_beginning) {
+                let cpu_ns = cpu.saturating_sub(cpu_then);
+                let stopped_ns = stopped_ns.saturating_sub(stopped_then);
+                let stops_ns = parts.stops.map_or(0, |limits| limits.cost_ns(stopped_ns, budget));
+                self.stops_prevail = stops_ns > cpu_ns;
+                let spent = Spent { wall_ns: now - then, cpu_ns: cpu_ns.max(stops_ns), look_ns: tasks.look_ns };
                 parts.governor.account(spent, tasks.deep_share());
             }
-            self.accounted = Some((now, cpu));
+            self.accounted = Some((now, cpu, stopped_ns));
         }
         parts.shared.set_task_hz(parts.governor.rates().task_hz);
         self.note_of(parts)
@@ -150,12 +160,15 @@ impl Maintenance {
         }
         self.noted = is_lowered.then_some(rates);
         let text = if is_lowered {
-            format!(
-                "sampling slowed to keep to the {} % CPU budget (--cpu-budget): loops {}, tasks {}",
-                short(parts.cpu_budget * 100.0),
-                rate(rates.loop_hz),
-                rate(rates.task_hz)
-            )
+            let limit = match parts.stops.filter(|_| self.stops_prevail) {
+                Some(limits) => format!(
+                    "stop the process for at most {} % of the time (--max-stop-share)",
+                    short(limits.share * 100.0)
+                ),
+                None => format!("keep to the {} % CPU budget (--cpu-budget)", short(parts.cpu_budget * 100.0)),
+            };
+            let (loops, tasks) = (rate(rates.loop_hz), rate(rates.task_hz));
+            format!("sampling slowed to {limit}: loops {loops}, tasks {tasks}")
         } else {
             format!(
                 "sampling back at the requested rates: loops {}, tasks {}",

@@ -36,6 +36,7 @@ mod readers;
 mod schedule;
 mod shared;
 mod sharing;
+mod stops;
 mod target_state;
 mod task_tier;
 #[cfg(test)]
@@ -44,7 +45,7 @@ mod watch;
 
 use clock::SECOND;
 pub use discovery::{MAX_WATCHES, NewProcess, follow};
-pub use options::{Judge, Judged, Options};
+pub use options::{Judge, Judged, Options, StopLimits};
 pub use shared::{End, Stop};
 pub use sharing::Sharing;
 pub use watch::{Outcome, Watch, start};

@@ -35,7 +35,7 @@ pub struct Options {
     /// The watches that share the budget in equal parts: all that are started with clones of this.
     pub sharing: Sharing,
     /// Stop the target while it is read.
-    pub blocking: bool,
+    pub stops: Option<StopLimits>,
     /// Minimum time between full snapshots. The first is taken early, the last at the end.
     pub findings_every: Duration,
     /// Wait for Python if it is not running yet or any more, for as long as the process lives.
@@ -46,6 +46,24 @@ pub struct Options {
     pub stop: Stop,
 }
 
+/// How the target may be stopped.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StopLimits {
+    /// For how long at a time.
+    pub longest: Duration,
+    /// For which share of the time.
+    pub share: f64,
+}
+
+impl StopLimits {
+    /// The CPU time that uses as much of a CPU budget as a stop uses of the share: what keeps to the budget keeps to
+    /// the share then.
+    pub(super) fn cost_ns(&self, stopped_ns: u64, cpu_budget: f64) -> u64 {
+        // CAST: a float that is too large becomes the largest integer.
+        (stopped_ns as f64 * cpu_budget / self.share) as u64
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -54,7 +72,7 @@ impl Default for Options {
             stall_threshold: Duration::from_millis(100),
             cpu_budget: 0.05,
             sharing: Sharing::default(),
-            blocking: false,
+            stops: None,
             findings_every: Duration::from_secs(10),
             wait_for_python: false,
             judge: None,

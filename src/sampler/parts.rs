@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::account::Account;
 use super::clock::Clock;
 use super::governor::Governor;
-use super::options::Judge;
+use super::options::{Judge, StopLimits};
 use super::outbox::Outbox;
 use super::readers::Target;
 use super::shared::Shared;
@@ -20,7 +20,7 @@ pub(super) struct LoopParts {
     /// Share of a core, for all watches that share it.
     pub(super) cpu_budget: f64,
     /// The process is stopped for each sample, which takes time.
-    pub(super) stops: bool,
+    pub(super) stops: Option<StopLimits>,
     /// Wait for Python if it is not running yet or any more, for as long as the process lives.
     pub(super) wait_for_python: bool,
     /// CPU time that is charged to the watch.
@@ -35,6 +35,8 @@ pub(super) struct TaskParts {
     pub(super) outbox: Outbox,
     /// Share of a core, for all watches that share it.
     pub(super) cpu_budget: f64,
+    /// The process is stopped for each sample.
+    pub(super) stops: Option<StopLimits>,
     /// Without it, no full snapshots are taken.
     pub(super) judge: Option<Judge>,
     /// Minimum time between full snapshots.

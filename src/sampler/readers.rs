@@ -2,7 +2,7 @@
 
 use crate::capture::session::AttachError;
 use crate::model::Snapshot;
-use crate::model::event::{LoopSample, TaskChanges};
+use crate::model::event::{LoopSample, StopTotals, TaskChanges};
 use crate::model::tables::Tables;
 use crate::remote::ReadError;
 use crate::remote::stopped::StopError;
@@ -18,6 +18,8 @@ pub(super) struct Effort {
     pub(super) dropped: u64,
     /// Samples with an explicit gap; task samples that were not complete.
     pub(super) partial: u64,
+    /// For how long the target was stopped, nanoseconds.
+    pub(super) stopped_ns: u64,
 }
 
 /// Why a sample failed.
@@ -66,6 +68,9 @@ pub(super) trait Target: Send + Sync {
 
     /// Attaches again. `Ok(true)` when anything has changed: then existing readers are useless.
     fn attach(&self) -> Result<bool, AttachError>;
+
+    /// How it was stopped so far.
+    fn stops(&self) -> StopTotals;
 
     /// How often [`Target::attach`] found a change.
     fn generation(&self) -> u64;

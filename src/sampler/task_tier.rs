@@ -175,7 +175,9 @@ impl TaskTier {
         self.tasks = changes.total;
         self.totals.torn += effort.torn;
         self.totals.partial += effort.partial;
-        self.totals.add_look(cpu_ns, std::mem::take(&mut self.is_cold));
+        let budget = self.parts.cpu_budget * self.parts.shared.sharing().part();
+        let stop_ns = self.parts.stops.map_or(0, |limits| limits.cost_ns(effort.stopped_ns, budget));
+        self.totals.add_look(cpu_ns.max(stop_ns), std::mem::take(&mut self.is_cold));
         self.parts.outbox.push(Event::Tasks(changes));
     }
 

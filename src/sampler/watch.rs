@@ -68,6 +68,7 @@ pub(super) fn begin(header: Header, target: Arc<dyn Target>, clock: Arc<dyn Cloc
         clock: clock.clone(),
         outbox: Outbox::new(Source::Tasks, sender.clone()),
         cpu_budget: options.cpu_budget,
+        stops: options.stops,
         judge: options.judge.clone(),
         findings_every_ns: u64::try_from(options.findings_every.as_nanos()).unwrap_or(u64::MAX),
     };
@@ -88,7 +89,7 @@ pub(super) fn begin(header: Header, target: Arc<dyn Target>, clock: Arc<dyn Cloc
         outbox: Outbox::new(Source::Loops, sender),
         governor: Governor::new(asked, options.cpu_budget * part).beginning_with(part),
         cpu_budget: options.cpu_budget,
-        stops: options.blocking,
+        stops: options.stops,
         wait_for_python: options.wait_for_python,
     };
     watch.spawn("asyncprof-loops", move || {

@@ -72,10 +72,7 @@ fn main() -> ExitCode {
 
 /// Cases, or their first words, of which asyncprof does not say yet what their tests ask for. It says nothing untrue
 /// of them that a test could hold on to, or says it in words that are not there yet.
-const NOT_SAID_YET: &[&str] = &[
-    // Stopping a process whose threads change their ids.
-    "setgid_across_threads",
-];
+const NOT_SAID_YET: &[&str] = &[];
 
 fn trials_of(case: &'static Case, found: &[Interpreter]) -> Vec<Trial> {
     let mut trials = Vec::new();

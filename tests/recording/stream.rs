@@ -209,6 +209,13 @@ fn any_event(dice: &mut Dice, names: &mut Tables, at_ns: u64) -> Event {
             task_rate_hz: dice.number() as f64 / 7.0,
             lowered_rate: dice.chance(50),
             longest_gap_ns: dice.number(),
+            stops: StopTotals {
+                stops: dice.number(),
+                stopped_ns: dice.number(),
+                longest_ns: dice.number(),
+                cut_short: dice.number(),
+                without: dice.number(),
+            },
         }),
         _ => Event::Note(Note {
             at_ns,

@@ -3,8 +3,8 @@
 
 use asyncprof::detect::analysis::Analysis;
 use asyncprof::model::event::{
-    Batch, Doing, Event, Gil, Health, KeptFinding, KernelLook, LoopSample, Note, NoteKind, Phase, Source, TaskChanges,
-    TaskLook, TaskWait,
+    Batch, Doing, Event, Gil, Health, KeptFinding, KernelLook, LoopSample, Note, NoteKind, Phase, Source, StopTotals,
+    TaskChanges, TaskLook, TaskWait,
 };
 use asyncprof::model::snapshot::{Finding, Frame, RuleId, Severity, TaskState, WaitKind};
 use asyncprof::model::tables::{Definitions, LoopInfo, LoopNo, Mark, Tables, TaskInfo, TaskNo};
@@ -286,6 +286,7 @@ fn health() -> Health {
         task_rate_hz: 10.0,
         lowered_rate: true,
         longest_gap_ns: 4 * MS,
+        stops: StopTotals::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::Path;
+use std::time::Duration;
 
 use crate::capture::session::{self, AttachError};
 use crate::cli::failure::{Exit, Failure, hint, note};
@@ -11,6 +12,7 @@ use crate::cli::input::find_process;
 use crate::cli::input::formats::{Writer, Writes};
 use crate::cli::output::destination::{Destination, plan};
 use crate::cli::output::progress::try_snapshot;
+use crate::cli::session::signals;
 use crate::cli::terminal::Color;
 use crate::detect;
 use crate::model::Snapshot;
@@ -39,11 +41,15 @@ fn snapshot_of(args: &DumpArgs) -> Result<Snapshot, Failure> {
     if let Some(path) = &args.save_image {
         // Before any process is found, let alone stopped.
         let destination = Destination::check(path, args.force)?;
-        return save_image(find_process::resolve(&args.target)?, &destination);
+        signals::suspend_between_stops()?;
+        return save_image(find_process::resolve(&args.target)?, args.max_stop, &destination);
     }
     let pid = find_process::resolve(&args.target)?;
-    try_snapshot(pid, session::Options { blocking: args.blocking })?
-        .map_err(|error| find_process::failure_of(pid, error))
+    let longest_stop = args.blocking.then_some(args.max_stop);
+    if longest_stop.is_some() {
+        signals::suspend_between_stops()?;
+    }
+    try_snapshot(pid, session::Options { longest_stop })?.map_err(|error| find_process::failure_of(pid, error))
 }
 
 fn load_image(path: &Path) -> Result<Snapshot, Failure> {
@@ -55,16 +61,21 @@ fn load_image(path: &Path) -> Result<Snapshot, Failure> {
 }
 
 /// Takes a snapshot while the process is stopped, and saves the memory that was read.
-fn save_image(pid: i32, destination: &Destination) -> Result<Snapshot, Failure> {
+fn save_image(pid: i32, longest_stop: Duration, destination: &Destination) -> Result<Snapshot, Failure> {
     let Destination::File { path, .. } = destination else {
         return Err(Failure::usage("an image can only be saved to a file").hint("give --save-image a file"));
     };
-    let (image, snapshot) = session::record_image(pid)?;
-    destination.write_private(|out| image.save(out).map_err(io::Error::other))?;
+    let (image, snapshot) = session::record_image(pid, longest_stop)?;
+    destination.write(|out| image.save(out).map_err(io::Error::other))?;
     note(&format!(
         "{} holds memory of process {pid}: names, paths and exception messages, which can be secret",
         path.display(),
     ));
+    if snapshot.stop.is_some_and(|stop| !stop.covers_reading) {
+        let ms = longest_stop.as_millis();
+        note(&format!("process {pid} was not stopped while all of it was read: the image is not of one moment"));
+        hint(&format!("allow longer stops: --max-stop {}ms", 4 * ms));
+    }
     Ok(snapshot)
 }
 

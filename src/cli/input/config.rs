@@ -284,7 +284,7 @@ mod tests {
     fn settings_become_defaults_and_the_command_line_goes_before_them() {
         let files = [(OWN_FILE, "rate = '2khz'\ntask_rate = 7\nblocking = true\nduration = 1.5\n")];
         let args = attach_in(&files, "").unwrap();
-        assert_eq!((args.watch.rate, args.watch.task_rate, args.watch.blocking), (2_000.0, 3.0, true));
+        assert_eq!((args.watch.rate, args.watch.task_rate, args.watch.stops.blocking), (2_000.0, 3.0, true));
         assert_eq!(args.watch.duration, Some(std::time::Duration::from_millis(1_500)));
     }
 

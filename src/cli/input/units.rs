@@ -20,6 +20,12 @@ const STALLS: Limits = Limits { least: 0.001, most: 3_600.0, range: "1ms to 1h (
 /// LIMIT: percent of one core. Two threads sample and one receives: more cannot be used.
 const BUDGETS: Limits = Limits { least: 0.1, most: 400.0, range: "0.1% to 400% of one core (5%, 0.5%)" };
 
+/// LIMIT: how long the target may be stopped at once, seconds. Stopping its threads takes some tenths of a millisecond.
+const STOPS: Limits = Limits { least: 0.001, most: 10.0, range: "1ms to 10s (20ms)" };
+
+/// LIMIT: share of the time for which the target may be stopped, percent.
+const STOP_SHARES: Limits = Limits { least: 0.1, most: 90.0, range: "0.1% to 90% of the time (10%)" };
+
 /// LIMIT: share of the time that a loop may be busy, percent.
 const SHARES: Limits = Limits { least: 0.0, most: 100.0, range: "0% to 100% (80%)" };
 
@@ -78,15 +84,29 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
 
 /// A stall threshold. Needs its unit: people mean milliseconds, and a bare number means seconds elsewhere.
 pub(crate) fn parse_stall(text: &str) -> Result<Duration, String> {
+    parse_short(text, &STALLS)
+}
+
+/// The longest stop of the target; with its unit, as a stall threshold.
+pub(crate) fn parse_stop(text: &str) -> Result<Duration, String> {
+    parse_short(text, &STOPS)
+}
+
+fn parse_short(text: &str, limits: &Limits) -> Result<Duration, String> {
     if text.parse::<f64>().is_ok() {
         return Err(format!("it needs a unit: {text}ms or {text}s"));
     }
-    STALLS.check(parse_seconds(text).ok_or_else(|| STALLS.unreadable())?).map(Duration::from_secs_f64)
+    limits.check(parse_seconds(text).ok_or_else(|| limits.unreadable())?).map(Duration::from_secs_f64)
 }
 
 /// Share of one core: `5%`, or `5` for the same.
 pub(crate) fn parse_budget(text: &str) -> Result<f64, String> {
     parse_percent(text, &BUDGETS)
+}
+
+/// Share of the time for which the target may be stopped: `10%`, or `10` for the same.
+pub(crate) fn parse_stop_share(text: &str) -> Result<f64, String> {
+    parse_percent(text, &STOP_SHARES)
 }
 
 /// `250ms`, `1.5s`, `1m30s`: numbers, each with its unit.
@@ -239,6 +259,15 @@ mod tests {
         for text in ["0", "0.01%", "900%", "half", "5 percent"] {
             assert!(parse_budget(text).unwrap_err().contains("0.1% to 400%"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_stop_is_bounded_in_both_ways() {
+        assert_eq!(parse_stop("20ms"), Ok(Duration::from_millis(20)));
+        assert!(parse_stop("20").unwrap_err().contains("needs a unit"));
+        assert!(parse_stop("1h").unwrap_err().contains("1ms to 10s"));
+        assert_eq!(parse_stop_share("10%"), Ok(0.1));
+        assert!(parse_stop_share("100%").unwrap_err().contains("0.1% to 90%"));
     }
 
     proptest! {

@@ -7,15 +7,19 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child as Process, Command, ExitStatus};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
 use nix::errno::Errno;
 use nix::sys::signal::kill;
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 use super::signals::Request;
 use crate::cli::failure::{Exit, Failure};
+
+/// How long to wait while our own stop of the program hides whether it has ended.
+const STOP: Duration = Duration::from_millis(2);
 
 /// A program that we started.
 #[derive(Debug)]
@@ -71,8 +75,15 @@ fn watch_for_end(pid: u32) -> Result<Receiver<()>, Failure> {
     let wait = move || {
         // CAST: the kernel's process ids are positive `i32`s; std shows them as `u32`.
         let pid = Pid::from_raw(pid as i32);
-        // An error other than an interruption means that it is no longer our child.
-        while let Err(Errno::EINTR) = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {}
+        loop {
+            match waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
+                Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(Errno::ECHILD) => break,
+                Err(Errno::EINTR) => {}
+                // With --blocking we trace it, and every stop is a status, whatever was asked for. One that comes with a
+                // real-time signal is an error (EINVAL) because nix cannot name it.
+                Ok(_) | Err(_) => std::thread::sleep(STOP),
+            }
+        }
         drop(sender);
     };
     std::thread::Builder::new()

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::{Receiver, bounded};
 use nix::sys::signal::Signal;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::SignalsInfo;
-use signal_hook::iterator::exfiltrator::WithOrigin;
+use signal_hook::iterator::exfiltrator::{SignalOnly, WithOrigin};
 use signal_hook::low_level::siginfo::Origin;
 
 use crate::cli::failure::Failure;
+use crate::remote::stopped::while_nothing_is_stopped;
 
 /// A request to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,7 @@ impl Signals {
             // Ignored under nohup, where the terminal may close.
             wanted.push(SIGHUP);
         }
+        try_suspend_between_stops()?;
         let mut signals = SignalsInfo::<WithOrigin>::new(&wanted)?;
         let (sender, requests) = bounded(PENDING);
         let next_kills = Arc::new(AtomicBool::new(false));
@@ -76,6 +78,28 @@ impl Request {
         // Signals of the kernel name no sender.
         Some(Self { signal, from_terminal: origin.process.is_none() })
     }
+}
+
+/// From now on Ctrl-Z suspends asyncprof only while it keeps no process stopped.
+///
+/// # Errors
+/// When the kernel has no room for a handler or a thread.
+pub(crate) fn suspend_between_stops() -> Result<(), Failure> {
+    try_suspend_between_stops().map_err(|error| Failure::internal(format!("cannot handle signals: {error}")))
+}
+
+fn try_suspend_between_stops() -> io::Result<()> {
+    if ignores(SIGTSTP) {
+        return Ok(());
+    }
+    let mut signals = SignalsInfo::<SignalOnly>::new([SIGTSTP])?;
+    std::thread::Builder::new().name("suspend".into()).spawn(move || {
+        for signal in signals.forever() {
+            // It returns when asyncprof goes on. An error is impossible: it knows this signal.
+            let _ = while_nothing_is_stopped(|| signal_hook::low_level::emulate_default_handler(signal));
+        }
+    })?;
+    Ok(())
 }
 
 /// Whether the signal was ignored when asyncprof was started.

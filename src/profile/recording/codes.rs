@@ -152,6 +152,13 @@ pub(super) mod changes {
     pub(crate) const ALL: u8 = COMPLETE | CONTEXTS | TIMERS;
 }
 
+/// Bits of a health event.
+pub(super) mod health {
+    pub(crate) const LOWERED: u8 = 1;
+    pub(crate) const STOPS: u8 = 1 << 1;
+    pub(crate) const ALL: u8 = LOWERED | STOPS;
+}
+
 /// Bits for what the kernel reports of a thread: which numbers follow.
 pub(super) mod kernel {
     pub(crate) const DOING_CHANGED: u8 = 1;

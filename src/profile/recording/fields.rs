@@ -9,7 +9,7 @@ use super::codes::{self, Coded};
 use super::wait_detail;
 use super::wire::{MAX_TEXT, Malformed, inside, unzigzag, zigzag};
 use crate::model::event::{Doing, Event, Gil, Header, Health, KeptFinding, KernelLook, LoopSample, Note};
-use crate::model::event::{TaskChanges, TaskLook, TaskWait};
+use crate::model::event::{StopTotals, TaskChanges, TaskLook, TaskWait};
 use crate::model::snapshot::{Evidence, Finding, Frame, FrameId, RuleId, Severity, TaskState, WaitKind};
 use crate::model::tables::{Definitions, LoopInfo, LoopNo, StackId, StackNode, TaskInfo, TaskNo};
 
@@ -557,5 +557,19 @@ fn health(pass: &mut impl Pass, health: &mut Health) -> Result {
     }
     pass.float(&mut health.loop_rate_hz)?;
     pass.float(&mut health.task_rate_hz)?;
-    pass.flag(&mut health.lowered_rate)
+    use codes::health as bit;
+    let was_stopped = health.stops != StopTotals::default();
+    let mut bits = sum([(health.lowered_rate, bit::LOWERED), (was_stopped, bit::STOPS)]);
+    pass.byte(&mut bits)?;
+    if bits & !bit::ALL != 0 {
+        return Err(Malformed("a code has no meaning"));
+    }
+    health.lowered_rate = bits & bit::LOWERED != 0;
+    if bits & bit::STOPS != 0 {
+        let StopTotals { stops, stopped_ns, longest_ns, cut_short, without } = &mut health.stops;
+        for count in [stops, stopped_ns, longest_ns, cut_short, without] {
+            pass.varint(count)?;
+        }
+    }
+    Ok(())
 }

@@ -82,7 +82,8 @@
 //!    - **findings** (2): a list of rule (text), severity (code), message, advice (texts), evidence (a list of name and
 //!      JSON, both texts), tasks (a list of differences), optional site (number in `frames`).
 //!    - **health** (3): samples, snapshots, dropped, lost, torn, partial, late, CPU time, longest gap (numbers), loop
-//!      rate, task rate (floats), lowered (flag).
+//!      rate, task rate (floats), a byte of bits (`codes::health`): lowered; the target was stopped: then stops, time stopped, longest stop, stops
+//!      cut short, samples without a stop (numbers).
 //!    - a **note** (4): kind (code), text.
 //!
 //! A state is one event: changes of tasks, with every live task in `changed`.

@@ -135,5 +135,6 @@ pub(super) fn health(health: &Health) -> impl Serialize {
         task_rate_hz: health.task_rate_hz,
         lowered_rate: health.lowered_rate,
         longest_gap_ns: health.longest_gap_ns,
+        stops: shared::stops(health.stops),
     }
 }

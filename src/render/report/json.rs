@@ -61,6 +61,7 @@ fn sampling(report: &Report<'_>) -> impl Serialize {
         lowered_rate: health.lowered_rate,
         shortest_stall_ms: ms(report.shortest_stall_ns()),
         blocking: header.blocking,
+        stops: header.blocking.then(|| shared::stops(health.stops)),
         // Whether the watch has reported its health; if not, all fields except the samples are zero because they are
         // unknown.
         known: report.analysis.health().is_some(),

@@ -412,7 +412,7 @@ pub(super) fn trust(report: &Report<'_>) -> Vec<String> {
         shortest => format!("Stalls shorter than {} may have been missed.", words::duration(shortest)),
     });
     if header.blocking {
-        sentences.push("The process was stopped for each sample.".into());
+        sentences.push(words::stops(&health.stops, report.analysis.duration_ns()));
     }
     if !report.complete {
         sentences.push("The recording is cut off: this is its content up to the last complete block.".into());

@@ -1,7 +1,7 @@
 //! Wording for durations, causes and places, shared by reports, comparisons and checks.
 
 use crate::detect::stall::{Cause, Stall};
-use crate::model::event::Header;
+use crate::model::event::{Header, StopTotals};
 use crate::model::snapshot::Frame;
 use crate::profile::Label;
 use crate::render::{escape, label};
@@ -23,6 +23,28 @@ pub(in crate::render) fn duration(ns: u64) -> String {
             }
         }
     }
+}
+
+/// `The process was stopped 4,211 times, 0.21 ms on average, 3.10 ms at most: 8.9 % of the time.`
+pub(in crate::render) fn stops(stops: &StopTotals, watched_ns: u64) -> String {
+    if *stops == StopTotals::default() {
+        return "The process was stopped for each sample; for how long is not known.".into();
+    }
+    let mean = stops.stopped_ns / stops.stops.max(1);
+    let share = percent(stops.stopped_ns as f64 / watched_ns.max(1) as f64);
+    let (times, mean, longest) = (label::counted(stops.stops, "time"), duration(mean), duration(stops.longest_ns));
+    let mut sentence =
+        format!("The process was stopped {times}, {mean} on average, {longest} at most: {share} of the time");
+    if stops.cut_short > 0 {
+        let count = label::counted(stops.cut_short, "stop");
+        sentence.push_str(&format!("; {count} ended at the limit (--max-stop), and the rest was read while it ran"));
+    }
+    if stops.without > 0 {
+        let count = label::counted(stops.without, "sample");
+        sentence.push_str(&format!("; {count} taken without a stop, to keep to the share (--max-stop-share)"));
+    }
+    sentence.push('.');
+    sentence
 }
 
 /// What was started, as one line.

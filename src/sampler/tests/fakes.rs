@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::capture::session::AttachError;
 use crate::model::Snapshot;
-use crate::model::event::{Gil, LoopSample, Phase, TaskChanges, TaskLook};
+use crate::model::event::{Gil, LoopSample, Phase, StopTotals, TaskChanges, TaskLook};
 use crate::model::snapshot::{Python, Reading, Task, TaskState};
 use crate::model::tables::{LoopInfo, LoopNo, Tables, TaskInfo, TaskNo};
 use crate::remote::{AccessError, ReadError};
@@ -124,6 +124,10 @@ impl FakeTarget {
 impl Target for FakeTarget {
     fn see(&self) -> Sight {
         self.world().sight
+    }
+
+    fn stops(&self) -> StopTotals {
+        StopTotals::default()
     }
 
     fn attach(&self) -> Result<bool, AttachError> {
@@ -252,6 +256,7 @@ fn snapshot(tasks: u64) -> Snapshot {
         },
         taken_at: std::time::SystemTime::UNIX_EPOCH,
         elapsed_us: 0.0,
+        stop: None,
         halt: None,
         kernel_threads: 1,
         consistent: true,

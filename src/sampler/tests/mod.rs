@@ -67,7 +67,7 @@ impl Stage {
             outbox: Outbox::new(Source::Loops, self.sender.clone()),
             governor: Governor::new(ASKED, 0.05),
             cpu_budget: 0.05,
-            stops: false,
+            stops: None,
             wait_for_python: false,
             account: Account::open(self.shared.sharing(), 0),
         })
@@ -80,6 +80,7 @@ impl Stage {
             clock: self.clock.clone(),
             outbox: Outbox::new(Source::Tasks, self.sender.clone()),
             cpu_budget: 0.05,
+            stops: None,
             judge: Some(Arc::new(judge_all)),
             findings_every_ns: 10 * SECOND,
         })

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use clap::builder::BoolishValueParser;
 
+use super::stop::StopArgs;
 use super::watch::WatchArgs;
 use crate::cli::input::formats::{Format, Writes};
 use crate::cli::input::units::{
@@ -167,9 +167,8 @@ pub(crate) struct CheckWatchArgs {
     #[arg(long, value_name = "SHARE", default_value = "20%", value_parser = parse_budget, env = "ASYNCPROF_CPU_BUDGET")]
     cpu_budget: f64,
 
-    /// Stop the process for each sample: samples are consistent for certain, and the process is slower.
-    #[arg(long, env = "ASYNCPROF_BLOCKING", value_parser = BoolishValueParser::new())]
-    blocking: bool,
+    #[command(flatten)]
+    stops: StopArgs,
 }
 
 impl CheckWatchArgs {
@@ -181,7 +180,7 @@ impl CheckWatchArgs {
             duration: self.duration,
             stall,
             cpu_budget: self.cpu_budget,
-            blocking: self.blocking,
+            stops: self.stops.clone(),
         }
     }
 }

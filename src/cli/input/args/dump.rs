@@ -1,6 +1,7 @@
 //! Options of `asyncprof dump` and `asyncprof doctor`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
@@ -8,6 +9,7 @@ use clap::{Args, ValueEnum};
 use super::choice::{SEVERITY, choice};
 use super::target::Target;
 use crate::cli::input::formats::{Format, Writes};
+use crate::cli::input::units::parse_stop;
 use crate::model::snapshot::Severity;
 
 #[derive(Debug, Args)]
@@ -32,14 +34,18 @@ pub(crate) struct DumpArgs {
 
     /// Also save the memory that was read, for a bug report or for --image.
     ///
-    /// The process is stopped while it is read. The file holds names, paths and exception messages from its memory, which
-    /// can be secret. Nobody else can read it.
+    /// The process is stopped while it is read, as with --blocking. The file holds names, paths and exception messages
+    /// from its memory, which can be secret. Nobody else can read it.
     #[arg(long, value_name = "FILE")]
     pub(crate) save_image: Option<PathBuf>,
 
     /// Stop the process while it is read, normally for milliseconds, so that the snapshot is consistent for certain.
     #[arg(long, env = "ASYNCPROF_BLOCKING", value_parser = BoolishValueParser::new())]
     pub(crate) blocking: bool,
+
+    /// With --blocking or --save-image, the longest time to stop the process; what takes longer is read while it runs.
+    #[arg(long, value_name = "TIME", default_value = "20ms", value_parser = parse_stop, env = "ASYNCPROF_MAX_STOP")]
+    pub(crate) max_stop: Duration,
 
     /// Maximum groups of tasks in the text overview.
     #[arg(long, value_name = "N", env = "ASYNCPROF_LIMIT")]

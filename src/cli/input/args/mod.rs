@@ -5,6 +5,7 @@ pub(crate) mod choice;
 pub(crate) mod diff;
 pub(crate) mod dump;
 pub(crate) mod flame;
+pub(crate) mod stop;
 pub(crate) mod target;
 pub(crate) mod watch;
 

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use clap::builder::BoolishValueParser;
 
 use super::flame::FlameArgs;
+use super::stop::StopArgs;
 use super::target::{PidParser, SubprocessArgs, Target};
 use crate::cli::input::formats::{Format, Writes};
 use crate::cli::input::units::{parse_budget, parse_duration, parse_rate, parse_stall, parse_task_rate};
@@ -35,9 +35,8 @@ pub(crate) struct WatchArgs {
     #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = parse_budget, env = "ASYNCPROF_CPU_BUDGET")]
     pub(crate) cpu_budget: f64,
 
-    /// Stop the process for each sample: samples are consistent for certain, and the process is slower.
-    #[arg(long, env = "ASYNCPROF_BLOCKING", value_parser = BoolishValueParser::new())]
-    pub(crate) blocking: bool,
+    #[command(flatten)]
+    pub(crate) stops: StopArgs,
 }
 
 #[derive(Debug, Args)]

@@ -97,7 +97,10 @@ fn sampling(report: &Report<'_>) -> Vec<(&'static str, String)> {
     let mut figures = vec![
         ("Loop samples accepted", count(health.loop_samples)),
         ("Loop rate", per_second(report.loop_rate_hz(), header.loop_rate_hz)),
-        ("Stopped for each sample", if header.blocking { "yes" } else { "no" }.into()),
+        (
+            "Stopped for each sample",
+            if header.blocking { words::stops(&health.stops, report.analysis.duration_ns()) } else { "no".into() },
+        ),
     ];
     if report.analysis.health().is_some() {
         figures.extend([
