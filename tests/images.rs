@@ -237,7 +237,7 @@ fn a_process_is_saved_for_its_owner_only() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("image");
     let (pid, shown) = (shapes.0.id().to_string(), path.to_str().unwrap());
-    let output = asyncprof(&["dump", &pid, "--save-image", shown, "-f", "json"]);
+    let output = asyncprof(&["dump", &pid, "--save-image", shown, "--max-stop", "10s", "-f", "json"]);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{stderr}");
     assert!(stderr.starts_with(&format!("note: {shown} holds memory of process {pid}: ")));
