@@ -20,14 +20,16 @@ use crate::remote::halt::Halt;
 use crate::remote::image::{Image, ImageError, Recorder};
 use crate::remote::live::LiveMemory;
 use crate::remote::stopped::{StopError, StoppedMemory};
-use crate::remote::{AccessError, Addr, Memory, Process, Program, ReadError, View};
+use crate::remote::{AccessError, Addr, GiveUp, Memory, Process, Program, ReadError, Until, View};
 use crate::runtime::layouts::{LayoutError, Layouts};
 
 /// How to take a snapshot.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Stop the target while it is read, for this long at most. What takes longer is read again while it runs.
     pub longest_stop: Option<Duration>,
+    /// When to give up.
+    pub give_up: Option<GiveUp>,
 }
 
 /// The kind of failure, for exit codes.
@@ -115,7 +117,7 @@ impl AttachError {
                 _ => FailureKind::Forbidden,
             },
             Self::Read { error: ReadError::Forbidden, .. } => FailureKind::Forbidden,
-            Self::Executed { .. } | Self::Read { error: ReadError::Gone, .. } => FailureKind::Gone,
+            Self::Executed { .. } | Self::Read { error: ReadError::Gone | ReadError::GivenUp, .. } => FailureKind::Gone,
             Self::Read { .. } => FailureKind::Unsupported,
             Self::Image(_) | Self::Facts(_) => FailureKind::BadImage,
         }
@@ -206,13 +208,14 @@ pub fn take(attachment: &Attachment, options: &Options, progress: &dyn Fn(Progre
     let read_it = |memory: &dyn Memory, witness: &mut dyn Witness| {
         read(memory, &facts.renewed(process, halt), layouts, version.clone(), witness, progress)
     };
+    let until = |memory| Until { memory, give_up: options.give_up.clone() };
     let (stopped, stop) = match options.longest_stop {
         Some(limit) => while_stopped(process, limit, |memory| read_it(memory, &mut Stopped))?,
         None => (None, None),
     };
     let snapshot = match stopped {
         Some(snapshot) => Ok(snapshot),
-        None => read_it(&LiveMemory::new(process.pid()), &mut KernelWitness::new(process)),
+        None => read_it(&until(LiveMemory::new(process.pid())), &mut KernelWitness::new(process)),
     };
     let mut snapshot = snapshot.map(|snapshot| Snapshot { stop, ..snapshot });
     // It may have continued, or been stopped, in between.

@@ -1,6 +1,8 @@
 //! The single read primitive: a batch of pieces. Three memories implement it (the live process, a stopped live process,
 //! a saved image).
 
+use std::sync::Arc;
+
 use nix::errno::Errno;
 
 use super::addr::{Addr, Span};
@@ -33,6 +35,9 @@ pub enum ReadError {
     /// The process was to be stopped while it was read, and it continued before that was done.
     #[error("the process continued before it was read")]
     Continued,
+    /// The reader was told to give up.
+    #[error("reading was given up")]
+    GivenUp,
     /// Not a result: the page was requested and will be present in the next round of the wave (see `View::wave`).
     #[error("not read yet")]
     Pending,
@@ -41,7 +46,7 @@ pub enum ReadError {
 impl ReadError {
     /// Whether no further read of this memory can succeed.
     pub fn is_fatal(self) -> bool {
-        matches!(self, Self::Forbidden | Self::Gone | Self::Continued)
+        matches!(self, Self::Forbidden | Self::Gone | Self::Continued | Self::GivenUp)
     }
 
     /// Whether this is a fact about the target. Code that continues after a failed read (skips an entry, uses a
@@ -93,5 +98,63 @@ pub trait Memory {
         let mut word = [0; 8];
         self.read(addr, &mut word)?;
         Ok(u64::from_le_bytes(word))
+    }
+}
+
+/// Tells a reader to give up: from some time on, [`Until`] cannot be read any more.
+#[derive(Clone)]
+pub struct GiveUp(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl GiveUp {
+    /// Asks this before each read.
+    pub fn when(is_over: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(is_over))
+    }
+
+    /// Whether it is time.
+    pub fn is_due(&self) -> bool {
+        (self.0)()
+    }
+}
+
+impl std::fmt::Debug for GiveUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("GiveUp")
+    }
+}
+
+/// A memory that can be read until its reader has to give up: however much there is to read, that ends soon then.
+#[derive(Debug)]
+pub struct Until<M> {
+    /// The memory.
+    pub memory: M,
+    /// When to give up; `None`: never.
+    pub give_up: Option<GiveUp>,
+}
+
+impl<M: Memory> Memory for Until<M> {
+    fn read_batch(&self, spans: &[Span], out: &mut [u8], results: &mut Vec<Result<(), ReadError>>) {
+        if self.give_up.as_ref().is_some_and(GiveUp::is_due) {
+            results.clear();
+            results.resize(spans.len(), Err(ReadError::GivenUp));
+        } else {
+            self.memory.read_batch(spans, out, results);
+        }
+    }
+
+    fn wants_decoded(&self) -> bool {
+        self.memory.wants_decoded()
+    }
+
+    fn decoded(&self, addr: Addr, len: usize) {
+        self.memory.decoded(addr, len);
+    }
+
+    fn renew(&self) {
+        self.memory.renew();
+    }
+
+    fn keeps(&self, addr: Addr) -> bool {
+        self.memory.keeps(addr)
     }
 }

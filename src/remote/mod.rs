@@ -26,7 +26,7 @@ pub mod view;
 
 pub use access::AccessError;
 pub use addr::{Addr, Span};
-pub use memory::{Memory, ReadError};
+pub use memory::{GiveUp, Memory, ReadError, Until};
 pub use process::Process;
 pub use program::Program;
 pub use view::View;

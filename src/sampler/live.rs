@@ -11,10 +11,12 @@ use crate::model::tables::Tables;
 use crate::remote::Process;
 use crate::remote::live::LiveMemory;
 use crate::remote::stopped::StopError;
+use crate::remote::{GiveUp, Until};
 use crate::watch::loops::{self, LoopWatch};
 use crate::watch::tasks::TaskWatch;
 
 use super::clock::{Clock, SystemClock};
+use super::loop_tier::LAST_LOOK;
 use super::readers::{Effort, LookError, LoopReader, Target, TaskReader};
 use super::shared::lock;
 use super::stops::Stops;
@@ -38,6 +40,8 @@ pub(super) struct LiveTarget {
     attachment: Mutex<Arc<Attachment>>,
     generation: AtomicU64,
     stops: Option<Stops>,
+    /// Ends looks at tasks that take too long at the end of the watch.
+    give_up: GiveUp,
 }
 
 /// Attaches to a process; waits for Python in it, if requested.
@@ -67,7 +71,9 @@ pub(super) fn open(pid: i32, options: &Options) -> Result<Arc<LiveTarget>, Attac
     if let Some(stops) = &stops {
         stops.try_once(&process)?;
     }
-    Ok(Arc::new(LiveTarget { process, attachment: Mutex::new(attachment), generation: AtomicU64::new(0), stops }))
+    let give_up = options.stop.give_up_after(LAST_LOOK);
+    let attachment = Mutex::new(attachment);
+    Ok(Arc::new(LiveTarget { process, attachment, generation: AtomicU64::new(0), stops, give_up }))
 }
 
 impl LiveTarget {
@@ -114,14 +120,19 @@ impl Target for LiveTarget {
     }
 
     fn tasks(&self) -> Result<Box<dyn TaskReader>, LookError> {
-        let (memory, attachment) = (LiveMemory::new(self.process.pid()), self.attachment());
+        let memory = Until { memory: LiveMemory::new(self.process.pid()), give_up: Some(self.give_up.clone()) };
+        let attachment = self.attachment();
         let watch = TaskWatch::new(Box::new(memory), attachment.facts.runtime, attachment.layouts.clone())?;
         Ok(Box::new(Tasks { watch, access: self.access(), torn: 0 }))
     }
 
     fn snapshot(&self) -> Result<Snapshot, AttachError> {
         let longest_stop = self.stops.as_ref().map(|stops| stops.limits().longest);
-        let snapshot = session::take(&self.attachment(), &session::Options { longest_stop }, &|_| {})?;
+        let snapshot = session::take(
+            &self.attachment(),
+            &session::Options { longest_stop, give_up: Some(self.give_up.clone()) },
+            &|_| {},
+        )?;
         if let (Some(stops), Some(stop)) = (&self.stops, snapshot.stop) {
             stops.count(stop);
         }

@@ -1,6 +1,8 @@
 //! The loop tier: samples the event loops at its deadlines, and does the maintenance of the watch in between.
 
-use crossbeam_channel::Receiver;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use crate::model::event::{Event, LoopSample, Note, NoteKind, Phase};
 use crate::remote::ReadError;
@@ -24,6 +26,8 @@ const BATCH: usize = 1_024;
 const FAILING: u64 = SECOND / 2;
 /// LIMIT: for how long we try to find Python again in a process that has lost it.
 const LOST: u64 = 30 * SECOND;
+/// LIMIT: for how long the task tier may take its last sample.
+pub(super) const LAST_LOOK: Duration = Duration::from_secs(1);
 /// Attaching is retried after this many times its own duration, and after at least the minimum below, so that it does
 /// not take up all of asyncprof's time.
 const PATIENCE: u64 = 20;
@@ -326,7 +330,12 @@ impl LoopTier {
             _ => {}
         }
         // Nothing is ever sent on it: it closes when the task tier ends, in any way.
-        let _ = tasks_done.recv();
+        if tasks_done.recv_timeout(LAST_LOOK) == Err(RecvTimeoutError::Timeout) {
+            self.parts.shared.leave_task_tier();
+            self.parts.tasks_gate.close();
+            let text = "the last look at the tasks was given up: it took too long".to_owned();
+            self.note(self.parts.clock.now_ns(), NoteKind::Gap, text);
+        }
         // What is sent first is included in the gaps of the last health event.
         let _ = self.parts.outbox.flush_at_end();
         self.send_health();

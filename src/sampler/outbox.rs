@@ -10,15 +10,17 @@
 //! INVARIANT: a receiver that adds the definitions of each batch to its tables before it handles the events can resolve
 //! every number in them.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crossbeam_channel::{Sender, TrySendError};
+use crossbeam_channel::Sender;
 use rustc_hash::FxHashMap;
 
 use crate::model::event::{Batch, Event, Source};
 use crate::model::tables::{Definitions, LoopNo, Mark, Tables};
 
 use super::condense::{condense, size};
+use super::shared::lock;
 
 /// LIMIT: names in the tables of one source; about 100 MB here, and as much in the receiver. Then the tables are reset,
 /// unless the names in use at one moment are more than a fourth of it.
@@ -27,17 +29,39 @@ const MAX_NAMES: usize = 400_000;
 const MAX_MERGED: usize = 1_000_000;
 
 /// LIMIT: how long the last batch waits for room in the channel.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The receiver is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ReceiverDropped;
 
+/// The sending end of the channel of one source, which another thread can close: while a sender is left, the receiver
+/// waits for it.
+#[derive(Clone, Debug)]
+pub(super) struct Gate(Arc<Mutex<Option<Sender<Batch>>>>);
+
+impl Gate {
+    /// Nothing more is sent.
+    pub(super) fn close(&self) {
+        *lock(&self.0) = None;
+    }
+
+    /// Sends a batch, waiting for room up to `timeout`. Returns what did not fit.
+    fn send(&self, batch: Batch, timeout: Duration) -> Result<Option<Batch>, ReceiverDropped> {
+        let Some(sender) = lock(&self.0).clone() else { return Err(ReceiverDropped) };
+        match sender.send_timeout(batch, timeout) {
+            Ok(()) => Ok(None),
+            Err(error) if error.is_timeout() => Ok(Some(error.into_inner())),
+            Err(_) => Err(ReceiverDropped),
+        }
+    }
+}
+
 /// The events of one source, its tables, and what has been sent of them.
 #[derive(Debug)]
 pub(super) struct Outbox {
     source: Source,
-    sender: Sender<Batch>,
+    gate: Gate,
     tables: Tables,
     /// Everything before this was sent or is in `definitions`.
     mark: Mark,
@@ -59,7 +83,7 @@ impl Outbox {
     pub(super) fn new(source: Source, sender: Sender<Batch>) -> Self {
         Self {
             source,
-            sender,
+            gate: Gate(Arc::new(Mutex::new(Some(sender)))),
             tables: Tables::default(),
             mark: Mark::default(),
             definitions: Definitions::default(),
@@ -103,20 +127,14 @@ impl Outbox {
         self.gaps.last.retain(|event_loop, _| is_there(*event_loop));
     }
 
+    /// What closes it.
+    pub(super) fn gate(&self) -> Gate {
+        self.gate.clone()
+    }
+
     /// Sends what is waiting, if the channel has room.
     pub(super) fn flush(&mut self) -> Result<(), ReceiverDropped> {
-        let Some(batch) = self.take_batch() else { return Ok(()) };
-        match self.sender.try_send(batch) {
-            Ok(()) => {
-                self.begins_anew = false;
-                Ok(())
-            }
-            Err(TrySendError::Full(batch)) => {
-                self.take_back(batch);
-                Ok(())
-            }
-            Err(TrySendError::Disconnected(_)) => Err(ReceiverDropped),
-        }
+        self.flush_within(Duration::ZERO)
     }
 
     /// Sends what is waiting, and waits for room: for the end, when there are no more deadlines.
@@ -126,17 +144,11 @@ impl Outbox {
 
     fn flush_within(&mut self, timeout: Duration) -> Result<(), ReceiverDropped> {
         let Some(batch) = self.take_batch() else { return Ok(()) };
-        match self.sender.send_timeout(batch, timeout) {
-            Ok(()) => {
-                self.begins_anew = false;
-                Ok(())
-            }
-            Err(error) if error.is_timeout() => {
-                self.take_back(error.into_inner());
-                Ok(())
-            }
-            Err(_) => Err(ReceiverDropped),
+        match self.gate.send(batch, timeout)? {
+            None => self.begins_anew = false,
+            Some(batch) => self.take_back(batch),
         }
+        Ok(())
     }
 
     /// Whether the tables are large enough to be reset.

@@ -6,7 +6,7 @@ use super::account::Account;
 use super::clock::Clock;
 use super::governor::Governor;
 use super::options::{Judge, StopLimits};
-use super::outbox::Outbox;
+use super::outbox::{Gate, Outbox};
 use super::readers::Target;
 use super::shared::Shared;
 
@@ -16,6 +16,8 @@ pub(super) struct LoopParts {
     pub(super) target: Arc<dyn Target>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) outbox: Outbox,
+    /// Closed when the task tier does not end in time.
+    pub(super) tasks_gate: Gate,
     pub(super) governor: Governor,
     /// Share of a core, for all watches that share it.
     pub(super) cpu_budget: f64,

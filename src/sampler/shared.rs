@@ -1,9 +1,11 @@
 //! State that both tiers and the owner of a watch share: the stop request, why the watch ended, and counters.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::model::event::Health;
+use crate::remote::GiveUp;
 
 use super::health::TaskTotals;
 use super::sharing::Sharing;
@@ -11,20 +13,32 @@ use super::sharing::Sharing;
 /// A stop request, shared by everything that can make one: a signal handler, a time limit, the owner of a watch.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
-    asked: Arc<AtomicBool>,
+    /// When it was asked for.
+    asked: Arc<OnceLock<Instant>>,
     /// A stop request for this watch together with others.
-    above: Option<Arc<AtomicBool>>,
+    above: Option<Arc<OnceLock<Instant>>>,
 }
 
 impl Stop {
-    /// Requests a stop. The watch ends within about 50 ms plus one last sample.
+    /// Requests a stop. The watch takes one last sample, and ends within about a second.
     pub fn ask(&self) {
-        self.asked.store(true, Relaxed);
+        let _ = self.asked.set(Instant::now());
     }
 
     /// Whether a stop was requested.
     pub fn is_asked(&self) -> bool {
-        self.asked.load(Relaxed) || self.above.as_ref().is_some_and(|above| above.load(Relaxed))
+        self.asked_at().is_some()
+    }
+
+    /// When a stop was requested first.
+    fn asked_at(&self) -> Option<Instant> {
+        [Some(&self.asked), self.above.as_ref()].into_iter().flatten().filter_map(|asked| asked.get()).min().copied()
+    }
+
+    /// Due when a stop was requested this long ago.
+    pub(super) fn give_up_after(&self, patience: Duration) -> GiveUp {
+        let stop = self.clone();
+        GiveUp::when(move || stop.asked_at().is_some_and(|at| at.elapsed() > patience))
     }
 
     /// For one watch of several: a request to it stops no other watch, and a request to `self` stops it too.
@@ -61,6 +75,8 @@ pub(super) struct Shared {
     /// The bits of a float.
     task_hz: AtomicU64,
     task_thread: AtomicI32,
+    /// The task tier did not end in time; nobody waits for it any more.
+    is_task_tier_left: AtomicBool,
 }
 
 /// Locks something that is never left half changed, and so is valid even after a panic.
@@ -78,6 +94,7 @@ impl Shared {
             health: Mutex::default(),
             task_hz: AtomicU64::new(task_hz.to_bits()),
             task_thread: AtomicI32::new(0),
+            is_task_tier_left: AtomicBool::new(false),
         }
     }
 
@@ -130,6 +147,14 @@ impl Shared {
     /// The kernel id of the task tier's thread, once it runs.
     pub(super) fn task_thread(&self) -> Option<i32> {
         Some(self.task_thread.load(Relaxed)).filter(|&tid| tid != 0)
+    }
+
+    pub(super) fn leave_task_tier(&self) {
+        self.is_task_tier_left.store(true, Relaxed);
+    }
+
+    pub(super) fn is_task_tier_left(&self) -> bool {
+        self.is_task_tier_left.load(Relaxed)
     }
 
     pub(super) fn set_task_thread(&self, tid: i32) {

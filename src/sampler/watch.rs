@@ -62,11 +62,13 @@ pub(super) fn begin(header: Header, target: Arc<dyn Target>, clock: Arc<dyn Cloc
     let shared = Arc::new(Shared::new(options.stop.clone(), options.sharing.clone(), options.task_rate_hz));
     let (tasks_done, loops_wait) = bounded(0);
     let mut watch = Watch { header, batches, stop: options.stop.clone(), shared, threads: Vec::new() };
+    let outbox = Outbox::new(Source::Tasks, sender.clone());
+    let tasks_gate = outbox.gate();
     let parts = TaskParts {
         shared: watch.shared.clone(),
         target: target.clone(),
         clock: clock.clone(),
-        outbox: Outbox::new(Source::Tasks, sender.clone()),
+        outbox,
         cpu_budget: options.cpu_budget,
         stops: options.stops,
         judge: options.judge.clone(),
@@ -87,6 +89,7 @@ pub(super) fn begin(header: Header, target: Arc<dyn Target>, clock: Arc<dyn Cloc
         account,
         clock,
         outbox: Outbox::new(Source::Loops, sender),
+        tasks_gate,
         governor: Governor::new(asked, options.cpu_budget * part).beginning_with(part),
         cpu_budget: options.cpu_budget,
         stops: options.stops,
@@ -137,9 +140,12 @@ impl Watch {
     /// Joins the threads. Nothing is received after this.
     fn close(&mut self) {
         self.batches = crossbeam_channel::never();
-        for thread in self.threads.drain(..) {
-            // Panics are caught inside.
-            let _ = thread.join();
+        // The loop tier, which was started last, waits for the task tier for a while.
+        for thread in self.threads.drain(..).rev() {
+            if thread.is_finished() || !self.shared.is_task_tier_left() {
+                // Panics are caught inside.
+                let _ = thread.join();
+            }
         }
     }
 }

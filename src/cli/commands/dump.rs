@@ -49,7 +49,8 @@ fn snapshot_of(args: &DumpArgs) -> Result<Snapshot, Failure> {
     if longest_stop.is_some() {
         signals::suspend_between_stops()?;
     }
-    try_snapshot(pid, session::Options { longest_stop })?.map_err(|error| find_process::failure_of(pid, error))
+    try_snapshot(pid, session::Options { longest_stop, ..session::Options::default() })?
+        .map_err(|error| find_process::failure_of(pid, error))
 }
 
 fn load_image(path: &Path) -> Result<Snapshot, Failure> {

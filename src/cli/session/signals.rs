@@ -1,8 +1,8 @@
 //! The signals that ask asyncprof to end, as messages on a channel.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded};
 use nix::sys::signal::Signal;
@@ -26,8 +26,12 @@ pub(crate) struct Request {
 #[derive(Debug)]
 pub(crate) struct Signals {
     pub(crate) requests: Receiver<Request>,
-    next_kills: Arc<AtomicBool>,
+    /// When the end was begun.
+    ending: Arc<OnceLock<Instant>>,
 }
+
+/// How long ending may take. Signals in it add nothing: `timeout` sends two, and a terminal sends one to each of a pipeline.
+const TIME_TO_END: Duration = Duration::from_secs(2);
 
 /// LIMIT: pending requests; more add nothing.
 const PENDING: usize = 16;
@@ -50,12 +54,12 @@ impl Signals {
         try_suspend_between_stops()?;
         let mut signals = SignalsInfo::<WithOrigin>::new(&wanted)?;
         let (sender, requests) = bounded(PENDING);
-        let next_kills = Arc::new(AtomicBool::new(false));
-        let kills = Arc::clone(&next_kills);
+        let ending = Arc::<OnceLock<Instant>>::default();
+        let begun = Arc::clone(&ending);
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             for origin in signals.forever() {
                 let Some(request) = Request::of(&origin) else { continue };
-                if kills.load(Ordering::Relaxed) {
+                if begun.get().is_some_and(|begun| begun.elapsed() > TIME_TO_END) {
                     // As if it were not caught.
                     let _ = signal_hook::low_level::emulate_default_handler(origin.signal);
                 }
@@ -63,12 +67,13 @@ impl Signals {
                 let _ = sender.try_send(request);
             }
         })?;
-        Ok(Self { requests, next_kills })
+        Ok(Self { requests, ending })
     }
 
-    /// The next signal ends the process at once: what is left to do is only for the user, who need not wait for it.
-    pub(crate) fn next_one_kills(&self) {
-        self.next_kills.store(true, Ordering::Relaxed);
+    /// The watch is ending: a signal that comes later than [`TIME_TO_END`] ends the process at once. What is left to do
+    /// then is only for the user, who need not wait for it.
+    pub(crate) fn end_soon(&self) {
+        let _ = self.ending.set(Instant::now());
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn run_until_stopped<T>(signals: &Signals, child: Option<&Child>, wor
                 (Some(_), None) => {}
                 (None, _) => {
                     stop.ask();
-                    signals.next_one_kills();
+                    signals.end_soon();
                 }
             });
             if child_ended {

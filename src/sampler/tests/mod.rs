@@ -65,6 +65,7 @@ impl Stage {
             target: self.target.clone(),
             clock: self.clock.clone(),
             outbox: Outbox::new(Source::Loops, self.sender.clone()),
+            tasks_gate: Outbox::new(Source::Tasks, self.sender.clone()).gate(),
             governor: Governor::new(ASKED, 0.05),
             cpu_budget: 0.05,
             stops: None,
