@@ -37,11 +37,16 @@ fn asyncprof(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Waits until the file exists.
+/// Waits until something that was seen is in the file: it has a header, and has grown since.
 fn wait_for(file: &Path) {
     let deadline = Instant::now() + Duration::from_secs(60);
-    while !file.exists() {
-        assert!(Instant::now() < deadline, "{} never appeared", file.display());
+    let length = || file.metadata().map_or(0, |found| found.len());
+    let mut header = 0;
+    while header == 0 || length() == header {
+        if header == 0 {
+            header = length();
+        }
+        assert!(Instant::now() < deadline, "nothing was written to {}", file.display());
         std::thread::sleep(Duration::from_millis(5));
     }
 }

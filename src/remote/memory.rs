@@ -86,6 +86,14 @@ pub trait Memory {
         false
     }
 
+    /// Whether reading can go on, for a reader that works for long on what it has read.
+    ///
+    /// # Errors
+    /// [`ReadError::GivenUp`] if it is to end.
+    fn check(&self) -> Result<(), ReadError> {
+        Ok(())
+    }
+
     /// Reads one piece.
     fn read(&self, addr: Addr, out: &mut [u8]) -> Result<(), ReadError> {
         let mut results = Vec::with_capacity(1);
@@ -134,12 +142,16 @@ pub struct Until<M> {
 
 impl<M: Memory> Memory for Until<M> {
     fn read_batch(&self, spans: &[Span], out: &mut [u8], results: &mut Vec<Result<(), ReadError>>) {
-        if self.give_up.as_ref().is_some_and(GiveUp::is_due) {
+        if let Err(error) = self.check() {
             results.clear();
-            results.resize(spans.len(), Err(ReadError::GivenUp));
+            results.resize(spans.len(), Err(error));
         } else {
             self.memory.read_batch(spans, out, results);
         }
+    }
+
+    fn check(&self) -> Result<(), ReadError> {
+        if self.give_up.as_ref().is_some_and(GiveUp::is_due) { Err(ReadError::GivenUp) } else { Ok(()) }
     }
 
     fn wants_decoded(&self) -> bool {

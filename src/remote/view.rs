@@ -30,6 +30,8 @@ const MANY: usize = 64;
 
 /// LIMIT: rounds in which it goes ahead.
 const ROUNDS_AHEAD: usize = 16;
+/// Steps of a wave between two looks at whether it can go on.
+const CHECKED_EVERY: usize = 64;
 
 /// LIMIT: pages read ahead: 1 MiB, one of CPython's arenas (3.10+).
 const MAX_AHEAD: u64 = 256;
@@ -257,8 +259,13 @@ impl<'m> View<'m> {
         step: &mut impl FnMut(&mut Self, &mut I) -> Result<O, ReadError>,
     ) {
         self.wanted = Some(Vec::new());
+        let (mut done, mut given_up) = (0_usize, None);
         open.retain(|&index| {
-            answers[index] = step(self, &mut items[index]);
+            if done.is_multiple_of(CHECKED_EVERY) && given_up.is_none() {
+                given_up = self.memory.check().err();
+            }
+            done += 1;
+            answers[index] = given_up.map_or_else(|| step(self, &mut items[index]), Err);
             matches!(answers[index], Err(ReadError::Pending))
         });
         // Every page fetched here gets a result, good or bad, so each round makes progress; a step that is pending

@@ -2,10 +2,18 @@
 //! lowered first, because a missed stall is worse than a task that is seen late.
 
 /// The loop tier is never slowed below this, whatever it costs: every 20 ms still shows every stall that a user would
-/// notice.
+/// notice. It is for everything that shares the budget: of several loops or processes each has a part of it, because
+/// hundreds of floors would be no budget.
 pub(super) const MIN_LOOP_HZ: f64 = 50.0;
-/// The task tier is never slowed below this.
+/// The task tier is never slowed below this; shared in the same way by processes.
 pub(super) const MIN_TASK_HZ: f64 = 0.1;
+/// The smallest part of a floor: less often is as good as never.
+const MIN_PART: f64 = 0.02;
+/// The loop rate is bounded at once if samples alone use this many times the budget: such a rate must not last until the
+/// governor has judged a second.
+const FAR_TOO_MUCH: f64 = 2.0;
+/// The part of the budget that samples may use then.
+const LOOP_SHARE: f64 = 0.6;
 
 /// Rates are lowered when the budget is exceeded by this factor; smaller excesses are noise.
 const TOO_MUCH: f64 = 1.05;
@@ -46,6 +54,8 @@ pub(super) struct Governor {
     rates: Rates,
     /// Share of a core.
     budget: f64,
+    /// The part of the floors that is for one loop of this watch, and for this watch.
+    parts: (f64, f64),
     /// Seconds since the last change of a rate, and the CPU time in them of everything except task samples.
     wall: f64,
     cpu: f64,
@@ -54,7 +64,7 @@ pub(super) struct Governor {
 impl Governor {
     /// Starts with the requested rates. `budget` is a share of one core.
     pub(super) fn new(asked: Rates, budget: f64) -> Self {
-        Self { asked, rates: asked, budget, wall: 0.0, cpu: 0.0 }
+        Self { asked, rates: asked, budget, parts: (1.0, 1.0), wall: 0.0, cpu: 0.0 }
     }
 
     /// Starts with this part of the requested rates when other watches share the budget: all of them at full rate would
@@ -81,6 +91,27 @@ impl Governor {
     /// Sets the share of a core from now on: watches that share the budget were added or removed.
     pub(super) fn set_budget(&mut self, budget: f64) {
         self.budget = budget;
+    }
+
+    /// Sets the floors: this watch has a `part` of those of all watches, and so many loops.
+    pub(super) fn share_floors(&mut self, part: f64, loops: usize) {
+        self.parts = ((part / loops.max(1) as f64).max(MIN_PART), part.max(MIN_PART));
+    }
+
+    /// Takes in the CPU time of one sample of all loops. Returns whether the rate was bounded: it was far too high.
+    pub(super) fn bound_loops(&mut self, sample_ns: u64) -> bool {
+        let cost = seconds(sample_ns).max(1e-9);
+        if cost * self.rates.loop_hz <= FAR_TOO_MUCH * self.budget {
+            return false;
+        }
+        let bounded = (LOOP_SHARE * self.budget / cost).max(self.least().loop_hz);
+        let changed = bounded < self.rates.loop_hz;
+        if changed {
+            log::info!("a sample of all loops took {sample_ns} ns of CPU time: loop rate lowered to {bounded:.1}/s");
+            self.rates.loop_hz = bounded;
+            self.restart();
+        }
+        changed
     }
 
     /// Discards what was spent until now as not typical: a start or an interruption.
@@ -160,7 +191,11 @@ impl Governor {
     }
 
     fn least(&self) -> Rates {
-        Rates { loop_hz: self.asked.loop_hz.min(MIN_LOOP_HZ), task_hz: self.asked.task_hz.min(MIN_TASK_HZ) }
+        let (of_loop, of_watch) = self.parts;
+        Rates {
+            loop_hz: self.asked.loop_hz.min(MIN_LOOP_HZ * of_loop),
+            task_hz: self.asked.task_hz.min(MIN_TASK_HZ * of_watch),
+        }
     }
 }
 
@@ -242,6 +277,33 @@ mod tests {
         live(&mut governor, World { sample: 2_000, look: 100_000, fixed: 0.0 }, 60, &mut || 1.0);
         assert_eq!(governor.rates(), ASKED);
         assert_eq!(Governor::new(ASKED, 0.05).beginning_with(0.001).rates().loop_hz, MIN_LOOP_HZ);
+    }
+
+    #[test]
+    fn the_floors_are_for_all_loops_and_watches_together() {
+        let mut governor = Governor::new(ASKED, 0.05);
+        let expensive = World { sample: 5_000_000, look: 5_000_000_000, fixed: 0.0 };
+        governor.share_floors(1.0, 20);
+        live(&mut governor, expensive, 60, &mut || 1.0);
+        assert_eq!(governor.rates(), Rates { loop_hz: MIN_LOOP_HZ / 20.0, task_hz: MIN_TASK_HZ });
+        governor.share_floors(0.1, 1);
+        live(&mut governor, expensive, 60, &mut || 1.0);
+        assert!((governor.rates().task_hz - MIN_TASK_HZ / 10.0).abs() < 1e-9);
+        governor.share_floors(0.1, 10_000);
+        live(&mut governor, expensive, 60, &mut || 1.0);
+        assert_eq!(governor.rates().loop_hz, MIN_LOOP_HZ * MIN_PART);
+    }
+
+    #[test]
+    fn samples_that_cost_far_too_much_are_bounded_before_a_second_is_over() {
+        let mut governor = Governor::new(ASKED, 0.05);
+        assert!(!governor.bound_loops(100_000), "the governor sees to it");
+        assert!(governor.bound_loops(5_000_000));
+        assert_eq!(governor.rates().loop_hz, MIN_LOOP_HZ);
+        governor.share_floors(1.0, 200);
+        assert!(governor.bound_loops(5_000_000));
+        assert!((governor.rates().loop_hz - 6.0).abs() < 1e-9, "{:?}", governor.rates());
+        assert!(!governor.bound_loops(5_000_000));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::model::event::Health;
 
+use super::clock::SECOND;
 use super::governor::Rates;
 use super::readers::Effort;
 
@@ -44,6 +45,8 @@ pub(super) struct TaskTotals {
     latest_ns: [u64; 3],
     /// CPU time of one full snapshot, and the time between two of them.
     pub(super) deep_ns: u64,
+    /// CPU time of first looks and first snapshots, which cost many times what later ones do.
+    pub(super) first_ns: u64,
     pub(super) deep_every_ns: u64,
 }
 
@@ -61,6 +64,11 @@ impl TaskTotals {
             [0, 0, only] => only,
             [_, middle, _] => middle,
         };
+    }
+
+    /// The share of a core that first looks and first snapshots have used, as if spread over a minute.
+    pub(super) fn first_share(&self, watched_ns: u64) -> f64 {
+        self.first_ns as f64 / watched_ns.max(60 * SECOND) as f64
     }
 
     /// The share of a core that full snapshots use.

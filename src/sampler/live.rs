@@ -29,6 +29,8 @@ const LEAST_WAIT: u64 = 2_000_000;
 const LONGEST_WAIT: u64 = SECOND / 4;
 /// The longer the wait has lasted, the less often we check: the pause is at least this part of the wait so far.
 const WAITED: u64 = 50;
+/// Reads between two looks at the CPU time, which is a system call of its own.
+const CPU_CHECKED_EVERY: u64 = 1;
 /// LIMIT: how long to wait for permission: a program in the middle of `exec` can appear forbidden.
 const FORBIDDEN: u64 = 2 * SECOND;
 
@@ -40,8 +42,10 @@ pub(super) struct LiveTarget {
     attachment: Mutex<Arc<Attachment>>,
     generation: AtomicU64,
     stops: Option<Stops>,
-    /// Ends looks at tasks that take too long at the end of the watch.
+    /// Ends looks at tasks that take too long at the end of the watch, or more CPU time than they may.
     give_up: GiveUp,
+    /// The CPU time that the thread of the task tier may have used by then.
+    task_cpu_limit: Arc<AtomicU64>,
 }
 
 /// Attaches to a process; waits for Python in it, if requested.
@@ -71,9 +75,19 @@ pub(super) fn open(pid: i32, options: &Options) -> Result<Arc<LiveTarget>, Attac
     if let Some(stops) = &stops {
         stops.try_once(&process)?;
     }
-    let give_up = options.stop.give_up_after(LAST_LOOK);
-    let attachment = Mutex::new(attachment);
-    Ok(Arc::new(LiveTarget { process, attachment, generation: AtomicU64::new(0), stops, give_up }))
+    let (attachment, task_cpu_limit) = (Mutex::new(attachment), Arc::new(AtomicU64::new(u64::MAX)));
+    let give_up = give_up(options, &task_cpu_limit);
+    Ok(Arc::new(LiveTarget { process, attachment, generation: AtomicU64::new(0), stops, give_up, task_cpu_limit }))
+}
+
+/// When the reading of tasks is given up.
+fn give_up(options: &Options, task_cpu_limit: &Arc<AtomicU64>) -> GiveUp {
+    let (limit, reads) = (task_cpu_limit.clone(), AtomicU64::new(0));
+    let at_end = options.stop.give_up_after(LAST_LOOK);
+    GiveUp::when(move || {
+        let is_turn = reads.fetch_add(1, Ordering::Relaxed).is_multiple_of(CPU_CHECKED_EVERY);
+        at_end.is_due() || (is_turn && SystemClock.thread_cpu_ns() > limit.load(Ordering::Relaxed))
+    })
 }
 
 impl LiveTarget {
@@ -124,6 +138,11 @@ impl Target for LiveTarget {
         let attachment = self.attachment();
         let watch = TaskWatch::new(Box::new(memory), attachment.facts.runtime, attachment.layouts.clone())?;
         Ok(Box::new(Tasks { watch, access: self.access(), torn: 0 }))
+    }
+
+    fn allow_ns(&self, cpu_ns: u64) {
+        let limit = SystemClock.thread_cpu_ns().saturating_add(cpu_ns);
+        self.task_cpu_limit.store(limit, Ordering::Relaxed);
     }
 
     fn snapshot(&self) -> Result<Snapshot, AttachError> {

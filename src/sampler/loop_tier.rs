@@ -42,6 +42,7 @@ pub(super) struct LoopTier {
     state: TargetState,
     pub(super) totals: LoopTotals,
     samples: Vec<LoopSample>,
+    costs: Costs,
     /// There are loops to sample.
     has_loops: bool,
     /// Since when samples have failed.
@@ -55,6 +56,25 @@ pub(super) struct LoopTier {
     reported_gap: bool,
 }
 
+/// The CPU time of the latest samples of all loops.
+#[derive(Debug, Default)]
+struct Costs {
+    latest: [u64; 5],
+    count: usize,
+}
+
+impl Costs {
+    /// Takes in the cost of one more; returns the median of the last few, once there are so many. One alone says little:
+    /// code that is new takes many times as long.
+    fn add(&mut self, cost_ns: u64) -> Option<u64> {
+        self.latest[self.count % self.latest.len()] = cost_ns;
+        self.count += 1;
+        let mut sorted = self.latest;
+        sorted.sort_unstable();
+        self.count.is_multiple_of(sorted.len()).then(|| sorted[sorted.len() / 2])
+    }
+}
+
 impl LoopTier {
     /// Starts with a target that was attached to.
     pub(super) fn new(parts: LoopParts) -> Self {
@@ -66,6 +86,7 @@ impl LoopTier {
             state: TargetState::new(parts.clock.suspended_ns()),
             totals: LoopTotals::default(),
             samples: Vec::new(),
+            costs: Costs::default(),
             has_loops: false,
             failing_since: None,
             lost_since: None,
@@ -100,7 +121,17 @@ impl LoopTier {
     fn sample(&mut self, now: u64) -> Result<(), ReceiverDropped> {
         let Some(reader) = &mut self.reader else { return Ok(()) };
         self.totals.late += self.schedule.keep(now);
-        match reader.sample(self.parts.outbox.tables(), now, &mut self.samples) {
+        let cpu_before = self.parts.clock.thread_cpu_ns();
+        let sampled = reader.sample(self.parts.outbox.tables(), now, &mut self.samples);
+        let cost_ns = self.parts.clock.thread_cpu_ns().saturating_sub(cpu_before);
+        if let Some(cost_ns) = self.costs.add(cost_ns) {
+            let loops = self.samples.len();
+            self.parts.governor.share_floors(self.parts.account.part(), loops);
+            if self.parts.governor.bound_loops(cost_ns) {
+                self.schedule.set_rate(self.rate());
+            }
+        }
+        match sampled {
             // It is not known when the process was as these samples show it.
             Ok(_) if self.has_lost_its_processor(now) => {
                 self.totals.dropped += self.samples.len() as u64;
@@ -207,7 +238,7 @@ impl LoopTier {
 
     /// Work that is done several times a second.
     fn maintain(&mut self, now: u64) -> Result<(), ReceiverDropped> {
-        self.maintenance.did(now);
+        self.maintenance.did(now, self.parts.shared.sharing().watches());
         self.watch_target(now);
         if self.parts.shared.is_over() {
             return Ok(());
@@ -258,7 +289,8 @@ impl LoopTier {
                 Err(error) => self.fail(&error, now),
             }
             let cost = self.parts.clock.thread_cpu_ns().saturating_sub(before);
-            self.maintenance.discovered(now, cost, self.has_loops);
+            let share = self.parts.cpu_budget * self.parts.account.part();
+            self.maintenance.discovered(now, cost, share, self.has_loops);
         }
         if !self.has_loops && self.reader.is_some() && self.maintenance.is_reattaching_due(now) {
             let before = self.parts.clock.thread_cpu_ns();

@@ -20,6 +20,12 @@ const SEEK_EVERY: u64 = SECOND / 20;
 const REATTACH_EVERY: u64 = SECOND / 4;
 /// Expensive work is done less often: at most one part in this many of the time.
 const SHARE: u64 = 50;
+/// The part of the budget that searching for loops may use.
+const DISCOVERY_SHARE: f64 = 0.1;
+/// LIMIT: however expensive it is, loops are searched for this often.
+const DISCOVER_AT_LATEST: u64 = 30 * SECOND;
+/// With more watches than this, maintenance does not become rarer: half a second is long for a stall that lasts.
+const MANY: u32 = 10;
 /// A loop or program that starts must not be missed, though.
 const SEEK_AT_LATEST: u64 = SECOND / 4;
 const REATTACH_AT_LATEST: u64 = SECOND;
@@ -73,8 +79,9 @@ impl Maintenance {
         now >= self.next
     }
 
-    pub(super) fn did(&mut self, now: u64) {
-        self.next = now + BATCHES_EVERY;
+    /// It was done. Many watches that share the budget do it less often.
+    pub(super) fn did(&mut self, now: u64, watches: u32) {
+        self.next = now + BATCHES_EVERY * u64::from(watches.clamp(1, MANY));
     }
 
     /// Whether a health event is due; asking resets it.
@@ -95,9 +102,12 @@ impl Maintenance {
         self.discover_at = self.discover_at.min(self.seek_at);
     }
 
-    /// Records a search for loops, with its CPU time: wall time would include waiting for a CPU.
-    pub(super) fn discovered(&mut self, began: u64, cost_ns: u64, has_loops: bool) {
-        let patience = cost_ns.saturating_mul(SHARE);
+    /// Records a search for loops, with its CPU time: wall time would include waiting for a CPU. `budget` is the share
+    /// of a core that the watch may use.
+    pub(super) fn discovered(&mut self, began: u64, cost_ns: u64, budget: f64, has_loops: bool) {
+        // CAST: a float that is too large becomes the largest integer.
+        let affordable = (cost_ns as f64 / (DISCOVERY_SHARE * budget)) as u64;
+        let patience = cost_ns.saturating_mul(SHARE).max(affordable).min(DISCOVER_AT_LATEST);
         self.seek_at = began + patience.clamp(SEEK_EVERY, SEEK_AT_LATEST);
         self.discover_at = if has_loops { began + patience.max(DISCOVER_EVERY) } else { self.seek_at };
     }
@@ -137,7 +147,7 @@ impl Maintenance {
                 let stops_ns = parts.stops.map_or(0, |limits| limits.cost_ns(stopped_ns, budget));
                 self.stops_prevail = stops_ns > cpu_ns;
                 let spent = Spent { wall_ns: now - then, cpu_ns: cpu_ns.max(stops_ns), look_ns: tasks.look_ns };
-                parts.governor.account(spent, tasks.deep_share());
+                parts.governor.account(spent, tasks.deep_share() + tasks.first_share(now - self.begun));
             }
             self.accounted = Some((now, cpu, stopped_ns));
         }

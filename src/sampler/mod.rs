@@ -22,6 +22,7 @@
 mod account;
 mod clock;
 mod condense;
+mod credit;
 mod discovery;
 mod governor;
 mod header;

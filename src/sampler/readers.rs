@@ -81,6 +81,10 @@ pub(super) trait Target: Send + Sync {
     /// A reader of its tasks, for the last attachment.
     fn tasks(&self) -> Result<Box<dyn TaskReader>, LookError>;
 
+    /// Allows the calling thread this much CPU time for looks at tasks and full snapshots from now on; what takes more
+    /// fails with [`ReadError::GivenUp`].
+    fn allow_ns(&self, cpu_ns: u64);
+
     /// A full snapshot.
     fn snapshot(&self) -> Result<Snapshot, AttachError>;
 }

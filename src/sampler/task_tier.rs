@@ -7,8 +7,10 @@ use crate::model::Snapshot;
 use crate::model::event::{Event, KeptFinding, Note, NoteKind, TaskChanges};
 use crate::model::snapshot::{Frame, Task};
 use crate::model::tables::{Tables, TaskInfo, TaskNo};
+use crate::remote::ReadError;
 
 use super::clock::SECOND;
+use super::credit::{Credit, Work};
 use super::health::TaskTotals;
 use super::options::Judged;
 use super::outbox::ReceiverDropped;
@@ -25,6 +27,8 @@ const FAILURES: u32 = 5;
 const OPEN_EVERY: u64 = SECOND / 10;
 /// The part of the CPU budget that full snapshots may use.
 const DEEP_SHARE: f64 = 0.2;
+/// The part of the CPU budget that this tier may use over time.
+const CREDIT_SHARE: f64 = 0.6;
 /// For this long a program without tasks may be just starting.
 const STARTING: u64 = SECOND;
 /// At the end a full snapshot is taken, unless the last one is more recent than this.
@@ -47,6 +51,9 @@ pub(super) struct TaskTier {
     rate_hz: f64,
     schedule: Schedule,
     pub(super) totals: TaskTotals,
+    credit: Credit,
+    /// It was reported that this work has to wait for CPU time.
+    reported_wait: [bool; 2],
     /// When the last full snapshot was taken, and when the next one is due.
     /// When a full snapshot could first have been taken.
     begun_ns: Option<u64>,
@@ -72,6 +79,8 @@ impl TaskTier {
             rate_hz,
             schedule: Schedule::new(now, rate_hz),
             totals: TaskTotals::default(),
+            credit: Credit::new(now),
+            reported_wait: [false; 2],
             begun_ns: None,
             deep_at: None,
             next_deep: now,
@@ -93,7 +102,8 @@ impl TaskTier {
     /// Waits for a deadline, for a bounded time, and takes a sample if it has come.
     pub(super) fn step(&mut self) {
         let now = self.parts.clock.now_ns();
-        self.parts.clock.sleep_until(self.schedule.next_ns().min(now + HEED_EVERY));
+        let heed = HEED_EVERY * u64::from(self.parts.shared.sharing().watches().clamp(1, 10));
+        self.parts.clock.sleep_until(self.schedule.next_ns().min(now + heed));
         let rate_hz = self.parts.shared.task_hz();
         if rate_hz != self.rate_hz {
             self.rate_hz = rate_hz;
@@ -150,13 +160,35 @@ impl TaskTier {
     fn look(&mut self, now: u64) -> Result<(), ReceiverDropped> {
         let Some(reader) = &mut self.reader else { return Ok(()) };
         let (clock, outbox) = (&self.parts.clock, &mut self.parts.outbox);
+        let share = CREDIT_SHARE * self.parts.cpu_budget * self.parts.shared.sharing().part();
+        let Some(available) = self.credit.available(Work::Look, now, share) else { return Ok(()) };
+        self.parts.target.allow_ns(available);
         let before = clock.thread_cpu_ns();
-        match reader.look(outbox.tables(), now) {
+        let looked = reader.look(outbox.tables(), now);
+        let (took_ns, cpu) = (clock.now_ns() - now, clock.thread_cpu_ns().saturating_sub(before));
+        match looked {
             Ok((changes, effort)) => {
-                let (took_ns, cpu) = (clock.now_ns() - now, clock.thread_cpu_ns().saturating_sub(before));
+                self.credit.spend(Work::Look, cpu);
+                if self.is_cold {
+                    self.totals.first_ns += cpu;
+                    // It reads the same tasks.
+                    self.credit.expect(Work::Snapshot, cpu);
+                }
                 self.accept(TaskChanges { took_ns, ..changes }, effort, cpu);
             }
-            Err(error) => self.fail(&error, now),
+            Err(LookError::Read(ReadError::GivenUp)) if !self.parts.shared.is_over() => {
+                self.credit.waste(Work::Look, cpu);
+                self.totals.first_ns += cpu;
+                self.say_wait(Work::Look, cpu, share);
+                // What it has read is half a look: the next one begins anew.
+                self.reader = None;
+                let wait = self.credit.wait_ns(Work::Look, now, share);
+                self.open_at = now.saturating_add(wait);
+            }
+            Err(error) => {
+                self.credit.spend(Work::Look, cpu);
+                self.fail(&error, now);
+            }
         }
         self.parts.outbox.flush()?;
         if self.parts.outbox.is_overfull() {
@@ -167,6 +199,28 @@ impl TaskTier {
             }
         }
         Ok(())
+    }
+
+    /// Reports once that this work waits for CPU time. `used_ns`: what it used before it was given up.
+    fn say_wait(&mut self, work: Work, used_ns: u64, share: f64) {
+        if std::mem::replace(&mut self.reported_wait[work as usize], true) {
+            return;
+        }
+        let at_ns = self.parts.clock.now_ns();
+        let wait = self.credit.wait_ns(work, at_ns, share).div_ceil(SECOND);
+        let (what, name) = match work {
+            Work::Look => ("the tasks are looked at", "a look"),
+            Work::Snapshot => ("findings are made", "a full snapshot"),
+        };
+        let cost = if used_ns > 0 {
+            format!("more than {:.1} s of CPU time", used_ns as f64 / 1e9)
+        } else {
+            "about as much CPU time as the first look at the tasks".to_owned()
+        };
+        let budget = 100.0 * self.parts.cpu_budget;
+        let text =
+            format!("{what} in about {wait} s: {name} takes {cost}, and the budget is {budget} % (--cpu-budget)");
+        self.parts.outbox.push(Event::Note(Note { at_ns, kind: NoteKind::Adjusted, text }));
     }
 
     fn accept(&mut self, changes: TaskChanges, effort: Effort, cpu_ns: u64) {
@@ -200,18 +254,40 @@ impl TaskTier {
         }
         let Some(judge) = self.parts.judge.clone() else { return Ok(()) };
         let (before, at_ns) = (self.parts.clock.thread_cpu_ns(), self.parts.clock.now_ns());
-        match self.parts.target.snapshot() {
+        let share = CREDIT_SHARE * self.parts.cpu_budget * self.parts.shared.sharing().part();
+        let Some(available) = self.credit.available(Work::Snapshot, at_ns, share) else {
+            self.say_wait(Work::Snapshot, 0, share);
+            self.next_deep = at_ns.saturating_add(self.credit.wait_ns(Work::Snapshot, at_ns, share).max(SECOND));
+            return Ok(());
+        };
+        self.parts.target.allow_ns(available);
+        let taken = self.parts.target.snapshot();
+        let was_given_up = matches!(taken, Err(AttachError::Read { error: ReadError::GivenUp, .. }));
+        match taken {
             Ok(snapshot) => {
                 let judged = judge(&snapshot);
                 let findings = keep(&snapshot, judged, self.parts.outbox.tables());
                 self.parts.outbox.push(Event::Findings { at_ns, findings });
                 (self.judged_at, self.reported_failure) = (Some(at_ns), false);
             }
+            Err(_) if was_given_up => {}
             // The loop tier reports the end of the process.
             Err(error) if error.kind() == FailureKind::Gone => {}
             Err(error) => self.fail_deep(at_ns, &error),
         }
         let cost = self.parts.clock.thread_cpu_ns().saturating_sub(before);
+        if self.deep_at.is_none() {
+            self.totals.first_ns += cost;
+        }
+        if was_given_up {
+            self.credit.waste(Work::Snapshot, cost);
+            if !self.parts.shared.is_over() {
+                self.say_wait(Work::Snapshot, cost, share);
+            }
+            self.next_deep = at_ns.saturating_add(self.credit.wait_ns(Work::Snapshot, at_ns, share).max(SECOND));
+            return Ok(());
+        }
+        self.credit.spend(Work::Snapshot, cost);
         // The first snapshot costs many times what later ones do: it determines neither when the next one is due nor
         // the measured share of the budget.
         let cost = if self.deep_at.is_some() { cost } else { 0 };

@@ -126,6 +126,8 @@ impl Target for FakeTarget {
         self.world().sight
     }
 
+    fn allow_ns(&self, _cpu_ns: u64) {}
+
     fn stops(&self) -> StopTotals {
         StopTotals::default()
     }
