@@ -586,6 +586,13 @@ fn a_cancelled_task_is_a_warning_only_if_nothing_ends_its_cleanup() {
     sample.waits(task, WaitKind::Sleep, None);
     assert_eq!(found(&sample.0, "cancelled-task-waits")[0].severity, Severity::Info, "the timer ends the cleanup");
     is_asked(&mut sample, task, None, Some(300));
+    assert_eq!(
+        found(&sample.0, "cancelled-task-waits")[0].severity,
+        Severity::Info,
+        "it may never have been taken back"
+    );
+    let waiter = sample.task("waiter", &[("main", 3)]);
+    sample.awaits(waiter, WaitKind::Task, &[task]);
     assert_eq!(found(&sample.0, "cancelled-task-waits")[0].severity, Severity::Warning, "it has swallowed the request");
 }
 

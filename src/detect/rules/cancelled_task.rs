@@ -14,7 +14,8 @@ pub(super) static INFO: RuleInfo = RuleInfo {
     id: RuleId::new("cancelled-task-waits"),
     severities: &[Severity::Warning, Severity::Info],
     title: "A task was asked to cancel and still waits for something, in its cleanup or because it swallowed the \
-            CancelledError; a warning if it did not move while it was watched, unless a reply or a timer ends its cleanup",
+            CancelledError; a warning if it did not move while it was watched, unless a reply or a timer ends its cleanup, \
+            or nobody waits for it and the request may be one that was never taken back",
     singular: "cancelled task that does not end",
     plural: "cancelled tasks that do not end",
     help: "Let the CancelledError pass: catch it only to clean up, raise it again, and put a timeout around what the cleanup \
@@ -47,22 +48,24 @@ struct Alike {
 
 pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
     let told = tasks_of_closing_loops(snapshot);
-    let mut alike: BTreeMap<(Option<String>, Option<String>, &str), Alike> = BTreeMap::new();
+    let mut alike: BTreeMap<(Option<String>, Option<String>, &str, Severity), Alike> = BTreeMap::new();
     for (id, task) in (0..).map(TaskId).zip(&snapshot.tasks) {
         let Some(cancellation) = task.cancellation.filter(|_| !told.contains(&id)) else { continue };
         let Some(waits_for) = waits_on(snapshot, task) else { continue };
         let (at, handled_in) = (place_of(snapshot, task), handler_of(snapshot, task, cancellation));
-        let severity = severity_of(snapshot, id);
-        let one = alike.entry((at.clone(), handled_in.clone(), waits_for)).or_insert_with(|| Alike {
+        // A library that cancels a task for its own ends and never calls uncancel() leaves a request behind; where nobody
+        // waits for the task and it handles nothing, that cannot be told from a request that was swallowed.
+        let may_be_left = cancellation.handled_in.is_none() && task.awaited_by.is_empty();
+        let severity = if may_be_left { Severity::Info } else { severity_of(snapshot, id) };
+        let one = alike.entry((at.clone(), handled_in.clone(), waits_for, severity)).or_insert_with(|| Alike {
             tasks: Vec::new(),
             facts: Facts { requests: cancellation.requests, waits_for, at, handled_in, still_ms: task.still_ms },
             severity,
         });
         one.tasks.push(id);
         one.facts.requests = one.facts.requests.min(cancellation.requests);
-        one.facts.still_ms = one.facts.still_ms.min(task.still_ms);
         // What is said of all is true of all.
-        one.severity = one.severity.min(severity);
+        one.facts.still_ms = one.facts.still_ms.min(task.still_ms);
     }
     findings.extend(alike.into_values().map(|one| finding(snapshot, one)));
 }
