@@ -10,8 +10,9 @@ pub(super) const MIN_TASK_HZ: f64 = 0.1;
 /// The smallest part of a floor: less often is as good as never.
 const MIN_PART: f64 = 0.02;
 /// The loop rate is bounded at once if samples alone use this many times the budget: such a rate must not last until the
-/// governor has judged a second.
-const FAR_TOO_MUCH: f64 = 2.0;
+/// governor has judged a second. Less than that is the governor's matter: the first samples of a program cost several
+/// times what later ones do.
+const FAR_TOO_MUCH: f64 = 10.0;
 /// The part of the budget that samples may use then.
 const LOOP_SHARE: f64 = 0.6;
 
@@ -297,13 +298,13 @@ mod tests {
     #[test]
     fn samples_that_cost_far_too_much_are_bounded_before_a_second_is_over() {
         let mut governor = Governor::new(ASKED, 0.05);
-        assert!(!governor.bound_loops(100_000), "the governor sees to it");
+        assert!(!governor.bound_loops(400_000), "the governor sees to it");
         assert!(governor.bound_loops(5_000_000));
         assert_eq!(governor.rates().loop_hz, MIN_LOOP_HZ);
         governor.share_floors(1.0, 200);
-        assert!(governor.bound_loops(5_000_000));
-        assert!((governor.rates().loop_hz - 6.0).abs() < 1e-9, "{:?}", governor.rates());
-        assert!(!governor.bound_loops(5_000_000));
+        assert!(governor.bound_loops(50_000_000));
+        assert!((governor.rates().loop_hz - MIN_LOOP_HZ * MIN_PART).abs() < 1e-9, "{:?}", governor.rates());
+        assert!(!governor.bound_loops(50_000_000));
     }
 
     #[test]

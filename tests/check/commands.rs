@@ -65,7 +65,8 @@ pub(crate) fn what_could_not_be_started_or_seen_has_its_own_exit_code() {
 pub(crate) fn what_was_planted_since_the_baseline_is_named() {
     let python = newest();
     let (folder, program) = (tempfile::tempdir().unwrap(), program());
-    let length = ["--requests", "1500"];
+    // The orphan lives for two thirds of it: long enough for several full snapshots on a busy machine.
+    let length = ["--requests", "6000"];
     let update = [&["--update", "--runs", "1"][..], &command(python, &program, &length)].concat();
     assert_exit(&check(folder.path(), &update), 0);
     let planted = [&length[..], &["--block", "250", "--orphan"]].concat();
