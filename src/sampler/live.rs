@@ -29,8 +29,6 @@ const LEAST_WAIT: u64 = 2_000_000;
 const LONGEST_WAIT: u64 = SECOND / 4;
 /// The longer the wait has lasted, the less often we check: the pause is at least this part of the wait so far.
 const WAITED: u64 = 50;
-/// Reads between two looks at the CPU time, which is a system call of its own.
-const CPU_CHECKED_EVERY: u64 = 1;
 /// LIMIT: how long to wait for permission: a program in the middle of `exec` can appear forbidden.
 const FORBIDDEN: u64 = 2 * SECOND;
 
@@ -82,12 +80,8 @@ pub(super) fn open(pid: i32, options: &Options) -> Result<Arc<LiveTarget>, Attac
 
 /// When the reading of tasks is given up.
 fn give_up(options: &Options, task_cpu_limit: &Arc<AtomicU64>) -> GiveUp {
-    let (limit, reads) = (task_cpu_limit.clone(), AtomicU64::new(0));
-    let at_end = options.stop.give_up_after(LAST_LOOK);
-    GiveUp::when(move || {
-        let is_turn = reads.fetch_add(1, Ordering::Relaxed).is_multiple_of(CPU_CHECKED_EVERY);
-        at_end.is_due() || (is_turn && SystemClock.thread_cpu_ns() > limit.load(Ordering::Relaxed))
-    })
+    let (limit, at_end) = (task_cpu_limit.clone(), options.stop.give_up_after(LAST_LOOK));
+    GiveUp::when(move || at_end.is_due() || SystemClock.thread_cpu_ns() > limit.load(Ordering::Relaxed))
 }
 
 impl LiveTarget {

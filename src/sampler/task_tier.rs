@@ -27,8 +27,8 @@ const FAILURES: u32 = 5;
 const OPEN_EVERY: u64 = SECOND / 10;
 /// The part of the CPU budget that full snapshots may use.
 const DEEP_SHARE: f64 = 0.2;
-/// The part of the CPU budget that this tier may use over time.
-const CREDIT_SHARE: f64 = 0.6;
+/// The part of the CPU budget that this tier may use over time: the governor divides it, this only bounds it.
+const CREDIT_SHARE: f64 = 0.8;
 /// For this long a program without tasks may be just starting.
 const STARTING: u64 = SECOND;
 /// At the end a full snapshot is taken, unless the last one is more recent than this.

@@ -38,6 +38,9 @@ struct Facts {
     still_ms: Option<u64>,
 }
 
+/// What is said of a task: where it waits, which function handles the request, what it waits for, and how bad that is.
+type Sameness = (Option<String>, Option<String>, &'static str, Severity);
+
 /// Tasks of which the same is said.
 struct Alike {
     tasks: Vec<TaskId>,
@@ -48,7 +51,7 @@ struct Alike {
 
 pub(super) fn judge(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
     let told = tasks_of_closing_loops(snapshot);
-    let mut alike: BTreeMap<(Option<String>, Option<String>, &str, Severity), Alike> = BTreeMap::new();
+    let mut alike: BTreeMap<Sameness, Alike> = BTreeMap::new();
     for (id, task) in (0..).map(TaskId).zip(&snapshot.tasks) {
         let Some(cancellation) = task.cancellation.filter(|_| !told.contains(&id)) else { continue };
         let Some(waits_for) = waits_on(snapshot, task) else { continue };
