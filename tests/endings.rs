@@ -24,7 +24,7 @@ const BOUND: Duration = Duration::from_secs(4);
 
 /// The oldest Python is the slowest to read.
 fn start(tasks: u32) -> Target {
-    let program = Program::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/stops.py"));
+    let program = Program::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/stops/stops.py"));
     Target::start(oldest(), &program, &[tasks.to_string()]).unwrap()
 }
 

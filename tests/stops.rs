@@ -26,9 +26,9 @@ support::trials::trials! {
     a_program_that_is_stopped_for_each_sample_is_recorded_to_its_end,
 }
 
-/// `tests/programs/stops.py`.
+/// `tests/programs/stops/stops.py`.
 fn start(tasks: u32) -> Target {
-    let program = Program::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/stops.py"));
+    let program = Program::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/stops/stops.py"));
     Target::start(newest(), &program, &[tasks.to_string()]).unwrap()
 }
 
