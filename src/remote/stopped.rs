@@ -117,13 +117,17 @@ impl Hold {
     fn join(&self, tracer: thread::JoinHandle<()>) {
         // Even a panic of the thread would have released it.
         let _ = tracer.join();
-        let tid = self.releases_at_end.load(Ordering::SeqCst);
-        let itself = format!("/proc/self/task/{tid}");
-        let deadline = Instant::now() + LONGEST_END;
-        // A thread that was joined still has to go through the part of its end that releases tracees.
-        while tid != 0 && Path::new(&itself).exists() && Instant::now() < deadline {
-            thread::sleep(PATIENCE);
-        }
+        wait_for_end(self.releases_at_end.load(Ordering::SeqCst));
+    }
+}
+
+/// Waits until the kernel has ended a thread of ours; 0 for none. One that was joined still has to go through the part of
+/// its end that releases tracees.
+fn wait_for_end(tid: i32) {
+    let itself = format!("/proc/self/task/{tid}");
+    let deadline = Instant::now() + LONGEST_END;
+    while tid != 0 && Path::new(&itself).exists() && Instant::now() < deadline {
+        thread::sleep(PATIENCE);
     }
 }
 
@@ -190,9 +194,13 @@ impl Drop for StopGuard {
 /// then no thread of it could let the process continue.
 static HOLDING: Mutex<()> = Mutex::new(());
 
+/// The last tracing thread that releases threads only when the kernel has ended it, after it has given up the lock.
+static RELEASING: AtomicI32 = AtomicI32::new(0);
+
 /// Does `work` while asyncprof keeps no process stopped.
 pub fn while_nothing_is_stopped<T>(work: impl FnOnce() -> T) -> T {
     let _none = HOLDING.lock().unwrap_or_else(PoisonError::into_inner);
+    wait_for_end(RELEASING.load(Ordering::SeqCst));
     work()
 }
 
@@ -219,6 +227,7 @@ fn hold_until_released(
     }
     if tracees.release() {
         hold.releases_at_end.store(gettid().as_raw(), Ordering::SeqCst);
+        RELEASING.store(gettid().as_raw(), Ordering::SeqCst);
     }
     // CAST: a stop of centuries does not happen.
     hold.ns.store(begun.elapsed().as_nanos() as u64, Ordering::SeqCst);

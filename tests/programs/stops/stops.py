@@ -13,7 +13,7 @@ import time
 
 FILE, TASKS = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 10
 # A signal that has not arrived by then is lost.
-PATIENCE = 5
+PATIENCE = 20
 SIGNAL = signal.SIGRTMIN + 3
 
 sent = received = 0
