@@ -140,7 +140,7 @@ impl Target for LiveTarget {
     }
 
     fn snapshot(&self) -> Result<Snapshot, AttachError> {
-        let longest_stop = self.stops.as_ref().map(|stops| stops.limits().longest);
+        let longest_stop = self.stops.as_ref().filter(|stops| stops.may_stop()).map(|stops| stops.longest());
         let snapshot = session::take(
             &self.attachment(),
             &session::Options { longest_stop, give_up: Some(self.give_up.clone()) },

@@ -26,8 +26,14 @@ impl Stops {
         Self { limits, account: Arc::new(Mutex::new(Account::new(limits.share, Instant::now()))) }
     }
 
-    pub(super) fn limits(&self) -> StopLimits {
-        self.limits
+    /// How long one stop may last.
+    pub(super) fn longest(&self) -> Duration {
+        self.limits.longest
+    }
+
+    /// Whether the process may be stopped now; if not, a look without a stop is counted.
+    pub(super) fn may_stop(&self) -> bool {
+        lock(&self.account).may_stop(Instant::now())
     }
 
     pub(super) fn totals(&self) -> StopTotals {
@@ -51,7 +57,7 @@ impl Stops {
     /// # Errors
     /// If it cannot be stopped.
     pub(super) fn look<T>(&self, process: &Process, look: impl FnOnce() -> T) -> Result<(T, u64), StopError> {
-        if !lock(&self.account).may_stop(Instant::now()) {
+        if !self.may_stop() {
             return Ok((look(), 0));
         }
         let (seen, stopped) = match StopGuard::stop(process, self.limits.longest) {
