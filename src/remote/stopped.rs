@@ -2,8 +2,8 @@
 //! guard is dropped, when the stop has lasted as long as it may, and when asyncprof is killed. No signal of the process
 //! is lost.
 //!
-//! What a stop does to the process cannot be avoided: system calls that wait with a time limit or for several events
-//! (`epoll_wait`, `select`, `poll`, `nanosleep`) end with EINTR. Python repeats them (PEP 475).
+//! What a stop does to the process cannot be avoided: some system calls that wait (`epoll_wait`, `sigtimedwait`, `semop`,
+//! sockets with a timeout; man 7 signal) end with EINTR. Python repeats them (PEP 475).
 //!
 //! Not used for it: `remoteprocess::Thread::lock`, which attaches with SIGSTOP and takes the signals of the thread from the
 //! kernel, and loses those that it cannot name; the freezer of control groups, which needs a group of the target's own

@@ -45,10 +45,13 @@ impl Stops {
     /// # Errors
     /// If it cannot.
     pub(super) fn try_once(&self, process: &Process) -> Result<(), StopError> {
-        match StopGuard::stop(process, self.limits.longest) {
-            Ok(_) | Err(StopError::Deadline { .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
+        let stopped = match StopGuard::stop(process, self.limits.longest) {
+            Ok(guard) => guard.end(),
+            Err(StopError::Deadline { limit, .. }) => Stopped { duration: limit, cut_short: true },
+            Err(error) => return Err(error),
+        };
+        lock(&self.account).add(stopped);
+        Ok(())
     }
 
     /// Runs `look` while the process is stopped, if it may be stopped now and stops in time. What of `look` takes longer

@@ -10,6 +10,7 @@ use crate::cli::failure::{Exit, Failure, hint, note};
 use crate::cli::input::args::dump::DumpArgs;
 use crate::cli::input::find_process;
 use crate::cli::input::formats::{Writer, Writes};
+use crate::cli::input::units::MAX_STOP;
 use crate::cli::output::destination::{Destination, plan};
 use crate::cli::output::progress::try_snapshot;
 use crate::cli::session::signals;
@@ -73,9 +74,11 @@ fn save_image(pid: i32, longest_stop: Duration, destination: &Destination) -> Re
         path.display(),
     ));
     if snapshot.stop.is_some_and(|stop| !stop.covers_reading) {
-        let ms = longest_stop.as_millis();
-        note(&format!("process {pid} was not stopped while all of it was read: the image is not of one moment"));
-        hint(&format!("allow longer stops: --max-stop {}ms", 4 * ms));
+        note(&format!("process {pid} was not stopped while all of it was read: the image may not be of one moment"));
+        let longer = 4 * longest_stop;
+        if longer <= MAX_STOP {
+            hint(&format!("allow longer stops: --max-stop {}ms", longer.as_millis()));
+        }
     }
     Ok(snapshot)
 }

@@ -20,8 +20,9 @@ const STALLS: Limits = Limits { least: 0.001, most: 3_600.0, range: "1ms to 1h (
 /// LIMIT: percent of one core. Two threads sample and one receives: more cannot be used.
 const BUDGETS: Limits = Limits { least: 0.1, most: 400.0, range: "0.1% to 400% of one core (5%, 0.5%)" };
 
-/// LIMIT: how long the target may be stopped at once, seconds. Stopping its threads takes some tenths of a millisecond.
-const STOPS: Limits = Limits { least: 0.001, most: 10.0, range: "1ms to 10s (20ms)" };
+/// LIMIT: how long the target may be stopped at once. Stopping its threads takes some tenths of a millisecond.
+pub(crate) const MAX_STOP: Duration = Duration::from_secs(10);
+const STOPS: Limits = Limits { least: 0.001, most: MAX_STOP.as_secs() as f64, range: "1ms to 10s (20ms)" };
 
 /// LIMIT: share of the time for which the target may be stopped, percent.
 const STOP_SHARES: Limits = Limits { least: 0.1, most: 90.0, range: "0.1% to 90% of the time (10%)" };

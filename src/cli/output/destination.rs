@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::os::fd::{AsFd as _, AsRawFd as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -186,6 +186,10 @@ fn to_device(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) 
     }
 }
 
+fn is_pipe(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
+}
+
 /// Opens a device or pipe. A named pipe has to have a reader, for which this waits for a while.
 pub(crate) fn open_device(path: &Path) -> io::Result<File> {
     let deadline = Instant::now() + READER;
@@ -193,7 +197,8 @@ pub(crate) fn open_device(path: &Path) -> io::Result<File> {
     loop {
         // Without blocking: nothing could end the wait otherwise.
         match OpenOptions::new().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path) {
-            Err(error) if error.raw_os_error() == Some(Errno::ENXIO as i32) => {
+            // A socket cannot be opened, with the same error.
+            Err(error) if error.raw_os_error() == Some(Errno::ENXIO as i32) && is_pipe(path) => {
                 if Instant::now() >= deadline {
                     return Err(io::Error::other(format!(
                         "no program has opened it to read within {} s",
