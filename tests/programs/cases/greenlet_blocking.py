@@ -11,7 +11,7 @@ def query():
     if "cpu" in sys.argv:
         end = time.thread_time() + 0.6
         while time.thread_time() < end:
-            sum(range(10_000))  # the line that computes
+            for number in range(10_000): total = number * number % 7  # the line that computes
     else:
         time.sleep(0.6)  # the line that sleeps
 

@@ -10,7 +10,7 @@ def reap(number, frame):
     if "cpu" in sys.argv:
         end = time.thread_time() + 0.7
         while time.thread_time() < end:
-            sum(range(10_000))  # the line that computes
+            for number in range(10_000): total = number * number % 7  # the line that computes
     elif "run" in sys.argv:
         subprocess.run(["sleep", "0.7"])  # the line that runs a program
     else:
