@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use support::command::asyncprof;
 use support::pythons::{Interpreter, Matrix, every, oldest};
 use support::trials::{missing, missing_python};
 
@@ -64,17 +65,8 @@ fn line_to_change() -> usize {
     STALLING.lines().position(|line| line.contains("the line to change")).unwrap() + 1
 }
 
-fn asyncprof(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_asyncprof"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ASYNCPROF_")) {
-        command.env_remove(name);
-    }
-    command.current_dir(folder).stdin(Stdio::null());
-    command
-}
-
 fn run(folder: &Path, arguments: &[&str]) -> Output {
-    asyncprof(folder).args(arguments).output().unwrap()
+    asyncprof(folder, arguments).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -128,7 +120,7 @@ impl Drop for Stalling {
 
 /// An asyncprof that has said that it watches.
 fn start_watching(folder: &Path, arguments: &[&str]) -> (Child, BufReader<ChildStderr>) {
-    let mut child = asyncprof(folder).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = asyncprof(folder, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
     stderr.read_line(&mut line).unwrap();
@@ -157,7 +149,7 @@ fn a_program_that_was_started_passes_its_status_on() {
 
 fn a_program_that_was_started_has_our_stdin_and_stdout() {
     let folder = tempfile::tempdir().unwrap();
-    let mut child = asyncprof(folder.path())
+    let mut child = asyncprof(folder.path(), &[])
         .args(["record", "-o", "cat.aprof", "--", "cat"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -172,7 +164,7 @@ fn a_program_that_was_started_has_our_stdin_and_stdout() {
 
 fn a_signal_for_us_ends_the_program_that_was_started() {
     let folder = tempfile::tempdir().unwrap();
-    let mut child = asyncprof(folder.path())
+    let mut child = asyncprof(folder.path(), &[])
         .args([
             "record",
             "-o",
@@ -196,8 +188,7 @@ fn a_signal_for_us_ends_the_program_that_was_started() {
 fn a_stderr_that_takes_no_words_costs_no_result() {
     let target = Stalling::start(oldest());
     let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let without_words =
-        |arguments: &[&str]| asyncprof(target.folder()).args(arguments).stderr(full()).output().unwrap();
+    let without_words = |arguments: &[&str]| asyncprof(target.folder(), arguments).stderr(full()).output().unwrap();
     let attach = without_words(&["attach", "-d", "1", &target.pid()]);
     assert_exit(&attach, 0);
     assert!(text(&attach.stdout).contains("stall"), "{}", text(&attach.stdout));
@@ -317,7 +308,7 @@ fn verbose_says_on_stderr_why_data_is_missing_and_stdout_stays_the_result() {
     BufReader::new(target.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
     let pid = target.id().to_string();
     let dump = |level: Option<&str>, arguments: &[&str]| {
-        let mut command = asyncprof(folder.path());
+        let mut command = asyncprof(folder.path(), &[]);
         command.args(["dump", &pid, "-f", "json"]).args(arguments);
         command.envs(level.map(|level| ("ASYNCPROF_LOG", level))).output().unwrap()
     };
@@ -450,7 +441,7 @@ fn a_recording_of_an_asyncprof_that_was_killed_can_be_read() {
 
 /// What a command makes of what it reads from stdin.
 fn run_on(folder: &Path, input: &[u8], arguments: &[&str]) -> Output {
-    let mut command = asyncprof(folder);
+    let mut command = asyncprof(folder, &[]);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // Who does not read it to its end says why.
@@ -531,7 +522,7 @@ fn a_program_is_recorded_from_its_start_through_exec() {
     let folder = tempfile::tempdir().unwrap();
     let program = Stalling::write(folder.path());
     let command = format!("exec {} {}", python.path.display(), program.display());
-    let mut child = asyncprof(folder.path())
+    let mut child = asyncprof(folder.path(), &[])
         .args(["record", "-o", "x.aprof", "--", "sh", "-c", &command])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -573,7 +564,7 @@ for _ in range(4):
 fn loops_that_end_with_their_only_step_have_each_its_own_stall(python: &Interpreter) {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("row.py"), LOOPS_IN_A_ROW).unwrap();
-    let mut record = asyncprof(folder.path());
+    let mut record = asyncprof(folder.path(), &[]);
     record.args(["record", "-o", "x.aprof", "--"]).arg(&python.path).arg("row.py");
     assert_exit(&record.output().unwrap(), 0);
     let report = run(folder.path(), &["report", "x.aprof", "-f", "json"]);
@@ -609,7 +600,7 @@ fn a_thread_that_has_the_gil_to_itself_never_waits_for_it() {
         let label = python.which.label();
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("steps.py"), SHORT_STEPS).unwrap();
-        let mut record = asyncprof(folder.path());
+        let mut record = asyncprof(folder.path(), &[]);
         record.args(["record", "-o", "x.aprof", "--"]).arg(&python.path).arg("steps.py");
         assert_exit(&record.output().unwrap(), 0);
         let events = run(folder.path(), &["export", "x.aprof", "-f", "jsonl", "-o", "-"]);
@@ -627,7 +618,7 @@ fn a_thread_that_has_the_gil_to_itself_never_waits_for_it() {
 fn the_demo_shows_what_blocks_and_ends_what_it_started() {
     let python = oldest();
     let folder = tempfile::tempdir().unwrap();
-    let output = asyncprof(folder.path())
+    let output = asyncprof(folder.path(), &[])
         .env("TMPDIR", folder.path())
         .args(["demo", "-d", "4s", "--python"])
         .arg(&python.path)

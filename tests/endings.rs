@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use support::command::asyncprof;
 use support::pythons::oldest;
 use support::target::{Program, Target};
 
@@ -26,15 +27,6 @@ const BOUND: Duration = Duration::from_secs(4);
 fn start(tasks: u32) -> Target {
     let program = Program::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/stops/stops.py"));
     Target::start(oldest(), &program, &[tasks.to_string()]).unwrap()
-}
-
-fn asyncprof(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_asyncprof"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ASYNCPROF_")) {
-        command.env_remove(name);
-    }
-    command.current_dir(folder).stdin(Stdio::null()).args(arguments);
-    command
 }
 
 /// Waits until something that was seen is in the file: it has a header, and has grown since.

@@ -14,6 +14,7 @@ use std::process::{Command, Output, Stdio};
 use asyncprof::model::event::NoteKind;
 use asyncprof::profile::recording::Writer;
 use nix::unistd::Uid;
+use support::command::asyncprof;
 use support::pythons::newest;
 use support::trials::missing;
 use watches::{MS, header, story};
@@ -54,20 +55,9 @@ const READERS: [&[&str]; 17] = [
     &["check", "FILE", "--max-stall", "10s"],
 ];
 
-fn asyncprof(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_asyncprof"));
-    for (name, _) in std::env::vars() {
-        if name.starts_with("ASYNCPROF_") || name.starts_with("GITHUB_") {
-            command.env_remove(name);
-        }
-    }
-    command.current_dir(folder).stdin(Stdio::null());
-    command
-}
-
 /// One of [`READERS`] with a file.
 fn reader(folder: &Path, arguments: &[&str], file: &str) -> Command {
-    let mut command = asyncprof(folder);
+    let mut command = asyncprof(folder, &[]);
     command.args(arguments.iter().map(|argument| match *argument {
         "FILE" => file,
         "GOOD" => "good.aprof",
@@ -154,7 +144,8 @@ fn what_is_no_recording_is_exit_6_for_every_command_that_reads_one() {
         }
     }
     // What they are to write is not begun.
-    let output = asyncprof(folder.path()).args(["export", "garbage.aprof", "-o", "x.trace.json"]).output().unwrap();
+    let output =
+        asyncprof(folder.path(), &[]).args(["export", "garbage.aprof", "-o", "x.trace.json"]).output().unwrap();
     assert_exit(&output, 6, "export to a file");
     let left = fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(left, files.len() + 1, "nothing is left behind");
@@ -190,7 +181,7 @@ fn what_may_not_be_read_is_exit_6() {
         assert_refused(&output, "private.aprof", "Permission denied");
     }
     let baseline = ["check", "good.aprof", "--baseline", "private.json"];
-    let output = as_nobody(asyncprof(folder.path()).args(baseline));
+    let output = as_nobody(asyncprof(folder.path(), &[]).args(baseline));
     assert_exit(&output, 6, "a baseline");
     assert_refused(&output, "private.json", "Permission denied");
 }
@@ -250,7 +241,7 @@ fn what_cannot_be_written_is_exit_125() {
     }
     for arguments in [&["man"][..], &["completions", "bash"]] {
         let full = File::options().write(true).open("/dev/full").unwrap();
-        assert_exit(&asyncprof(folder.path()).args(arguments).stdout(full).output().unwrap(), 125, arguments[0]);
+        assert_exit(&asyncprof(folder.path(), arguments).stdout(full).output().unwrap(), 125, arguments[0]);
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing half done is left behind");
 }
@@ -265,7 +256,7 @@ fn a_device_or_a_pipe_is_written_to_and_stays_what_it_is() {
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
     for force in [&[][..], &["--force"]] {
         let to = |place: &str| {
-            let mut command = asyncprof(folder.path());
+            let mut command = asyncprof(folder.path(), &[]);
             command.args(["report", "good.aprof", "-f", "json", "-o", place]).args(force);
             command
         };
@@ -300,7 +291,7 @@ fn a_program_that_we_may_not_read_is_exit_3() {
         &["flamegraph", &pid, "-d", "1s", "-o", "x.svg"],
         &["dump", &pid],
     ] {
-        outputs.push((arguments[0], asyncprof(folder.path()).args(arguments).uid(NOBODY).gid(NOBODY).output()));
+        outputs.push((arguments[0], asyncprof(folder.path(), arguments).uid(NOBODY).gid(NOBODY).output()));
     }
     target.kill().unwrap();
     target.wait().unwrap();

@@ -12,6 +12,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
+use support::command::asyncprof;
 use support::pythons::newest;
 
 support::trials::trials! {
@@ -77,12 +78,7 @@ impl Running {
     }
 
     fn asyncprof(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_asyncprof"));
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ASYNCPROF_")) {
-            command.env_remove(name);
-        }
-        command.current_dir(&self.folder).stdin(Stdio::null()).args(arguments);
-        command
+        asyncprof(self.folder.path(), arguments)
     }
 
     fn run(&self, arguments: &[&str]) -> Output {

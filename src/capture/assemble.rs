@@ -19,7 +19,7 @@ use crate::python::coroutine::ChainEnd;
 use crate::python::layout::Layout;
 use crate::remote::halt;
 use crate::remote::kernel_thread::is_selector;
-use crate::remote::{Addr, ReadError};
+use crate::remote::{Addr, MemoryLimit, ReadError};
 use crate::runtime::record::FutureState;
 use crate::runtime::wait::ResourceRecord;
 use crate::runtime::wait_graph::{Edges, Futures as _, Node, awaited_by, relate};
@@ -32,7 +32,13 @@ pub(crate) struct Taken {
 }
 
 /// Makes a snapshot of what was captured.
-pub(super) fn assemble(mut capture: Capture, facts: &Facts, layout: &Layout, taken: Taken) -> Snapshot {
+pub(super) fn assemble(
+    mut capture: Capture,
+    facts: &Facts,
+    layout: &Layout,
+    memory_limit: MemoryLimit,
+    taken: Taken,
+) -> Snapshot {
     let loop_ids: FxHashMap<Addr, LoopId> =
         capture.loops.iter().enumerate().map(|(n, record)| (record.addr, LoopId(n as u32))).collect();
     let walks = std::mem::take(&mut capture.tasks);
@@ -64,6 +70,13 @@ pub(super) fn assemble(mut capture: Capture, facts: &Facts, layout: &Layout, tak
             let who = thread.native_id.map_or_else(|| "a thread".to_owned(), |id| format!("thread {id}"));
             gaps.push(Gap { what: format!("stack of {who}"), why: "it moved in every attempt to read it".to_owned() });
         }
+    }
+    if capture.unread > 0 {
+        let memory = Gap {
+            what: format!("{} of {} tasks", capture.unread, capture.unread + tasks.len()),
+            why: format!("{} MB of memory are used up (--max-memory)", memory_limit.bytes() >> 20),
+        };
+        gaps.insert(0, memory);
     }
     let quality = capture.quality;
     Snapshot {
@@ -101,6 +114,7 @@ pub(super) fn assemble(mut capture: Capture, facts: &Facts, layout: &Layout, tak
         threads,
         loops,
         tasks,
+        unread_tasks: capture.unread,
         gaps,
         pools,
         results,

@@ -1,44 +1,35 @@
 //! One reading of a process: threads, tasks, loops, and the proof that each task was read at a single moment.
 
-use std::sync::Arc;
-
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::abandoned::{self, Living};
+use super::capturing::Capturing;
 use super::ending::Endings;
 use super::facts::Facts;
 use super::graph::{Graph, read_all_entered};
 use super::held_lock::find_lock_holders;
-use super::loop_position::find_position;
-use super::named_stack::{NamedStack, read_step};
 use super::outside::{Means, Outside};
 use super::progress::Progress;
 use super::quality::Quality;
 use super::references::{confirm_failures, confirm_orphans, count_references, waited_for};
 use super::stillness::{Seen, Still, Watched};
 use super::task_list::{keep_each_once, walk_lists};
-use super::task_walk::{Proof, Shared, TaskWalk, Verdict, is_task};
-use super::threads::{CapturedThread, Source, ThreadReading, is_running_elsewhere, read_thread_names, read_threads};
+use super::task_reading::TasksAndThreads;
+use super::task_walk::{Shared, TaskWalk};
+use super::threads::{CapturedThread, read_thread_names};
 use super::witness::Witness;
-use crate::model::snapshot::LoopPosition;
 use crate::python::caches::Caches;
 use crate::python::frame_table::FrameTable;
 use crate::python::greenlet::has_greenlets;
 use crate::python::interpreter::{Interpreter, read_interpreters};
-use crate::python::layout::Layout;
-use crate::python::reader::{Reader, optional};
-use crate::remote::{Addr, Memory, ReadError, View};
-use crate::runtime::interface::Imported;
+use crate::python::reader::Reader;
+use crate::remote::{Addr, Memory, MemoryLimit, ReadError, View};
 use crate::runtime::layouts::Layouts;
-use crate::runtime::record::{LoopRecord, TaskList, Waited};
-use crate::runtime::references::{FutureReferences, LoopReferences};
-use crate::runtime::wait::{Wait, WaitKind};
+use crate::runtime::record::{LoopRecord, TaskList};
+use crate::runtime::references::LoopReferences;
 
-/// LIMIT: how many times data that changed during the reading is read again.
-const ATTEMPTS: u32 = 5;
-
-/// LIMIT: gaps that are reported individually.
-const MAX_PROBLEMS: usize = 100;
+/// Bytes of the target's memory that may be held even if there is no memory left: without them there is no snapshot.
+const LEAST_VIEW: u64 = 8 << 20;
 
 /// Everything that was read, by address; `assemble` turns it into a snapshot.
 pub(super) struct Capture {
@@ -48,6 +39,8 @@ pub(super) struct Capture {
     pub(super) thread_names: FxHashMap<u64, String>,
     /// The tasks to show.
     pub(super) tasks: Vec<TaskWalk>,
+    /// Tasks that were not read, because there was no memory for them.
+    pub(super) unread: usize,
     pub(super) graph: Graph,
     /// The objects that the coroutines of each task have entered with `async with`, if any task waits for a lock.
     pub(super) entered: Vec<Vec<Addr>>,
@@ -71,40 +64,29 @@ pub(super) struct Capture {
     pub(super) lock_holders: FxHashMap<usize, Addr>,
 }
 
-/// A reading in progress.
-struct Capturing<'c> {
-    memory: &'c dyn Memory,
-    facts: &'c Facts,
-    layout: &'c Layout,
-    view: View<'c>,
-    caches: Caches,
-    shared: Shared,
-    interpreters: Vec<Interpreter>,
-    /// The runtimes of each interpreter.
-    imported: Vec<Vec<Arc<dyn Imported>>>,
-    /// References to tasks from the futures that tasks wait for, and the attempt in which they were read.
-    waiter_references: FxHashMap<Addr, (u32, FutureReferences)>,
-    problems: Vec<(String, ReadError)>,
-    quality: Quality,
-}
-
 /// Reads the process.
 pub(super) fn capture(
     memory: &dyn Memory,
     facts: &Facts,
     layouts: &Layouts,
+    memory_limit: MemoryLimit,
     witness: &mut dyn Witness,
     progress: &dyn Fn(Progress),
 ) -> Result<Capture, ReadError> {
+    let mut view = View::new(memory);
+    // The rest is for what is made of it.
+    view.limit((memory_limit.left() / 2).max(LEAST_VIEW));
     let mut capturing = Capturing {
         memory,
         facts,
         layout: &layouts.python,
-        view: View::new(memory),
+        view,
         caches: Caches::default(),
         shared: Shared::new(layouts, true),
         interpreters: Vec::new(),
         imported: Vec::new(),
+        memory_limit,
+        pass: 0,
         waiter_references: FxHashMap::default(),
         problems: Vec::new(),
         quality: Quality { consistent: true, ..Quality::default() },
@@ -112,30 +94,12 @@ pub(super) fn capture(
     capturing.find_interpreters()?;
     let thread_names = capturing.read_thread_names()?;
     let listed = capturing.list_tasks()?;
-    progress(Progress { stage: "tasks", done: 0, total: Some(listed.len() as u64) });
-    let (walks, threads) = capturing.read_tasks_and_threads(&listed, witness, progress)?;
-    capturing.relate(walks, threads, thread_names, witness)
+    let read = capturing.read_tasks_and_threads(&listed, witness, progress)?;
+    drop(listed);
+    capturing.relate(read, thread_names, witness)
 }
 
-impl<'c> Capturing<'c> {
-    fn reader(&mut self) -> Reader<'_, 'c> {
-        Reader::new(&mut self.view, self.layout, &mut self.caches)
-    }
-
-    /// Records something that could not be read; ends the reading if nothing more can be read.
-    fn note(&mut self, what: impl Into<String>, error: ReadError) -> Result<(), ReadError> {
-        if error.is_fatal() {
-            return Err(error);
-        }
-        let what = what.into();
-        log::info!("{what} skipped: {error}");
-        if self.problems.len() < MAX_PROBLEMS {
-            self.problems.push((what, error));
-        }
-        self.quality.dropped += 1;
-        Ok(())
-    }
-
+impl Capturing<'_> {
     fn find_interpreters(&mut self) -> Result<(), ReadError> {
         let runtime = self.runtime()?;
         let own_threads = self.facts.own_thread_ids();
@@ -162,10 +126,6 @@ impl<'c> Capturing<'c> {
             self.shared.has_greenlets |= has_greenlets(&mut reader, self.interpreters[position].addr)?;
         }
         Ok(())
-    }
-
-    fn runtime(&self) -> Result<Addr, ReadError> {
-        Addr::new(self.facts.runtime).ok_or(ReadError::BadPointer(self.facts.runtime))
     }
 
     fn read_thread_names(&mut self) -> Result<FxHashMap<u64, String>, ReadError> {
@@ -200,191 +160,22 @@ impl<'c> Capturing<'c> {
             all.append(&mut list.tasks);
         }
         keep_each_once(&mut all, self.interpreters.len());
+        // The pages of many tasks are not worth their memory: they are read again, part by part.
+        if self.view.held() > self.memory_limit.left() / 4 {
+            self.forget();
+        }
         Ok(all)
-    }
-
-    /// Reads all tasks, and the threads that run some of them, until each was proved to show a single moment or the
-    /// attempts are used up.
-    fn read_tasks_and_threads(
-        &mut self,
-        listed: &[Addr],
-        witness: &mut dyn Witness,
-        progress: &dyn Fn(Progress),
-    ) -> Result<(Vec<TaskWalk>, Vec<CapturedThread>), ReadError> {
-        let mut settled: Vec<TaskWalk> = Vec::new();
-        let mut open: Vec<Addr> = listed.to_vec();
-        for attempt in 1..=ATTEMPTS {
-            let last = attempt == ATTEMPTS;
-            if attempt > 1 {
-                if settled.iter().any(TaskWalk::may_hang) {
-                    settled.iter_mut().for_each(|walk| walk.keep_print(&mut self.view));
-                }
-                self.view.forget();
-                // A code object or type can have been freed together with the coroutine that used it.
-                self.caches = Caches::default();
-                self.shared.forget_addresses();
-            }
-            let mut walks: Vec<TaskWalk> = open.iter().map(|addr| TaskWalk::new(*addr, attempt)).collect();
-            let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
-            let read =
-                self.view.wave(&mut walks, |view, walk| walk.advance(&mut Reader::new(view, layout, caches), shared));
-            self.describe_waits(&mut walks, attempt);
-            let threads = self.read_threads(witness)?;
-            // If no thread has run since before the first read, nothing can have changed.
-            let proofs = if witness.nothing_ran() { None } else { Some(Proof::read(&mut self.view, &walks)?) };
-            open.clear();
-            let mut settles = Vec::with_capacity(walks.len());
-            for (position, (walk, read)) in walks.iter_mut().zip(read).enumerate() {
-                if let Err(error) = read
-                    && error.is_fatal()
-                {
-                    return Err(error);
-                }
-                let proof = proofs.as_ref().map(|proofs| proofs[position]);
-                let mut verdict = walk.judge(read, proof, last);
-                if verdict == Verdict::Held && proof.is_some() && !last && is_running_elsewhere(walk, &threads) {
-                    verdict = Verdict::Again;
-                }
-                settles.push(self.settle(walk, verdict, &mut open)?);
-            }
-            let mut settles = settles.into_iter();
-            walks.retain(|_| settles.next().unwrap_or(false));
-            // Nearly always all tasks settle at once; then nothing is copied.
-            if settled.is_empty() {
-                settled = walks
-            } else {
-                settled.append(&mut walks)
-            }
-            log::info!(
-                "{} of {} tasks changed while they were read (attempt {attempt} of {ATTEMPTS})",
-                open.len(),
-                listed.len()
-            );
-            if open.is_empty() {
-                self.quality.torn += threads.iter().map(|thread| u64::from(thread.reading.stack.torn)).sum::<u64>();
-                self.quality.consistent &= threads.iter().all(|t| t.reading.held && t.reading.stack.complete);
-                return Ok((settled, threads));
-            }
-            self.quality.torn += open.len() as u64;
-            progress(Progress { stage: "tasks", done: settled.len() as u64, total: Some(listed.len() as u64) });
-        }
-        // The last attempt settles every task.
-        Ok((settled, self.read_threads(witness)?))
-    }
-
-    /// Handles the verdict on a task. Returns whether the task is settled.
-    fn settle(&mut self, walk: &mut TaskWalk, verdict: Verdict, open: &mut Vec<Addr>) -> Result<bool, ReadError> {
-        match verdict {
-            Verdict::Held => return Ok(true),
-            Verdict::Again => {
-                log::debug!("task {} changed while it was read: reading it again", walk.addr);
-                open.push(walk.addr);
-            }
-            Verdict::Unreadable(error) => self.give_up(walk.addr, error)?,
-            Verdict::Partly(anchors) => {
-                log::info!(
-                    "task {} changed in every attempt: the inconsistent part of its stack is left out",
-                    walk.addr
-                );
-                walk.keep_anchors(anchors);
-                self.quality.consistent = false;
-                self.quality.dropped += 1;
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Determines what each task waits for. A future that many tasks wait for is read once.
-    fn describe_waits(&mut self, walks: &mut [TaskWalk], attempt: u32) {
-        let (layout, caches, shared) = (self.layout, &mut self.caches, &mut self.shared);
-        let mut addrs = waited_for(walks);
-        let read =
-            self.view.wave(&mut addrs, |view, addr| shared.read_waited(&mut Reader::new(view, layout, caches), *addr));
-        self.waiter_references.reserve(addrs.len());
-        let waiters: Vec<Option<Waited>> = (read.into_iter().zip(&addrs))
-            .map(|(found, addr)| {
-                let (waiter, references) = found.ok().flatten()?;
-                self.waiter_references.insert(*addr, (attempt, references));
-                Some(waiter)
-            })
-            .collect();
-        self.view.wave(walks, |view, walk| match walk.waiter() {
-            Some(addr) => {
-                let waiter = addrs.binary_search(&addr).ok().and_then(|position| waiters[position].as_ref());
-                walk.describe(&mut Reader::new(view, layout, caches), shared, waiter)
-            }
-            None => Ok(()),
-        });
-        // A wait for something that could not be read is still a wait.
-        for walk in walks.iter_mut().filter(|walk| walk.waiter().is_some() && walk.wait.is_none()) {
-            walk.wait = Some(Wait::new(WaitKind::Other));
-        }
-    }
-
-    /// Gives up a task that could not be read in any attempt: it is gone by now, or must be reported.
-    fn give_up(&mut self, addr: Addr, error: ReadError) -> Result<(), ReadError> {
-        let mut view = View::new(self.memory);
-        let mut reader = Reader::new(&mut view, self.layout, &mut self.caches);
-        if is_task(&mut reader, &mut self.shared, addr)? {
-            self.quality.consistent = false;
-            self.note(format!("task {addr}"), error)?;
-        }
-        Ok(())
-    }
-
-    fn read_threads(&mut self, witness: &dyn Witness) -> Result<Vec<CapturedThread>, ReadError> {
-        let mut threads = Vec::new();
-        let runtime = self.runtime()?;
-        for position in 0..self.interpreters.len() {
-            let (interpreter, runtimes) = (&self.interpreters[position], &self.imported[position]);
-            let (memory, layout, facts) = (self.memory, self.layout, self.facts);
-            let source = Source { memory, layout, runtime, facts, interpreter, runtimes };
-            let read = read_threads(source, &mut self.caches, witness)?;
-            for mut reading in read {
-                let mut view = View::new(self.memory);
-                let mut reader = Reader::new(&mut view, self.layout, &mut self.caches);
-                let step = read_step(&mut reader, &mut self.shared, &reading)?;
-                let named = NamedStack::of(memory, &mut reader, &mut self.shared, &mut reading, step)?;
-                let stand = self.find_position(&reading, &named, step)?;
-                let NamedStack { frames, raw, .. } = named;
-                threads.push(CapturedThread { interpreter: position, reading, frames, raw, position: stand });
-            }
-        }
-        Ok(threads)
-    }
-
-    /// Where the loop that is set as running in a thread is, if its whole stack was shown.
-    fn find_position(
-        &mut self,
-        reading: &ThreadReading,
-        named: &NamedStack,
-        step: Option<Addr>,
-    ) -> Result<Option<LoopPosition>, ReadError> {
-        let Some(event_loop) = reading.running_loop else { return Ok(None) };
-        if !reading.stack.complete || !reading.held {
-            return Ok(Some(LoopPosition::Unknown));
-        }
-        let step = step.and_then(|coroutine| named.position_of(coroutine));
-        let written_in_c = {
-            let mut view = View::new(self.memory);
-            let mut reader = Reader::new(&mut view, self.layout, &mut self.caches);
-            let runtime = self.shared.runtimes.of(&mut reader, event_loop)?;
-            let record = optional(runtime.read_loop(&mut reader, event_loop))?;
-            // The timers of asyncio's own loops and of those derived from them are in a list.
-            record.is_some_and(|record| record.scheduled.is_none())
-        };
-        Ok(Some(find_position(&named.marks, step, self.shared.has_greenlets, written_in_c)))
     }
 
     /// Relates the parts: the wait graph, locks, references, loops.
     fn relate(
         mut self,
-        mut walks: Vec<TaskWalk>,
-        threads: Vec<CapturedThread>,
+        read: TasksAndThreads,
         thread_names: FxHashMap<u64, String>,
         witness: &mut dyn Witness,
     ) -> Result<Capture, ReadError> {
+        let TasksAndThreads { mut walks, threads, unread } = read;
+        self.make_room(&mut walks);
         confirm_failures(self.memory, self.layout, &mut self.caches, &mut self.shared, &mut walks, witness);
         walks.retain(TaskWalk::is_shown);
         let index: FxHashMap<Addr, usize> = walks.iter().enumerate().map(|(n, walk)| (walk.addr, n)).collect();
@@ -439,7 +230,8 @@ impl<'c> Capturing<'c> {
         let endings = Endings::read(&mut reader, shared, &self.interpreters, &walks, &threads)?;
         let seen = Seen { walks: &walks, threads: &threads, loops: &loops, entered: &entered, endings: &endings };
         let still = self.watch_stillness(seen, &mut outside, witness)?;
-        let abandoned = self.find_abandoned(&walks, &loops, &entered)?;
+        // A task that was not read may be the one that gives it back.
+        let abandoned = if unread == 0 { self.find_abandoned(&walks, &loops, &entered)? } else { Vec::new() };
         let (layout, caches) = (self.layout, &mut self.caches);
         let lock_holders = find_lock_holders(&mut self.view, layout, caches, &walks, &threads)?;
         self.quality.batches = self.view.batches();
@@ -451,6 +243,7 @@ impl<'c> Capturing<'c> {
             threads,
             thread_names,
             tasks: walks,
+            unread,
             graph,
             entered,
             loops,

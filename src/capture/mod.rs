@@ -6,6 +6,7 @@
 mod abandoned;
 pub mod assemble;
 mod cancelled;
+mod capturing;
 mod ending;
 pub mod facts;
 mod graph;
@@ -21,6 +22,7 @@ mod references;
 pub mod session;
 mod stillness;
 pub(crate) mod task_list;
+mod task_reading;
 pub mod task_walk;
 pub mod threads;
 mod witness;

@@ -20,16 +20,24 @@ use crate::remote::halt::Halt;
 use crate::remote::image::{Image, ImageError, Recorder};
 use crate::remote::live::LiveMemory;
 use crate::remote::stopped::{StopError, StoppedMemory};
-use crate::remote::{AccessError, Addr, GiveUp, Memory, Process, Program, ReadError, Until, View};
+use crate::remote::{AccessError, Addr, GiveUp, Memory, MemoryLimit, Process, Program, ReadError, Until, View};
 use crate::runtime::layouts::{LayoutError, Layouts};
 
 /// How to take a snapshot.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Stop the target while it is read, for this long at most. What takes longer is read again while it runs.
     pub longest_stop: Option<Duration>,
     /// When to give up.
     pub give_up: Option<GiveUp>,
+    /// How much memory asyncprof may use. Tasks for which there is none are not read.
+    pub memory: MemoryLimit,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { longest_stop: None, give_up: None, memory: MemoryLimit::NONE }
+    }
 }
 
 /// The kind of failure, for exit codes.
@@ -206,7 +214,7 @@ pub fn take(attachment: &Attachment, options: &Options, progress: &dyn Fn(Progre
     let Attachment { process, facts, layouts, version, .. } = attachment;
     let halt = Halt::of(process);
     let read_it = |memory: &dyn Memory, witness: &mut dyn Witness| {
-        read(memory, &facts.renewed(process, halt), layouts, version.clone(), witness, progress)
+        read(memory, &facts.renewed(process, halt), layouts, version.clone(), options.memory, witness, progress)
     };
     let until = |memory| Until { memory, give_up: options.give_up.clone() };
     let (stopped, stop) = match options.longest_stop {
@@ -300,7 +308,7 @@ pub fn take_image(image: &Image) -> Result<Snapshot, AttachError> {
 fn read_all(memory: &dyn Memory, facts: &Facts) -> Result<Snapshot, AttachError> {
     let layouts = layouts(memory, facts)?;
     let version = version(memory, facts, &layouts.python)?;
-    read(memory, facts, &layouts, version, &mut Stopped, &|_| {})
+    read(memory, facts, &layouts, version, MemoryLimit::NONE, &mut Stopped, &|_| {})
 }
 
 fn read(
@@ -308,15 +316,16 @@ fn read(
     facts: &Facts,
     layouts: &Layouts,
     version: String,
+    memory_limit: MemoryLimit,
     witness: &mut dyn Witness,
     progress: &dyn Fn(Progress),
 ) -> Result<Snapshot, AttachError> {
     let (at, started) = (SystemTime::now(), Instant::now());
-    let captured = capture(memory, facts, layouts, witness, progress);
+    let captured = capture(memory, facts, layouts, memory_limit, witness, progress);
     let captured = captured.map_err(|error| AttachError::Read { pid: facts.pid, error })?;
     let reading = started.elapsed().saturating_sub(captured.still.paused);
     let taken = Taken { at, elapsed_us: reading.as_secs_f64() * 1e6, version };
-    Ok(assemble(captured, facts, &layouts.python, taken))
+    Ok(assemble(captured, facts, &layouts.python, memory_limit, taken))
 }
 
 /// The layouts of the target's version, completed by what the target publishes.
@@ -428,7 +437,7 @@ mod tests {
     fn a_retry_does_not_take_new_code_for_what_was_at_its_address() {
         let (image, facts, layouts) = image();
         let captured = |memory: &dyn Memory, witness: &mut dyn Witness| -> Capture {
-            capture(memory, &facts, &layouts, witness, &|_| {}).unwrap()
+            capture(memory, &facts, &layouts, MemoryLimit::NONE, witness, &|_| {}).unwrap()
         };
         let before = captured(&image, &mut Stopped);
         let mut view = View::new(&image);

@@ -157,7 +157,9 @@ impl Watched {
         self.tasks.retain(|task| walks[*task].is_comparable(last));
         let ending = self.tasks.iter().chain(&links).copied();
         let tasks = self.resources.values().flat_map(Contended::tasks).chain(ending);
-        self.moved = tasks.filter(|task| walks.get(*task).is_none_or(|walk| !walk.is_as_it_was(view))).collect();
+        let has_moved =
+            |task: &usize| walks.get(*task).is_none_or(|walk| !walk.is_comparable(last) || !walk.is_as_it_was(view));
+        self.moved = tasks.filter(has_moved).collect();
         for pause in [0].into_iter().chain(PAUSES_MS) {
             if self.is_empty() {
                 break;

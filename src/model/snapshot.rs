@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub loops: Vec<EventLoop>,
     /// Tasks that are not done, plus done ones whose exception was never retrieved.
     pub tasks: Vec<Task>,
+    /// Further tasks that were listed, but not read, because asyncprof's own memory was used up.
+    pub unread_tasks: usize,
     /// What could not be read, and why.
     pub gaps: Vec<Gap>,
     /// Pools of threads of which a worker runs a job, or whose jobs something waits for.

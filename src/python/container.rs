@@ -223,11 +223,24 @@ pub fn find_str_key(view: &mut View<'_>, layout: &Layout, dict: Addr, name: &str
 /// # Errors
 /// `Invalid("set")`, `Limit("set slots")`.
 pub fn read_set(view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<Vec<Addr>, ReadError> {
-    read_set_slots(view, layout, addr)?.into_iter().map(object).collect()
+    read_set_slots(view, layout, addr, MAX_SET_SLOTS)?.into_iter().map(object).collect()
 }
 
-/// The words in a set's table, valid or not.
-pub(super) fn read_set_slots(view: &mut View<'_>, layout: &Layout, addr: Addr) -> Result<Vec<u64>, ReadError> {
+/// The members of the set or frozenset at `addr` that are in the first `most` slots of its table.
+///
+/// # Errors
+/// `Invalid("set")`, `Limit("set slots")`.
+pub fn read_part_of_set(view: &mut View<'_>, layout: &Layout, addr: Addr, most: u64) -> Result<Vec<Addr>, ReadError> {
+    read_set_slots(view, layout, addr, most)?.into_iter().map(object).collect()
+}
+
+/// The words in the first `most` slots of a set's table, valid or not.
+pub(super) fn read_set_slots(
+    view: &mut View<'_>,
+    layout: &Layout,
+    addr: Addr,
+    most: u64,
+) -> Result<Vec<u64>, ReadError> {
     const INVALID: ReadError = ReadError::Invalid("set");
     /// Hash of the slot of a removed member; no object has it.
     const DUMMY_HASH: u64 = u64::MAX;
@@ -240,7 +253,7 @@ pub(super) fn read_set_slots(view: &mut View<'_>, layout: &Layout, addr: Addr) -
         return Err(INVALID);
     }
     let table = view.object(addr, builtin.set_table)?;
-    let block = read_block(view, table, slots as usize * 16)?;
+    let block = read_block(view, table, slots.min(most) as usize * 16)?;
     let mut slots = words(&block);
     let mut members = Vec::new();
     while let (Some(key), Some(hash)) = (slots.next(), slots.next()) {

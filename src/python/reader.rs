@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::caches::Caches;
 use super::code::CodeInfo;
-use super::container::{find_str_key, read_list, read_set, read_tuple};
+use super::container::{find_str_key, read_list, read_part_of_set, read_set, read_tuple};
 use super::frame::RawFrame;
 use super::int::read_int;
 use super::layout::{Layout, Offset};
@@ -83,6 +83,11 @@ impl<'r, 'm> Reader<'r, 'm> {
     /// Members of a set.
     pub fn set(&mut self, object: Addr) -> Result<Vec<Addr>, ReadError> {
         read_set(self.view, self.layout, object)
+    }
+
+    /// Members of a set that are in the first `most` slots of its table.
+    pub fn part_of_set(&mut self, object: Addr, most: u64) -> Result<Vec<Addr>, ReadError> {
+        read_part_of_set(self.view, self.layout, object, most)
     }
 
     /// The value of a str key in a dict.

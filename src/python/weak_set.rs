@@ -1,7 +1,7 @@
 //! `weakref.WeakSet`: its live members.
 
 use super::attribute::AttributeCache;
-use super::container::{OBJECTS_PER_BATCH, read_set_slots};
+use super::container::{MAX_SET_SLOTS, OBJECTS_PER_BATCH, read_set_slots};
 use super::layout::Layout;
 use super::types::{TypeCache, type_of};
 use crate::remote::{Addr, ReadError, Span, View};
@@ -13,6 +13,8 @@ pub struct WeakMembers {
     pub members: Vec<Addr>,
     /// Entries that could not be read because the set changed.
     pub skipped: usize,
+    /// Why there are more members, if a limit is the reason.
+    pub cut: Option<ReadError>,
 }
 
 /// The live members of the `weakref.WeakSet` at `addr`. A bad entry does not affect the others.
@@ -27,17 +29,19 @@ pub fn read_weak_set(
 ) -> Result<WeakMembers, ReadError> {
     let data = AttributeCache::new().read(view, layout, types, addr, "data")?;
     let data = data.ok_or(ReadError::Invalid("weak set"))?;
-    let slots = read_set_slots(view, layout, data)?;
+    let slots = read_set_slots(view, layout, data, MAX_SET_SLOTS)?;
     let references: Vec<Addr> = slots.iter().filter_map(|&raw| Addr::aligned(raw)).collect();
-    let mut found = WeakMembers { members: Vec::new(), skipped: slots.len() - references.len() };
+    let mut found = WeakMembers { members: Vec::new(), skipped: slots.len() - references.len(), cut: None };
     let reference_len = layout.builtin.weakref_object as usize + 8;
     for batch in references.chunks(OBJECTS_PER_BATCH) {
+        view.make_room();
         view.prefetch(batch.iter().map(|&reference| Span::new(reference, reference_len)));
         let mut referents: Vec<Addr> = Vec::with_capacity(batch.len());
         for &reference in batch {
             match read_referent(view, layout, types, reference) {
                 Ok(referent) => referents.extend(referent),
                 Err(error) if !error.is_final() => return Err(error),
+                Err(error @ ReadError::Limit(_)) => found.cut = Some(error),
                 Err(_) => found.skipped += 1,
             }
         }
@@ -48,8 +52,12 @@ pub fn read_weak_set(
                 Ok(ty) if ty.name == "NoneType" => {}
                 Ok(_) => found.members.push(referent),
                 Err(error) if !error.is_final() => return Err(error),
+                Err(error @ ReadError::Limit(_)) => found.cut = Some(error),
                 Err(_) => found.skipped += 1,
             }
+        }
+        if found.cut.is_some() {
+            break;
         }
     }
     Ok(found)

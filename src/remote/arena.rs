@@ -9,8 +9,9 @@ use memmap2::{Advice, MmapMut};
 /// Bytes of the first piece: enough for one sample of a thread's stack.
 const SMALLEST: usize = 64 << 10;
 
-/// Bytes of the second: a reading that needs more than a little usually needs much.
-const SECOND: usize = 4 << 20;
+/// Bytes of the second: enough for a program with some hundred tasks. It is kept by each thread that reads, and a watch of
+/// many processes has many threads.
+const SECOND: usize = 1 << 20;
 
 /// Bytes of the largest piece that is allocated ahead of need.
 const LARGEST: usize = 16 << 20;

@@ -15,8 +15,8 @@ use super::memory::{Memory, ReadError};
 
 pub(super) const PAGE: u64 = 4096;
 
-/// LIMIT: bytes that one view may hold. A snapshot of a million tasks needs about 2 GB; a target that leads us through
-/// all of its memory must not exhaust ours.
+/// LIMIT: bytes that one view may hold, unless it is given another limit. A target that leads us through all of its memory
+/// must not exhaust ours.
 const MAX_BYTES: u64 = 4 << 30;
 
 /// Number of recent pages kept beside the map; a power of two.
@@ -48,7 +48,8 @@ pub struct View<'m> {
     /// For each page number, the place of its copy, or why there is none.
     pages: FxHashMap<u64, Result<Part, ReadError>>,
     arena: Arena,
-    /// Bytes held now, and bytes read in total.
+    /// Bytes that it may hold, bytes held now, and bytes read in total.
+    limit: u64,
     held: u64,
     bytes: u64,
     batches: u64,
@@ -102,6 +103,7 @@ impl<'m> View<'m> {
             memory,
             pages: FxHashMap::default(),
             arena: Arena::default(),
+            limit: MAX_BYTES,
             held: 0,
             bytes: 0,
             batches: 0,
@@ -113,6 +115,16 @@ impl<'m> View<'m> {
             telling: pages_from.wants_decoded(),
             touched: None,
         }
+    }
+
+    /// Sets how many bytes it may hold; no more than usual.
+    pub fn limit(&mut self, bytes: u64) {
+        self.limit = bytes.min(MAX_BYTES);
+    }
+
+    /// Bytes held now.
+    pub fn held(&self) -> u64 {
+        self.held
     }
 
     /// Records the bytes that are used from now on, until they are taken.
@@ -169,10 +181,17 @@ impl<'m> View<'m> {
         self.recent.fill((NO_PAGE, Part::default()));
     }
 
+    /// Forgets everything if the view is half full, for a walk over more than it can hold that keeps what it has found.
+    pub fn make_room(&mut self) {
+        if self.held > self.limit / 2 {
+            self.forget();
+        }
+    }
+
     /// Sets the size limit of the view.
     #[cfg(test)]
     pub(super) fn fill_up(&mut self) {
-        self.held = MAX_BYTES;
+        self.held = self.limit;
     }
 
     /// The memory behind the view, for reads that must not come from the cache.
@@ -294,11 +313,13 @@ impl<'m> View<'m> {
 
     /// Makes the page at `addr` present for a walk along a linked list, whose next page is only known once this one is
     /// present: reads a window of neighbours with it, a larger one while windows keep touching each other. Neighbours
-    /// in a list are mostly neighbours in memory, and a larger piece costs less than another call.
+    /// in a list are mostly neighbours in memory, and a larger piece costs less than another call. Such a
+    /// walk does not return to what it has passed, see [`View::make_room`].
     #[inline]
     pub fn page_of_list(&mut self, addr: Addr) {
         let page = addr.raw() / PAGE;
         if self.recent[page as usize % RECENT].0 != page && !self.pages.contains_key(&page) {
+            self.make_room();
             self.fetch_window(page);
         }
     }
@@ -328,14 +349,14 @@ impl<'m> View<'m> {
     /// Reads these pages if all of them can be read.
     fn fetch_whole(&mut self, pages: &[u64]) -> bool {
         let spans = spans_of(pages);
-        let fits = self.held + pages.len() as u64 * PAGE <= MAX_BYTES;
+        let fits = self.held + pages.len() as u64 * PAGE <= self.limit;
         // A window of a single page is kept even if it fails: the failure is then the result for that page.
         fits && spans.len() == runs(pages).len() && self.fetch_spans(&spans).is_empty()
     }
 
     fn fetch(&mut self, missing: &[u64]) {
         let wanted = missing.len() as u64 * PAGE;
-        if self.held + wanted > MAX_BYTES {
+        if self.held + wanted > self.limit {
             for &page in missing {
                 self.pages.insert(page, Err(ReadError::Limit("memory of one view")));
             }

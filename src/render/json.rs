@@ -129,6 +129,7 @@ fn dump<'a>(context: Context<'a>, findings: &'a [Finding]) -> impl Serialize {
         findings: Each(context, findings, |context, finding| shared::finding(finding, context.tasks(&finding.tasks))),
         loops: Each(context, &context.snapshot.loops, event_loop),
         threads: Each(context, &context.snapshot.threads, thread),
+        unread_tasks: context.snapshot.unread_tasks,
         gaps: Each(context, &context.snapshot.gaps, |_, gap| object! { what: &gap.what, why: &gap.why }),
     }
 }

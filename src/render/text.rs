@@ -107,7 +107,13 @@ impl<'a> Overview<'a> {
         if groups.is_empty() {
             return Ok(());
         }
-        let tasks = label::counted(self.snapshot.tasks.len(), "task");
+        let tasks = match self.snapshot.unread_tasks {
+            0 => label::counted(self.snapshot.tasks.len(), "task"),
+            unread => {
+                let (read, all) = (self.snapshot.tasks.len(), self.snapshot.tasks.len() + unread);
+                format!("{} of {} tasks", label::count(read), label::count(all))
+            }
+        };
         match groups.len() == self.snapshot.tasks.len() {
             true => self.page.section(&tasks)?,
             false => self.page.section(&format!("{tasks} in {}", label::counted(groups.len(), "group")))?,

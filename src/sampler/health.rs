@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn both_tiers_are_counted_together() {
         let mut loops = LoopTotals { late: 3, lost: 1, ..LoopTotals::default() };
-        loops.count(2, Effort { torn: 5, dropped: 1, partial: 1, stopped_ns: 0 });
+        loops.count(2, Effort { torn: 5, dropped: 1, partial: 1, ..Effort::default() });
         let tasks =
             TaskTotals { snapshots: 7, dropped: 1, torn: 1, partial: 2, late: 4, lost: 1, ..TaskTotals::default() };
         let health = combine(&loops, &tasks, Rates { loop_hz: 100.0, task_hz: 1.0 });

@@ -11,7 +11,7 @@ use crate::model::tables::Tables;
 use crate::remote::Process;
 use crate::remote::live::LiveMemory;
 use crate::remote::stopped::StopError;
-use crate::remote::{GiveUp, Until};
+use crate::remote::{GiveUp, MemoryLimit, Until};
 use crate::watch::loops::{self, LoopWatch};
 use crate::watch::tasks::TaskWatch;
 
@@ -42,6 +42,8 @@ pub(super) struct LiveTarget {
     stops: Option<Stops>,
     /// Ends looks at tasks that take too long at the end of the watch, or more CPU time than they may.
     give_up: GiveUp,
+    /// How much memory this process may use.
+    memory: MemoryLimit,
     /// The CPU time that the thread of the task tier may have used by then.
     task_cpu_limit: Arc<AtomicU64>,
 }
@@ -75,7 +77,8 @@ pub(super) fn open(pid: i32, options: &Options) -> Result<Arc<LiveTarget>, Attac
     }
     let (attachment, task_cpu_limit) = (Mutex::new(attachment), Arc::new(AtomicU64::new(u64::MAX)));
     let give_up = give_up(options, &task_cpu_limit);
-    Ok(Arc::new(LiveTarget { process, attachment, generation: AtomicU64::new(0), stops, give_up, task_cpu_limit }))
+    let (generation, memory) = (AtomicU64::new(0), options.memory);
+    Ok(Arc::new(LiveTarget { process, attachment, generation, stops, give_up, memory, task_cpu_limit }))
 }
 
 /// When the reading of tasks is given up.
@@ -130,7 +133,8 @@ impl Target for LiveTarget {
     fn tasks(&self) -> Result<Box<dyn TaskReader>, LookError> {
         let memory = Until { memory: LiveMemory::new(self.process.pid()), give_up: Some(self.give_up.clone()) };
         let attachment = self.attachment();
-        let watch = TaskWatch::new(Box::new(memory), attachment.facts.runtime, attachment.layouts.clone())?;
+        let mut watch = TaskWatch::new(Box::new(memory), attachment.facts.runtime, attachment.layouts.clone())?;
+        watch.limit_memory(self.memory);
         Ok(Box::new(Tasks { watch, access: self.access(), torn: 0 }))
     }
 
@@ -143,7 +147,7 @@ impl Target for LiveTarget {
         let longest_stop = self.stops.as_ref().filter(|stops| stops.may_stop()).map(|stops| stops.longest());
         let snapshot = session::take(
             &self.attachment(),
-            &session::Options { longest_stop, give_up: Some(self.give_up.clone()) },
+            &session::Options { longest_stop, give_up: Some(self.give_up.clone()), memory: self.memory },
             &|_| {},
         )?;
         if let (Some(stops), Some(stop)) = (&self.stops, snapshot.stop) {
@@ -199,6 +203,7 @@ impl LoopReader for Loops {
             dropped: now.dropped.saturating_sub(told.dropped),
             partial: now.partial.saturating_sub(told.partial),
             stopped_ns,
+            is_full: false,
         })
     }
 
@@ -226,7 +231,16 @@ impl TaskReader for Tasks {
         let torn = self.watch.stats().torn;
         let told = std::mem::replace(&mut self.torn, torn);
         let partial = !changes.complete || changes.changed.iter().any(|look| look.torn);
-        Ok((changes, Effort { torn: torn.saturating_sub(told), dropped: 0, partial: u64::from(partial), stopped_ns }))
+        Ok((
+            changes,
+            Effort {
+                torn: torn.saturating_sub(told),
+                dropped: 0,
+                partial: u64::from(partial),
+                stopped_ns,
+                is_full: self.watch.stats().is_full,
+            },
+        ))
     }
 
     fn forget_numbers(&mut self) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::model::Snapshot;
 use crate::model::snapshot::{Finding, Frame};
+use crate::remote::MemoryLimit;
 
 use super::shared::Stop;
 use super::sharing::Sharing;
@@ -32,6 +33,8 @@ pub struct Options {
     pub stall_threshold: Duration,
     /// Share of one core that this whole process may use.
     pub cpu_budget: f64,
+    /// How much memory this whole process may use.
+    pub memory: MemoryLimit,
     /// The watches that share the budget in equal parts: all that are started with clones of this.
     pub sharing: Sharing,
     /// Stop the target while it is read.
@@ -71,6 +74,7 @@ impl Default for Options {
             task_rate_hz: 10.0,
             stall_threshold: Duration::from_millis(100),
             cpu_budget: 0.05,
+            memory: MemoryLimit::NONE,
             sharing: Sharing::default(),
             stops: None,
             findings_every: Duration::from_secs(10),

@@ -9,6 +9,7 @@ use super::options::{Judge, StopLimits};
 use super::outbox::{Gate, Outbox};
 use super::readers::Target;
 use super::shared::Shared;
+use crate::remote::MemoryLimit;
 
 /// The parts of a loop tier.
 pub(super) struct LoopParts {
@@ -37,6 +38,8 @@ pub(super) struct TaskParts {
     pub(super) outbox: Outbox,
     /// Share of a core, for all watches that share it.
     pub(super) cpu_budget: f64,
+    /// How much memory this process may use.
+    pub(super) memory: MemoryLimit,
     /// The process is stopped for each sample.
     pub(super) stops: Option<StopLimits>,
     /// Without it, no full snapshots are taken.

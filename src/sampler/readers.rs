@@ -20,6 +20,8 @@ pub(super) struct Effort {
     pub(super) partial: u64,
     /// For how long the target was stopped, nanoseconds.
     pub(super) stopped_ns: u64,
+    /// There was no memory for some of the tasks.
+    pub(super) is_full: bool,
 }
 
 /// Why a sample failed.

@@ -62,6 +62,8 @@ pub(super) struct TaskTier {
     /// When the latest findings were made, and whether it was reported that there are no newer ones.
     judged_at: Option<u64>,
     reported_failure: bool,
+    /// It was reported that some tasks are not watched.
+    reported_full: bool,
 }
 
 impl TaskTier {
@@ -86,6 +88,7 @@ impl TaskTier {
             next_deep: now,
             judged_at: None,
             reported_failure: false,
+            reported_full: false,
             parts,
         }
     }
@@ -232,7 +235,14 @@ impl TaskTier {
         let budget = self.parts.cpu_budget * self.parts.shared.sharing().part();
         let stop_ns = self.parts.stops.map_or(0, |limits| limits.cost_ns(effort.stopped_ns, budget));
         self.totals.add_look(cpu_ns.max(stop_ns), std::mem::take(&mut self.is_cold));
+        let (at_ns, watched) = (changes.at_ns, changes.total);
         self.parts.outbox.push(Event::Tasks(changes));
+        if effort.is_full && !std::mem::replace(&mut self.reported_full, true) {
+            let limit = self.parts.memory.bytes() >> 20;
+            let text =
+                format!("only {watched} of the tasks are watched: {limit} MB of memory are used up (--max-memory)");
+            self.parts.outbox.push(Event::Note(Note { at_ns, kind: NoteKind::Gap, text }));
+        }
     }
 
     fn fail(&mut self, error: &LookError, now: u64) {

@@ -70,6 +70,7 @@ pub(super) fn begin(header: Header, target: Arc<dyn Target>, clock: Arc<dyn Cloc
         clock: clock.clone(),
         outbox,
         cpu_budget: options.cpu_budget,
+        memory: options.memory,
         stops: options.stops,
         judge: options.judge.clone(),
         findings_every_ns: u64::try_from(options.findings_every.as_nanos()).unwrap_or(u64::MAX),

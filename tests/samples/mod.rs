@@ -21,6 +21,7 @@ pub(crate) fn empty() -> Snapshot {
         taken_at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_760_000_000_123),
         elapsed_us: 1_234.5,
         stop: None,
+        unread_tasks: 0,
         halt: None,
         kernel_threads: 2,
         consistent: true,

@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, dead_code, reason = "each test binary that includes this folder uses a part of it")]
 
 pub mod churn;
+pub mod command;
 pub mod compare;
 pub mod consumers;
 pub mod core;

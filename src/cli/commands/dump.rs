@@ -50,8 +50,8 @@ fn snapshot_of(args: &DumpArgs) -> Result<Snapshot, Failure> {
     if longest_stop.is_some() {
         signals::suspend_between_stops()?;
     }
-    try_snapshot(pid, session::Options { longest_stop, ..session::Options::default() })?
-        .map_err(|error| find_process::failure_of(pid, error))
+    let options = session::Options { longest_stop, memory: args.max_memory, ..session::Options::default() };
+    try_snapshot(pid, options)?.map_err(|error| find_process::failure_of(pid, error))
 }
 
 fn load_image(path: &Path) -> Result<Snapshot, Failure> {

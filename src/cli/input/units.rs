@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::remote::MemoryLimit;
+
 /// LIMIT: samples of a loop per second. Below one in ten seconds nothing can be judged; above a million, a sample takes
 /// longer than its interval.
 const RATES: Limits = Limits { least: 0.1, most: 1e6, range: "0.1 to 1000000 per second (1000, 1khz, 100k)" };
@@ -26,6 +28,9 @@ const STOPS: Limits = Limits { least: 0.001, most: MAX_STOP.as_secs() as f64, ra
 
 /// LIMIT: share of the time for which the target may be stopped, percent.
 const STOP_SHARES: Limits = Limits { least: 0.1, most: 90.0, range: "0.1% to 90% of the time (10%)" };
+
+/// LIMIT: memory that asyncprof may use, MiB. It needs some 15 MB to read a small program.
+const MEMORY: Limits = Limits { least: 32.0, most: 1_048_576.0, range: "32M to 1T of memory (256M, 1.5G)" };
 
 /// LIMIT: share of the time that a loop may be busy, percent.
 const SHARES: Limits = Limits { least: 0.0, most: 100.0, range: "0% to 100% (80%)" };
@@ -108,6 +113,20 @@ pub(crate) fn parse_budget(text: &str) -> Result<f64, String> {
 /// Share of the time for which the target may be stopped: `10%`, or `10` for the same.
 pub(crate) fn parse_stop_share(text: &str) -> Result<f64, String> {
     parse_percent(text, &STOP_SHARES)
+}
+
+/// Memory that asyncprof may use: `256M`, `256MB`, `1.5G`.
+pub(crate) fn parse_memory(text: &str) -> Result<MemoryLimit, String> {
+    let (number, unit) = split_number(text).ok_or_else(|| MEMORY.unreadable())?;
+    let mib = match unit.to_ascii_lowercase().trim_end_matches("ib").trim_end_matches('b') {
+        "k" => 1.0 / 1024.0,
+        "m" => 1.0,
+        "g" => 1024.0,
+        "t" => 1024.0 * 1024.0,
+        _ => return Err(MEMORY.unreadable()),
+    };
+    // CAST: checked to be in range.
+    MEMORY.check(number * mib).map(|mib| MemoryLimit::new((mib * 1024.0 * 1024.0) as u64))
 }
 
 /// `250ms`, `1.5s`, `1m30s`: numbers, each with its unit.
@@ -268,6 +287,12 @@ mod tests {
         assert!(parse_stop("20").unwrap_err().contains("needs a unit"));
         assert!(parse_stop("1h").unwrap_err().contains("1ms to 10s"));
         assert_eq!(parse_stop_share("10%"), Ok(0.1));
+        for text in ["1536M", "1.5G", "1.5 gb", "1536MiB"] {
+            assert_eq!(parse_memory(text), Ok(MemoryLimit::new(1536 << 20)), "{text}");
+        }
+        for text in ["0", "64", "16M", "2048G M", "-1G", "2T", "lots", ""] {
+            assert!(parse_memory(text).unwrap_err().contains("32M to 1T"), "{text}");
+        }
         assert!(parse_stop_share("100%").unwrap_err().contains("0.1% to 90%"));
     }
 

@@ -24,6 +24,7 @@ pub(crate) fn options(args: &WatchArgs, stop: &Stop) -> Options {
         task_rate_hz: args.task_rate,
         stall_threshold: args.stall,
         cpu_budget: args.cpu_budget,
+        memory: args.max_memory,
         stops: args.stops.limits(),
         judge: Some(std::sync::Arc::new(judge)),
         stop: stop.clone(),

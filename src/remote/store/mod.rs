@@ -15,11 +15,14 @@ mod tests;
 
 use std::cell::RefCell;
 
-use self::pages::{CALL_PAGES, LINE, PAGE_BYTES, Pages, WordMask};
+use self::pages::{CALL_PAGES, LINE, MAX_BYTES, PAGE_BYTES, Pages, WordMask};
 pub use self::pages::{Lines, Words};
 use super::addr::{Addr, Span};
 use super::memory::{Memory, ReadError};
 use super::view::{PAGE, Touched};
+
+/// The error of a page for which there is no room.
+pub const FULL: ReadError = ReadError::Limit("kept pages");
 
 /// Pages of one process, kept.
 pub struct Store {
@@ -30,7 +33,12 @@ pub struct Store {
 impl Store {
     /// An empty store over a process's memory.
     pub fn new(memory: Box<dyn Memory>) -> Self {
-        Self { memory, pages: RefCell::default() }
+        Self { memory, pages: RefCell::new(Pages::new(MAX_BYTES)) }
+    }
+
+    /// Sets how many bytes of pages it may keep; no more than usual. What it keeps by then stays.
+    pub fn limit(&self, bytes: u64) {
+        self.pages.borrow_mut().limit = usize::try_from(bytes).unwrap_or(MAX_BYTES).min(MAX_BYTES);
     }
 
     /// The memory itself.
@@ -56,7 +64,7 @@ impl Store {
     /// Drops all pages and their memory. Earlier lines and words are no longer valid.
     pub fn clear(&self) {
         let pages = &mut *self.pages.borrow_mut();
-        *pages = Pages { read: pages.read, reading: pages.reading, ..Pages::default() };
+        *pages = Pages { read: pages.read, reading: pages.reading, ..Pages::new(pages.limit) };
     }
 
     /// From now on pages are read afresh when they are needed.
@@ -232,7 +240,7 @@ impl Memory for Store {
             let (part, after) = std::mem::take(&mut rest).split_at_mut(span.len);
             rest = after;
             results.push(wanted(span).zip(part.chunks_exact_mut(PAGE_BYTES)).try_for_each(|(page, part)| {
-                let slot = *pages.index.get(&page).ok_or(ReadError::Limit("kept pages"))?;
+                let slot = *pages.index.get(&page).ok_or(FULL)?;
                 match pages.slots[slot as usize].error {
                     Some(error) => Err(error),
                     None => {

@@ -8,8 +8,8 @@ use crate::remote::addr::Span;
 use crate::remote::memory::{Memory, ReadError};
 use crate::remote::view::{PAGE, page_addr, spans_of};
 
-/// LIMIT: bytes of all pages; 100,000 tasks, each 8 coroutines deep, need 210 MB.
-const MAX_BYTES: usize = 4 << 30;
+/// LIMIT: bytes of all pages, unless the store is given another limit; 100,000 tasks, each 8 coroutines deep, need 210 MB.
+pub(super) const MAX_BYTES: usize = 4 << 30;
 
 /// Pages in one piece of our memory: two huge pages.
 const PIECE_PAGES: usize = 1024;
@@ -65,8 +65,9 @@ pub(super) struct Slot {
     pub(super) changed: WordMask,
 }
 
-#[derive(Default)]
 pub(super) struct Pages {
+    /// Bytes that all pages may take.
+    pub(super) limit: usize,
     pub(super) index: FxHashMap<u64, u32>,
     pub(super) slots: Vec<Slot>,
     pub(super) free: Vec<u32>,
@@ -85,6 +86,23 @@ pub(super) struct Pages {
 }
 
 impl Pages {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            index: FxHashMap::default(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            changed_lines: Vec::new(),
+            changed_slots: Vec::new(),
+            order: Vec::new(),
+            loose: Vec::new(),
+            pieces: Vec::new(),
+            buffer: Vec::new(),
+            reading: 0,
+            read: 0,
+        }
+    }
+
     pub(super) fn has_changed(&self, lines: &Lines) -> bool {
         lines.0.iter().any(|(slot, mask)| self.changed_lines[*slot as usize] & mask != 0)
     }
@@ -216,12 +234,15 @@ impl Pages {
                 self.slots[slot as usize] = entry;
                 slot
             }
-            None if (self.slots.len() + 1) * PAGE_BYTES > MAX_BYTES => return None,
+            None if (self.slots.len() + 1) * PAGE_BYTES > self.limit => return None,
             None => {
                 if self.slots.len() == self.pieces.len() * PIECE_PAGES {
                     let piece = MmapMut::map_anon(PIECE_PAGES * PAGE_BYTES).ok()?;
-                    // Advice only, see the arena of views.
-                    let _ = piece.advise(Advice::HugePage);
+                    // Most targets need only a small part of the first piece.
+                    if !self.pieces.is_empty() {
+                        // Advice only, see the arena of views.
+                        let _ = piece.advise(Advice::HugePage);
+                    }
                     self.pieces.push(piece);
                 }
                 self.slots.push(entry);

@@ -6,7 +6,14 @@ use std::sync::Arc;
 
 use crate::python::code::CodeInfo;
 use crate::python::reader::{Reader, optional};
-use crate::remote::{Addr, ReadError};
+use crate::remote::{Addr, ReadError, Span};
+
+/// With more callbacks than this, their memory is read together: one after the other would cost a round of a wave for each
+/// page, and a wave begins each round with the first callback.
+const FEW: usize = 8;
+
+/// Bytes of a callback that are read ahead: a bound or builtin method.
+const CALLBACK_BYTES: usize = 48;
 
 /// A callback, as far as it can be inspected.
 #[derive(Clone, Debug)]
@@ -85,6 +92,9 @@ pub fn read_callback(reader: &mut Reader<'_, '_>, addr: Addr) -> Result<Callback
 
 /// The meaning of all callbacks of a future, in order; those that could not be read are skipped.
 pub fn read_callbacks(reader: &mut Reader<'_, '_>, callbacks: &[Addr]) -> Result<Vec<Callback>, ReadError> {
+    if callbacks.len() > FEW {
+        reader.view.prefetch(callbacks.iter().map(|addr| Span::new(*addr, CALLBACK_BYTES)));
+    }
     let mut known = Vec::with_capacity(callbacks.len());
     for addr in callbacks {
         known.push(optional(read_callback(reader, *addr))?.unwrap_or(Callback::Other));

@@ -10,8 +10,13 @@ use crate::remote::{Addr, ReadError, Span};
 use crate::runtime::allowance::Allowance;
 use crate::runtime::record::{FutureRecord, FutureState};
 
-/// LIMIT: callbacks of one future that are read.
-const MAX_CALLBACKS: usize = 100_000;
+/// LIMIT: callbacks of one future that are read. A task whose callback is not among them has a reference that is not
+/// explained, and is not called an orphan.
+const MAX_CALLBACKS: usize = 16_384;
+
+/// LIMIT: slots of the set of its awaiters that are read; at least an eighth of a large set's slots are in use. An awaiter
+/// that is not among them is known by what it waits for itself.
+const MAX_AWAITER_SLOTS: u64 = 65_536;
 
 /// The implementation of a future or task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,7 +182,7 @@ impl FutureClasses {
             None => Vec::new(),
             Some(by) => match block.pointer(by.object)? {
                 None => Vec::new(),
-                Some(set) if block.i8(by.is_set)? & 1 == 1 => reader.set(set)?,
+                Some(set) if block.i8(by.is_set)? & 1 == 1 => reader.part_of_set(set, MAX_AWAITER_SLOTS)?,
                 Some(awaiter) => vec![awaiter],
             },
         };
@@ -232,7 +237,7 @@ fn read_python_future(
         None => Vec::new(),
     };
     let awaited_by = match reader.attribute_not_none(addr, "_Future__asyncio_awaited_by")? {
-        Some(set) => reader.set(set)?,
+        Some(set) => reader.part_of_set(set, MAX_AWAITER_SLOTS)?,
         None => Vec::new(),
     };
     Ok(FutureRecord {

@@ -9,7 +9,7 @@ use crate::python::interpreter::Interpreter;
 use crate::python::layout::Offset;
 use crate::python::modules::Module;
 use crate::python::reader::Reader;
-use crate::python::weak_set::read_weak_set;
+use crate::python::weak_set::{WeakMembers, read_weak_set};
 use crate::remote::{Addr, ReadError};
 use crate::runtime::record::{MAX_TASKS, TaskList};
 
@@ -56,7 +56,7 @@ pub fn list_tasks(
             if let Some(state) = modules.accelerator.and_then(|module| module.state) {
                 let weak = reader.view.pointer(state, lists.non_asyncio_tasks);
                 let weak = weak.and_then(|set| read_weak(reader, set));
-                list.add_all("tasks of other classes", weak)?;
+                add_members(list, "tasks of other classes", weak)?;
                 let eager = reader.view.pointer(state, lists.non_asyncio_eager_tasks);
                 let eager = eager.and_then(|set| read_eager(reader, set));
                 list.add_all("tasks of other classes", eager)?;
@@ -91,12 +91,23 @@ fn add_weak_set(
             Err(_) => reader.view.forget(),
         }
     }
-    list.add_all("task registry", members)
+    add_members(list, "task registry", members)
 }
 
-fn read_weak(reader: &mut Reader<'_, '_>, set: Option<Addr>) -> Result<Vec<Addr>, ReadError> {
-    let Some(set) = set else { return Ok(Vec::new()) };
-    Ok(read_weak_set(reader.view, reader.layout, &mut reader.caches.types, set)?.members)
+/// Adds the members of a weak set, and says if there are more.
+fn add_members(
+    list: &mut TaskList,
+    what: &'static str,
+    found: Result<WeakMembers, ReadError>,
+) -> Result<(), ReadError> {
+    let cut = found.as_ref().ok().and_then(|found| found.cut);
+    list.add_all(what, found.map(|found| found.members))?;
+    cut.map_or(Ok(()), |error| list.problem(what, error))
+}
+
+fn read_weak(reader: &mut Reader<'_, '_>, set: Option<Addr>) -> Result<WeakMembers, ReadError> {
+    let Some(set) = set else { return Ok(WeakMembers::default()) };
+    read_weak_set(reader.view, reader.layout, &mut reader.caches.types, set)
 }
 
 fn read_eager(reader: &mut Reader<'_, '_>, set: Option<Addr>) -> Result<Vec<Addr>, ReadError> {
@@ -119,6 +130,7 @@ fn add_lists(
             match outcome {
                 Ok(()) => break,
                 Err(error) if error.is_fatal() => return Err(error),
+                Err(ReadError::Limit(_)) => break,
                 // The page with the inconsistent link is out of date; the rest must be read afresh.
                 Err(_) => reader.view.forget(),
             }

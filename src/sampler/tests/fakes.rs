@@ -248,6 +248,7 @@ fn snapshot(tasks: u64) -> Snapshot {
         age_ms_at_least: None,
     };
     Snapshot {
+        unread_tasks: 0,
         pid: 1,
         python: Python {
             version: "3.14.0".into(),

@@ -24,6 +24,7 @@ use crate::model::Snapshot;
 use crate::model::event::{Batch, Event, Header, Health, NoteKind, Source};
 use crate::model::snapshot::{Finding, RuleId, Severity, TaskId};
 use crate::model::tables::TaskNo;
+use crate::remote::MemoryLimit;
 use crate::remote::ReadError;
 
 /// One finding about all tasks.
@@ -81,6 +82,7 @@ impl Stage {
             clock: self.clock.clone(),
             outbox: Outbox::new(Source::Tasks, self.sender.clone()),
             cpu_budget: 0.05,
+            memory: MemoryLimit::NONE,
             stops: None,
             judge: Some(Arc::new(judge_all)),
             findings_every_ns: 10 * SECOND,

@@ -22,7 +22,7 @@ pub use self::state::{TaskWatch, TaskWatchStats};
 use crate::model::event::TaskChanges;
 use crate::model::tables::{Tables, TaskNo};
 use crate::remote::store::Store;
-use crate::remote::{Addr, Memory, ReadError, View};
+use crate::remote::{Addr, Memory, MemoryLimit, ReadError, View};
 use crate::runtime::layouts::Layouts;
 
 /// LIMIT: unused pages are kept, after the tasks that needed them are gone, up to this number; from there on, if less
@@ -50,9 +50,16 @@ impl TaskWatch {
             is_first: true,
             forget_next: false,
             unreadable: 0,
+            memory_limit: MemoryLimit::NONE,
+            most: usize::MAX,
             stats: TaskWatchStats::default(),
             switches: None,
         })
+    }
+
+    /// Sets how much memory asyncprof may use. Tasks for which there is none are not watched.
+    pub fn limit_memory(&mut self, limit: MemoryLimit) {
+        self.memory_limit = limit;
     }
 
     /// Statistics of the samples so far.
@@ -84,14 +91,17 @@ impl TaskWatch {
         knowledge.begin();
         let mut view = View::over(store, store.memory());
         view.keep_touched();
+        // The pages of a long list must not take the place of those of its tasks.
+        let pages = self.memory_limit.bytes() / 2;
+        view.limit(pages / 2);
+        store.limit(pages / 2);
         let listed = registry.list(&mut view, store, &self.layout, knowledge, self.runtime)?;
         drop(view);
+        store.limit(pages);
 
         let mut ended = Vec::new();
-        if listed {
-            self.take_list();
-        }
-        let moved = self.read_changed(tables, &mut ended)?;
+        let new = if listed { self.take_list() } else { Vec::new() };
+        let moved = self.read_changed(tables, new, &mut ended)?;
         if moved || !ended.is_empty() {
             self.relate()?;
         }
@@ -107,7 +117,7 @@ impl TaskWatch {
         if !all_listed {
             self.registry.doubt();
         }
-        let complete = self.registry.complete && all_listed && self.unreadable == 0;
+        let complete = self.registry.complete && all_listed && self.unreadable == 0 && !self.stats.is_full;
         Ok(TaskChanges { at_ns, took_ns: 0, changed, ended, total, complete, contexts, timers })
     }
 
@@ -142,18 +152,29 @@ impl TaskWatch {
         self.store.clear();
     }
 
-    /// Takes over the current list of tasks.
-    fn take_list(&mut self) {
+    /// Takes over the current list of tasks; returns those that are not watched yet.
+    fn take_list(&mut self) -> Vec<Addr> {
+        let mut new = Vec::new();
+        self.stats.is_full = !self.registry.has_room;
         for &addr in &self.registry.tasks {
             match self.index.get(&addr) {
                 Some(&at) => self.tasks[at].listed = self.looks,
-                None => {
-                    self.index.insert(addr, self.tasks.len());
-                    self.tasks.push(TaskEntry::new(addr, self.looks, !self.is_first));
-                }
+                None if self.tasks.len() + new.len() >= self.most => self.stats.is_full = true,
+                None => new.push(addr),
             }
         }
         self.listing = self.looks;
+        new
+    }
+
+    /// Watches these tasks from now on.
+    fn add(&mut self, tasks: &[Addr]) {
+        for &addr in tasks {
+            self.index.insert(addr, self.tasks.len());
+            // Where some are not watched, it may have been there for long.
+            let is_born = !self.is_first && self.most == usize::MAX && !self.stats.is_full;
+            self.tasks.push(TaskEntry::new(addr, self.looks, is_born));
+        }
     }
 
     /// Whether the last list contained this task. A task that is not listed may still be alive, because lists change

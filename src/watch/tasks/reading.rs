@@ -10,13 +10,19 @@ use crate::model::tables::{Tables, TaskNo};
 use crate::python::coroutine::read_function;
 use crate::python::layout::Layout;
 use crate::python::reader::{Reader, optional};
-use crate::remote::store::{Lines, Store};
+use crate::remote::store::{FULL, Lines, Store};
 use crate::remote::{Addr, ReadError, View};
 use crate::runtime::references::FutureReferences;
 use crate::runtime::wait::{Wait, WaitKind};
 
 /// LIMIT: how many times data that changed during the reading is read again.
 const ATTEMPTS: u32 = 5;
+
+/// LIMIT: tasks that are read together. What is read of them is held in memory until the last one is proved.
+const MOST_AT_ONCE: u64 = 8 << 10;
+
+/// Bytes of the memory that asyncprof may use for each task that is read together with others.
+const BYTES_AT_ONCE: u64 = 64 << 10;
 
 /// A task whose reading is in progress.
 struct Walking {
@@ -34,25 +40,54 @@ struct Walking {
 }
 
 impl TaskWatch {
-    /// Reads the tasks that have changed or are new. Returns whether there were any, or whether the futures between
-    /// tasks may have changed.
-    pub(super) fn read_changed(&mut self, tables: &mut Tables, ended: &mut Vec<TaskNo>) -> Result<bool, ReadError> {
+    /// Reads the tasks that have changed, and the new ones as far as there is memory for them. Returns whether there were
+    /// any, or whether the futures between tasks may have changed.
+    pub(super) fn read_changed(
+        &mut self,
+        tables: &mut Tables,
+        new: Vec<Addr>,
+        ended: &mut Vec<TaskNo>,
+    ) -> Result<bool, ReadError> {
         let stale = self.read_stale_futures()?;
         let mut open: Vec<usize> = (0..self.tasks.len()).filter(|at| !self.tasks[*at].holds).collect();
-        let moved = stale || !open.is_empty();
+        let moved = stale || !open.is_empty() || !new.is_empty();
         let mut gone: FxHashSet<Addr> = FxHashSet::default();
-        for attempt in 1..=ATTEMPTS {
+        let mut is_full = false;
+        let mut new = &new[..];
+        // CAST: at most MOST_AT_ONCE.
+        let part = (self.memory_limit.bytes() / BYTES_AT_ONCE).clamp(1, MOST_AT_ONCE) as usize;
+        while !is_full {
+            let mut later = open.split_off(open.len().min(part));
+            if later.is_empty() {
+                let (now, then) = new.split_at(new.len().min(part - open.len()));
+                open.extend(self.tasks.len()..self.tasks.len() + now.len());
+                self.add(now);
+                new = then;
+            }
             if open.is_empty() {
                 break;
             }
-            if attempt > 1 {
-                self.store.renew_pages();
-                self.knowledge.begin();
-                self.stats.torn += open.len() as u64;
+            for attempt in 1..=ATTEMPTS {
+                if open.is_empty() {
+                    break;
+                }
+                if attempt > 1 {
+                    self.store.renew_pages();
+                    self.knowledge.begin();
+                    self.stats.torn += open.len() as u64;
+                }
+                open = self.attempt(attempt, open, tables, ended, &mut gone, &mut is_full)?;
             }
-            open = self.attempt(attempt, open, tables, ended, &mut gone)?;
+            let is_all = later.is_empty() && new.is_empty();
+            // One half is for everything else: what is told of these tasks, and full snapshots.
+            is_full |= !is_all && self.memory_limit.left() < self.memory_limit.bytes() / 2;
+            std::mem::swap(&mut open, &mut later);
         }
-        if !gone.is_empty() {
+        if is_full {
+            // As many as now is what there is memory for. Those that were reported stay.
+            self.remove(ended, |task| gone.contains(&task.addr) || (!task.holds && task.number.is_none()));
+            (self.most, self.stats.is_full) = (self.tasks.len(), true);
+        } else if !gone.is_empty() {
             self.remove(ended, |task| gone.contains(&task.addr));
         }
         Ok(moved)
@@ -66,6 +101,7 @@ impl TaskWatch {
         tables: &mut Tables,
         ended: &mut Vec<TaskNo>,
         gone: &mut FxHashSet<Addr>,
+        is_full: &mut bool,
     ) -> Result<Vec<usize>, ReadError> {
         let last = attempt == ATTEMPTS;
         self.stats.walked += open.len() as u64;
@@ -82,6 +118,7 @@ impl TaskWatch {
         let Self { store, layout, knowledge, futures, .. } = self;
         let mut view = View::over(store, store.memory());
         view.keep_touched();
+        view.limit(self.memory_limit.bytes() / 4);
         let read = view.wave(&mut walks, |view, walking| {
             let done = walking.advance(view, layout, knowledge);
             knowledge.add_touched(view, store, &mut walking.lines);
@@ -111,6 +148,7 @@ impl TaskWatch {
                 Ok(!is_task(&mut reader, &mut knowledge.shared, walking.walk.addr)?)
             }
         };
+        *is_full |= read.iter().any(|read| *read == Err(FULL));
         let mut verdicts = Vec::with_capacity(walks.len());
         for ((walking, read), proof) in walks.iter().zip(read).zip(proofs) {
             verdicts.push(match read {

@@ -23,6 +23,8 @@ pub(super) struct Registry {
     places_lines: Lines,
     listed: bool,
     list_lines: Lines,
+    /// There was memory for all of the list.
+    pub(super) has_room: bool,
     /// Every existing task was listed.
     pub(super) complete: bool,
     /// The tasks, each once.
@@ -77,12 +79,13 @@ impl Registry {
             self.find_places(view, store, layout, knowledge, runtime)?;
         }
         let Some(places) = self.places.as_ref().filter(|_| !self.listed) else { return Ok(false) };
-        let (mut all, mut complete) = (Vec::new(), true);
+        let (mut all, mut complete, mut has_room) = (Vec::new(), true, true);
         for (threads, imported) in places {
             let mut reader = Reader::new(view, layout, &mut knowledge.caches);
             let mut list = TaskList::default();
             imported.list_tasks(&mut reader, threads.interpreter, &threads.threads, &mut list)?;
             complete &= list.problems.is_empty();
+            has_room &= !list.problems.iter().any(|(_, error)| matches!(error, ReadError::Limit(_)));
             all.append(&mut list.tasks);
         }
         keep_each_once(&mut all, places.len());
@@ -90,7 +93,8 @@ impl Registry {
         store.hold(&lines);
         store.release(&std::mem::replace(&mut self.list_lines, lines));
         // An incomplete list is read again at the next sample, whether anything changes or not.
-        (self.tasks, self.complete, self.listed) = (all, complete, complete);
+        (self.tasks, self.complete, self.listed) = (all, complete, complete || !has_room);
+        self.has_room = has_room;
         Ok(true)
     }
 

@@ -6,8 +6,8 @@ use super::entry::{FutureEntry, TaskEntry};
 use super::knowledge::Knowledge;
 use super::registry::Registry;
 use crate::python::layout::Layout;
-use crate::remote::Addr;
 use crate::remote::store::Store;
+use crate::remote::{Addr, MemoryLimit};
 
 /// The tasks of a watch. Not `Send`: it is created on the thread that samples.
 pub struct TaskWatch {
@@ -30,6 +30,9 @@ pub struct TaskWatch {
     pub(super) forget_next: bool,
     /// Tasks that could not be read in this sample.
     pub(super) unreadable: u32,
+    pub(super) memory_limit: MemoryLimit,
+    /// How many tasks are watched at most: as many as there was memory for.
+    pub(super) most: usize,
     pub(super) stats: TaskWatchStats,
     /// How often each thread had entered or left a context before the last sample; `None` if that is not known.
     pub(super) switches: Option<Vec<(Addr, u64)>>,
@@ -50,6 +53,8 @@ pub struct TaskWatchStats {
     pub pages_read: u64,
     /// Pages kept now.
     pub pages: u64,
+    /// There was no memory for some of the tasks: they are not watched.
+    pub is_full: bool,
     /// How often cached knowledge about code and classes had to be discarded.
     pub forgotten: u64,
 }

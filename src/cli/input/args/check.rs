@@ -10,8 +10,10 @@ use super::stop::StopArgs;
 use super::watch::WatchArgs;
 use crate::cli::input::formats::{Format, Writes};
 use crate::cli::input::units::{
-    parse_budget, parse_duration, parse_effect, parse_growth, parse_rate, parse_share, parse_stall, parse_task_rate,
+    parse_budget, parse_duration, parse_effect, parse_growth, parse_memory, parse_rate, parse_share, parse_stall,
+    parse_task_rate,
 };
+use crate::remote::MemoryLimit;
 
 pub(crate) const CHECK_HELP: &str = "\
 Examples:
@@ -167,6 +169,10 @@ pub(crate) struct CheckWatchArgs {
     #[arg(long, value_name = "SHARE", default_value = "20%", value_parser = parse_budget, env = "ASYNCPROF_CPU_BUDGET")]
     cpu_budget: f64,
 
+    /// Memory that asyncprof may use (256M, 1.5G); with more tasks than fit, it watches as many as do, and says so.
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = parse_memory, env = "ASYNCPROF_MAX_MEMORY")]
+    max_memory: MemoryLimit,
+
     #[command(flatten)]
     stops: StopArgs,
 }
@@ -180,6 +186,7 @@ impl CheckWatchArgs {
             duration: self.duration,
             stall,
             cpu_budget: self.cpu_budget,
+            max_memory: self.max_memory,
             stops: self.stops.clone(),
         }
     }

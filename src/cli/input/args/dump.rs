@@ -9,8 +9,9 @@ use clap::{Args, ValueEnum};
 use super::choice::{SEVERITY, choice};
 use super::target::Target;
 use crate::cli::input::formats::{Format, Writes};
-use crate::cli::input::units::parse_stop;
+use crate::cli::input::units::{parse_memory, parse_stop};
 use crate::model::snapshot::Severity;
+use crate::remote::MemoryLimit;
 
 #[derive(Debug, Args)]
 pub(crate) struct DumpArgs {
@@ -46,6 +47,10 @@ pub(crate) struct DumpArgs {
     /// With --blocking or --save-image, the longest time to stop the process; what takes longer is read while it runs.
     #[arg(long, value_name = "TIME", default_value = "20ms", value_parser = parse_stop, env = "ASYNCPROF_MAX_STOP")]
     pub(crate) max_stop: Duration,
+
+    /// Memory that asyncprof may use (512M, 2G); with more tasks than fit, it reads as many as do, and says so.
+    #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = parse_memory, env = "ASYNCPROF_MAX_MEMORY")]
+    pub(crate) max_memory: MemoryLimit,
 
     /// Maximum groups of tasks in the text overview.
     #[arg(long, value_name = "N", env = "ASYNCPROF_LIMIT")]

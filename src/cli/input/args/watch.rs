@@ -10,7 +10,8 @@ use super::flame::FlameArgs;
 use super::stop::StopArgs;
 use super::target::{PidParser, SubprocessArgs, Target};
 use crate::cli::input::formats::{Format, Writes};
-use crate::cli::input::units::{parse_budget, parse_duration, parse_rate, parse_stall, parse_task_rate};
+use crate::cli::input::units::{parse_budget, parse_duration, parse_memory, parse_rate, parse_stall, parse_task_rate};
+use crate::remote::MemoryLimit;
 
 /// How to watch.
 #[derive(Clone, Debug, Args)]
@@ -34,6 +35,10 @@ pub(crate) struct WatchArgs {
     /// CPU time that asyncprof may use, as a share of one core; it lowers its rates to stay below, and says so.
     #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = parse_budget, env = "ASYNCPROF_CPU_BUDGET")]
     pub(crate) cpu_budget: f64,
+
+    /// Memory that asyncprof may use (256M, 1.5G); with more tasks than fit, it watches as many as do, and says so.
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = parse_memory, env = "ASYNCPROF_MAX_MEMORY")]
+    pub(crate) max_memory: MemoryLimit,
 
     #[command(flatten)]
     pub(crate) stops: StopArgs,

@@ -1,0 +1,18 @@
+//! asyncprof as a command.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// asyncprof in `folder`, without the settings of the environment that the tests run in.
+pub fn asyncprof(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_asyncprof"));
+    let settings = std::env::vars_os().filter(|(name, _)| {
+        let name = name.to_string_lossy();
+        name.starts_with("ASYNCPROF_") || name.starts_with("GITHUB_")
+    });
+    settings.for_each(|(name, _)| {
+        command.env_remove(name);
+    });
+    command.current_dir(folder).stdin(Stdio::null()).args(arguments);
+    command
+}
