@@ -428,6 +428,23 @@ fn a_block_that_would_unpack_to_very_much_is_passed_over() {
 }
 
 #[test]
+fn a_small_file_cannot_unpack_to_very_much_in_many_blocks() {
+    // A text, and notes that name it, again and again: as much as one block may hold.
+    let mut content = vec![1, 1, b'x'];
+    content.extend([0; 4]);
+    content.extend([5, 0]);
+    content.extend([4, 0, 7, 0].repeat(1 << 20));
+    let mut file = beginning();
+    (1..=100).for_each(|number| file.extend(block(1, number, &content)));
+    assert!(file.len() < 100_000, "{}", file.len());
+    let (found, ending) = read(&file).unwrap();
+    assert!(matches!(ending, Ending::Truncated { .. }), "{ending:?}");
+    let events: usize = found.iter().map(|batch| batch.events.len()).sum();
+    // 8 MiB are allowed to every file, and 64 bytes for each of its own; an event is four bytes here.
+    assert!((1 << 20..4 << 20).contains(&events), "{events}");
+}
+
+#[test]
 fn a_file_of_nothing_but_heads_is_read_to_its_end_soon() {
     let mut file = beginning();
     let mut head = block(1, 1, &[]);

@@ -21,6 +21,15 @@ use crate::model::tables::{Definitions, TaskInfo, TaskNo};
 /// thousand times. Above the limit the length in the head is trusted.
 const MAX_LOOKED_INTO: u32 = 128;
 
+/// LIMIT: bytes that all blocks together may unpack to, for each byte of the file, beyond [`SPARE_UNPACKED`]. Recordings unpack
+/// to five times their size, and no block of one was seen to unpack to more than twelve times its own. A file that is made to
+/// unpack to very much would otherwise cost a minute for each 16 KB.
+const UNPACKED_PER_BYTE: u64 = 64;
+
+/// LIMIT: bytes that any recording may unpack to. Very many tasks with the same name and stack, read one after the other, take
+/// nearly no space in the file.
+const SPARE_UNPACKED: u64 = 8 << 20;
+
 /// How a recording ends, and what could not be read. Known once all batches were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -64,6 +73,8 @@ pub struct Reader<R> {
     /// Blocks were lost, so `living` can hold tasks that have ended.
     lost: bool,
     looked_into: u32,
+    /// Bytes that the blocks have unpacked to.
+    unpacked: u64,
     /// Where the last whole block ends.
     whole_to: u64,
     places: u32,
@@ -115,6 +126,7 @@ impl<R: Read> Reader<R> {
             living: FxHashSet::default(),
             lost: false,
             looked_into: 0,
+            unpacked: 0,
             places: 0,
             damaged_bytes: 0,
             last_ns: None,
@@ -191,11 +203,17 @@ impl<R: Read> Reader<R> {
         }
         // The blocks lost are those before this one, not this one itself.
         let missed = self.whole_to != self.input.at() || u64::from(head.number) != self.expected;
+        let end = self.input.at() + (HEAD + head.packed) as u64;
         let block = self.input.peek(HEAD + head.packed)?;
         let Some(packed) = block.get(HEAD..).filter(|packed| packed.len() == head.packed) else { return Ok(false) };
         let mut batches = Vec::new();
         if head.kind != Kind::State || self.lost || missed {
+            let allowed = SPARE_UNPACKED + UNPACKED_PER_BYTE * end;
+            if self.unpacked + head.unpacked as u64 > allowed {
+                return Ok(false);
+            }
             let Some(content) = content(&mut self.unpack, head, packed) else { return Ok(false) };
+            self.unpacked += content.len() as u64;
             if head.kind == Kind::End {
                 let Ok(how) = decode::end(&content) else { return Ok(false) };
                 self.end = Some((how, head.last_ns));
