@@ -21,7 +21,7 @@ use nix::sys::signal::Signal;
 
 use dice::Dice;
 use plan::{Command as Watches, Deed, Kind, Plan};
-use process::{has_ended, ignores_hangup, signal, state, within};
+use process::{has_ended, signal, state, within};
 use support::pythons::{Interpreter, Matrix};
 use support::trials::trials_of_missing;
 use target::{STATUS, Target, command_line};
@@ -108,7 +108,7 @@ fn run_command(kind: Kind, program: &[String], dice: &mut Dice, folder: &Path) -
 /// Watches of a process that runs, one after the other.
 fn watch_running(kind: Kind, program: &[String], dice: &mut Dice, folder: &Path) -> Result<(), String> {
     let mut command = Command::new(&program[0]);
-    command.args(&program[1..]).stderr(std::fs::File::create(folder.join("target.stderr")).unwrap());
+    command.args(&program[1..]).stderr(std::fs::File::create(folder.join("stderr")).unwrap());
     let mut target = Target::start(command, &folder.join("said.json"))?;
     let begun = Instant::now();
     for number in 0.. {
@@ -158,7 +158,6 @@ fn do_deed(plan: &Plan, kind: Kind, asyncprof: u32, target: &Target) -> Result<(
     match plan.deed {
         Deed::Nothing => {}
         Deed::Kill => signal(asyncprof, Signal::SIGKILL),
-        Deed::Ask(Signal::SIGHUP) if ignores_hangup() => signal(asyncprof, Signal::SIGTERM),
         Deed::Ask(wanted) => signal(asyncprof, wanted),
         Deed::Suspend(wanted) => {
             let checked = suspend(asyncprof, wanted, plan.pause, || {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::dice::Dice;
+use crate::process::ignores_hangup;
 
 /// Which command of asyncprof watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +101,10 @@ const PAUSE: Duration = Duration::from_millis(150);
 impl Plan {
     pub fn of(dice: &mut Dice) -> Self {
         Self {
-            deed: dice.one_of(&DEEDS),
+            deed: match dice.one_of(&DEEDS) {
+                Deed::Ask(Signal::SIGHUP) if ignores_hangup() => Deed::Ask(Signal::SIGTERM),
+                deed => deed,
+            },
             delay: {
                 let longest = dice.one_of(&[START, WATCH, WATCH]);
                 dice.up_to(longest)

@@ -45,6 +45,12 @@ pub fn has_ended(pid: u32) -> bool {
     matches!(state(pid), None | Some('Z' | 'X'))
 }
 
+/// How a process that is not reaped yet has ended: the last field of its `stat`, as `wait` returns it.
+pub fn end_of(pid: u32) -> String {
+    let stat = fs::read_to_string(folder(pid).join("stat")).unwrap_or_default();
+    stat.split_whitespace().last().map_or_else(|| "unknown".to_owned(), |status| format!("wait status {status}"))
+}
+
 /// What is wrong with the threads of a process that should be free: each that is stopped or traced.
 pub fn unfree_threads(pid: u32) -> Vec<String> {
     let Ok(threads) = fs::read_dir(folder(pid).join("task")) else { return Vec::new() };

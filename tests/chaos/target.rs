@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::process::{has_ended, signal, threads_in_words, unfree_threads, within};
+use super::process::{end_of, has_ended, signal, threads_in_words, unfree_threads, within};
 use super::support::pythons::Interpreter;
 
 /// Its exit code.
@@ -75,7 +75,7 @@ impl Target {
             return Err(format!("harmed: the target's heart does not beat:\n  {}", self.in_words()));
         }
         if has_ended(self.pid) {
-            return Err(format!("harmed: the target has ended; it said {}", self.says()?));
+            return Err(format!("harmed: the target has ended ({}); it said {}", end_of(self.pid), self.last_words()));
         }
         if !within(Duration::from_secs(2), || unfree_threads(self.pid).is_empty()) {
             return Err(format!("harmed: the target is not free: {}", unfree_threads(self.pid).join("; ")));
@@ -84,7 +84,13 @@ impl Target {
     }
 
     fn in_words(&self) -> String {
-        format!("{}\n  it said {}", threads_in_words(self.pid), self.says().unwrap_or_default())
+        format!("{}\n  it said {}", threads_in_words(self.pid), self.last_words())
+    }
+
+    /// What it has written last, and its stderr, where that is its own.
+    fn last_words(&self) -> String {
+        let errors = fs::read(self.said.with_file_name("stderr")).unwrap_or_default();
+        format!("{}\n{}", self.says().unwrap_or_default(), String::from_utf8_lossy(&errors))
     }
 
     fn check_is_right(&self, said: &Value) -> Result<(), String> {
@@ -105,7 +111,11 @@ impl Target {
             return Err(format!("harmed: the target does not end:\n  {}", self.in_words()));
         }
         let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
-            return Err(format!("harmed: the target ended without a verdict; it said {}", self.says()?));
+            return Err(format!(
+                "harmed: no verdict of the target ({}); it said {}",
+                end_of(self.pid),
+                self.last_words()
+            ));
         };
         let verdict = serde_json::from_str(&line).map_err(|error| format!("broken: the verdict {line}: {error}"))?;
         self.check_is_right(&verdict)
