@@ -40,9 +40,11 @@ pub fn state(pid: u32) -> Option<char> {
     line_of(&folder(pid), "State")?.chars().next()
 }
 
-/// Whether it has ended; it may not be reaped yet.
+/// Whether it has ended; it may not be reaped yet. While another than the main thread executes a program, the main thread is a
+/// zombie for a moment, or no thread is there to be seen: who has ended, stays so.
 pub fn has_ended(pid: u32) -> bool {
-    matches!(state(pid), None | Some('Z' | 'X'))
+    let looks_ended = || matches!(state(pid), None | Some('Z' | 'X'));
+    looks_ended() && !within(Duration::from_millis(100), || !looks_ended())
 }
 
 /// How a process that is not reaped yet has ended: the last field of its `stat`, as `wait` returns it.
