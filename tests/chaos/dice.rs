@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 /// A source of choices.
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -18,13 +18,13 @@ impl Dice {
     }
 
     /// One of these.
-    pub fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
+    pub(crate) fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
         let position = self.next() % choices.len() as u64;
         choices[usize::try_from(position).unwrap()]
     }
 
     /// A time up to this.
-    pub fn up_to(&mut self, longest: Duration) -> Duration {
+    pub(crate) fn up_to(&mut self, longest: Duration) -> Duration {
         let longest = u64::try_from(longest.as_micros()).unwrap();
         Duration::from_micros(self.next() % (longest + 1))
     }

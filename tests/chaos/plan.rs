@@ -9,7 +9,7 @@ use crate::process::ignores_hangup;
 
 /// Which command of asyncprof watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
+pub(crate) enum Command {
     Attach,
     Record,
     /// `record -s PID`.
@@ -21,9 +21,9 @@ pub enum Command {
 
 /// The kind of a run.
 #[derive(Clone, Copy, Debug)]
-pub struct Kind {
-    pub command: Command,
-    pub blocking: bool,
+pub(crate) struct Kind {
+    pub(crate) command: Command,
+    pub(crate) blocking: bool,
 }
 
 const COMMANDS: [Command; 5] =
@@ -31,13 +31,13 @@ const COMMANDS: [Command; 5] =
 
 impl Kind {
     /// Seeds that follow each other give each kind on each of so many interpreters.
-    pub fn of(seed: u64, interpreters: u64) -> Self {
-        let position = seed.wrapping_add(seed / interpreters) % (2 * COMMANDS.len() as u64);
+    pub(crate) fn of(seed: u64, interpreters: u64) -> Self {
+        let position = (seed / interpreters).wrapping_add(seed % interpreters) % (2 * COMMANDS.len() as u64);
         let position = usize::try_from(position).unwrap();
         Self { command: COMMANDS[position / 2], blocking: position % 2 == 1 }
     }
 
-    pub fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         let command = match self.command {
             Command::Attach => "attach",
             Command::Record => "record",
@@ -51,7 +51,7 @@ impl Kind {
 
 /// What is done to asyncprof at a random moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub(crate) enum Deed {
     /// It ends by itself: by `--duration`, or after its target.
     Nothing,
     /// It is killed.
@@ -83,14 +83,14 @@ const DEEDS: [Deed; 12] = [
 
 /// One watch of a run.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan {
-    pub deed: Deed,
+pub(crate) struct Plan {
+    pub(crate) deed: Deed,
     /// From the start of asyncprof to the deed.
-    pub delay: Duration,
+    pub(crate) delay: Duration,
     /// How long who is suspended stays so.
-    pub pause: Duration,
+    pub(crate) pause: Duration,
     /// The share of the time that the target may be stopped.
-    pub share: &'static str,
+    pub(crate) share: &'static str,
 }
 
 /// A third of the deeds come while asyncprof starts.
@@ -99,7 +99,7 @@ const WATCH: Duration = Duration::from_millis(900);
 const PAUSE: Duration = Duration::from_millis(150);
 
 impl Plan {
-    pub fn of(dice: &mut Dice) -> Self {
+    pub(crate) fn of(dice: &mut Dice) -> Self {
         Self {
             deed: match dice.one_of(&DEEDS) {
                 Deed::Ask(Signal::SIGHUP) if ignores_hangup() => Deed::Ask(Signal::SIGTERM),

@@ -8,12 +8,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// Sends a signal. Who has ended meanwhile does not get it.
-pub fn signal(pid: u32, signal: Signal) {
+pub(crate) fn signal(pid: u32, signal: Signal) {
     let _ = kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal);
 }
 
 /// Whether this holds within some time.
-pub fn within(time: Duration, mut holds: impl FnMut() -> bool) -> bool {
+pub(crate) fn within(time: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + time;
     while !holds() {
         if Instant::now() > deadline {
@@ -36,25 +36,25 @@ fn folder(pid: u32) -> PathBuf {
 }
 
 /// `S`, `R`, `T`, …; `None` if there is no such process.
-pub fn state(pid: u32) -> Option<char> {
+pub(crate) fn state(pid: u32) -> Option<char> {
     line_of(&folder(pid), "State")?.chars().next()
 }
 
 /// Whether it has ended; it may not be reaped yet. While another than the main thread executes a program, the main thread is a
 /// zombie for a moment, or no thread is there to be seen: who has ended, stays so.
-pub fn has_ended(pid: u32) -> bool {
+pub(crate) fn has_ended(pid: u32) -> bool {
     let looks_ended = || matches!(state(pid), None | Some('Z' | 'X'));
     looks_ended() && !within(Duration::from_millis(100), || !looks_ended())
 }
 
 /// How a process that is not reaped yet has ended: the last field of its `stat`, as `wait` returns it.
-pub fn end_of(pid: u32) -> String {
+pub(crate) fn end_of(pid: u32) -> String {
     let stat = fs::read_to_string(folder(pid).join("stat")).unwrap_or_default();
     stat.split_whitespace().last().map_or_else(|| "unknown".to_owned(), |status| format!("wait status {status}"))
 }
 
 /// What is wrong with the threads of a process that should be free: each that is stopped or traced.
-pub fn unfree_threads(pid: u32) -> Vec<String> {
+pub(crate) fn unfree_threads(pid: u32) -> Vec<String> {
     let Ok(threads) = fs::read_dir(folder(pid).join("task")) else { return Vec::new() };
     let fault = |thread: PathBuf| {
         let (state, tracer) = (line_of(&thread, "State")?, line_of(&thread, "TracerPid")?);
@@ -65,7 +65,7 @@ pub fn unfree_threads(pid: u32) -> Vec<String> {
 }
 
 /// What each thread of a process waits in, for who has to find out why it does not go on.
-pub fn threads_in_words(pid: u32) -> String {
+pub(crate) fn threads_in_words(pid: u32) -> String {
     let Ok(threads) = fs::read_dir(folder(pid).join("task")) else { return "no such process".to_owned() };
     let of = |thread: PathBuf| {
         let read = |name| fs::read_to_string(thread.join(name)).unwrap_or_default().trim().to_owned();
@@ -83,7 +83,7 @@ pub fn threads_in_words(pid: u32) -> String {
 }
 
 /// Whether this process ignores SIGHUP, as it does under `nohup`; then those that it starts do, too.
-pub fn ignores_hangup() -> bool {
+pub(crate) fn ignores_hangup() -> bool {
     let ignored = line_of(&"/proc/self".into(), "SigIgn").and_then(|mask| u64::from_str_radix(&mask, 16).ok());
     ignored.is_some_and(|mask| mask & 1 == 1)
 }

@@ -15,21 +15,21 @@ use super::process::{end_of, has_ended, signal, threads_in_words, unfree_threads
 use super::support::pythons::Interpreter;
 
 /// Its exit code.
-pub const STATUS: i32 = 7;
+pub(crate) const STATUS: i32 = 7;
 /// LIMIT: a target that takes this long for a step hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The command line of the target.
-pub fn command_line(interpreter: &Interpreter, said: &Path, seed: u64) -> [String; 4] {
+pub(crate) fn command_line(interpreter: &Interpreter, said: &Path, seed: u64) -> [String; 4] {
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/programs/chaos/chaos.py");
     [interpreter.path.to_str().unwrap().into(), program.into(), said.to_str().unwrap().into(), seed.to_string()]
 }
 
 /// A target that has said `ready`. Dropping it ends it.
-pub struct Target {
+pub(crate) struct Target {
     /// The target, or asyncprof, which has started it.
-    pub child: Child,
-    pub pid: u32,
+    pub(crate) child: Child,
+    pub(crate) pid: u32,
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
     said: PathBuf,
@@ -37,7 +37,7 @@ pub struct Target {
 
 impl Target {
     /// Starts the target, or asyncprof that starts it, and waits until it is ready.
-    pub fn start(mut command: Command, said: &Path) -> Result<Self, String> {
+    pub(crate) fn start(mut command: Command, said: &Path) -> Result<Self, String> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         for name in ["PYTHONASYNCIODEBUG", "PYTHONDEVMODE", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP"] {
             command.env_remove(name);
@@ -62,14 +62,14 @@ impl Target {
     }
 
     /// How often it has executed itself, and how often its heart has beaten.
-    pub fn progress(&self) -> (u64, u64) {
+    pub(crate) fn progress(&self) -> (u64, u64) {
         let said = self.says().unwrap_or_default();
         let number = |name: &str| said[name].as_u64().unwrap_or(0);
         (number("generation"), number("beat"))
     }
 
     /// Fails unless it goes on, and nobody stops or traces it.
-    pub fn check_goes_on(&self) -> Result<(), String> {
+    pub(crate) fn check_goes_on(&self) -> Result<(), String> {
         let (_, before) = self.progress();
         if !within(PATIENCE, || self.progress().1 > before + 1 || has_ended(self.pid)) {
             return Err(format!("harmed: the target's heart does not beat:\n  {}", self.in_words()));
@@ -101,12 +101,12 @@ impl Target {
     }
 
     /// Asks it to end by closing its stdin.
-    pub fn ask_to_end(&mut self) {
+    pub(crate) fn ask_to_end(&mut self) {
         self.stdin = None;
     }
 
     /// Waits for its end, and for its verdict.
-    pub fn check_ends_well(&mut self) -> Result<(), String> {
+    pub(crate) fn check_ends_well(&mut self) -> Result<(), String> {
         if !within(PATIENCE, || has_ended(self.pid)) {
             return Err(format!("harmed: the target does not end:\n  {}", self.in_words()));
         }

@@ -21,17 +21,17 @@ const KILLED: i32 = Signal::SIGKILL as i32;
 
 /// What happened to the target during a watch, and allows more exit codes than success.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Circumstances {
+pub(crate) struct Circumstances {
     /// It was killed.
-    pub killed: bool,
+    pub(crate) killed: bool,
     /// It executed itself: meanwhile it is a Python without an event loop, or not yet a Python.
-    pub executed: bool,
+    pub(crate) executed: bool,
     /// asyncprof was asked to end, perhaps before it saw anything.
-    pub asked: bool,
+    pub(crate) asked: bool,
 }
 
 /// One asyncprof, with its own folder for what it writes.
-pub struct Watcher {
+pub(crate) struct Watcher {
     kind: Kind,
     number: u32,
     /// For what it writes, and nothing else.
@@ -41,7 +41,7 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    pub fn new(kind: Kind, number: u32, folder: &Path) -> Self {
+    pub(crate) fn new(kind: Kind, number: u32, folder: &Path) -> Self {
         let (written, logs) = (folder.join("written"), folder.join("logs"));
         fs::create_dir_all(&written).unwrap();
         fs::create_dir_all(&logs).unwrap();
@@ -56,7 +56,7 @@ impl Watcher {
         self.logs.join(format!("{}.{name}", self.number))
     }
 
-    pub fn errors(&self) -> String {
+    pub(crate) fn errors(&self) -> String {
         fs::read(self.log("stderr")).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
     }
 
@@ -85,21 +85,21 @@ impl Watcher {
     }
 
     /// asyncprof that watches this process.
-    pub fn watching(&self, plan: &Plan, pid: u32) -> Command {
+    pub(crate) fn watching(&self, plan: &Plan, pid: u32) -> Command {
         let mut command = self.command(plan);
         command.arg(pid.to_string()).stdout(File::create(self.log("stdout")).unwrap());
         command
     }
 
     /// asyncprof that runs this program.
-    pub fn running(&self, plan: &Plan, program: &[String]) -> Command {
+    pub(crate) fn running(&self, plan: &Plan, program: &[String]) -> Command {
         let mut command = self.command(plan);
         command.arg("--").args(program);
         command
     }
 
     /// Waits for its end, which it was asked for.
-    pub fn wait_for_end(&self, child: &mut Child) -> Result<ExitStatus, String> {
+    pub(crate) fn wait_for_end(&self, child: &mut Child) -> Result<ExitStatus, String> {
         let mut status = None;
         within(BOUND, || {
             status = child.try_wait().unwrap();
@@ -114,7 +114,7 @@ impl Watcher {
     }
 
     /// Checks how it ended.
-    pub fn check_end(
+    pub(crate) fn check_end(
         &self,
         status: ExitStatus,
         deed: Deed,
@@ -153,7 +153,7 @@ impl Watcher {
     }
 
     /// Checks what it has left behind, and removes it.
-    pub fn check_files(&self, status: ExitStatus, deed: Deed) -> Result<(), String> {
+    pub(crate) fn check_files(&self, status: ExitStatus, deed: Deed) -> Result<(), String> {
         let cut_off = status.signal().is_some();
         let mut names: Vec<_> = fs::read_dir(&self.folder)
             .unwrap()
