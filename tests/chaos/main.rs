@@ -78,7 +78,7 @@ fn run(kind: Kind, interpreter: &Interpreter, seed: u64) -> Result<(), String> {
     let program = command_line(interpreter, &folder.path().join("said.json"), seed);
     let mut dice = Dice::new(seed);
     match kind.command {
-        Watches::RecordCommand => run_command(kind, &program, &mut dice, folder.path()),
+        Watches::RecordProgram => run_command(kind, &program, &mut dice, folder.path()),
         _ => watch_running(kind, &program, &mut dice, folder.path()),
     }
 }
@@ -152,7 +152,7 @@ fn watch(kind: Kind, plan: &Plan, watcher: &Watcher, target: &Target) -> Result<
 fn do_deed(plan: &Plan, kind: Kind, asyncprof: u32, target: &Target) -> Result<(), String> {
     let ask_to_end = || {
         sleep(plan.pause);
-        if kind.command != Watches::RecordCommand {
+        if kind.command != Watches::RecordProgram {
             signal(asyncprof, Signal::SIGINT);
         }
     };

@@ -15,7 +15,7 @@ pub(crate) enum Command {
     /// `record -s PID`.
     RecordTree,
     /// `record -- CMD`.
-    RecordCommand,
+    RecordProgram,
     Dump,
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct Kind {
 }
 
 const COMMANDS: [Command; 5] =
-    [Command::Attach, Command::Record, Command::RecordTree, Command::RecordCommand, Command::Dump];
+    [Command::Attach, Command::Record, Command::RecordTree, Command::RecordProgram, Command::Dump];
 
 impl Kind {
     /// Seeds that follow each other give each kind on each of so many interpreters.
@@ -42,7 +42,7 @@ impl Kind {
             Command::Attach => "attach",
             Command::Record => "record",
             Command::RecordTree => "record_tree",
-            Command::RecordCommand => "record_command",
+            Command::RecordProgram => "record_command",
             Command::Dump => "dump",
         };
         format!("{command}{}", if self.blocking { "_blocking" } else { "" })

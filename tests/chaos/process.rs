@@ -1,7 +1,7 @@
 //! What the kernel says of processes, and signals to them.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -25,7 +25,7 @@ pub(crate) fn within(time: Duration, mut holds: impl FnMut() -> bool) -> bool {
 }
 
 /// A line of `/proc/PID/status`, or of a thread's.
-fn line_of(folder: &PathBuf, name: &str) -> Option<String> {
+fn line_of(folder: &Path, name: &str) -> Option<String> {
     let status = fs::read_to_string(folder.join("status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     Some(line.trim().to_owned())
@@ -84,6 +84,6 @@ pub(crate) fn threads_in_words(pid: u32) -> String {
 
 /// Whether this process ignores SIGHUP, as it does under `nohup`; then those that it starts do, too.
 pub(crate) fn ignores_hangup() -> bool {
-    let ignored = line_of(&"/proc/self".into(), "SigIgn").and_then(|mask| u64::from_str_radix(&mask, 16).ok());
+    let ignored = line_of(Path::new("/proc/self"), "SigIgn").and_then(|mask| u64::from_str_radix(&mask, 16).ok());
     ignored.is_some_and(|mask| mask & 1 == 1)
 }

@@ -65,7 +65,7 @@ impl Watcher {
         let output = self.output();
         let mut arguments = match self.kind.command {
             Watches::Attach => vec!["attach", "-f", "json"],
-            Watches::Record | Watches::RecordCommand => vec!["record"],
+            Watches::Record | Watches::RecordProgram => vec!["record"],
             Watches::RecordTree => vec!["record", "-s"],
             Watches::Dump => vec!["dump", "-f", "json"],
         };
@@ -76,7 +76,7 @@ impl Watcher {
                 arguments.extend(["--max-stop-share", plan.share]);
             }
         }
-        if plan.deed == Deed::Nothing && !matches!(self.kind.command, Watches::Dump | Watches::RecordCommand) {
+        if plan.deed == Deed::Nothing && !matches!(self.kind.command, Watches::Dump | Watches::RecordProgram) {
             arguments.extend(["-d", DURATION]);
         }
         let mut command = asyncprof(&self.folder, &arguments);
