@@ -228,7 +228,7 @@ fn loops_are_sampled_at_their_rate_until_the_watch_is_stopped() {
         // Whoever came late skipped the deadline, and counted it.
         assert!(samples <= (end - first) / 1_000_000 + 2);
         assert!(samples + last.late + last.dropped + 2 >= (end - first) / 1_000_000, "{last:?}");
-        assert_eq!(watch.join(), Outcome { end: End::Asked, error: None, health: last });
+        assert_eq!(watch.join(), Outcome { end: End::Asked, error: None, found_no_loop: false, health: last });
     }
 }
 

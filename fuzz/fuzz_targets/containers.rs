@@ -1,24 +1,4 @@
-//! Containers, types and attributes.
+//! See `src/targets/containers.rs`.
 #![no_main]
 
-use asyncprof::python::attribute::AttributeCache;
-use asyncprof::python::{container, weak_set};
-use asyncprof::python::types::TypeCache;
-use asyncprof::remote::View;
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|input: &[u8]| {
-    let Some((layout, memory, at)) = asyncprof_fuzz::split(input) else { return };
-    let view = &mut View::new(&memory);
-    let types = &mut TypeCache::new();
-    let _ = container::read_tuple(view, &layout, at);
-    let _ = container::read_list(view, &layout, at);
-    let _ = container::read_dict_items(view, &layout, at);
-    let _ = container::find_str_key(view, &layout, at, "name");
-    let _ = container::read_set(view, &layout, at);
-    let _ = container::read_deque(view, &layout, at);
-    let _ = weak_set::read_weak_set(view, &layout, types, at);
-    let _ = AttributeCache::new().read(view, &layout, types, at, "name");
-    let _ = AttributeCache::new().read_slot(view, &layout, types, at, "name");
-    let _ = types.qualified_name(view, &layout, at);
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| asyncprof_fuzz::targets::run("containers", input));

@@ -1,16 +1,4 @@
-//! Offset tables that a target publishes.
+//! See `src/targets/published.rs`.
 #![no_main]
 
-use asyncprof::python::layout::{published, rows};
-use asyncprof::runtime::asyncio::layout as asyncio;
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|table: &[u8]| {
-    for minor in 13..=rows::NEWEST_MINOR {
-        for free_threaded in [false, true] {
-            let Some(row) = rows::row(minor, free_threaded) else { continue };
-            let _ = published::overlay(row.clone(), table);
-            let _ = asyncio::published::overlay(asyncio::rows::row(&row), &row, table);
-        }
-    }
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| asyncprof_fuzz::targets::run("published", input));

@@ -100,7 +100,7 @@ impl Event {
 /// An event loop's thread at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoopSample {
-    /// When it was read.
+    /// When its reading began.
     pub at_ns: u64,
     /// Which loop.
     pub event_loop: LoopNo,
@@ -109,7 +109,8 @@ pub struct LoopSample {
     /// Start of the busy part of this iteration, by the loop's own clock; `None` in the selector, and where the loop
     /// does not keep such a time.
     pub away_since_ns: Option<u64>,
-    /// Precision of `away_since_ns`: asyncio keeps nanoseconds, uvloop milliseconds.
+    /// Precision of `away_since_ns`: asyncio keeps nanoseconds, uvloop milliseconds. Without `away_since_ns`, that of `at_ns`: how
+    /// long the reading took, if it took unusually long.
     pub away_precision_ns: u32,
     /// Distinguishes one callback or step from the next: equal for as long as the same one runs in the same iteration.
     /// `None` where that cannot be determined.
@@ -137,6 +138,14 @@ pub struct LoopSample {
     pub kernel: Option<KernelLook>,
     /// The stack of the thread that holds the GIL, while this thread waits for it.
     pub holder_stack: Option<StackId>,
+}
+
+impl LoopSample {
+    /// The end of its reading: what it shows was so by then.
+    pub fn read_by_ns(&self) -> u64 {
+        let took = if self.away_since_ns.is_none() { self.away_precision_ns } else { 0 };
+        self.at_ns.saturating_add(took.into())
+    }
 }
 
 /// Where an event loop is in its iteration.

@@ -270,9 +270,14 @@ fn problem(detail: String, effort: Effort, text: String) -> Check {
 }
 
 impl AccessError {
-    /// The kernel denied access to process `pid`; determines why.
+    /// The kernel denied access to process `pid`; determines why. The memory of a process that ends is refused too, before the
+    /// process is gone.
     pub fn forbidden(pid: i32) -> Self {
-        let checks = diagnose(pid);
+        let checks = match Process::open(pid).map(|process| Facts::gather(&process)) {
+            Ok(facts) if facts.attempt == Err(AttemptError::Gone) => return Self::Exited { pid },
+            Ok(facts) => facts.checks(),
+            Err(_) => diagnose(pid),
+        };
         let (why, fix) = decisive(&checks).map_or_else(
             || (String::new(), GENERAL_FIX.to_owned()),
             |(check, fix)| (check.detail.clone(), fix.text.clone()),

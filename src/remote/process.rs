@@ -47,7 +47,7 @@ impl Process {
         if stat.flags & PF_KTHREAD != 0 {
             return Err(AccessError::KernelThread { pid, comm: stat.comm });
         }
-        if matches!(stat.state, 'Z' | 'X') {
+        if is_over(pid, &stat) {
             return Err(AccessError::Zombie { pid, comm: stat.comm });
         }
         Ok(Self { pid, start_ticks: stat.start_ticks })
@@ -79,7 +79,7 @@ impl Process {
     pub fn presence(&self) -> Presence {
         match fs::read(format!("/proc/{}/stat", self.pid)) {
             Ok(bytes) => match Stat::parse(&bytes) {
-                Some(stat) if stat.start_ticks == self.start_ticks && !matches!(stat.state, 'Z' | 'X') => {
+                Some(stat) if stat.start_ticks == self.start_ticks && !is_over(self.pid, &stat) => {
                     Presence::There(stat)
                 }
                 Some(_) => Presence::Gone,
@@ -158,6 +158,24 @@ impl Process {
     fn remote(&self) -> Result<remoteprocess::Process, remoteprocess::Error> {
         remoteprocess::Process::new(self.pid)
     }
+}
+
+/// Whether a process has ended. Its first thread is a zombie too once it alone has ended, and for a moment while another thread
+/// executes a program.
+fn is_over(pid: i32, stat: &Stat) -> bool {
+    match stat.state {
+        'Z' => !has_other_thread(pid),
+        state => state == 'X',
+    }
+}
+
+/// Whether a thread other than the first lives.
+fn has_other_thread(pid: i32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    let others =
+        threads.take(MAX_THREADS).flatten().filter(|thread| thread.file_name().to_str() != Some(&pid.to_string()));
+    let mut stats = others.filter_map(|thread| Stat::parse(&fs::read(thread.path().join("stat")).ok()?));
+    stats.any(|stat| !matches!(stat.state, 'Z' | 'X'))
 }
 
 /// Thread ids in both process namespaces.

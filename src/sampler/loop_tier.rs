@@ -20,6 +20,8 @@ use super::target_state::{Change, Stopper, TargetState};
 
 /// A sample of one loop that took longer was interrupted, nanoseconds: new code takes a millisecond to read.
 const LONGEST_SAMPLE: u64 = 5_000_000;
+/// A sample that took no longer than this, nanoseconds, counts as of one moment.
+const USUAL_SAMPLE: u64 = 100_000;
 /// A batch is sent when this many samples wait, however little time has passed.
 const BATCH: usize = 1_024;
 /// LIMIT: for how long every sample may fail before we attach again.
@@ -137,7 +139,10 @@ impl LoopTier {
                 self.totals.dropped += self.samples.len() as u64;
                 self.samples.clear();
             }
-            Ok(effort) => self.accept(effort),
+            Ok(effort) => {
+                self.note_duration(now);
+                self.accept(effort);
+            }
             Err(error) => self.fail(&error, now),
         }
         if self.parts.outbox.len() >= BATCH { self.parts.outbox.flush() } else { Ok(()) }
@@ -147,6 +152,16 @@ impl LoopTier {
     fn has_lost_its_processor(&self, begun_ns: u64) -> bool {
         let longest = LONGEST_SAMPLE.saturating_mul(self.samples.len().max(1) as u64);
         self.parts.stops.is_none() && self.parts.clock.now_ns().saturating_sub(begun_ns) > longest
+    }
+
+    /// Notes in the samples that their reading took unusually long.
+    fn note_duration(&mut self, begun_ns: u64) {
+        let took = self.parts.clock.now_ns().saturating_sub(begun_ns);
+        if took > USUAL_SAMPLE {
+            let took = u32::try_from(took).unwrap_or(u32::MAX);
+            let without = self.samples.iter_mut().filter(|sample| sample.away_since_ns.is_none());
+            without.for_each(|sample| sample.away_precision_ns = took);
+        }
     }
 
     fn accept(&mut self, effort: Effort) {
@@ -199,8 +214,10 @@ impl LoopTier {
         let now = self.parts.clock.now_ns();
         match self.parts.target.loops() {
             Ok(mut reader) => {
+                let found = reader.rediscover(now);
+                self.parts.shared.set_found_no_loop(found == Ok(false));
                 // On failure it is retried soon.
-                self.has_loops = reader.rediscover(now).unwrap_or(false);
+                self.has_loops = found.unwrap_or(false);
                 self.reader = Some(reader);
                 (self.lost_since, self.failing_since) = (None, None);
                 self.schedule.restart(now);
@@ -285,6 +302,7 @@ impl LoopTier {
                         self.schedule.restart(now);
                     }
                     self.has_loops = has_loops;
+                    self.parts.shared.set_found_no_loop(!has_loops);
                 }
                 Err(error) => self.fail(&error, now),
             }

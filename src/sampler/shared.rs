@@ -77,6 +77,8 @@ pub(super) struct Shared {
     task_thread: AtomicI32,
     /// The task tier did not end in time; nobody waits for it any more.
     is_task_tier_left: AtomicBool,
+    /// The last search for event loops found none.
+    found_no_loop: AtomicBool,
 }
 
 /// Locks something that is never left half changed, and so is valid even after a panic.
@@ -95,6 +97,7 @@ impl Shared {
             task_hz: AtomicU64::new(task_hz.to_bits()),
             task_thread: AtomicI32::new(0),
             is_task_tier_left: AtomicBool::new(false),
+            found_no_loop: AtomicBool::new(false),
         }
     }
 
@@ -151,6 +154,14 @@ impl Shared {
 
     pub(super) fn leave_task_tier(&self) {
         self.is_task_tier_left.store(true, Relaxed);
+    }
+
+    pub(super) fn set_found_no_loop(&self, found_none: bool) {
+        self.found_no_loop.store(found_none, Relaxed);
+    }
+
+    pub(super) fn found_no_loop(&self) -> bool {
+        self.found_no_loop.load(Relaxed)
     }
 
     pub(super) fn is_task_tier_left(&self) -> bool {

@@ -29,6 +29,8 @@ pub struct Outcome {
     pub end: End,
     /// The error as text.
     pub error: Option<String>,
+    /// The last search for event loops found none. False also if there was none: the watch ended too soon.
+    pub found_no_loop: bool,
     /// The last health event.
     pub health: Health,
 }
@@ -119,7 +121,7 @@ impl Watch {
     pub fn join(mut self) -> Outcome {
         self.close();
         let (end, error) = self.shared.ended().unwrap_or((End::Failed, Some("the watch ended for no reason".into())));
-        Outcome { end, error, health: self.shared.health() }
+        Outcome { end, error, found_no_loop: self.shared.found_no_loop(), health: self.shared.health() }
     }
 
     /// Runs a tier. A panic in it must not take down the rest of the program, which reports what was seen until then.

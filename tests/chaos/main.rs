@@ -143,8 +143,7 @@ fn watch(kind: Kind, plan: &Plan, watcher: &Watcher, target: &Target) -> Result<
         target.check_goes_on()?;
     }
     let executed = killed || target.progress().0 != generation;
-    let asked = !matches!(plan.deed, Deed::Nothing | Deed::KillTarget);
-    watcher.check_end(status, plan.deed, Circumstances { killed, executed, asked }, 0)?;
+    watcher.check_end(status, plan.deed, Circumstances { killed, executed }, 0)?;
     watcher.check_files(status, plan.deed)
 }
 

@@ -26,8 +26,6 @@ pub(crate) struct Circumstances {
     pub(crate) killed: bool,
     /// It executed itself: meanwhile it is a Python without an event loop, or not yet a Python.
     pub(crate) executed: bool,
-    /// asyncprof was asked to end, perhaps before it saw anything.
-    pub(crate) asked: bool,
 }
 
 /// One asyncprof, with its own folder for what it writes.
@@ -127,10 +125,9 @@ impl Watcher {
         }
         let is_allowed = match (status.code(), status.signal()) {
             (Some(code), _) if code == allowed => true,
-            // When another than the main thread executes a program, the main thread ends, and asyncprof takes that for the end.
-            (Some(4), _) => circumstances.killed || circumstances.executed,
+            (Some(4), _) => circumstances.killed,
             // Between `execv` and its first event loop it is like any program that just starts.
-            (Some(5), _) => circumstances.executed || circumstances.asked,
+            (Some(5), _) => circumstances.executed,
             (None, Some(signal)) => self.may_end_by(signal, deed, &errors),
             _ => false,
         };

@@ -43,6 +43,17 @@ fn a_sampler_that_is_late_invents_nothing_where_the_loop_says_since_when_it_is_a
 }
 
 #[test]
+fn a_sample_that_took_long_to_read_bounds_a_stall_by_the_end_of_its_reading() {
+    let mut watch = Watch::new();
+    watch.idle(2);
+    watch.iteration(150, &[app("handle", 10)], |_, _, _| {});
+    let sample = LoopSample { away_precision_ns: 3_000_000, ..watch.idle_sample() };
+    watch.feed(&sample);
+    let stall = watch.only_stall();
+    assert_eq!((stall.at_least_ns, stall.at_most_ns), (149 * MS + MS / 2, Some(153 * MS)));
+}
+
+#[test]
 fn one_late_sample_is_enough_to_know_a_stall_by() {
     let mut watch = Watch::new();
     watch.idle(2);

@@ -194,14 +194,19 @@ pub(crate) fn verdict(outcome: &Outcome, header: &Header) -> Result<Exit, Failur
             Ok(Exit::Fine)
         }
         (End::Unreadable, false) => Err(Failure::new(Exit::Forbidden, error_of(outcome))),
-        (End::Asked | End::ReceiverDropped, _) if outcome.health.loop_samples == 0 => {
+        (End::Asked | End::ReceiverDropped, _) if outcome.health.loop_samples == 0 && outcome.found_no_loop => {
             note(&format!("no event loop ran in process {pid} while it was watched"));
             hint(&find_process::hint_of_below(pid).unwrap_or_else(|| {
                 "a server's workers are separate processes: asyncprof doctor lists them".to_owned()
             }));
             Ok(Exit::Unsupported)
         }
-        (End::Asked | End::ReceiverDropped, _) => Ok(Exit::Fine),
+        (End::Asked | End::ReceiverDropped, _) => {
+            if outcome.health.loop_samples == 0 {
+                note(&format!("the watch of process {pid} ended before its event loops were seen"));
+            }
+            Ok(Exit::Fine)
+        }
     }
 }
 

@@ -121,10 +121,12 @@ impl StallDetector {
                 let state = State::of(sample, stopped, Some(open.before));
                 open.continue_with(sample, state, suspended, tables);
             }
-            (_, Next::Idle) => alerts.extend(close(followed, sample.at_ns, self.threshold_ns, tables, &mut self.ended)),
+            (_, Next::Idle) => {
+                alerts.extend(close(followed, sample.read_by_ns(), self.threshold_ns, tables, &mut self.ended))
+            }
             (_, Next::Same(start) | Next::Other(start)) => {
                 // It started no earlier than the latest possible end of the previous one.
-                let end_ns = start.latest_ns.min(sample.at_ns);
+                let end_ns = start.latest_ns.min(sample.read_by_ns());
                 alerts.extend(close(followed, end_ns, self.threshold_ns, tables, &mut self.ended));
                 let state = State::of(sample, stopped, None);
                 let mut open = Open::new(start, sample, state, suspended, tables);
@@ -215,7 +217,7 @@ impl StallDetector {
 }
 
 fn next(followed: &FollowedLoop, sample: &LoopSample, period_ns: Option<u64>, tables: &Tables) -> Next {
-    let seen = Start::seen(followed.last_ns, sample.at_ns);
+    let seen = Start::seen(followed.last_ns, sample.read_by_ns());
     let waits_for_gil = matches!(sample.gil, Gil::Other(_));
     match (sample.phase, sample.away_since_ns) {
         (Phase::Unknown, _) => Next::Nothing,

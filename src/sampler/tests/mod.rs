@@ -410,7 +410,7 @@ fn a_watch_that_is_stopped_says_everything_and_closes_the_channel() {
     assert_eq!(notes(&events), [NoteKind::Ended]);
     let Some(Event::Health(last)) = events.last().cloned() else { panic!("the last word is how it went") };
     let outcome = watch.join();
-    assert_eq!(outcome, Outcome { end: End::Asked, error: None, health: last });
+    assert_eq!(outcome, Outcome { end: End::Asked, error: None, found_no_loop: false, health: last });
     assert_eq!(last.loop_samples, samples(&events) as u64);
     assert!(last.task_snapshots >= 2);
 }

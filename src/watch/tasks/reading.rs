@@ -148,7 +148,7 @@ impl TaskWatch {
                 Ok(!is_task(&mut reader, &mut knowledge.shared, walking.walk.addr)?)
             }
         };
-        *is_full |= read.iter().any(|read| *read == Err(FULL));
+        *is_full |= read.contains(&Err(FULL));
         let mut verdicts = Vec::with_capacity(walks.len());
         for ((walking, read), proof) in walks.iter().zip(read).zip(proofs) {
             verdicts.push(match read {

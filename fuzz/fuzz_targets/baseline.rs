@@ -1,0 +1,4 @@
+//! See `src/targets/baseline.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| asyncprof_fuzz::targets::run("baseline", input));
