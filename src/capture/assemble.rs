@@ -71,6 +71,14 @@ pub(super) fn assemble(
             gaps.push(Gap { what: format!("stack of {who}"), why: "it moved in every attempt to read it".to_owned() });
         }
     }
+    let cut = tasks.iter().filter(|task| task.stack_end == Some(StackEnd::Limit)).count();
+    if cut > 0 {
+        let what = format!("the inner part of {cut} stack{}", if cut == 1 { "" } else { "s" });
+        gaps.push(Gap {
+            what,
+            why: "a chain of coroutines is deeper than asyncprof reads, or leads back to itself".to_owned(),
+        });
+    }
     if capture.unread > 0 {
         let memory = Gap {
             what: format!("{} of {} tasks", capture.unread, capture.unread + tasks.len()),

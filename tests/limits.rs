@@ -1,4 +1,4 @@
-//! With more tasks than there is memory for, a part of them is read, and that is said.
+//! What is too much to read is left out, and that is said: tasks for which there is no memory, and chains that are too deep.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -15,6 +15,7 @@ support::trials::trials! {
     a_dump_of_more_tasks_than_fit_reads_a_part_and_says_so,
     a_dump_of_tasks_that_fit_reads_all_of_them,
     a_watch_of_more_tasks_than_fit_watches_a_part_and_says_so,
+    a_chain_that_is_too_deep_is_cut_and_said_to_be,
 }
 
 const TASKS: u32 = 100_000;
@@ -34,9 +35,13 @@ sys.exit(status)";
 
 /// The oldest has a registry of weak references, the newest a list: the pages of both are read.
 fn targets() -> impl Iterator<Item = Target> {
-    let program = Program::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/stops/stops.py"));
+    let program = program("stops/stops.py");
     let start = move |python: &Interpreter| Target::start(python, &program, &[TASKS.to_string()]).unwrap();
     [oldest(), newest()].into_iter().map(start)
+}
+
+fn program(path: &str) -> Program {
+    Program::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(path))
 }
 
 /// Runs asyncprof in `folder`; also returns its peak of memory, MB.
@@ -104,4 +109,17 @@ fn a_watch_of_more_tasks_than_fit_watches_a_part_and_says_so() {
         // What was there all the while was not born when there was room for it.
         assert_eq!(count("born"), 0, "{:#}", report["tasks"]);
     }
+}
+
+fn a_chain_that_is_too_deep_is_cut_and_said_to_be() {
+    // Older ones need more of the C stack for each level.
+    let target = Target::start(newest(), &program("limits/deep_chain.py"), &["50000".to_owned()]).unwrap();
+    let (folder, pid) = (tempfile::tempdir().unwrap(), target.pid().to_string());
+    let (output, _) = run(folder.path(), &["dump", "-f", "json", &pid]);
+    let dump: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(dump["gaps"][0]["what"], "the inner part of 1 stack", "{:#}", dump["gaps"]);
+    let stack = dump["tasks"][0]["stack"].as_array().unwrap();
+    assert!(stack.len() > 10_000 && stack.iter().all(|frame| frame["function"] == "level"), "{}", stack.len());
+    let found = dump["findings"].as_array().unwrap().iter().any(|finding| finding["rule"] == "incomplete-reading");
+    assert!(found, "{:#}", dump["findings"]);
 }
