@@ -125,7 +125,7 @@ impl Watcher {
         }
         let is_allowed = match (status.code(), status.signal()) {
             (Some(code), _) if code == allowed => true,
-            (Some(4), _) => circumstances.killed,
+            (Some(4), _) => circumstances.killed || errors.contains("now executes another program"),
             // Between `execv` and its first event loop it is like any program that just starts.
             (Some(5), _) => circumstances.executed,
             (None, Some(signal)) => self.may_end_by(signal, deed, &errors),

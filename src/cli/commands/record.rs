@@ -80,8 +80,10 @@ fn watch(
     }
     let verdict = process_tree::verdict(&members);
     if wanted.subprocesses {
-        // A process of several in which no event loop was seen is of no interest.
-        members.iter_mut().filter(|member| !member.has_samples()).for_each(Member::discard_recording);
+        // A process of several in which no event loop was seen is of no interest, unless none was seen in any.
+        let is_any_seen = members.iter().any(Member::has_samples);
+        let is_nothing = |member: &&mut Member| !member.has_samples() && (member.is_below || is_any_seen);
+        members.iter_mut().filter(is_nothing).for_each(Member::discard_recording);
     }
     let recordings: Vec<(&Member, &Recording)> =
         members.iter().filter_map(|member| Some((member, member.listeners.recording.as_ref()?))).collect();
