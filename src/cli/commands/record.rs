@@ -80,9 +80,11 @@ fn watch(
     }
     let verdict = process_tree::verdict(&members);
     if wanted.subprocesses {
-        // A process of several in which no event loop was seen is of no interest, unless none was seen in any.
+        // A process of several in which no event loop was seen is of no interest. If all is well all the same, the watch ended
+        // before one could be seen, and the recording that was asked for stays.
         let is_any_seen = members.iter().any(Member::has_samples);
-        let is_nothing = |member: &&mut Member| !member.has_samples() && (member.is_below || is_any_seen);
+        let stays = matches!(verdict, Ok(Exit::Fine)) && !is_any_seen;
+        let is_nothing = |member: &&mut Member| !member.has_samples() && (member.is_below || !stays);
         members.iter_mut().filter(is_nothing).for_each(Member::discard_recording);
     }
     let recordings: Vec<(&Member, &Recording)> =
