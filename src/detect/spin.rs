@@ -24,8 +24,8 @@ const ENOUGH_LOOKS: u64 = 4;
 /// The shortest time over which callbacks are counted, nanoseconds. A busy process can use up the CPU budget, so that its
 /// tasks are hardly sampled after that.
 const ENOUGH_COUNTED_NS: u64 = 400_000_000;
-/// Share of the time for which the loop may be in its selector, as far as the samples can tell. One that does not wait returns at once, which still takes
-/// a good part of an iteration that does nothing else: a quarter with uvloop.
+/// Share of the time for which the loop may be in its selector, as far as the samples can tell. One that does not wait
+/// returns at once, which still takes a good part of an iteration that does nothing else: a quarter with uvloop.
 const MOST_IDLE: f64 = 0.4;
 /// Share of the samples with a task in which it must be the one that runs.
 const LEAST_RUNNING: f64 = 0.8;
@@ -46,7 +46,7 @@ struct Restless {
     name: Option<String>,
 }
 
-/// The share that `part` of `whole` samples were taken from, at most: in nineteen of twenty cases it is smaller.
+/// An upper bound of the share of the time that `part` of `whole` samples show, with a confidence of 95 %.
 // Wald's interval with a correction for few samples. Samples of one loop are not quite independent.
 fn share_at_most(part: u64, whole: u64) -> f64 {
     let whole = whole.max(1) as f64;

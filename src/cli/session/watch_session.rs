@@ -203,7 +203,7 @@ pub(crate) fn verdict(outcome: &Outcome, header: &Header) -> Result<Exit, Failur
         }
         (End::Asked | End::ReceiverDropped, _) => {
             if outcome.health.loop_samples == 0 {
-                note(&format!("the watch of process {pid} ended before its event loops were seen"));
+                note(&format!("the watch of process {pid} ended too soon to see an event loop"));
             }
             Ok(Exit::Fine)
         }

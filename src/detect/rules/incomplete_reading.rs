@@ -12,7 +12,8 @@ pub(super) static INFO: RuleInfo = RuleInfo {
     title: "Something could not be read, or could not be proved to be of one moment",
     singular: "incomplete snapshot",
     plural: "incomplete snapshots",
-    help: "Take another dump. --blocking stops the process for the few milliseconds of the read; --max-memory allows asyncprof more memory.",
+    help: "Take another dump. --blocking stops the process for the few milliseconds of the read; --max-memory allows \
+           asyncprof more memory.",
     only_time_tells: "whether the next snapshot is complete",
     scope: Scope::Snapshot,
     is_checked: false,
