@@ -16,7 +16,7 @@ use asyncprof::python::line_table::{LineIndex, line_of};
 use asyncprof::python::types::{TypeCache, type_of};
 use asyncprof::python::{container, int, text, weak_set};
 use asyncprof::remote::live::LiveMemory;
-use asyncprof::remote::{Addr, ReadError, View};
+use asyncprof::remote::{Addr, ReadError, Span, View};
 use asyncprof::runtime::asyncio::layout as asyncio;
 use object::{Object, ObjectSection};
 use serde_json::Value;
@@ -188,7 +188,13 @@ fn compare(
             same(read.as_ref().map(|read| read.skipped).map_err(|&error| error), 0)?;
             same(read.map(|read| sorted(read.members)), addrs(value))
         }
-        "attribute" => same(attributes.read(view, layout, types, at, name), optional),
+        "attribute" => {
+            same(attributes.read(view, layout, types, at, name), optional)?;
+            let pieces = attributes.pieces(view, layout, types, at, name).map_err(|error| error.to_string())?;
+            let Some(value) = optional else { return Ok(()) };
+            let is_value = |piece: &Span| piece.len == 8 && view.u64(piece.addr, 0) == Ok(value.raw());
+            if pieces.iter().any(is_value) { Ok(()) } else { Err(format!("{value} is in none of {pieces:?}")) }
+        }
         "slot" => same(attributes.read_slot(view, layout, types, at, name), optional),
         "type" => {
             same(types.qualified_name(view, layout, at), value.as_str().unwrap().to_owned())?;

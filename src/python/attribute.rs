@@ -6,7 +6,7 @@ use super::block::offset;
 use super::container::{DictKeys, DictTable, find_str_key};
 use super::layout::{Attributes, Layout};
 use super::types::{TypeCache, TypeInfo, type_of};
-use crate::remote::{Addr, ReadError, View};
+use crate::remote::{Addr, ReadError, Span, View};
 
 /// LIMIT: bases searched for a slot.
 const MAX_BASES: usize = 64;
@@ -55,15 +55,65 @@ impl AttributeCache {
         obj: Addr,
         name: &str,
     ) -> Result<Option<Addr>, ReadError> {
+        match self.find(view, layout, types, obj, name)? {
+            Some(found) => view.pointer(found.value, 0),
+            None => Ok(None),
+        }
+    }
+
+    /// The pieces of memory that say what the instance attribute `name` of `obj` is: while all are unchanged, so is the
+    /// attribute, or another object with the same attribute has taken the place of this one. None if it has no such
+    /// attribute.
+    ///
+    /// # Errors
+    /// Those of [`Self::read`].
+    pub fn pieces(
+        &mut self,
+        view: &mut View<'_>,
+        layout: &Layout,
+        types: &mut TypeCache,
+        obj: Addr,
+        name: &str,
+    ) -> Result<Vec<Span>, ReadError> {
+        let Some(found) = self.find(view, layout, types, obj, name)? else { return Ok(Vec::new()) };
+        let of_type = Span::new(offset(obj, layout.object.ob_type)?, 8);
+        let of_dict = |dict: Addr| {
+            let words = [layout.dict.keys, layout.dict.values].map(|at| Ok(Span::new(offset(dict, at)?, 8)));
+            words.into_iter().collect::<Result<Vec<_>, ReadError>>()
+        };
+        let mut pieces = vec![of_type, found.store, Span::new(found.value, 8)];
+        pieces.extend(found.dict.map(of_dict).transpose()?.unwrap_or_default());
+        Ok(pieces)
+    }
+
+    /// Finds an attribute that was set at some time.
+    fn find(
+        &mut self,
+        view: &mut View<'_>,
+        layout: &Layout,
+        types: &mut TypeCache,
+        obj: Addr,
+        name: &str,
+    ) -> Result<Option<Attribute>, ReadError> {
         let ty = types.get_type_of(view, layout, obj)?;
-        match find_store(view, layout, obj, &ty)? {
+        let Some(store) = find_store_words(view, layout, obj, &ty)? else { return Ok(None) };
+        match read_store(view, layout, obj, &ty, store)? {
             Store::None => Ok(None),
-            Store::Dict(dict) => self.find_in_dict(view, layout, dict, name),
+            Store::Dict(dict) => {
+                let table = DictTable::read(view, layout, dict)?;
+                match self.find_entry(view, layout, table.keys_addr, table.keys, name)? {
+                    Some(index) => Ok(Some(Attribute { store, dict: Some(dict), value: table.value_at(index)? })),
+                    None => Ok(None),
+                }
+            }
             Store::Values(values) => {
                 let keys_addr = view.object(ty.addr, layout.types.heap_cached_keys)?;
                 let keys = DictKeys::read(view, layout, keys_addr)?;
                 match self.find_entry(view, layout, keys_addr, keys, name)? {
-                    Some(index) => view.pointer(values, layout.dict.values_array + index as u64 * 8),
+                    Some(index) => {
+                        let value = offset(values, layout.dict.values_array + index as u64 * 8)?;
+                        Ok(Some(Attribute { store, dict: None, value }))
+                    }
                     None => Ok(None),
                 }
             }
@@ -111,20 +161,6 @@ impl AttributeCache {
         Ok(at)
     }
 
-    fn find_in_dict(
-        &mut self,
-        view: &mut View<'_>,
-        layout: &Layout,
-        dict: Addr,
-        name: &str,
-    ) -> Result<Option<Addr>, ReadError> {
-        let table = DictTable::read(view, layout, dict)?;
-        match self.find_entry(view, layout, table.keys_addr, table.keys, name)? {
-            Some(index) => table.value(view, index),
-            None => Ok(None),
-        }
-    }
-
     fn find_entry(
         &mut self,
         view: &mut View<'_>,
@@ -150,7 +186,17 @@ impl AttributeCache {
     }
 }
 
-/// Where an object keeps its attributes.
+/// Where an attribute of an instance is.
+struct Attribute {
+    /// The words of the object that point to its attributes.
+    store: Span,
+    /// The dict that contains it, if there is one.
+    dict: Option<Addr>,
+    /// Where the pointer to its value is.
+    value: Addr,
+}
+
+/// What keeps the attributes of an object.
 enum Store {
     None,
     Dict(Addr),
@@ -164,25 +210,50 @@ impl From<Option<Addr>> for Store {
     }
 }
 
-fn find_store(view: &mut View<'_>, layout: &Layout, obj: Addr, ty: &TypeInfo) -> Result<Store, ReadError> {
+/// The words of an object that point to its attributes; `None` if it can have none.
+fn find_store_words(
+    view: &mut View<'_>,
+    layout: &Layout,
+    obj: Addr,
+    ty: &TypeInfo,
+) -> Result<Option<Span>, ReadError> {
     if !ty.has_managed_dict() {
-        return read_dict_pointer(view, layout, obj, ty).map(Store::from);
+        return Ok(dict_pointer_at(view, layout, obj, ty)?.map(|at| Span::new(at, 8)));
     }
     match layout.attributes {
-        Attributes::DictOffset => read_dict_pointer(view, layout, obj, ty).map(Store::from),
-        Attributes::ValuesBefore => match view.pointer(before(obj, 32)?, 0)? {
+        Attributes::DictOffset => Ok(dict_pointer_at(view, layout, obj, ty)?.map(|at| Span::new(at, 8))),
+        // The values, and then the dict.
+        Attributes::ValuesBefore => Ok(Some(Span::new(before(obj, 32)?, 16))),
+        Attributes::TaggedWord => Ok(Some(Span::new(before(obj, 24)?, 8))),
+        Attributes::Inline { dict_before } => Ok(Some(Span::new(before(obj, dict_before)?, 8))),
+    }
+}
+
+fn read_store(
+    view: &mut View<'_>,
+    layout: &Layout,
+    obj: Addr,
+    ty: &TypeInfo,
+    words: Span,
+) -> Result<Store, ReadError> {
+    if !ty.has_managed_dict() {
+        return view.pointer(words.addr, 0).map(Store::from);
+    }
+    match layout.attributes {
+        Attributes::DictOffset => view.pointer(words.addr, 0).map(Store::from),
+        Attributes::ValuesBefore => match view.pointer(words.addr, 0)? {
             Some(values) => Ok(Store::Values(values)),
-            None => view.pointer(before(obj, 24)?, 0).map(Store::from),
+            None => view.pointer(words.addr, 8).map(Store::from),
         },
         Attributes::TaggedWord => {
-            let word = view.u64(before(obj, 24)?, 0)?;
+            let word = view.u64(words.addr, 0)?;
             if word & 1 == 0 {
-                return view.pointer(before(obj, 24)?, 0).map(Store::from);
+                return view.pointer(words.addr, 0).map(Store::from);
             }
             Addr::aligned(word + 1).map(Store::Values).ok_or(ReadError::BadPointer(word))
         }
-        Attributes::Inline { dict_before } => {
-            if let Some(dict) = view.pointer(before(obj, dict_before)?, 0)? {
+        Attributes::Inline { .. } => {
+            if let Some(dict) = view.pointer(words.addr, 0)? {
                 return Ok(Store::Dict(dict));
             }
             if !ty.has_inline_values() {
@@ -197,8 +268,9 @@ fn find_store(view: &mut View<'_>, layout: &Layout, obj: Addr, ty: &TypeInfo) ->
     }
 }
 
-/// The dict pointer of an object whose type gives its offset; a negative offset counts from the end of the object.
-fn read_dict_pointer(
+/// Where an object has its pointer to a dict, by the offset in its type; a negative offset counts from the end of the
+/// object.
+fn dict_pointer_at(
     view: &mut View<'_>,
     layout: &Layout,
     obj: Addr,
@@ -215,7 +287,7 @@ fn read_dict_pointer(
         let size = size.checked_add(ty.basicsize.unsigned_abs()).ok_or(INVALID)?.checked_next_multiple_of(8);
         at = size.and_then(|size| i64::try_from(size).ok()).and_then(|size| size.checked_add(at)).ok_or(INVALID)?;
     }
-    view.pointer(obj, u64::try_from(at).map_err(|_| INVALID)?)
+    offset(obj, u64::try_from(at).map_err(|_| INVALID)?).map(Some)
 }
 
 fn before(obj: Addr, bytes: u64) -> Result<Addr, ReadError> {

@@ -123,9 +123,9 @@ impl DictKeys {
         Ok(index < self.count && view.u64(self.entries, word)? == key.raw())
     }
 
-    /// The value of entry `index` of keys that are not shared.
-    fn value(&self, view: &mut View<'_>, index: usize) -> Result<Option<Addr>, ReadError> {
-        view.pointer(self.entries, ((index + 1) * self.entry_words - 1) as u64 * 8)
+    /// Where the value of entry `index` of keys that are not shared is.
+    fn value_at(&self, index: usize) -> Result<Addr, ReadError> {
+        offset(self.entries, ((index + 1) * self.entry_words - 1) as u64 * 8)
     }
 
     /// The index of the entry with the str key `name`, which must be ASCII. All keys are prefetched in one batch; if
@@ -181,11 +181,11 @@ impl DictTable {
         Ok(Self { keys_addr, keys: DictKeys::read(view, layout, keys_addr)?, values })
     }
 
-    /// The value of entry `index`; `None` if it was deleted or never set.
-    pub(crate) fn value(&self, view: &mut View<'_>, index: usize) -> Result<Option<Addr>, ReadError> {
+    /// Where the value of entry `index` is; it is 0 if it was deleted or never set.
+    pub(crate) fn value_at(&self, index: usize) -> Result<Addr, ReadError> {
         match self.values {
-            Some(values) => view.pointer(values, index as u64 * 8),
-            None => self.keys.value(view, index),
+            Some(values) => offset(values, index as u64 * 8),
+            None => self.keys.value_at(index),
         }
     }
 }
@@ -213,7 +213,7 @@ pub fn read_dict_items(view: &mut View<'_>, layout: &Layout, addr: Addr) -> Resu
 pub fn find_str_key(view: &mut View<'_>, layout: &Layout, dict: Addr, name: &str) -> Result<Option<Addr>, ReadError> {
     let table = DictTable::read(view, layout, dict)?;
     match table.keys.find(view, layout, name, None)? {
-        Some((index, _)) => table.value(view, index),
+        Some((index, _)) => view.pointer(table.value_at(index)?, 0),
         None => Ok(None),
     }
 }

@@ -9,7 +9,7 @@ use super::frame::RawFrame;
 use super::int::read_int;
 use super::layout::{Layout, Offset};
 use super::types::TypeInfo;
-use crate::remote::{Addr, ReadError, View};
+use crate::remote::{Addr, ReadError, Span, View};
 
 /// Reads objects of one interpreter.
 pub struct Reader<'r, 'm> {
@@ -41,6 +41,11 @@ impl<'r, 'm> Reader<'r, 'm> {
     /// The instance attribute `name`; `None` if it is not set.
     pub fn attribute(&mut self, object: Addr, name: &str) -> Result<Option<Addr>, ReadError> {
         self.caches.attributes.read(self.view, self.layout, &mut self.caches.types, object, name)
+    }
+
+    /// The pieces of memory that say what the instance attribute `name` is; none if there is no such attribute.
+    pub fn attribute_pieces(&mut self, object: Addr, name: &str) -> Result<Vec<Span>, ReadError> {
+        self.caches.attributes.pieces(self.view, self.layout, &mut self.caches.types, object, name)
     }
 
     /// The instance attribute `name`; `None` if it is not set, or set to None.

@@ -61,13 +61,13 @@ pub(super) struct LoopTier {
 /// The CPU time of the latest samples of all loops.
 #[derive(Debug, Default)]
 struct Costs {
-    latest: [u64; 5],
+    latest: [u64; 25],
     count: usize,
 }
 
 impl Costs {
-    /// Takes in the cost of one more; returns the median of the last few, once there are so many. One alone says little:
-    /// code that is new takes many times as long.
+    /// Takes in the cost of one more; returns the median of the latest, whenever there are so many more. A few say little:
+    /// while code is new, every sample takes many times as long.
     fn add(&mut self, cost_ns: u64) -> Option<u64> {
         self.latest[self.count % self.latest.len()] = cost_ns;
         self.count += 1;
@@ -390,5 +390,22 @@ impl LoopTier {
         let _ = self.parts.outbox.flush_at_end();
         self.send_health();
         let _ = self.parts.outbox.flush_at_end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_code_does_not_count_as_what_samples_cost() {
+        let (mut costs, mut said) = (Costs::default(), Vec::new());
+        for number in 0..100 {
+            // Twelve samples in a row that read new code, twice.
+            said.extend(costs.add(if number % 50 < 12 { 2_000_000 } else { 20_000 }));
+        }
+        assert_eq!(said, [20_000; 4]);
+        let mut costs = Costs::default();
+        assert_eq!((0..25).find_map(|_| costs.add(2_000_000)), Some(2_000_000));
     }
 }

@@ -98,6 +98,21 @@ fn code_that_does_not_move_while_it_runs_is_native() {
 }
 
 #[test]
+fn a_few_samples_of_python_code_are_not_taken_for_native_code() {
+    let mut watch = Watch::new();
+    watch.idle(5);
+    watch.iteration(160, &[app("handle", 10), app("crunch", 4)], |watch, index, sample| {
+        sample.moved = index % 5 < 2;
+        watch.run_ns += MS;
+        sample.kernel = watch.look(Doing::Running);
+    });
+    let stall = watch.only_stall();
+    // A loop of a few instructions is often found at the same one.
+    assert!(stall.evidence.running_still > stall.evidence.running_moved, "{:?}", stall.evidence);
+    assert_eq!((stall.cause, stall.detail), (Cause::Cpu, None));
+}
+
+#[test]
 fn a_loop_that_cannot_leave_its_selector_waits_for_the_holder_of_the_gil() {
     let mut watch = Watch::new();
     watch.idle(5);

@@ -68,17 +68,26 @@ impl Runtime for Asyncio {
     }
 
     fn identity(&self, reader: &mut Reader<'_, '_>, task: &TaskRecord) -> Result<Vec<Span>, ReadError> {
-        // A task whose fields are Python attributes has no such pieces.
-        if task.anchor.is_none() {
-            return Ok(Vec::new());
-        }
         let (addr, fields) = (task.future.addr, &self.classes.layout.task);
-        let (first, last) = (fields.coro.min(fields.name), fields.coro.max(fields.name) + 8);
-        let own = addr.add(first).map(|start| Span::new(start, (last - first) as usize));
+        let (mut pieces, name) = if task.anchor.is_some() {
+            let (first, last) = (fields.coro.min(fields.name), fields.coro.max(fields.name) + 8);
+            let own = addr.add(first).map(|start| Span::new(start, (last - first) as usize));
+            (own.into_iter().collect(), reader.view.pointer(addr, fields.name)?)
+        } else {
+            // Its fields are Python attributes.
+            let mut pieces = reader.attribute_pieces(addr, "_coro")?;
+            if pieces.is_empty() {
+                return Ok(pieces);
+            }
+            pieces.extend(reader.attribute_pieces(addr, "_name")?);
+            (pieces, reader.attribute(addr, "_name")?)
+        };
         // Not beyond the end of the object: the memory after it can change at any time.
         let len = reader.layout.unicode.ascii_data as usize + task.name.as_deref().map_or(0, str::len).min(NAME);
-        let name = reader.view.pointer(addr, fields.name)?.map(|name| Span::new(name, len));
-        Ok(own.into_iter().chain(name).collect())
+        pieces.extend(name.map(|name| Span::new(name, len)));
+        pieces.sort_unstable_by_key(|piece| (piece.addr, piece.len));
+        pieces.dedup();
+        Ok(pieces)
     }
 
     fn read_references(&self, reader: &mut Reader<'_, '_>, task: &TaskRecord) -> Result<FutureReferences, ReadError> {
