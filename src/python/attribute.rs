@@ -211,12 +211,7 @@ impl From<Option<Addr>> for Store {
 }
 
 /// The words of an object that point to its attributes; `None` if it can have none.
-fn find_store_words(
-    view: &mut View<'_>,
-    layout: &Layout,
-    obj: Addr,
-    ty: &TypeInfo,
-) -> Result<Option<Span>, ReadError> {
+fn find_store_words(view: &mut View<'_>, layout: &Layout, obj: Addr, ty: &TypeInfo) -> Result<Option<Span>, ReadError> {
     if !ty.has_managed_dict() {
         return Ok(dict_pointer_at(view, layout, obj, ty)?.map(|at| Span::new(at, 8)));
     }
@@ -229,13 +224,7 @@ fn find_store_words(
     }
 }
 
-fn read_store(
-    view: &mut View<'_>,
-    layout: &Layout,
-    obj: Addr,
-    ty: &TypeInfo,
-    words: Span,
-) -> Result<Store, ReadError> {
+fn read_store(view: &mut View<'_>, layout: &Layout, obj: Addr, ty: &TypeInfo, words: Span) -> Result<Store, ReadError> {
     if !ty.has_managed_dict() {
         return view.pointer(words.addr, 0).map(Store::from);
     }
@@ -270,12 +259,7 @@ fn read_store(
 
 /// Where an object has its pointer to a dict, by the offset in its type; a negative offset counts from the end of the
 /// object.
-fn dict_pointer_at(
-    view: &mut View<'_>,
-    layout: &Layout,
-    obj: Addr,
-    ty: &TypeInfo,
-) -> Result<Option<Addr>, ReadError> {
+fn dict_pointer_at(view: &mut View<'_>, layout: &Layout, obj: Addr, ty: &TypeInfo) -> Result<Option<Addr>, ReadError> {
     const INVALID: ReadError = ReadError::Invalid("dict offset");
     if ty.dictoffset == 0 {
         return Ok(None);
