@@ -100,7 +100,7 @@ fn a_watch_of_more_tasks_than_fit_watches_a_part_and_says_so() {
         let (output, peak) = run(folder.path(), &watch);
         assert!(peak < LITTLE.1, "{peak} MB");
         let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.contains("of the tasks are watched: 64 MB of memory are used up (--max-memory)"), "{said}");
+        assert!(said.contains("of the tasks are watched: 64 MiB of memory are used up (--max-memory)"), "{said}");
         let report = asyncprof(folder.path(), &["report", "x.aprof", "-f", "json"]).output().unwrap();
         let report: Value = serde_json::from_slice(&report.stdout).unwrap();
         let seen: Vec<&Value> = report["tasks"].as_array().into_iter().flatten().collect();

@@ -148,6 +148,16 @@ fn a_limit_says_what_it_leaves_out() {
 }
 
 #[test]
+fn tasks_that_were_not_read_are_counted_and_not_denied() {
+    let mut snapshot = samples::small();
+    snapshot.unread_tasks = 41;
+    assert!(written(&snapshot, TREE).ends_with("… 41 tasks not read (see --max-memory)\n"));
+    assert!(written(&snapshot, DOT).contains("41 tasks not read (see --max-memory)"));
+    snapshot.tasks.clear();
+    assert_eq!(written(&snapshot, TREE), "… 41 tasks not read (see --max-memory)\n");
+}
+
+#[test]
 fn full_task_names_keep_their_digits() {
     let snapshot = samples::small();
     let options = Options { full_task_names: true, ..Options::default() };

@@ -82,7 +82,7 @@ pub(super) fn assemble(
     if capture.unread > 0 {
         let memory = Gap {
             what: format!("{} of {} tasks", capture.unread, capture.unread + tasks.len()),
-            why: format!("{} MB of memory are used up (--max-memory)", memory_limit.bytes() >> 20),
+            why: format!("{} MiB of memory are used up (--max-memory)", memory_limit.bytes() >> 20),
         };
         gaps.insert(0, memory);
     }

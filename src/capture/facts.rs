@@ -122,7 +122,7 @@ fn threads(process: &Process, ids: &ThreadIds) -> Vec<ThreadFacts> {
 pub(super) fn activity(kernel: &KernelThread) -> Activity {
     match (kernel.system_call, kernel.state) {
         (Some(SystemCall::Running), _) | (_, Some(ThreadState::Running)) => Activity::Running,
-        (Some(call @ SystemCall::In { number, .. }), _) => {
+        (Some(call @ (SystemCall::In { number, .. } | SystemCall::Asleep { number })), _) => {
             Activity::SystemCall(call.name().map_or_else(|| number.to_string(), str::to_owned))
         }
         (Some(SystemCall::None), _) => Activity::Waiting,

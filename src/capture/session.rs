@@ -139,7 +139,7 @@ fn access_kind(error: &AccessError) -> FailureKind {
         | AccessError::Zombie { .. }
         | AccessError::Exited { .. } => FailureKind::Gone,
         AccessError::KernelThread { .. } | AccessError::OtherArchitecture { .. } => FailureKind::Unsupported,
-        AccessError::Forbidden { .. } | AccessError::Proc { .. } => FailureKind::Forbidden,
+        AccessError::Forbidden { .. } | AccessError::Hidden { .. } | AccessError::Proc { .. } => FailureKind::Forbidden,
     }
 }
 
@@ -164,8 +164,8 @@ impl Attachment {
     /// # Errors
     /// If it cannot be read; each error has a hint.
     pub fn to(process: Process) -> Result<Self, AttachError> {
-        let program = Program::of(process.pid());
-        let memory = LiveMemory::new(process.pid());
+        let program = Program::of(process.living_thread());
+        let memory = LiveMemory::of(&process);
         let found = locate(&process, &memory).map_err(AttachError::from).and_then(|located| {
             let facts = Facts::gather(&process, &memory, &located);
             let layouts = layouts(&memory, &facts)?;
@@ -175,7 +175,7 @@ impl Attachment {
         match found {
             // If it executes another program now, the next check finds that out: this one no longer runs.
             Ok((facts, layouts, version)) if process.is_same() => {
-                let program = program.or_else(|| Program::of(process.pid()));
+                let program = program.or_else(|| Program::of(process.living_thread()));
                 Ok(Self { process, program, facts, layouts, version })
             }
             Ok(_) => Err(AccessError::Exited { pid: process.pid() }.into()),
@@ -189,7 +189,7 @@ impl Attachment {
         if !self.process.is_same() {
             return Err(AccessError::Exited { pid }.into());
         }
-        match self.program.as_ref().and_then(|program| program.still_runs_in(pid)) {
+        match self.program.as_ref().and_then(|program| program.still_runs_in(self.process.living_thread())) {
             Some(false) => Err(AttachError::Executed { pid }),
             Some(true) | None => Ok(()),
         }
@@ -223,7 +223,7 @@ pub fn take(attachment: &Attachment, options: &Options, progress: &dyn Fn(Progre
     };
     let snapshot = match stopped {
         Some(snapshot) => Ok(snapshot),
-        None => read_it(&until(LiveMemory::new(process.pid())), &mut KernelWitness::new(process)),
+        None => read_it(&until(LiveMemory::of(process)), &mut KernelWitness::new(process)),
     };
     let mut snapshot = snapshot.map(|snapshot| Snapshot { stop, ..snapshot });
     // It may have continued, or been stopped, in between.
@@ -284,7 +284,7 @@ pub fn record_image(pid: i32, longest_stop: Duration) -> Result<(Image, Snapshot
     let (stopped, stop) = while_stopped(process, longest_stop, |memory| record(memory))?;
     let (image, snapshot) = match stopped {
         Some(recorded) => recorded,
-        None => record(&LiveMemory::new(pid))?,
+        None => record(&LiveMemory::of(process))?,
     };
     attachment.check()?;
     let consistent = snapshot.consistent && stop.is_some_and(|stop| stop.covers_reading);

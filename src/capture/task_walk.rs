@@ -246,11 +246,13 @@ impl TaskWalk {
         let levels = self.chain.iter().flat_map(|chain| &chain.levels);
         // The innermost few levels are enough to determine the wait.
         let skipped = self.frames.len().saturating_sub(INNERMOST);
-        let places: Vec<Place<'_>> = levels
-            .zip(&self.frames)
-            .skip(skipped)
-            .filter_map(|(level, number)| Some(Place { raw: level.frame, named: shared.frames.get(*number)? }))
-            .collect();
+        let mut places = Vec::with_capacity(INNERMOST);
+        places.extend(
+            levels
+                .zip(&self.frames)
+                .skip(skipped)
+                .filter_map(|(level, number)| Some(Place { raw: level.frame, named: shared.frames.get(*number)? })),
+        );
         let runtime = shared.runtimes.of(reader, self.addr)?;
         self.wait = Some(runtime.describe_wait(reader, &places, &waited.wait)?);
         self.waiter_state = Some(waited.state);

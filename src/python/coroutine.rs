@@ -86,7 +86,7 @@ impl ChainWalk {
     /// awaits.
     pub fn new(root: Addr, has_greenlets: bool) -> Self {
         /// Levels of a typical chain: the initial capacity.
-        const USUAL: usize = 8;
+        const USUAL: usize = 12;
         let chain =
             Chain { levels: Vec::with_capacity(USUAL), end: ChainEnd::Limit, anchors: Vec::with_capacity(USUAL + 1) };
         Self { next: Some(root), has_greenlets, above_greenlet: None, cycle: CycleDetector::default(), chain }

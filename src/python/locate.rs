@@ -1,8 +1,11 @@
 //! Finds CPython's runtime in a process: which mapped file contains it, where it was loaded, which version it is, and
 //! whether its lists match the layout of that version.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use crate::remote::elf::{Elf, ElfError, Wanted, loaded};
-use crate::remote::maps::{Maps, Module};
+use crate::remote::maps::{Mapping, Maps, Module};
 use crate::remote::{AccessError, Addr, Memory, Process, ReadError};
 
 use super::layout::published::{COOKIE, HEAD_SIZE, Head};
@@ -178,6 +181,27 @@ fn version_in_path(path: &str) -> Option<(u8, u8)> {
     version_in_name(name, "libpython").or_else(|| version_in_name(name, "python"))
 }
 
+/// The minor versions of strings such as `3.11.7`, `3.12.0rc2` and `3.10.1+`, also where they are the end of another one.
+fn versions_in(bytes: &[u8]) -> Vec<u8> {
+    let number = |bytes: &[u8]| {
+        let digits = bytes.iter().take(3).take_while(|byte| byte.is_ascii_digit()).count();
+        let number: u8 = std::str::from_utf8(&bytes[..digits]).ok()?.parse().ok()?;
+        Some((number, digits))
+    };
+    let version = |position: usize| {
+        let is_begun = position > 0 && matches!(bytes[position - 1], b'0'..=b'9' | b'.');
+        let rest = bytes[position..].strip_prefix(b"3.").filter(|_| !is_begun)?;
+        let (minor, digits) = number(rest)?;
+        let rest = rest[digits..].strip_prefix(b".")?;
+        let (_, digits) = number(rest)?;
+        let rest = &rest[digits..];
+        let end = rest.iter().take(6).position(|byte| *byte == 0)?;
+        let is_suffix = |byte: &u8| matches!(byte, b'a' | b'b' | b'r' | b'c' | b'+' | b'0'..=b'9');
+        rest[..end].iter().all(is_suffix).then_some(minor)
+    };
+    (0..bytes.len()).filter(|position| bytes[*position] == b'3').filter_map(version).collect()
+}
+
 /// The data needed at every step of a search.
 struct Search<'a> {
     process: &'a Process,
@@ -248,7 +272,7 @@ impl Search<'_> {
         let published = self.published(runtime)?;
         let version = match &published {
             Some(head) => LocatedVersion { minor: head.version.minor, exact: Some(head.version) },
-            None => self.older_version(object, elf)?,
+            None => self.older_version(runtime, object, elf)?,
         };
         let shown = version.exact.map_or_else(|| format!("3.{}", version.minor), |exact| exact.to_string());
         if version.exact.is_some_and(|exact| exact.major != 3) {
@@ -291,7 +315,12 @@ impl Search<'_> {
     }
 
     /// The version of a runtime without a table of offsets.
-    fn older_version(&self, object: &str, elf: Option<(&Elf, u64)>) -> Result<LocatedVersion, LocateError> {
+    fn older_version(
+        &self,
+        runtime: Addr,
+        object: &str,
+        elf: Option<(&Elf, u64)>,
+    ) -> Result<LocatedVersion, LocateError> {
         let pid = self.process.pid();
         let unknown = || LocateError::UnknownVersion { pid, object: object.to_owned() };
         let (elf, bias) = elf.ok_or_else(unknown)?;
@@ -305,8 +334,38 @@ impl Search<'_> {
         let by_api = API_AGE.iter().find(|(name, _)| elf.symbol(name).is_some()).map(|&(_, minor)| minor);
         let by_api = by_api.or_else(|| elf.symbol(ANY_API).map(|_| AGE_OF_THE_REST));
         let by_name = || [object, self.executable].into_iter().find_map(version_in_path).filter(|v| v.0 == 3);
-        let minor = by_api.or_else(|| by_name().map(|(_, minor)| minor)).ok_or_else(unknown)?;
+        let minor = by_api.or_else(|| by_name().map(|(_, minor)| minor));
+        let minor = minor.or_else(|| self.version_in_strings(runtime, object)).ok_or_else(unknown)?;
         Ok(LocatedVersion { minor, exact: None })
+    }
+
+    /// The minor version of a runtime that is linked into a program without symbols: one that a string of the program is, and
+    /// that has its lists where this runtime has them.
+    // CPython: Python/getversion.c, v3.12.1: `Py_GetVersion` contains the version as a string.
+    fn version_in_strings(&self, runtime: Addr, object: &str) -> Option<u8> {
+        /// More than the length of such a string: it can lie across two pieces.
+        const OVERLAP: u64 = 32;
+        let (mut minors, mut budget) = (BTreeSet::new(), MAX_SCAN);
+        let is_constant =
+            |mapping: &&Mapping| mapping.readable && !mapping.writable && mapping.path == Path::new(object);
+        for mapping in self.maps.mappings().iter().filter(is_constant) {
+            let mut at = mapping.start;
+            while at < mapping.end && budget > 0 {
+                let len = (SCAN_STEP + OVERLAP).min(mapping.end - at).min(budget);
+                let mut bytes = vec![0; len as usize];
+                if self.memory.read(Addr::new(at)?, &mut bytes).is_ok() {
+                    minors.extend(versions_in(&bytes));
+                }
+                budget -= len;
+                at += SCAN_STEP;
+            }
+        }
+        let is_proven = |minor: &u8| {
+            let layout = row(*minor, false);
+            layout.is_some_and(|layout| matches!(prove(self.memory, runtime, &layout), Ok(Proof::Running)))
+        };
+        let mut proven = minors.into_iter().filter(is_proven);
+        proven.next().filter(|_| proven.next().is_none())
     }
 
     /// Proves, with the lists of interpreters and threads, that this is a running interpreter of the expected version:
@@ -353,6 +412,13 @@ fn too_old_for_a_runtime(pid: i32, elf: &Elf, object: &str) -> Result<Option<Loc
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_are_read_from_the_strings_of_a_program() {
+        let strings = b"/usr/3.9.2/lib\0/opt/3.10.13\x003.11.7\x003.12.0rc2\x0013.8.1\x003.14159.hex()\x003.7.1 (main)\0%.80s\x003.8.20";
+        assert_eq!(versions_in(strings), [10, 11, 12]);
+        assert_eq!(versions_in(b"3.256.1\x003.\x003.8.\0"), [0; 0]);
+    }
 
     #[test]
     fn versions_are_read_from_the_names_that_distributions_use() {

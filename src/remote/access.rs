@@ -16,6 +16,12 @@ pub enum AccessError {
         /// The requested id.
         pid: i32,
     },
+    /// It exists, and `/proc` does not show it.
+    #[error("cannot see process {pid}: it exists, but /proc does not show it (mounted with hidepid)")]
+    Hidden {
+        /// The requested id.
+        pid: i32,
+    },
     /// The id belongs to a thread, not to a process.
     #[error("{tid} is a thread of process {pid}, not a process")]
     Thread {
@@ -81,6 +87,10 @@ impl AccessError {
     pub fn hint(&self) -> String {
         match self {
             Self::NoSuchProcess { .. } => "list the running Pythons with: pgrep -a python".into(),
+            Self::Hidden { pid } => format!(
+                "run asyncprof as the user process {pid} runs as, or with sudo; or show all processes: sudo mount -o \
+                 remount,hidepid=0 /proc"
+            ),
             Self::Thread { pid, .. } => format!("use the process: {pid}"),
             Self::KernelThread { .. } => "give the id of a running Python program: pgrep -a python".into(),
             Self::Zombie { .. } | Self::Exited { .. } => {

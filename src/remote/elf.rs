@@ -67,6 +67,8 @@ pub struct Wanted<'a> {
 pub struct Elf {
     /// Linked to a fixed address.
     fixed: bool,
+    /// It has a table of sections.
+    has_sections: bool,
     segments: Vec<Segment>,
     sections: FxHashMap<&'static str, FileSpan>,
     symbols: FxHashMap<&'static str, u64>,
@@ -93,7 +95,14 @@ impl Elf {
     /// Opens and searches the file of `module`.
     pub fn open(process: &Process, module: &Module, memory: &dyn Memory, wanted: Wanted<'_>) -> Result<Self, ElfError> {
         match open_mapped(process, module, memory) {
-            Ok(file) => Self::parse(&ReadCache::new(file), wanted),
+            Ok(file) => {
+                let found = Self::parse(&ReadCache::new(file), wanted)?;
+                // What is loaded has the exported symbols also where a tool has removed the table of sections.
+                if found.has_sections {
+                    return Ok(found);
+                }
+                Ok(Self::from_memory(module, memory, wanted).unwrap_or(found))
+            }
             Err(error) => Self::from_memory(module, memory, wanted).map_err(|_| error),
         }
     }
@@ -132,6 +141,7 @@ impl Elf {
             return Err(ElfError::Malformed("number of sections"));
         }
         let table = header.sections(LittleEndian, data).map_err(|_| ElfError::Malformed("section table"))?;
+        self.has_sections = count > 0;
         let (mut exported, mut local) = (None, None);
         for section in table.iter() {
             match section.sh_type(LittleEndian) {
@@ -296,7 +306,7 @@ fn open_mapped(process: &Process, module: &Module, memory: &dyn Memory) -> Resul
     let pid = process.pid();
     let first = module.first();
     let path = module.path();
-    let root = PathBuf::from(format!("/proc/{pid}/root"));
+    let root = PathBuf::from(format!("{}/root", process.folder()));
     // Paths in `maps` start at the root of the target's mount namespace or at ours, and not at its own root after a
     // chroot, which is cut off here.
     let chroot = std::fs::read_link(&root).unwrap_or_default();
@@ -304,7 +314,7 @@ fn open_mapped(process: &Process, module: &Module, memory: &dyn Memory) -> Resul
         root.join(path.strip_prefix("/").unwrap_or(path)),
         root.join(path.strip_prefix(&chroot).unwrap_or(path.strip_prefix("/").unwrap_or(path))),
         path.to_owned(),
-        PathBuf::from(format!("/proc/{pid}/exe")),
+        PathBuf::from(format!("{}/exe", process.folder())),
         PathBuf::from(format!("/proc/{pid}/map_files/{:x}-{:x}", first.start, first.end)),
     ];
     let mut reason = "another file is at its path".to_owned();

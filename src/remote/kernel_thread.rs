@@ -69,6 +69,11 @@ pub enum SystemCall {
         /// The first six arguments.
         arguments: [u64; 6],
     },
+    /// In a system call of which only the function is known in which it sleeps.
+    Asleep {
+        /// Its number.
+        number: u32,
+    },
 }
 
 impl SystemCall {
@@ -86,6 +91,26 @@ impl SystemCall {
             *argument = u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
         }
         Some(Self::In { number: first.parse().ok()?, arguments })
+    }
+
+    /// From `/proc/PID/task/TID/wchan`: the function of the kernel in which a thread sleeps, for readers that may not see its
+    /// system call. `None` where that does not tell the call, or not enough of it: in a `select` a thread may wait for events or
+    /// just for time, in a futex for the GIL or for another lock.
+    // Linux: kernel/time/hrtimer.c, fs/eventpoll.c, kernel/exit.c, fs/pipe.c, net/core/stream.c, net/unix/af_unix.c,
+    // net/ipv4/inet_connection_sock.c, fs/locks.c: names of v5.4 to v6.12.
+    pub fn of_function(name: &str) -> Option<Self> {
+        let number = match name {
+            "hrtimer_nanosleep" | "do_nanosleep" => libc::SYS_clock_nanosleep,
+            "ep_poll" | "do_epoll_wait" => libc::SYS_epoll_wait,
+            "do_wait" | "kernel_waitid" => libc::SYS_wait4,
+            "pipe_read" | "pipe_wait" | "anon_pipe_read" => libc::SYS_read,
+            "sk_wait_data" | "wait_woken" | "unix_stream_read_generic" | "unix_stream_data_wait" => libc::SYS_recvfrom,
+            "__skb_wait_for_more_packets" => libc::SYS_recvfrom,
+            "inet_csk_accept" => libc::SYS_accept4,
+            "locks_lock_inode_wait" | "flock_lock_inode_wait" => libc::SYS_flock,
+            _ => return None,
+        };
+        Some(Self::Asleep { number: u32::try_from(number).ok()? })
     }
 
     /// The descriptor in its first argument, where that is one.
@@ -163,7 +188,9 @@ impl SystemCall {
             Self::In { number, arguments: [REALTIME, 0, ..] } if number == libc::SYS_clock_nanosleep as u32 => {
                 Some("clock_nanosleep(CLOCK_REALTIME)")
             }
-            Self::In { number, .. } => NAMES.iter().find(|entry| entry.0 == number).map(|entry| entry.1),
+            Self::In { number, .. } | Self::Asleep { number } => {
+                NAMES.iter().find(|entry| entry.0 == number).map(|entry| entry.1)
+            }
             Self::Running | Self::None => None,
         }
     }
@@ -231,11 +258,17 @@ impl KernelThread {
         let folder = format!("/proc/{}/task/{tid}", process.pid());
         let text = |file: &str| fs::read_to_string(format!("{folder}/{file}")).ok();
         let stat = fs::read(format!("{folder}/stat")).ok().and_then(|bytes| Stat::parse(&bytes));
+        let state = stat.as_ref().map(|s| ThreadState::from_letter(s.state));
+        let asleep = || match state? {
+            ThreadState::Running => Some(SystemCall::Running),
+            ThreadState::Sleeping => SystemCall::of_function(&text("wchan")?),
+            _ => None,
+        };
         Self {
             tid,
-            state: stat.as_ref().map(|s| ThreadState::from_letter(s.state)),
+            state,
+            system_call: text("syscall").map_or_else(asleep, |text| SystemCall::parse(&text)),
             name: stat.map(|s| s.comm),
-            system_call: text("syscall").and_then(|text| SystemCall::parse(&text)),
             schedule: text("schedstat").and_then(|text| Schedule::parse(&text)),
         }
     }
@@ -302,6 +335,18 @@ mod tests {
         assert!(of(libc::SYS_poll, [0, 0, 100, 0, 0, 0]).is_sleep());
         assert!(!of(libc::SYS_poll, [1, 1, 100, 0, 0, 0]).is_sleep());
         assert!(!SystemCall::Running.is_sleep());
+    }
+
+    #[test]
+    fn where_a_thread_sleeps_tells_some_calls_without_their_arguments() {
+        let call = SystemCall::of_function("ep_poll").unwrap();
+        assert_eq!((call.name(), call.is_selector(), call.descriptor()), (Some("epoll_wait"), true, None));
+        let call = SystemCall::of_function("hrtimer_nanosleep").unwrap();
+        assert_eq!((call.name(), call.is_sleep(), call.futex()), (Some("clock_nanosleep"), false, None));
+        // Running; a wait for the GIL or another lock; a wait for events or for time.
+        for name in ["0", "futex_wait_queue", "futex_wait", "poll_schedule_timeout.constprop.0", "do_select"] {
+            assert_eq!(SystemCall::of_function(name), None, "{name}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 
 use super::addr::Span;
 use super::memory::{Memory, ReadError};
+use super::process::Process;
 
 /// LIMIT: pieces in one system call; the kernel's UIO_MAXIOV.
 const PIECES_PER_CALL: usize = 1024;
@@ -21,7 +22,12 @@ pub struct LiveMemory {
 }
 
 impl LiveMemory {
-    /// The memory of process `pid`. Nothing is opened or checked here; errors appear at the first read.
+    /// The memory of a process, through a thread that still has it.
+    pub fn of(process: &Process) -> Self {
+        Self::new(process.living_thread())
+    }
+
+    /// The memory of process `pid`, or of the process of a thread. Nothing is opened or checked here; errors appear at the first read.
     pub fn new(pid: i32) -> Self {
         Self { pid: Pid::from_raw(pid), calls: Cell::new(0) }
     }

@@ -129,7 +129,7 @@ pub struct Maps {
 impl Maps {
     /// The current mappings of `process`.
     pub fn read(process: &Process) -> Result<Self, AccessError> {
-        let path = format!("/proc/{}/maps", process.pid());
+        let path = format!("{}/maps", process.folder());
         let bytes = fs::read(&path).map_err(|error| match AccessError::from_proc(process.pid(), &path, &error) {
             AccessError::Forbidden { pid, .. } => AccessError::forbidden(pid),
             other => other,

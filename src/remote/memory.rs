@@ -43,7 +43,15 @@ pub enum ReadError {
     Pending,
 }
 
+/// The limits of our own memory: the words of [`ReadError::Limit`].
+pub const OWN_MEMORY: [&str; 4] = ["our own memory", "memory of one view", "memory of one image", "kept pages"];
+
 impl ReadError {
+    /// Whether we have no memory for what was to be read.
+    pub fn is_of_own_memory(self) -> bool {
+        matches!(self, Self::Limit(what) if OWN_MEMORY.contains(&what))
+    }
+
     /// Whether no further read of this memory can succeed.
     pub fn is_fatal(self) -> bool {
         matches!(self, Self::Forbidden | Self::Gone | Self::Continued | Self::GivenUp)

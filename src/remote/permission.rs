@@ -13,6 +13,12 @@ pub use facts::{AttemptError, Credentials, Facts};
 
 /// The capability to trace other users' processes. Linux: include/uapi/linux/capability.h
 const CAP_SYS_PTRACE: u64 = 1 << 19;
+/// The capability to open other users' files. Linux: include/uapi/linux/capability.h
+const CAP_DAC_READ_SEARCH: u64 = 1 << 2;
+
+/// What gives it to a container.
+const CONTAINER_FIX: &str = "start the container of asyncprof with --cap-add=SYS_PTRACE (Docker, Podman), or with \
+                             capabilities.add: [SYS_PTRACE] (Kubernetes)";
 
 /// One check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,8 +88,24 @@ impl Facts {
             ("container", self.namespaces()),
             ("seccomp", self.seccomp()),
             ("attempt", self.tried()),
+            ("system calls", self.system_calls()),
         ];
-        checks.into_iter().map(|(name, check)| Check { name, ..check }).collect()
+        checks.into_iter().map(|(name, check)| self.judged(Check { name, ..check })).collect()
+    }
+
+    /// What was read was allowed: then nothing that seems to stand in the way does.
+    fn judged(&self, check: Check) -> Check {
+        let contradicts = check.status == Status::Problem && self.attempt.is_ok() && self.own_read.is_ok();
+        let is_permission = matches!(check.name, "user" | "memory protection" | "capabilities" | "ptrace_scope");
+        if contradicts && is_permission {
+            return Check {
+                detail: format!("{}; reading works all the same", check.detail),
+                fix: None,
+                status: Status::Note,
+                ..check
+            };
+        }
+        check
     }
 
     fn architecture(&self) -> Check {
@@ -102,7 +124,10 @@ impl Facts {
             return unknown("the target's user cannot be seen".into());
         };
         let (user, group) = (self.ours.users[0], self.ours.groups[0]);
-        let shown = self.user_name.clone().unwrap_or_else(|| format!("#{}", theirs.users[1]));
+        // The names of a container's users are in the container.
+        let shares_names = self.same_user_namespace != Some(false) && self.same_pid_namespace != Some(false);
+        let name = self.user_name.clone().filter(|_| shares_names);
+        let shown = name.unwrap_or_else(|| format!("#{}", theirs.users[1]));
         if theirs.users == [user; 3] && theirs.groups == [group; 3] {
             return ok(format!("the target runs as the same user ({shown})"));
         }
@@ -114,7 +139,7 @@ impl Facts {
             return problem(
                 format!("the target runs with mixed users or groups {:?} {:?}", theirs.users, theirs.groups),
                 Effort::Capability,
-                with_capability(self.pid),
+                self.with_capability(),
             );
         }
         problem(
@@ -135,7 +160,7 @@ impl Facts {
         if self.may_trace_anybody() {
             return ok(format!("{found}; CAP_SYS_PTRACE lets us read it"));
         }
-        problem(found.into(), Effort::Capability, with_capability(self.pid))
+        problem(found.into(), Effort::Capability, self.with_capability())
     }
 
     fn capabilities(&self) -> Check {
@@ -152,7 +177,7 @@ impl Facts {
         problem(
             format!("the target has capabilities that asyncprof lacks ({more:#x})"),
             Effort::Capability,
-            with_capability(self.pid),
+            self.with_capability(),
         )
     }
 
@@ -169,7 +194,7 @@ impl Facts {
             Some(2) => problem(
                 "2: only processes with CAP_SYS_PTRACE may read others".into(),
                 Effort::Capability,
-                with_capability(self.pid),
+                self.with_capability(),
             ),
             Some(scope) => problem(
                 format!("{scope}: no process may read another until the machine is booted anew"),
@@ -195,13 +220,41 @@ impl Facts {
             (Err(_), _) => problem(
                 "the system call process_vm_readv is forbidden to asyncprof itself".into(),
                 Effort::Setting,
-                "start the container of asyncprof with --cap-add=SYS_PTRACE (Docker, Podman), or with \
-                 capabilities.add: [SYS_PTRACE] (Kubernetes)"
-                    .into(),
+                CONTAINER_FIX.into(),
             ),
             (Ok(()), Some(2)) => note("a filter is active, but it lets us read memory".into()),
             (Ok(()), _) => ok("no filter forbids reading memory".into()),
         }
+    }
+
+    /// How to get the capability to read other users' processes.
+    fn with_capability(&self) -> String {
+        if self.ours.bounding & CAP_SYS_PTRACE == 0 {
+            // No file capability and no root account can give it here.
+            return CONTAINER_FIX.to_owned();
+        }
+        format!(
+            "give asyncprof the capabilities: sudo setcap cap_sys_ptrace,cap_dac_read_search=ep \
+             \"$(command -v asyncprof)\"; or run it as root: sudo asyncprof doctor {}",
+            self.pid
+        )
+    }
+
+    fn system_calls(&self) -> Check {
+        if self.shows_system_calls {
+            return ok("the system calls of its threads are shown".into());
+        }
+        if self.attempt.is_err() {
+            return unknown("whether the system calls of its threads are shown is not known".into());
+        }
+        let found =
+            "memory can be read, but not the system calls of its threads: the causes of some stalls are unknown";
+        let fix = if self.ours.bounding & CAP_DAC_READ_SEARCH == 0 {
+            "start the container of asyncprof with --cap-add=DAC_READ_SEARCH as well"
+        } else {
+            "give asyncprof CAP_DAC_READ_SEARCH as well as CAP_SYS_PTRACE, or run it as root"
+        };
+        note(format!("{found}; {fix}"))
     }
 
     fn tried(&self) -> Check {
@@ -240,13 +293,6 @@ pub fn decisive(checks: &[Check]) -> Option<(&Check, &Fix)> {
     let problems = || checks.iter().filter(|c| c.status == Status::Problem).filter_map(|c| Some((c, c.fix.as_ref()?)));
     let particular = problems().filter(|(check, _)| check.name != "attempt").max_by_key(|(_, fix)| fix.effort);
     particular.or_else(|| problems().next())
-}
-
-fn with_capability(pid: i32) -> String {
-    format!(
-        "give asyncprof the capability: sudo setcap cap_sys_ptrace=ep \"$(command -v asyncprof)\"; \
-         or run it as root: sudo asyncprof doctor {pid}"
-    )
 }
 
 fn answer(status: Status, detail: String) -> Check {
@@ -292,7 +338,7 @@ mod tests {
     use crate::remote::memory::ReadError;
 
     const STATUS: &str = "Name:\tpython\nUid:\t1000\t1000\t1000\t1000\nGid:\t100\t100\t100\t100\n\
-                          CapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n";
+                          CapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t000001ffffffffff\n";
 
     /// Two processes of one user on an ordinary machine.
     fn facts() -> Facts {
@@ -310,13 +356,24 @@ mod tests {
             seccomp: Some(0),
             own_read: Ok(()),
             other_architecture: None,
+            shows_system_calls: true,
             attempt: Ok(()),
         }
     }
 
-    /// The decisive obstacle of `facts`: name and fix.
+    /// The same, but reading fails.
+    fn refused(facts: &Facts) -> Facts {
+        Facts { attempt: Err(AttemptError::Memory), shows_system_calls: false, ..facts.clone() }
+    }
+
+    /// The decisive obstacle where reading fails, if a particular one is found: name and fix.
     fn obstacle(facts: &Facts) -> Option<(&'static str, Effort, String)> {
-        decisive(&facts.checks()).map(|(check, fix)| (check.name, fix.effort, fix.text.clone()))
+        refusal(facts).filter(|(name, ..)| *name != "attempt")
+    }
+
+    /// What is said where reading fails: name and fix.
+    fn refusal(facts: &Facts) -> Option<(&'static str, Effort, String)> {
+        decisive(&refused(facts).checks()).map(|(check, fix)| (check.name, fix.effort, fix.text.clone()))
     }
 
     fn with_ptrace(mut facts: Facts) -> Facts {
@@ -332,6 +389,51 @@ mod tests {
     }
 
     #[test]
+    fn what_was_read_has_no_obstacle() {
+        let mut facts = facts();
+        facts.same_user_namespace = Some(false);
+        facts.theirs = facts.theirs.map(|c| Credentials { permitted: 1 << 10, ..c });
+        assert_eq!(obstacle(&facts).map(|o| o.0), Some("capabilities"));
+        let checks = facts.checks();
+        assert_eq!(decisive(&checks), None);
+        let check = checks.iter().find(|check| check.name == "capabilities").unwrap();
+        assert_eq!(check.status, Status::Note);
+        assert!(check.detail.ends_with("; reading works all the same"), "{}", check.detail);
+    }
+
+    #[test]
+    fn memory_without_system_calls_is_noted_with_what_helps() {
+        let mut facts = Facts { shows_system_calls: false, ..with_ptrace(facts()) };
+        let said = |facts: &Facts| facts.checks().into_iter().find(|check| check.name == "system calls").unwrap();
+        assert_eq!(said(&facts).status, Status::Note);
+        assert!(
+            said(&facts)
+                .detail
+                .ends_with("give asyncprof CAP_DAC_READ_SEARCH as well as CAP_SYS_PTRACE, or run it as root")
+        );
+        facts.ours.bounding = CAP_SYS_PTRACE;
+        assert!(said(&facts).detail.ends_with("--cap-add=DAC_READ_SEARCH as well"));
+        assert_eq!(said(&refused(&facts)).status, Status::Unknown);
+    }
+
+    #[test]
+    fn names_of_users_are_not_those_of_another_container() {
+        let mut facts = facts();
+        facts.ours.users = [1001; 3];
+        facts.same_pid_namespace = Some(false);
+        assert_eq!(obstacle(&facts).unwrap().2, "run asyncprof as that user: sudo -u '#1000' asyncprof doctor 4211");
+    }
+
+    #[test]
+    fn a_capability_that_nothing_can_give_is_asked_of_the_container() {
+        let mut facts = facts();
+        facts.proc_owner = Some(0);
+        assert!(obstacle(&facts).unwrap().2.contains("sudo setcap cap_sys_ptrace,cap_dac_read_search=ep"));
+        facts.ours.bounding = 0;
+        assert_eq!(obstacle(&facts).unwrap().2, CONTAINER_FIX);
+    }
+
+    #[test]
     fn another_users_process_is_read_as_that_user() {
         let mut facts = facts();
         facts.ours.users = [1001; 3];
@@ -340,7 +442,6 @@ mod tests {
         assert_eq!((name, effort), ("user", Effort::SameUser));
         assert_eq!(fix, "run asyncprof as that user: sudo -u 'web' asyncprof doctor 4211");
         assert_eq!(facts.checks()[1].detail, "the target runs as user web, asyncprof as user #1001");
-        facts.attempt = Ok(());
         assert_eq!(obstacle(&with_ptrace(facts)), None);
     }
 
@@ -406,12 +507,12 @@ mod tests {
     fn a_refusal_without_a_known_reason_asks_for_root() {
         let mut facts = facts();
         facts.attempt = Err(AttemptError::Memory);
-        assert_eq!(obstacle(&facts).map(|o| (o.0, o.1)), Some(("attempt", Effort::Root)));
-        assert_eq!(obstacle(&facts).map(|o| o.2), Some("run asyncprof as root: sudo asyncprof doctor 4211".into()));
+        assert_eq!(refusal(&facts).map(|o| (o.0, o.1)), Some(("attempt", Effort::Root)));
+        assert_eq!(refusal(&facts).map(|o| o.2), Some("run asyncprof as root: sudo asyncprof doctor 4211".into()));
         (facts.ours.users, facts.ours.groups) = ([0; 3], [0; 3]);
         facts.theirs = Some(facts.ours);
         facts.proc_owner = Some(0);
-        assert!(obstacle(&facts).unwrap().2.starts_with("even root may not"));
+        assert!(refusal(&facts).unwrap().2.starts_with("even root may not"));
     }
 
     #[test]
@@ -427,7 +528,7 @@ mod tests {
         let mut facts = facts();
         (facts.theirs, facts.proc_owner, facts.same_user_namespace) = (None, None, None);
         let unknown = facts.checks().iter().filter(|check| check.status == Status::Unknown).count();
-        assert_eq!((unknown, obstacle(&facts)), (4, None));
+        assert_eq!((unknown, decisive(&facts.checks())), (4, None));
     }
 
     #[test]

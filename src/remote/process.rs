@@ -1,6 +1,11 @@
 //! One process as the kernel identifies it: which one it is, what it runs, its threads.
 
 use std::fs;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 
 use super::access::{AccessError, IoFailure, classify};
 
@@ -36,6 +41,11 @@ impl Process {
         }
         let path = format!("/proc/{pid}/stat");
         let bytes = fs::read(&path).map_err(|error| match classify(&error) {
+            IoFailure::Gone if !Path::new("/proc/self/stat").exists() => {
+                AccessError::Proc { path: "/proc".into(), error: "it is not mounted".into() }
+            }
+            // A signal that is none: only whether there is such a process.
+            IoFailure::Gone if kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH) => AccessError::Hidden { pid },
             IoFailure::Gone => AccessError::NoSuchProcess { pid },
             _ => AccessError::from_proc(pid, &path, &error),
         })?;
@@ -57,6 +67,20 @@ impl Process {
     // Linux: fs/eventpoll.c, the name of its inode.
     pub fn is_epoll(&self, fd: i32) -> bool {
         fs::read_link(format!("/proc/{}/fd/{fd}", self.pid)).is_ok_and(|to| to.as_os_str() == "anon_inode:[eventpoll]")
+    }
+
+    /// A thread that has its memory: the first one, or another once that has ended, which takes with it what `/proc/PID` shows
+    /// of the memory. Costs one small file.
+    pub fn living_thread(&self) -> i32 {
+        match self.stat() {
+            Some(stat) if stat.state == 'Z' => other_thread(self.pid).unwrap_or(self.pid),
+            _ => self.pid,
+        }
+    }
+
+    /// The folder in `/proc` of that thread.
+    pub(super) fn folder(&self) -> String {
+        format!("/proc/{}/task/{}", self.pid, self.living_thread())
     }
 
     /// Its id, in our process namespace.
@@ -103,8 +127,8 @@ impl Process {
     /// Path of its executable in its own mount namespace, without the kernel's mark for a deleted file; `None` without
     /// permission.
     pub fn executable(&self) -> Option<String> {
-        let link = self.remote().ok()?.exe().ok()?;
-        Some(strip_deleted(&link).to_owned())
+        let link = fs::read_link(format!("{}/exe", self.folder())).ok()?;
+        Some(strip_deleted(&link.to_string_lossy()).to_owned())
     }
 
     /// Its command line; empty when the kernel shows none. Bytes that are not UTF-8 are replaced.
@@ -164,18 +188,19 @@ impl Process {
 /// executes a program.
 fn is_over(pid: i32, stat: &Stat) -> bool {
     match stat.state {
-        'Z' => !has_other_thread(pid),
+        'Z' => other_thread(pid).is_none(),
         state => state == 'X',
     }
 }
 
-/// Whether a thread other than the first lives.
-fn has_other_thread(pid: i32) -> bool {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
-    let others =
-        threads.take(MAX_THREADS).flatten().filter(|thread| thread.file_name().to_str() != Some(&pid.to_string()));
-    let mut stats = others.filter_map(|thread| Stat::parse(&fs::read(thread.path().join("stat")).ok()?));
-    stats.any(|stat| !matches!(stat.state, 'Z' | 'X'))
+/// A thread other than the first that lives.
+fn other_thread(pid: i32) -> Option<i32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?.take(MAX_THREADS).flatten();
+    let ids = threads.filter_map(|thread| thread.file_name().to_str()?.parse().ok());
+    ids.filter(|tid| *tid != pid).find(|tid| {
+        let stat = fs::read(format!("/proc/{pid}/task/{tid}/stat")).ok().and_then(|bytes| Stat::parse(&bytes));
+        stat.is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
+    })
 }
 
 /// Thread ids in both process namespaces.

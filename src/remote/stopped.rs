@@ -352,7 +352,7 @@ impl StoppedMemory {
     /// As [`StopGuard::stop`].
     pub fn stop(process: &Process, limit: Duration) -> Result<Self, StopError> {
         let guard = StopGuard::stop(process, limit)?;
-        Ok(Self { memory: LiveMemory::new(process.pid()), guard })
+        Ok(Self { memory: LiveMemory::of(process), guard })
     }
 
     /// What keeps the process stopped.

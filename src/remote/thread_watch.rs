@@ -19,6 +19,8 @@ const CGROUPS: &str = "/sys/fs/cgroup";
 pub struct ThreadWatch {
     tid: i32,
     system_call: Option<File>,
+    /// The function in which it sleeps, if its system call may not be seen.
+    sleeps_in: Option<File>,
     schedule: Option<File>,
     stat: Option<File>,
     throttling: Option<File>,
@@ -28,9 +30,11 @@ impl ThreadWatch {
     /// Opens the files of thread `tid` (our process namespace) that may be opened.
     pub fn open(process: &Process, tid: i32) -> Self {
         let open = |file: &str| File::open(format!("/proc/{}/task/{tid}/{file}", process.pid())).ok();
+        let system_call = open("syscall");
         Self {
             tid,
-            system_call: open("syscall"),
+            sleeps_in: if system_call.is_none() { open("wchan") } else { None },
+            system_call,
             schedule: open("schedstat"),
             stat: open("stat"),
             throttling: open("cgroup")
@@ -45,7 +49,14 @@ impl ThreadWatch {
 
     /// Its system call; `None` without the permission to trace, or if the thread is gone.
     pub fn system_call(&self) -> Option<SystemCall> {
-        with_text(self.system_call.as_ref()?, SystemCall::parse)
+        if let Some(file) = &self.system_call {
+            return with_text(file, SystemCall::parse);
+        }
+        match self.state()? {
+            ThreadState::Running => Some(SystemCall::Running),
+            ThreadState::Sleeping => with_text(self.sleeps_in.as_ref()?, SystemCall::of_function),
+            _ => None,
+        }
     }
 
     /// Its scheduler statistics.
@@ -131,7 +142,8 @@ mod tests {
             std::fs::write(file, text).unwrap();
         }
         let throttling = open_throttling(groups, mounted.path());
-        ThreadWatch { tid: 1, system_call: None, schedule: None, stat: None, throttling }.throttled_us()
+        ThreadWatch { tid: 1, system_call: None, sleeps_in: None, schedule: None, stat: None, throttling }
+            .throttled_us()
     }
 
     const STAT: &str = "usage_usec 9\nnr_throttled 2\nthrottled_usec 1234\n";

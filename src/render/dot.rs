@@ -34,6 +34,9 @@ pub fn write(snapshot: &Snapshot, findings: &[Finding], _options: &Options, out:
             Why::HeldBy => writeln!(out, "  t{from} -> t{to} [style=dashed, label=\"held by\"];")?,
         }
     }
+    if let Some(unread) = label::unread(snapshot) {
+        writeln!(out, "  unread [label={}, style=dashed];", quoted(&[unread]))?;
+    }
     writeln!(out, "}}")?;
     out.flush()
 }

@@ -136,6 +136,12 @@ pub(super) fn counted(number: impl TryInto<u64>, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
+/// How many tasks were not read, if there are any.
+pub(super) fn unread(snapshot: &Snapshot) -> Option<String> {
+    let unread = snapshot.unread_tasks;
+    (unread > 0).then(|| format!("{} not read (see --max-memory)", counted(unread, "task")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,7 +22,7 @@ const ALIKE: usize = 8;
 /// Writes the tree.
 pub fn write(snapshot: &Snapshot, findings: &[Finding], options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let mut out = io::BufWriter::new(out);
-    if snapshot.tasks.is_empty() {
+    if snapshot.tasks.is_empty() && snapshot.unread_tasks == 0 {
         writeln!(out, "No asyncio tasks.")?;
         return out.flush();
     }
@@ -42,6 +42,9 @@ pub fn write(snapshot: &Snapshot, findings: &[Finding], options: &Options, out: 
         if !tree.shown[id.0 as usize] {
             tree.walk_from(id)?;
         }
+    }
+    if let Some(unread) = label::unread(snapshot) {
+        writeln!(out, "… {unread}")?;
     }
     out.flush()
 }

@@ -37,8 +37,12 @@ pub(super) fn detail(detail: &WaitDetail) -> Cow<'_, str> {
 fn seconds(ns: u64) -> String {
     /// Below a second, this many digits after the zeros; above, milliseconds.
     const DIGITS: i32 = 3;
+    // Most delays are whole, and are written faster so.
+    if ns.is_multiple_of(1_000_000_000) {
+        return format!("{} s", ns / 1_000_000_000);
+    }
     let seconds = ns as f64 / 1e9;
-    let zeros = if seconds > 0.0 { -seconds.log10().floor() as i32 } else { 0 };
+    let zeros = -seconds.log10().floor() as i32;
     let scale = 10_f64.powi((zeros - 1).clamp(0, 9) + DIGITS);
     format!("{} s", (seconds * scale).round() / scale)
 }

@@ -131,7 +131,7 @@ impl Candidate {
     fn has_loop(&mut self, clock: &SystemClock, pause: impl FnOnce(u64) -> u64) -> bool {
         let Some(reader) = &mut self.reader else { return false };
         let (now, before) = (clock.now_ns(), clock.thread_cpu_ns());
-        let has_loop = match reader.rediscover(&LiveMemory::new(self.process.pid()), now) {
+        let has_loop = match reader.rediscover(&LiveMemory::of(&self.process), now) {
             Ok(()) => reader.loops() > 0,
             Err(_) => {
                 // It may have executed another program or be exiting.

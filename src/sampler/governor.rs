@@ -24,6 +24,10 @@ const ROOM: f64 = 0.75;
 const AIM: f64 = 0.9;
 /// The part of the budget that task snapshots may use before anything has been measured over time.
 const TASK_SHARE: f64 = 0.6;
+/// What was not used of so many seconds of budget may be used beyond it, from the beginning on: code that is new costs several
+/// times what it costs later, and a rate that is lowered for it takes long to rise again. In a minute, the budget is exceeded by
+/// a tenth at most.
+const SAVED: f64 = 4.0;
 /// The minimum period that is judged, in seconds: before rates are lowered, and before they are raised.
 const LOWER_AFTER: f64 = 1.0;
 const RAISE_AFTER: f64 = 2.0;
@@ -60,12 +64,14 @@ pub(super) struct Governor {
     /// Seconds since the last change of a rate, and the CPU time in them of everything except task samples.
     wall: f64,
     cpu: f64,
+    /// The part of [`SAVED`] that is left.
+    saved: f64,
 }
 
 impl Governor {
     /// Starts with the requested rates. `budget` is a share of one core.
     pub(super) fn new(asked: Rates, budget: f64) -> Self {
-        Self { asked, rates: asked, budget, parts: (1.0, 1.0), wall: 0.0, cpu: 0.0 }
+        Self { asked, rates: asked, budget, parts: (1.0, 1.0), wall: 0.0, cpu: 0.0, saved: SAVED }
     }
 
     /// Starts with this part of the requested rates when other watches share the budget: all of them at full rate would
@@ -138,14 +144,20 @@ impl Governor {
     pub(super) fn account(&mut self, spent: Spent, reserved: f64) -> bool {
         self.wall += seconds(spent.wall_ns);
         self.cpu += seconds(spent.cpu_ns);
+        let budget = (self.budget - reserved).max(self.budget * 0.1);
+        let look = seconds(spent.look_ns);
+        self.save(&spent, budget, look);
         if self.wall < LOWER_AFTER {
             return false;
         }
-        let budget = (self.budget - reserved).max(self.budget * 0.1);
-        let (rest, look) = (self.cpu / self.wall, seconds(spent.look_ns));
+        let rest = self.cpu / self.wall;
         let used = rest + look * self.rates.task_hz;
         let before = self.rates;
         if used > TOO_MUCH * budget {
+            if !self.has_overdrawn() {
+                self.restart();
+                return false;
+            }
             self.lower(rest, look, used - AIM * budget);
         } else if self.wall < RAISE_AFTER {
             return false;
@@ -161,6 +173,20 @@ impl Governor {
             log::info!("used {used:.1} % of a core, budget {budget:.1} %: loops {loop_hz:.0}/s, tasks {task_hz:.2}/s");
         }
         changed
+    }
+
+    /// Takes in what a period has left of the budget, or used beyond it.
+    fn save(&mut self, spent: &Spent, budget: f64, look: f64) {
+        let wall = seconds(spent.wall_ns);
+        let used = seconds(spent.cpu_ns) + look * self.rates.task_hz * wall;
+        self.saved = (self.saved + wall - used / budget).min(SAVED);
+    }
+
+    /// Whether more was used than was saved; then nothing is, and nothing is owed.
+    fn has_overdrawn(&mut self) -> bool {
+        let overdrawn = self.saved <= 0.0;
+        self.saved = self.saved.max(0.0);
+        overdrawn
     }
 
     /// Lowers rates until `excess`, a share of a core, is saved.
@@ -323,8 +349,36 @@ mod tests {
         for _ in 0..10 {
             assert!(!governor.account(world.tick(governor.rates(), 1.0), 0.0));
         }
-        let changes = (0..10).filter(|_| governor.account(world.tick(governor.rates(), 1.0), 0.02)).count();
+        let changes = (0..60).filter(|_| governor.account(world.tick(governor.rates(), 1.0), 0.02)).count();
         assert!(changes > 0 && governor.rates().loop_hz < 800.0);
+    }
+
+    #[test]
+    fn code_that_is_new_for_some_seconds_lowers_no_rate() {
+        let mut governor = Governor::new(ASKED, 0.05);
+        let usual = World { sample: 40_000, look: 100_000, fixed: 0.0 };
+        let new_code = World { sample: 90_000, ..usual };
+        for _ in 0..5 {
+            assert_eq!(live(&mut governor, new_code, 8, &mut || 1.0), 0);
+            // What is left of the budget is saved for the next time.
+            assert_eq!(live(&mut governor, usual, 60, &mut || 1.0), 0);
+        }
+        assert!(live(&mut governor, new_code, 60, &mut || 1.0) > 0, "what lasts is not paid from savings");
+    }
+
+    #[test]
+    fn a_minute_costs_a_tenth_more_than_the_budget_at_most() {
+        for sample in [60_000, 100_000, 200_000, 400_000] {
+            let (mut governor, world) = (Governor::new(ASKED, 0.05), World { sample, look: 100_000, fixed: 0.0 });
+            let mut used = Vec::new();
+            for _ in 0..122 {
+                used.push(world.share(governor.rates()));
+                governor.account(world.tick(governor.rates(), 1.0), 0.0);
+            }
+            // The first second is the one in which nothing is known yet.
+            let used = used[2..].iter().sum::<f64>() / 120.0;
+            assert!(used <= 0.05 * 1.1, "{sample}: {used}");
+        }
     }
 
     proptest! {

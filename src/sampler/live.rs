@@ -94,7 +94,7 @@ impl LiveTarget {
     }
 
     fn access(&self) -> Access {
-        Access { process: self.process.clone(), memory: LiveMemory::new(self.process.pid()), stops: self.stops.clone() }
+        Access { process: self.process.clone(), memory: LiveMemory::of(&self.process), stops: self.stops.clone() }
     }
 }
 
@@ -131,7 +131,7 @@ impl Target for LiveTarget {
     }
 
     fn tasks(&self) -> Result<Box<dyn TaskReader>, LookError> {
-        let memory = Until { memory: LiveMemory::new(self.process.pid()), give_up: Some(self.give_up.clone()) };
+        let memory = Until { memory: LiveMemory::of(&self.process), give_up: Some(self.give_up.clone()) };
         let attachment = self.attachment();
         let mut watch = TaskWatch::new(Box::new(memory), attachment.facts.runtime, attachment.layouts.clone())?;
         watch.limit_memory(self.memory);

@@ -53,7 +53,7 @@ pub(super) fn see(process: &Process, program: Option<&Program>, blocking: bool) 
             Some(ThreadState::Traced) if !blocking => Some(Stopper::Tracer),
             _ => None,
         },
-        same_program: program.and_then(|program| program.still_runs_in(process.pid())),
+        same_program: program.and_then(|program| program.still_runs_in(process.living_thread())),
     }
 }
 

@@ -240,7 +240,7 @@ impl TaskTier {
         if effort.is_full && !std::mem::replace(&mut self.reported_full, true) {
             let limit = self.parts.memory.bytes() >> 20;
             let text =
-                format!("only {watched} of the tasks are watched: {limit} MB of memory are used up (--max-memory)");
+                format!("only {watched} of the tasks are watched: {limit} MiB of memory are used up (--max-memory)");
             self.parts.outbox.push(Event::Note(Note { at_ns, kind: NoteKind::Gap, text }));
         }
     }

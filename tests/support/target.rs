@@ -81,12 +81,17 @@ impl Target {
         }
         command.env("PYTHONDONTWRITEBYTECODE", "1");
         command.envs(program.environment.iter().map(|(name, value)| (name, value)));
+        Self::start_command(command, folder)
+    }
+
+    /// Runs a command that is such a program, and waits for `ready`. It writes what it knows into `folder`.
+    pub fn start_command(mut command: Command, folder: tempfile::TempDir) -> Result<Self, String> {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(|error| format!("cannot start {}: {error}", interpreter.path.display()))?;
+            .map_err(|error| format!("cannot start {}: {error}", command.get_program().display()))?;
         let stdin = child.stdin.take();
         let errors = read_all(child.stderr.take().expect("stderr is piped"));
         let (lines, line) = mpsc::channel();

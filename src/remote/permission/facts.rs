@@ -42,6 +42,8 @@ pub struct Facts {
     pub own_read: Result<(), ReadError>,
     /// The architecture of the target's executable, if it differs from ours.
     pub other_architecture: Option<String>,
+    /// Whether the system calls of its threads can be seen.
+    pub shows_system_calls: bool,
     /// The result of an attempt to read.
     pub attempt: Result<(), AttemptError>,
 }
@@ -68,6 +70,8 @@ pub struct Credentials {
     pub permitted: u64,
     /// Effective capabilities, as a bit set.
     pub effective: u64,
+    /// The capabilities that it can ever have, as a bit set.
+    pub bounding: u64,
 }
 
 impl Credentials {
@@ -84,6 +88,7 @@ impl Credentials {
             groups: ids("Gid:")?,
             permitted: bits("CapPrm:")?,
             effective: bits("CapEff:")?,
+            bounding: bits("CapBnd:")?,
         })
     }
 }
@@ -111,6 +116,7 @@ impl Facts {
             seccomp: seccomp.and_then(|mode| mode.trim().parse().ok()),
             own_read: read_ourselves(),
             other_architecture: other_architecture(pid),
+            shows_system_calls: fs::read(format!("/proc/{pid}/task/{pid}/syscall")).is_ok(),
             attempt: attempt(process),
         }
     }
@@ -153,14 +159,14 @@ fn other_architecture(pid: i32) -> Option<String> {
 
 fn attempt(process: &Process) -> Result<(), AttemptError> {
     // Not with `Maps::read`, whose errors call this function for their reason.
-    let bytes = fs::read(format!("/proc/{}/maps", process.pid())).map_err(|error| match classify(&error) {
+    let bytes = fs::read(format!("{}/maps", process.folder())).map_err(|error| match classify(&error) {
         IoFailure::Gone => AttemptError::Gone,
         _ => AttemptError::Maps,
     })?;
     let maps = Maps::parse(&bytes);
     let readable = maps.mappings().iter().filter(|m| m.readable).filter_map(|m| Addr::new(m.start)).next();
     let addr = readable.ok_or(AttemptError::Gone)?;
-    match LiveMemory::new(process.pid()).read(addr, &mut [0; 8]) {
+    match LiveMemory::of(process).read(addr, &mut [0; 8]) {
         Err(ReadError::Forbidden) => Err(AttemptError::Memory),
         Err(ReadError::Gone) => Err(AttemptError::Gone),
         // A piece that vanished was at least not forbidden.

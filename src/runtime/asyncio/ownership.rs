@@ -78,7 +78,7 @@ pub fn count_own_references(
     let addr = task.future.addr;
     let (mut own, mut pending) = (0, false);
     let mut looked_into = FxHashSet::default();
-    let mut words = Vec::new();
+    let mut words = std::mem::take(&mut holders.words);
     let mut met = [addr; 4];
     for (depth, level) in levels.iter().enumerate() {
         let awaited = levels.get(depth + 1).map(|next| next.object);
@@ -114,6 +114,7 @@ pub fn count_own_references(
             }
         }
     }
+    holders.words = words;
     for &callback in &task.future.callbacks {
         match optional(read_callback(reader, callback))? {
             Some(Callback::Partial { args }) => own += args.iter().filter(|arg| **arg == addr).count() as i64,
@@ -126,18 +127,22 @@ pub fn count_own_references(
 
 /// The types whose objects are searched for references to a task: most variables are of other types.
 #[derive(Debug, Default)]
-pub struct HolderTypes(FxHashMap<Addr, bool>);
+pub struct HolderTypes {
+    known: FxHashMap<Addr, bool>,
+    /// The slots of one frame: kept, because an allocation for each task is noticeable.
+    words: Vec<u64>,
+}
 
 impl HolderTypes {
     fn contain(&mut self, reader: &mut Reader<'_, '_>, object: Addr) -> Result<bool, ReadError> {
         const LOOKED_INTO: [&str; 7] = ["method", "Timeout", "cell", "list", "tuple", "set", "dict"];
         let ty = reader.view.object(object, reader.layout.object.ob_type)?;
-        if let Some(&known) = self.0.get(&ty) {
+        if let Some(&known) = self.known.get(&ty) {
             return Ok(known);
         }
         let info = reader.caches.types.get(reader.view, reader.layout, ty)?;
         let looked_into = LOOKED_INTO.contains(&info.name.as_str());
-        self.0.insert(ty, looked_into);
+        self.known.insert(ty, looked_into);
         Ok(looked_into)
     }
 }

@@ -79,21 +79,23 @@ impl Registry {
             self.find_places(view, store, layout, knowledge, runtime)?;
         }
         let Some(places) = self.places.as_ref().filter(|_| !self.listed) else { return Ok(false) };
-        let (mut all, mut complete, mut has_room) = (Vec::new(), true, true);
+        let (mut all, mut complete, mut has_room, mut is_limited) = (Vec::new(), true, true, false);
         for (threads, imported) in places {
             let mut reader = Reader::new(view, layout, &mut knowledge.caches);
             let mut list = TaskList::default();
             imported.list_tasks(&mut reader, threads.interpreter, &threads.threads, &mut list)?;
             complete &= list.problems.is_empty();
-            has_room &= !list.problems.iter().any(|(_, error)| matches!(error, ReadError::Limit(_)));
+            has_room &= !list.problems.iter().any(|(_, error)| error.is_of_own_memory());
+            is_limited |= list.problems.iter().any(|(_, error)| matches!(error, ReadError::Limit(_)));
             all.append(&mut list.tasks);
         }
         keep_each_once(&mut all, places.len());
         let lines = knowledge.take_touched(view, store);
         store.hold(&lines);
         store.release(&std::mem::replace(&mut self.list_lines, lines));
-        // An incomplete list is read again at the next sample, whether anything changes or not.
-        (self.tasks, self.complete, self.listed) = (all, complete, complete || !has_room);
+        // An incomplete list is read again at the next sample, whether anything changes or not; but one that is beyond a
+        // limit will be so again.
+        (self.tasks, self.complete, self.listed) = (all, complete, complete || is_limited);
         self.has_room = has_room;
         Ok(true)
     }

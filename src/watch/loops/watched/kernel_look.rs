@@ -93,7 +93,7 @@ impl WatchedLoop {
             Some(SystemCall::Running) => Doing::Running,
             Some(call) if self.waits_for_gil(call) => Doing::WaitingForGil,
             Some(SystemCall::None) => Doing::Fault,
-            Some(call @ SystemCall::In { number, .. }) => {
+            Some(call @ (SystemCall::In { number, .. } | SystemCall::Asleep { number })) => {
                 Doing::Call { name: call.name().map(Into::into), number, fd: call.descriptor() }
             }
             None => Doing::Unknown,

@@ -165,7 +165,7 @@ impl WatchedLoop {
         // What a toolkit calls can run the loop again without a frame that shows it: then it waits for events, or runs
         // code of the toolkit.
         let blocks = match call {
-            SystemCall::In { .. } => !call.is_selector() || call.is_sleep(),
+            SystemCall::In { .. } | SystemCall::Asleep { .. } => !call.is_selector() || call.is_sleep(),
             SystemCall::Running => gil == Gil::Own,
             SystemCall::None => false,
         };
@@ -277,7 +277,10 @@ impl WatchedLoop {
             Depth::Beyond(_) => false,
             Depth::Other => self.idle.is_empty(),
         };
+        let usual = if is_usual { Phase::Selecting } else { Phase::Unknown };
         match (call, self.poll) {
+            // Of which descriptor it waits is not known.
+            (SystemCall::Asleep { .. }, Some(_)) if call.is_selector() => usual,
             (call, Some(poll)) if call.is_selector() => {
                 if call.descriptor() == Some(poll) {
                     Phase::Selecting
@@ -285,13 +288,7 @@ impl WatchedLoop {
                     Phase::Away
                 }
             }
-            (call, None) if call.is_selector() => {
-                if is_usual {
-                    Phase::Selecting
-                } else {
-                    Phase::Unknown
-                }
-            }
+            (call, None) if call.is_selector() => usual,
             (call, _) if self.waits_for_gil(call) => match depth {
                 Depth::Beyond(_) => Phase::Away,
                 _ if is_usual => Phase::LeavingSelector,
@@ -300,16 +297,10 @@ impl WatchedLoop {
             // Callbacks without a Python frame, or libuv's own work.
             _ if gil == Gil::Own => Phase::Away,
             // Another call than that of its selector: a callback makes it.
-            (SystemCall::In { .. }, _) => Phase::Away,
+            (SystemCall::In { .. } | SystemCall::Asleep { .. }, _) => Phase::Away,
             (SystemCall::Running, _) if is_usual && matches!(gil, Gil::Other(_)) => Phase::LeavingSelector,
             // It may be about to leave its selector.
-            (SystemCall::Running | SystemCall::None, _) => {
-                if is_usual {
-                    Phase::Selecting
-                } else {
-                    Phase::Unknown
-                }
-            }
+            (SystemCall::Running | SystemCall::None, _) => usual,
         }
     }
 
