@@ -153,7 +153,8 @@ fn tasks_that_were_not_read_are_counted_and_not_denied() {
     snapshot.unread_tasks = 41;
     assert!(written(&snapshot, TREE).ends_with("… 41 tasks not read (see --max-memory)\n"));
     assert!(written(&snapshot, DOT).contains("41 tasks not read (see --max-memory)"));
-    snapshot.tasks.clear();
+    let mut snapshot = samples::empty();
+    snapshot.unread_tasks = 41;
     assert_eq!(written(&snapshot, TREE), "… 41 tasks not read (see --max-memory)\n");
 }
 
