@@ -34,7 +34,7 @@ pub struct AwaitableCache {
 }
 
 /// Types implemented in C whose instances are levels. CPython: Objects/genobject.c.
-const GENERATORS: [&str; 3] = ["coroutine", "generator", "async_generator"];
+pub(super) const GENERATORS: [&str; 3] = ["coroutine", "generator", "async_generator"];
 
 /// Types implemented in C that wrap one awaitable. CPython: Objects/genobject.c; anext: Objects/iterobject.c, v3.10.13.
 const WRAPPERS: [&str; 4] = ["coroutine_wrapper", "async_generator_asend", "async_generator_athrow", "anext_awaitable"];

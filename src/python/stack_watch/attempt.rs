@@ -7,6 +7,8 @@ pub(super) enum Attempt {
     Whole { same: bool },
     /// The parts were inconsistent.
     Torn,
+    /// The chain ends in a frame that is marked as that of this generator, which has no caller only for a moment.
+    BeginsInGenerator { frame: Addr, generator: Addr },
     /// The place where the current frame is stored was not known before the first call.
     Unplaced,
     /// The chain leads to a frame outside all pieces.

@@ -17,6 +17,7 @@
 use rustc_hash::FxHashSet;
 
 mod attempt;
+mod compiled;
 mod frame_cache;
 mod jitter;
 mod path;
@@ -30,6 +31,7 @@ use super::frame::{FRAME_OBJECT_HEADER, header_len};
 use super::layout::{FrameHead, Frames, Layout, Offset};
 use crate::remote::{Addr, Memory, ReadError, Span, View};
 use attempt::{Attempt, Head};
+use compiled::Compiled;
 use frame_cache::FrameCache;
 use jitter::Jitter;
 use path::fingerprints;
@@ -86,6 +88,8 @@ pub struct StackWatch {
     /// The frame with which every stack of the thread begins, 3.15+, except for those of greenlets.
     base: Option<u64>,
     has_greenlets: bool,
+    /// Frames that are marked as a generator's and are not: all frames of a compiled program (Nuitka) are.
+    compiled: Compiled,
     plan: Plan,
     /// The stack of the last complete sample, innermost first, with its proof.
     last: Vec<Link>,
@@ -136,6 +140,7 @@ impl StackWatch {
             head,
             base,
             has_greenlets: false,
+            compiled: Compiled::default(),
             plan: Plan { stale: true, ..Plan::default() },
             last: Vec::new(),
             links: Vec::new(),
@@ -215,6 +220,7 @@ impl StackWatch {
         self.best.clear();
         self.outer.clear();
         self.cache.begin_sample();
+        self.compiled.begin_sample();
         if self.plan.given.each_ref().map(Vec::as_slice) != [beside, amid, behind] {
             self.plan.given = [beside, amid, behind].map(<[Span]>::to_vec);
             self.plan.stale = true;
@@ -231,6 +237,7 @@ impl StackWatch {
                     let (path, frames) = fingerprints(layout, &self.links);
                     let seen = if candidate.0 == frames { candidate.1 + 1 } else { 1 };
                     if self.known.contains(&path) || seen == SHOWN {
+                        self.compiled.include(memory, layout, &self.links)?;
                         self.accept(path);
                         sampled = Some(Sampled::Complete { same: false });
                         break;
@@ -240,6 +247,10 @@ impl StackWatch {
                     self.jitter.pause();
                 }
                 Attempt::Torn => self.torn += 1,
+                Attempt::BeginsInGenerator { frame, generator } => {
+                    self.torn += 1;
+                    self.compiled.suspect(memory, layout, frame, generator)?;
+                }
                 Attempt::Unplaced => {}
                 Attempt::Unknown(addr) => self.probe(memory, layout, addr)?,
             }
@@ -266,7 +277,7 @@ impl StackWatch {
             return Sampled::Lost;
         }
         self.frames.clear();
-        self.frames.extend(self.best.iter().map(Link::watched));
+        self.frames.extend(self.best.iter().map(|link| self.compiled.watched(link)));
         self.last.clear();
         self.cache.mark_used(&self.best);
         Sampled::Partial
@@ -279,7 +290,7 @@ impl StackWatch {
         self.known.insert(path);
         self.fingerprint = path;
         self.frames.clear();
-        self.frames.extend(self.links.iter().map(Link::watched));
+        self.frames.extend(self.links.iter().map(|link| self.compiled.watched(link)));
         std::mem::swap(&mut self.last, &mut self.links);
         self.cache.mark_used(&self.last);
     }
@@ -364,7 +375,7 @@ impl StackWatch {
                 return false;
             }
             if position == 0 {
-                self.frames[0].frame = now.frame;
+                self.frames[0] = self.compiled.watched(&now);
             }
         }
         true
@@ -392,9 +403,13 @@ impl StackWatch {
         let Some(outermost) = self.links.last() else { return Attempt::Torn };
         // A generator that is being resumed or left has no caller for a moment; a thread's outermost frame is never a
         // generator's.
-        let begins = outermost.frame.is_none_or(|frame| frame.generator.is_none());
+        if let Some(generator) = outermost.frame.and_then(|frame| frame.generator)
+            && !self.compiled.contains(outermost.addr)
+        {
+            return Attempt::BeginsInGenerator { frame: outermost.addr, generator };
+        }
         let is_base = self.base.is_none_or(|base| base == outermost.addr.raw());
-        if !begins || !(is_base || self.has_greenlets) {
+        if !is_base && !self.has_greenlets {
             return Attempt::Torn;
         }
         let held = |(position, link): (usize, &Link)| self.plan.held(layout, link, position == 0);

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use super::*;
-use crate::python::layout::rows;
+use crate::python::layout::{GeneratorFrame, rows};
 
 const TSTATE: u64 = 0x1000;
 const OUTERMOST: u64 = 0x2000;
@@ -105,4 +105,46 @@ fn a_thread_that_loses_its_last_frame_has_none() {
     assert_eq!(sample(), Sampled::Complete { same: false });
     assert_eq!(sample(), Sampled::Complete { same: false });
     assert!(watch.frames().is_empty());
+}
+
+/// Marks the outermost frame as that of a generator, whose type has this name; `None`: what should be one is no object.
+fn begins_in_generator(type_name: Option<&str>) -> (Sampled, Vec<(u64, bool)>) {
+    const TYPE: u64 = 0x5000;
+    const METATYPE: u64 = 0x5800;
+    const NAMES: u64 = 0x6000;
+    let layout = rows::row(13, false).expect("3.13 is known");
+    let Frames::Embedded(fields) = &layout.frames else { panic!("3.11 and later") };
+    let GeneratorFrame::Embedded { iframe, .. } = layout.generator.frame else { panic!("3.11 and later") };
+    let mut memory = Changing::new(&layout, 40, UNMAPPED);
+    memory.bytes[(OUTERMOST + fields.owner) as usize] = 1;
+    if let Some(name) = type_name {
+        let names = format!("{name}\0type\0");
+        memory.bytes[NAMES as usize..NAMES as usize + names.len()].copy_from_slice(names.as_bytes());
+        memory.put(OUTERMOST - iframe + layout.object.ob_type, TYPE);
+        for (ty, name_at) in [(TYPE, NAMES), (METATYPE, NAMES + name.len() as u64 + 1)] {
+            memory.put(ty + layout.object.ob_type, METATYPE);
+            memory.put(ty + layout.types.name, name_at);
+            // Py_TPFLAGS_TYPE_SUBCLASS and Py_TPFLAGS_READY.
+            memory.put(ty + layout.types.flags, 1 << 31 | 1 << 12);
+        }
+    }
+    let tstate = Addr::new(TSTATE).expect("not 0");
+    let mut watch = StackWatch::new(&memory, &layout, tstate, &[]).expect("the thread state can be read");
+    let sampled = watch.sample(&memory, &layout, &[], &[], &[]).expect("nothing fails for good");
+    let is_of_generator = |frame: &WatchedFrame| frame.frame.is_some_and(|frame| frame.generator.is_some());
+    (sampled, watch.frames().iter().map(|frame| (frame.addr.raw(), is_of_generator(frame))).collect())
+}
+
+#[test]
+fn a_frame_of_compiled_code_begins_a_stack_though_it_is_marked_as_a_generators() {
+    let whole = vec![(INNERMOST, false), (CALLER, false), (OUTERMOST, false)];
+    assert_eq!(begins_in_generator(None), (Sampled::Complete { same: false }, whole.clone()));
+    assert_eq!(begins_in_generator(Some("Nuitka_Frame")), (Sampled::Complete { same: false }, whole));
+}
+
+#[test]
+fn a_generator_without_a_caller_never_begins_a_stack() {
+    for name in ["generator", "coroutine", "async_generator"] {
+        assert_eq!(begins_in_generator(Some(name)), (Sampled::Lost, vec![]), "{name}");
+    }
 }
