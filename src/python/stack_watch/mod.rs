@@ -486,52 +486,9 @@ impl StackWatch {
 
     fn make_plan(&mut self, layout: &Layout) {
         let frames = self.cache.to_read(self.frames.len(), self.current, self.is_wide);
-        let (mut pieces, windows) = pieces_of(layout, frames, self.wanted_locals);
-        // The pieces next to the middle, on both sides of it.
-        let core = windows.len().max(1);
-        pieces.extend(windows);
-        let plan = &mut self.plan;
-        let mut at = 0;
-        plan.spans.clear();
-        plan.pieces.clear();
-        let mut add = |spans: &mut Vec<Span>, span: Span| {
-            spans.push(span);
-            at += span.len;
-            at - span.len
-        };
-        plan.beside = plan.given[0].iter().map(|span| (add(&mut plan.spans, *span), span.len)).collect();
-        let notes = notes_of(&self.c_frames, self.c_frame);
-        // If the thread state only has the place where the current frame is stored, that place is read in the middle,
-        // and the thread state around the pieces next to the middle.
-        let is_noted = !notes.is_empty();
-        let outer = pieces.len() - core.min(pieces.len());
-        plan.pieces = pieces[..outer].iter().map(|span| (*span, add(&mut plan.spans, *span), 0)).collect();
-        let other_notes = notes_of(&self.c_frames, None);
-        plan.other_notes = other_notes.iter().map(|span| (*span, add(&mut plan.spans, *span))).collect();
-        if is_noted {
-            plan.head_at = add(&mut plan.spans, self.head);
-        }
-        plan.pieces.extend(pieces[outer..].iter().map(|span| (*span, add(&mut plan.spans, *span), 0)));
-        plan.c_frames = notes.iter().map(|span| (*span, add(&mut plan.spans, *span))).collect();
-        if is_noted {
-            plan.head_again = None;
-        } else {
-            plan.head_at = add(&mut plan.spans, self.head);
-        }
-        for (span, _, second) in plan.pieces.iter_mut().rev().take(core) {
-            *second = add(&mut plan.spans, *span);
-        }
-        if is_noted {
-            plan.head_again = Some(add(&mut plan.spans, self.head));
-        }
-        plan.amid = plan.given[1].iter().map(|span| (add(&mut plan.spans, *span), span.len)).collect();
-        for (span, _, second) in plan.pieces.iter_mut().rev().skip(core) {
-            *second = add(&mut plan.spans, *span);
-        }
-        plan.behind = plan.given[2].iter().map(|span| (add(&mut plan.spans, *span), span.len)).collect();
-        plan.pieces.sort_by_key(|(span, _, _)| span.addr);
-        plan.out.resize(at, 0);
-        plan.stale = false;
+        let (elsewhere, windows) = pieces_of(layout, frames, self.wanted_locals);
+        let notes = [notes_of(&self.c_frames, self.c_frame), notes_of(&self.c_frames, None)];
+        self.plan.lay_out(elsewhere, windows, notes, self.head);
     }
 
     /// The current frame in the middle of the call; `None` if it could not be read.

@@ -70,6 +70,59 @@ impl Link {
 }
 
 impl Plan {
+    /// Lays out the pieces of a call in reading order: those of frames elsewhere, then the windows into the thread's own stack,
+    /// around the pointer to the current frame. `notes`: the pieces with that pointer near its last place, and all.
+    pub(super) fn lay_out(
+        &mut self,
+        mut pieces: Vec<Span>,
+        windows: Vec<Span>,
+        [notes, other_notes]: [Vec<Span>; 2],
+        head: Span,
+    ) {
+        // The pieces next to the middle, on both sides of it.
+        let core = windows.len().max(1);
+        pieces.extend(windows);
+        let mut at = 0;
+        self.spans.clear();
+        self.pieces.clear();
+        let mut add = |spans: &mut Vec<Span>, span: Span| {
+            spans.push(span);
+            at += span.len;
+            at - span.len
+        };
+        self.beside = self.given[0].iter().map(|span| (add(&mut self.spans, *span), span.len)).collect();
+        // If the thread state only has the place where the current frame is stored, that place is read in the middle,
+        // and the thread state around the pieces next to the middle.
+        let is_noted = !notes.is_empty();
+        let outer = pieces.len() - core.min(pieces.len());
+        self.pieces = pieces[..outer].iter().map(|span| (*span, add(&mut self.spans, *span), 0)).collect();
+        self.other_notes = other_notes.iter().map(|span| (*span, add(&mut self.spans, *span))).collect();
+        if is_noted {
+            self.head_at = add(&mut self.spans, head);
+        }
+        self.pieces.extend(pieces[outer..].iter().map(|span| (*span, add(&mut self.spans, *span), 0)));
+        self.c_frames = notes.iter().map(|span| (*span, add(&mut self.spans, *span))).collect();
+        if is_noted {
+            self.head_again = None;
+        } else {
+            self.head_at = add(&mut self.spans, head);
+        }
+        for (span, _, second) in self.pieces.iter_mut().rev().take(core) {
+            *second = add(&mut self.spans, *span);
+        }
+        if is_noted {
+            self.head_again = Some(add(&mut self.spans, head));
+        }
+        self.amid = self.given[1].iter().map(|span| (add(&mut self.spans, *span), span.len)).collect();
+        for (span, _, second) in self.pieces.iter_mut().rev().skip(core) {
+            *second = add(&mut self.spans, *span);
+        }
+        self.behind = self.given[2].iter().map(|span| (add(&mut self.spans, *span), span.len)).collect();
+        self.pieces.sort_by_key(|(span, _, _)| span.addr);
+        self.out.resize(at, 0);
+        self.stale = false;
+    }
+
     /// Positions of the `len` bytes at `addr` in the buffer, in the first and second reading; `None` if they were not
     /// read.
     pub(super) fn places(&self, addr: Addr, len: usize) -> Option<(usize, usize)> {
