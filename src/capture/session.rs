@@ -266,22 +266,23 @@ fn explained(error: AttachError, process: &Process) -> AttachError {
 }
 
 /// Takes a snapshot and saves the memory read for it, so that it can be read again without the process. The process is
-/// stopped for `longest_stop` at most; if that is too short, the memory is not of one moment.
+/// stopped for `longest_stop` at most; if that is too short, the memory is not of one moment. What there is no `memory` for is
+/// not read, and so not saved.
 ///
 /// # Errors
 /// If it cannot be read; each error has a hint.
-pub fn record_image(pid: i32, longest_stop: Duration) -> Result<(Image, Snapshot), AttachError> {
+pub fn record_image(pid: i32, longest_stop: Duration, memory: MemoryLimit) -> Result<(Image, Snapshot), AttachError> {
     let attachment = attach(pid)?;
     let process = &attachment.process;
     let halt = Halt::of(process);
-    let record = |memory: &dyn Memory| {
-        let recorder = Recorder::new(memory);
+    let record = |live: &dyn Memory| {
+        let recorder = Recorder::new(live);
         let facts = attachment.facts.renewed(process, halt);
-        let snapshot = read_all(&recorder, &facts).map_err(|error| explained(error, process))?;
+        let snapshot = read_all(&recorder, &facts, memory).map_err(|error| explained(error, process))?;
         let facts = serde_json::to_value(&facts).map_err(|error| AttachError::Facts(error.to_string()))?;
         Ok((recorder.image(facts), snapshot))
     };
-    let (stopped, stop) = while_stopped(process, longest_stop, |memory| record(memory))?;
+    let (stopped, stop) = while_stopped(process, longest_stop, |live| record(live))?;
     let (image, snapshot) = match stopped {
         Some(recorded) => recorded,
         None => record(&LiveMemory::of(process))?,
@@ -301,14 +302,14 @@ pub fn take_image(image: &Image) -> Result<Snapshot, AttachError> {
     if facts.schema != FACTS_SCHEMA {
         return Err(AttachError::Facts(format!("its format is {:?}, not {FACTS_SCHEMA:?}", facts.schema)));
     }
-    read_all(image, &facts)
+    read_all(image, &facts, MemoryLimit::NONE)
 }
 
 /// Reads memory that never changes, from the layout on.
-fn read_all(memory: &dyn Memory, facts: &Facts) -> Result<Snapshot, AttachError> {
+fn read_all(memory: &dyn Memory, facts: &Facts, limit: MemoryLimit) -> Result<Snapshot, AttachError> {
     let layouts = layouts(memory, facts)?;
     let version = version(memory, facts, &layouts.python)?;
-    read(memory, facts, &layouts, version, MemoryLimit::NONE, &mut Stopped, &|_| {})
+    read(memory, facts, &layouts, version, limit, &mut Stopped, &|_| {})
 }
 
 fn read(

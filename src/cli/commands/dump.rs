@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::Path;
-use std::time::Duration;
 
 use crate::capture::session::{self, AttachError};
 use crate::cli::failure::{Exit, Failure, hint, note};
@@ -43,7 +42,7 @@ fn snapshot_of(args: &DumpArgs) -> Result<Snapshot, Failure> {
         // Before any process is found, let alone stopped.
         let destination = Destination::check(path, args.force)?;
         signals::suspend_between_stops()?;
-        return save_image(find_process::resolve(&args.target)?, args.max_stop, &destination);
+        return save_image(find_process::resolve(&args.target)?, args, &destination);
     }
     let pid = find_process::resolve(&args.target)?;
     let longest_stop = args.blocking.then_some(args.max_stop);
@@ -63,11 +62,11 @@ fn load_image(path: &Path) -> Result<Snapshot, Failure> {
 }
 
 /// Takes a snapshot while the process is stopped, and saves the memory that was read.
-fn save_image(pid: i32, longest_stop: Duration, destination: &Destination) -> Result<Snapshot, Failure> {
+fn save_image(pid: i32, args: &DumpArgs, destination: &Destination) -> Result<Snapshot, Failure> {
     let Destination::File { path, .. } = destination else {
         return Err(Failure::usage("an image can only be saved to a file").hint("give --save-image a file"));
     };
-    let (image, snapshot) = session::record_image(pid, longest_stop)?;
+    let (image, snapshot) = session::record_image(pid, args.max_stop, args.max_memory)?;
     destination.write(|out| image.save(out).map_err(io::Error::other))?;
     note(&format!(
         "{} holds memory of process {pid}: names, paths and exception messages, which can be secret",
@@ -75,7 +74,7 @@ fn save_image(pid: i32, longest_stop: Duration, destination: &Destination) -> Re
     ));
     if snapshot.stop.is_some_and(|stop| !stop.covers_reading) {
         note(&format!("process {pid} was not stopped while all of it was read: the image may not be of one moment"));
-        let longer = 4 * longest_stop;
+        let longer = 4 * args.max_stop;
         if longer <= MAX_STOP {
             hint(&format!("allow longer stops: --max-stop {}ms", longer.as_millis()));
         }
