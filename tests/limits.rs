@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use support::command::asyncprof;
+use support::command::{asyncprof, through};
 use support::pythons::{Interpreter, newest, oldest};
 use support::target::{Program, Target};
 
@@ -46,16 +46,9 @@ fn program(path: &str) -> Program {
 
 /// Runs asyncprof in `folder`; also returns its peak of memory, MB.
 fn run(folder: &Path, arguments: &[&str]) -> (Output, u64) {
-    let command = asyncprof(folder, arguments);
-    let mut measured = Command::new(&newest().path);
-    measured.args(["-c", MEASURE, "peak"]).arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => measured.env(name, value),
-            None => measured.env_remove(name),
-        };
-    }
-    let output = measured.current_dir(folder).output().unwrap();
+    let mut measure = Command::new(&newest().path);
+    measure.args(["-c", MEASURE, "peak"]);
+    let output = through(measure, &asyncprof(folder, arguments)).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     (output, std::fs::read_to_string(folder.join("peak")).unwrap().parse().unwrap())
 }

@@ -16,6 +16,9 @@ use support::command::asyncprof;
 use support::pythons::newest;
 use support::target::{Program, Target};
 
+use asyncprof::remote::Process;
+use asyncprof::remote::stopped::StopGuard;
+
 support::trials::trials! {
     a_real_time_signal_arrives_while_every_sample_stops_the_process,
     who_kills_asyncprof_frees_the_target_and_loses_no_signal,
@@ -25,6 +28,7 @@ support::trials::trials! {
     a_dump_that_takes_longer_than_a_stop_says_so_and_is_whole,
     an_image_is_saved_of_what_takes_longer_than_a_stop,
     a_program_that_is_stopped_for_each_sample_is_recorded_to_its_end,
+    a_process_that_executes_a_program_while_it_is_stopped_goes_on,
 }
 
 /// `tests/programs/stops/stops.py`.
@@ -218,4 +222,28 @@ fn a_program_that_is_stopped_for_each_sample_is_recorded_to_its_end() {
     let watched =
         report["loops"][0]["samples"].as_u64().unwrap() as f64 / report["sampling"]["loop_rate_hz"].as_f64().unwrap();
     assert!(watched > 1.5, "{watched} s of 2: {:#}", report["sampling"]);
+}
+
+/// A thread that executes a program waits until the kernel has ended all others; one that is traced ends only when its tracer
+/// has taken notice.
+fn a_process_that_executes_a_program_while_it_is_stopped_goes_on() {
+    const STOP: Duration = Duration::from_millis(20);
+    let program = Program::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/stops/executes.py"));
+    let target = Target::start(newest(), &program, &[]).unwrap();
+    let pid = target.pid() as i32;
+    let executed = || target.said().ok().and_then(|said| said.as_u64());
+    let (end, ended) = std::sync::mpsc::channel();
+    let stopper = std::thread::spawn(move || {
+        let (begun, mut stops) = (Instant::now(), 0);
+        while begun.elapsed() < Duration::from_secs(5) {
+            let stopped = Process::open(pid).ok().map(|process| StopGuard::stop(&process, STOP));
+            stops += u32::from(matches!(stopped, Some(Ok(_))));
+        }
+        end.send(stops).unwrap();
+    });
+    let stops = ended.recv_timeout(Duration::from_secs(60)).expect("stopping ends");
+    stopper.join().unwrap();
+    let then = executed();
+    until("the target executes itself again", || executed().is_some_and(|now| Some(now) != then));
+    assert!(stops > 50 && then.is_some_and(|count| count > 5), "{stops} stops, executed {then:?} times");
 }

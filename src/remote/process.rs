@@ -188,8 +188,17 @@ impl Process {
 /// executes a program.
 fn is_over(pid: i32, stat: &Stat) -> bool {
     match stat.state {
-        'Z' => other_thread(pid).is_none(),
+        // Another thread that executes a program becomes the first one after it was asked for.
+        'Z' => other_thread(pid).is_none() && is_zombie(pid),
         state => state == 'X',
+    }
+}
+
+/// Whether the first thread has ended; not where that cannot be read.
+fn is_zombie(pid: i32) -> bool {
+    match fs::read(format!("/proc/{pid}/stat")) {
+        Ok(bytes) => Stat::parse(&bytes).is_some_and(|stat| stat.state == 'Z'),
+        Err(error) => classify(&error) == IoFailure::Gone,
     }
 }
 

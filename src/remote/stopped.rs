@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, gettid};
 use rustc_hash::FxHashMap;
 
@@ -30,6 +31,9 @@ use super::process::{Process, Stat};
 
 /// LIMIT: how long the kernel may take to end a thread.
 const LONGEST_END: Duration = Duration::from_millis(500);
+
+/// For how long stopping may take before it is checked whether it waits for us.
+const BEFORE_REAPING: Duration = Duration::from_millis(1);
 
 /// How often to ask threads whether they stand still.
 const PATIENCE: Duration = Duration::from_micros(20);
@@ -108,11 +112,29 @@ struct Hold {
     is_over: AtomicBool,
     /// How long it was stopped, from the first interrupted thread on; set when it continues.
     ns: AtomicU64,
+    /// The threads that are traced.
+    seized: Mutex<Vec<i32>>,
     /// The tracing thread, if threads of the process continue only when the kernel has ended it; else 0.
     releases_at_end: AtomicI32,
 }
 
 impl Hold {
+    /// Lets go of the traced threads that have ended. A thread that executes a program waits for the end of all others, and
+    /// the tracing thread, in its next `ptrace` call, for that thread: neither would ever go on.
+    // Linux: fs/exec.c, de_thread; kernel/ptrace.c, ptrace_attach, which takes `cred_guard_mutex`; every thread of a tracer's
+    // process can wait for its tracees.
+    fn reap(&self, pid: i32) {
+        let mut seized = self.seized.lock().unwrap_or_else(PoisonError::into_inner);
+        seized.retain(|&tid| {
+            let has_ended = thread_state(pid, tid) == Some(ThreadState::Exited);
+            if has_ended {
+                // It is a zombie: no stop, and so no signal, can be taken from it.
+                let _ = waitpid(Pid::from_raw(tid), Some(WaitPidFlag::WNOHANG | WaitPidFlag::__WALL));
+            }
+            !has_ended
+        });
+    }
+
     /// Waits for the tracing thread to end, so that the process runs again afterwards.
     fn join(&self, tracer: thread::JoinHandle<()>) {
         // Even a panic of the thread would have released it.
@@ -149,7 +171,13 @@ impl StopGuard {
             .name("asyncprof-stop".into())
             .spawn(move || hold_until_released(&target, limit, &answer, &released, &holds))
             .map_err(|error| failed(error.to_string()))?;
-        let answer = answered.recv().unwrap_or_else(|_| Err(failed("the tracing thread ended early".into())));
+        let answer = loop {
+            match answered.recv_timeout(BEFORE_REAPING) {
+                Ok(answer) => break answer,
+                Err(RecvTimeoutError::Timeout) => hold.reap(pid),
+                Err(RecvTimeoutError::Disconnected) => break Err(failed("the tracing thread ended early".into())),
+            }
+        };
         match answer {
             Ok(threads) => Ok(Self { release: Some(release), tracer: Some(tracer), threads, hold }),
             Err(error) => {
@@ -217,7 +245,7 @@ fn hold_until_released(
     let mut tracees = Tracees::default();
     let begun = Instant::now();
     let deadline = begun + limit;
-    let stopped = tracees.stop_all(process, deadline, limit);
+    let stopped = tracees.stop_all(process, hold, deadline, limit);
     let count = stopped.as_ref().map_or(0, |()| tracees.stopped.len());
     if answer.send(stopped.map(|()| count)).is_ok() && count > 0 {
         // The guard drops its end to release.
@@ -255,13 +283,19 @@ const EVENT_STOP: i32 = 128;
 impl Tracees {
     /// Stops thread after thread until a pass over all of them finds no new one: a thread that is not stopped yet can
     /// still start others.
-    fn stop_all(&mut self, process: &Process, deadline: Instant, limit: Duration) -> Result<(), StopError> {
+    fn stop_all(
+        &mut self,
+        process: &Process,
+        hold: &Hold,
+        deadline: Instant,
+        limit: Duration,
+    ) -> Result<(), StopError> {
         let pid = process.pid();
         loop {
             let news: Vec<i32> =
                 process.thread_ids().into_iter().filter(|tid| !self.stopped.contains_key(tid)).collect();
             for tid in news {
-                self.interrupt(pid, tid)?;
+                self.interrupt(pid, tid, hold)?;
             }
             if self.pending.is_empty() {
                 break;
@@ -280,7 +314,7 @@ impl Tracees {
     }
 
     /// Makes one thread stop soon; a thread that is ending does not.
-    fn interrupt(&mut self, pid: i32, tid: i32) -> Result<(), StopError> {
+    fn interrupt(&mut self, pid: i32, tid: i32, hold: &Hold) -> Result<(), StopError> {
         let thread = Pid::from_raw(tid);
         let failed = |error: Errno| StopError::Failed { pid, reason: error.to_string() };
         match ptrace::seize(thread, Options::empty()) {
@@ -296,6 +330,7 @@ impl Tracees {
             }
             Err(error) => return Err(failed(error)),
         }
+        hold.seized.lock().unwrap_or_else(PoisonError::into_inner).push(tid);
         match ptrace::interrupt(thread) {
             Ok(()) => self.pending.push(tid),
             Err(Errno::ESRCH) => {}

@@ -16,3 +16,19 @@ pub fn asyncprof(folder: &Path, arguments: &[&str]) -> Command {
     command.current_dir(folder).stdin(Stdio::null()).args(arguments);
     command
 }
+
+/// A command, run by another one that takes it as its last arguments (`env`, `nice`).
+#[allow(dead_code, reason = "not every test binary that includes this folder needs it")]
+pub fn through(mut runner: Command, command: &Command) -> Command {
+    runner.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => runner.env(name, value),
+            None => runner.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        runner.current_dir(folder);
+    }
+    runner
+}
