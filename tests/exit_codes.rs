@@ -9,12 +9,12 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use asyncprof::model::event::NoteKind;
 use asyncprof::profile::recording::Writer;
 use nix::unistd::Uid;
-use support::command::asyncprof;
+use support::command::{asyncprof, through};
 use support::pythons::newest;
 use support::trials::missing;
 use watches::{MS, header, story};
@@ -26,6 +26,7 @@ support::trials::trials! {
     what_cannot_be_written_is_exit_125,
     a_device_or_a_pipe_is_written_to_and_stays_what_it_is,
     a_program_that_we_may_not_read_is_exit_3,
+    too_few_open_files_are_told_as_that,
 }
 
 /// By the documented format: bytes before the first block, and of a block's head.
@@ -273,16 +274,53 @@ fn a_device_or_a_pipe_is_written_to_and_stays_what_it_is() {
     }
 }
 
-fn a_program_that_we_may_not_read_is_exit_3() {
-    need_to_become_nobody();
-    let python = newest();
-    let folder = tempfile::tempdir().unwrap();
-    fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
+/// A program that waits in its event loop.
+fn start_waiting() -> Child {
     let script = "import asyncio\nprint('ready', flush=True)\nasyncio.run(asyncio.sleep(60))";
-    let mut target =
-        Command::new(&python.path).args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut command = Command::new(&newest().path);
+    let mut target = command.args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let mut said = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(target.stdout.as_mut().unwrap()), &mut said).unwrap();
+    target
+}
+
+/// Whatever the file that could not be opened: nothing is said of the process.
+fn too_few_open_files_are_told_as_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut target = start_waiting();
+    let pid = target.id().to_string();
+    let mut refused = 0;
+    for limit in 4..=14 {
+        let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+        for arguments in [&["dump", &pid][..], &["record", &pid, "-d", "200ms", "--force", "-o", "x.aprof"]] {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &script]);
+            let output = through(shell, &asyncprof(folder.path(), arguments)).output().unwrap();
+            let said = text(&output.stderr);
+            assert!(!said.contains("exited") && !said.contains("no process"), "{limit} {arguments:?}: {said}");
+            match output.status.code() {
+                Some(0) => {}
+                Some(3) => {
+                    assert!(said.contains("Too many open files") && said.contains("ulimit -n"), "{limit}: {said}")
+                }
+                // 127: not even its libraries can be loaded.
+                code => {
+                    assert!(matches!(code, Some(125 | 127)) && said.contains("Too many open files"), "{limit}: {said}")
+                }
+            }
+            refused += u32::from(!output.status.success());
+        }
+    }
+    target.kill().unwrap();
+    target.wait().unwrap();
+    assert!(refused > 0, "a limit of 4 is too low for a recording");
+}
+
+fn a_program_that_we_may_not_read_is_exit_3() {
+    need_to_become_nobody();
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
+    let mut target = start_waiting();
     let pid = target.id().to_string();
     let mut outputs = Vec::new();
     for arguments in [

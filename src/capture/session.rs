@@ -16,6 +16,7 @@ use crate::python::layout::published::{MAX_TABLE, PublishedError, overlay};
 use crate::python::layout::{Layout, Version, rows};
 use crate::python::locate::{LocateError, locate};
 use crate::python::reader::Reader;
+use crate::remote::access::fix_of;
 use crate::remote::halt::Halt;
 use crate::remote::image::{Image, ImageError, Recorder};
 use crate::remote::live::LiveMemory;
@@ -105,6 +106,7 @@ impl AttachError {
             Self::Published { error, .. } => Some(error.hint().to_owned()),
             Self::Executed { .. } => Some("try again: it is another program from now on".to_owned()),
             Self::Read { error: ReadError::Forbidden | ReadError::Gone, .. } => None,
+            Self::Read { error: ReadError::Kernel(errno), .. } => fix_of(*errno).map(str::to_owned),
             Self::Read { .. } => Some(
                 "the interpreter may be starting or ending: try again, or with --blocking; if it stays so, it is a \
                  build that is not supported"

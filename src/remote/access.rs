@@ -4,6 +4,9 @@ use std::io;
 
 use nix::errno::Errno;
 
+/// The fix where `/proc` is not as usual.
+pub(super) const PROC_FIX: &str = "asyncprof needs a /proc that shows the target; is it mounted here?";
+
 /// The fix in most cases.
 pub(super) const GENERAL_FIX: &str = "run asyncprof as the user the target runs as, or with sudo";
 
@@ -79,6 +82,8 @@ pub enum AccessError {
         path: String,
         /// The kernel's message.
         error: String,
+        /// How to fix it.
+        fix: &'static str,
     },
 }
 
@@ -100,7 +105,7 @@ impl AccessError {
             Self::OtherArchitecture { expected, .. } => {
                 format!("run the target with a Python built for {expected}, or an asyncprof built for its machine")
             }
-            Self::Proc { .. } => "asyncprof needs a /proc that shows the target; is it mounted here?".into(),
+            Self::Proc { fix, .. } => (*fix).to_owned(),
         }
     }
 
@@ -110,8 +115,21 @@ impl AccessError {
         match classify(error) {
             IoFailure::Gone => Self::Exited { pid },
             IoFailure::Forbidden => Self::Forbidden { pid, why: String::new(), fix: GENERAL_FIX.into() },
-            IoFailure::Other => Self::Proc { path: path.into(), error: error.to_string() },
+            IoFailure::Other => {
+                let fix = error.raw_os_error().and_then(|errno| fix_of(Errno::from_raw(errno)));
+                Self::Proc { path: path.into(), error: error.to_string(), fix: fix.unwrap_or(PROC_FIX) }
+            }
         }
+    }
+}
+
+/// What to do about an error of the kernel that is not about the process.
+pub fn fix_of(errno: Errno) -> Option<&'static str> {
+    match errno {
+        Errno::EMFILE | Errno::ENFILE => Some("asyncprof may open too few files: raise the limit with ulimit -n"),
+        Errno::ENOMEM => Some("the kernel has no memory left for this: try again, or allow the container more"),
+        Errno::ENOSYS => Some("a filter of system calls (seccomp) or an emulator lacks process_vm_readv"),
+        _ => None,
     }
 }
 
@@ -153,6 +171,32 @@ mod tests {
         assert_eq!(error.hint(), "use the process: 4211");
         let error = AccessError::OtherArchitecture { pid: 4211, found: "32-bit i386".into(), expected: "x86_64" };
         assert_eq!(error.to_string(), "process 4211 runs 32-bit i386 code; this asyncprof reads x86_64 programs only");
+    }
+
+    #[test]
+    fn every_error_of_a_file_in_proc_is_told_as_what_it_is() {
+        const GONE: &str = "process 4211 has exited";
+        const FORBIDDEN: &str = "cannot read process 4211: permission denied";
+        for (errno, said, fix) in [
+            (Errno::ENOENT, GONE, "pgrep -a python"),
+            (Errno::ESRCH, GONE, "pgrep -a python"),
+            (Errno::EACCES, FORBIDDEN, GENERAL_FIX),
+            (Errno::EPERM, FORBIDDEN, GENERAL_FIX),
+            (Errno::EMFILE, "cannot read /proc/4211/stat: Too many open files (os error 24)", "ulimit -n"),
+            (Errno::ENFILE, "cannot read /proc/4211/stat: Too many open files in system (os error 23)", "ulimit -n"),
+            (Errno::ENOMEM, "cannot read /proc/4211/stat: Cannot allocate memory (os error 12)", "no memory left"),
+            (Errno::EINTR, "cannot read /proc/4211/stat: Interrupted system call (os error 4)", PROC_FIX),
+            (Errno::EAGAIN, "cannot read /proc/4211/stat: Resource temporarily unavailable (os error 11)", PROC_FIX),
+            (Errno::EIO, "cannot read /proc/4211/stat: Input/output error (os error 5)", PROC_FIX),
+            (Errno::EINVAL, "cannot read /proc/4211/stat: Invalid argument (os error 22)", PROC_FIX),
+            (Errno::ENOTDIR, "cannot read /proc/4211/stat: Not a directory (os error 20)", PROC_FIX),
+            (Errno::ELOOP, "cannot read /proc/4211/stat: Too many levels of symbolic links (os error 40)", PROC_FIX),
+        ] {
+            let error = io::Error::from_raw_os_error(errno as i32);
+            let error = AccessError::from_proc(4211, "/proc/4211/stat", &error);
+            assert_eq!(error.to_string(), said, "{errno}");
+            assert!(error.hint().contains(fix), "{errno}: {}", error.hint());
+        }
     }
 
     #[test]

@@ -96,6 +96,22 @@ mod tests {
     use super::*;
     use crate::remote::Addr;
 
+    #[test]
+    fn every_error_of_the_kernel_is_told_as_what_it_is() {
+        for (errno, error) in [
+            (Errno::ESRCH, ReadError::Gone),
+            (Errno::EPERM, ReadError::Forbidden),
+            (Errno::EACCES, ReadError::Forbidden),
+            (Errno::EINVAL, ReadError::Kernel(Errno::EINVAL)),
+            (Errno::EMFILE, ReadError::Kernel(Errno::EMFILE)),
+            (Errno::ENOSYS, ReadError::Kernel(Errno::ENOSYS)),
+            (Errno::EIO, ReadError::Kernel(Errno::EIO)),
+        ] {
+            assert_eq!(failure(errno), error);
+            assert_eq!(error.is_fatal(), matches!(error, ReadError::Gone | ReadError::Forbidden), "{errno}");
+        }
+    }
+
     fn ourselves() -> LiveMemory {
         LiveMemory::new(std::process::id() as i32)
     }

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
-use super::access::{AccessError, IoFailure, classify};
+use super::access::{AccessError, IoFailure, PROC_FIX, classify};
 
 /// LIMIT: threads listed for one process; far above what a program can use, below what would harm us.
 const MAX_THREADS: usize = 65_536;
@@ -42,15 +42,18 @@ impl Process {
         let path = format!("/proc/{pid}/stat");
         let bytes = fs::read(&path).map_err(|error| match classify(&error) {
             IoFailure::Gone if !Path::new("/proc/self/stat").exists() => {
-                AccessError::Proc { path: "/proc".into(), error: "it is not mounted".into() }
+                AccessError::Proc { path: "/proc".into(), error: "it is not mounted".into(), fix: PROC_FIX }
             }
             // A signal that is none: only whether there is such a process.
             IoFailure::Gone if kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH) => AccessError::Hidden { pid },
             IoFailure::Gone => AccessError::NoSuchProcess { pid },
             _ => AccessError::from_proc(pid, &path, &error),
         })?;
-        let stat = Stat::parse(&bytes)
-            .ok_or_else(|| AccessError::Proc { path, error: "its format is not the kernel's".into() })?;
+        let stat = Stat::parse(&bytes).ok_or_else(|| AccessError::Proc {
+            path,
+            error: "its format is not the kernel's".into(),
+            fix: PROC_FIX,
+        })?;
         if let Some(leader) = status_number(pid, "Tgid:").filter(|&leader| leader != pid) {
             return Err(AccessError::Thread { tid: pid, pid: leader });
         }
