@@ -340,8 +340,9 @@ fn verbose_says_on_stderr_why_data_is_missing_and_stdout_stays_the_result() {
     assert_exit(&wrong, 2);
     assert!(text(&wrong.stderr).contains("ASYNCPROF_LOG: it must be off, info or debug"), "{}", text(&wrong.stderr));
     let said = text(&watch.stderr);
-    let lowered = said.lines().find(|line| line.starts_with("info: used ")).unwrap_or_else(|| panic!("{said}"));
-    assert!(lowered.contains(" % of a core, budget ") && lowered.contains("loops "), "{lowered}");
+    let why = |line: &&str| line.starts_with("info: a sample of all loops took ");
+    let lowered = said.lines().find(why).unwrap_or_else(|| panic!("{said}"));
+    assert!(lowered.contains(" ns of CPU time: loop rate lowered to "), "{lowered}");
 }
 
 fn a_process_that_is_gone_before_a_sample_is_exit_4() {
