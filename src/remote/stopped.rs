@@ -126,7 +126,8 @@ impl Hold {
     fn reap(&self, pid: i32) {
         let mut seized = self.seized.lock().unwrap_or_else(PoisonError::into_inner);
         seized.retain(|&tid| {
-            let has_ended = thread_state(pid, tid) == Some(ThreadState::Exited);
+            // Nobody waits for the end of the first thread, and if the process is a child of ours, that is its exit status.
+            let has_ended = tid != pid && thread_state(pid, tid) == Some(ThreadState::Exited);
             if has_ended {
                 // It is a zombie: no stop, and so no signal, can be taken from it.
                 let _ = waitpid(Pid::from_raw(tid), Some(WaitPidFlag::WNOHANG | WaitPidFlag::__WALL));
