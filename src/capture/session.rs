@@ -258,13 +258,38 @@ fn while_stopped<T>(
     Ok((result, Some(stop)))
 }
 
-/// The memory of a process that has just ended reads like that of one that is forbidden or never existed.
+/// The memory of a process that has just ended reads like that of one that is forbidden or never existed, and that of one that
+/// executes a program like that of one that has ended.
 fn explained(error: AttachError, process: &Process) -> AttachError {
+    let pid = process.pid();
     match error {
-        _ if !process.is_same() => AccessError::Exited { pid: process.pid() }.into(),
+        _ if !process.is_same() => AccessError::Exited { pid }.into(),
+        AttachError::Read { error: ReadError::Gone, .. }
+        | AttachError::Access(AccessError::Exited { .. })
+        | AttachError::Locate(LocateError::Access(AccessError::Exited { .. })) => {
+            if ends(process) {
+                AccessError::Exited { pid }.into()
+            } else {
+                AttachError::Executed { pid }
+            }
+        }
         AttachError::Read { error: ReadError::Forbidden, .. } => AccessError::forbidden(process.pid()).into(),
         other => other,
     }
+}
+
+/// Whether a process without memory ends: it is there for a moment longer than its memory.
+fn ends(process: &Process) -> bool {
+    /// LIMIT: how long the end of a process may take.
+    const LONGEST_END: Duration = Duration::from_millis(100);
+    let deadline = Instant::now() + LONGEST_END;
+    while process.is_same() {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    true
 }
 
 /// Takes a snapshot and saves the memory read for it, so that it can be read again without the process. The process is

@@ -184,6 +184,11 @@ mod tests {
         });
         let (as_other, as_itself, tid) = other.join().unwrap();
         assert!(as_other.is_some_and(|cpu| cpu > 0 && cpu <= as_itself), "{as_other:?} {as_itself}");
-        assert_eq!(clock.cpu_of_thread_ns(tid), None);
+        // The kernel ends a thread a little after it was joined.
+        let has_ended = |_| {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            clock.cpu_of_thread_ns(tid).is_none()
+        };
+        assert!((0..1_000).any(has_ended));
     }
 }

@@ -11,6 +11,7 @@ mod target;
 mod watcher;
 
 use std::env;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode};
 use std::thread::sleep;
@@ -32,6 +33,7 @@ const RUNS: u64 = 60;
 const RUN: Duration = Duration::from_millis(1300);
 
 fn main() -> ExitCode {
+    attend_to_interrupts();
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(2);
     let matrix = Matrix::find();
@@ -46,6 +48,19 @@ fn main() -> ExitCode {
         trials.extend((first..first + runs).filter_map(|seed| trial(seed, &matrix)));
     }
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// A shell has its background jobs ignore SIGINT, and what they start inherits that: an interrupt that comes before asyncprof
+/// is ready would be lost. Runs this program again without that.
+fn attend_to_interrupts() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    let ignored = u64::from_str_radix(ignored.trim(), 16).unwrap();
+    if ignored & 1 << (Signal::SIGINT as i32 - 1) != 0 {
+        let itself = env::current_exe().unwrap();
+        let error = Command::new("env").arg("--default-signal=INT").arg(itself).args(env::args_os().skip(1)).exec();
+        panic!("cannot run env: {error}");
+    }
 }
 
 /// A number that the environment gives.

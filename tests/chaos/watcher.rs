@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::plan::{Command as Watches, Deed, Kind, Plan};
 use super::process::within;
-use super::support::command::{asyncprof, through};
+use super::support::command::asyncprof;
 
 /// The bound is 2 s; a machine that is busy gets five times as long.
 const BOUND: Duration = Duration::from_secs(10);
@@ -77,10 +77,7 @@ impl Watcher {
         if plan.deed == Deed::Nothing && !matches!(self.kind.command, Watches::Dump | Watches::RecordProgram) {
             arguments.extend(["-d", DURATION]);
         }
-        // A shell ignores it for what it runs in the background; asyncprof would then miss one that comes before it is ready.
-        let mut with_interrupts = Command::new("env");
-        with_interrupts.arg("--default-signal=INT");
-        let mut command = through(with_interrupts, &asyncprof(&self.folder, &arguments));
+        let mut command = asyncprof(&self.folder, &arguments);
         command.stderr(File::create(self.log("stderr")).unwrap());
         command
     }
