@@ -630,7 +630,7 @@ fn a_reader_without_rights_is_told_why_it_may_not_read() {
     let hidden = Target::start(as_nobody(&python.path).args(["-c", &hidden])).unwrap();
     let answer = read_by(as_nobody, hidden.pid());
     assert!(answer.contains("the target is not dumpable"), "{answer}");
-    assert!(answer.contains("hint: give asyncprof the capability"), "{answer}");
+    assert!(answer.contains("hint: give asyncprof the capabilities: sudo setcap "), "{answer}");
 
     let copy = Copy::of(&python, "python");
     let same = copy.run_by(as_nobody(&copy.program));

@@ -247,6 +247,8 @@ fn hold_until_released(
     let begun = Instant::now();
     let deadline = begun + limit;
     let stopped = tracees.stop_all(process, hold, deadline, limit);
+    // Then some are traced that were not asked to stop.
+    let has_failed = stopped.is_err();
     let count = stopped.as_ref().map_or(0, |()| tracees.stopped.len());
     if answer.send(stopped.map(|()| count)).is_ok() && count > 0 {
         // The guard drops its end to release.
@@ -254,7 +256,7 @@ fn hold_until_released(
             hold.is_over.store(true, Ordering::SeqCst);
         }
     }
-    if tracees.release() {
+    if tracees.release() || has_failed {
         hold.releases_at_end.store(gettid().as_raw(), Ordering::SeqCst);
         RELEASING.store(gettid().as_raw(), Ordering::SeqCst);
     }
@@ -295,8 +297,16 @@ impl Tracees {
         loop {
             let news: Vec<i32> =
                 process.thread_ids().into_iter().filter(|tid| !self.stopped.contains_key(tid)).collect();
+            // A thread that executes a program can make this wait for long: then none is stopped yet.
+            let mut seized = Vec::with_capacity(news.len());
             for tid in news {
-                self.interrupt(pid, tid, hold)?;
+                if seize(pid, tid)? {
+                    hold.seized.lock().unwrap_or_else(PoisonError::into_inner).push(tid);
+                    seized.push(tid);
+                }
+            }
+            for tid in seized {
+                self.interrupt(pid, tid)?;
             }
             if self.pending.is_empty() {
                 break;
@@ -314,28 +324,12 @@ impl Tracees {
         if self.stopped.is_empty() { Err(AccessError::Exited { pid }.into()) } else { Ok(()) }
     }
 
-    /// Makes one thread stop soon; a thread that is ending does not.
-    fn interrupt(&mut self, pid: i32, tid: i32, hold: &Hold) -> Result<(), StopError> {
-        let thread = Pid::from_raw(tid);
-        let failed = |error: Errno| StopError::Failed { pid, reason: error.to_string() };
-        match ptrace::seize(thread, Options::empty()) {
-            Ok(()) => {}
-            Err(Errno::ESRCH) => return Ok(()),
-            // This is also the error for a thread that is ending.
-            Err(Errno::EPERM) => {
-                return match (tracer(tid), thread_state(pid, tid)) {
-                    (_, None | Some(ThreadState::Exited)) => Ok(()),
-                    (Some(tracer), _) => Err(StopError::Traced { pid, tracer }),
-                    (None, _) => Err(AccessError::forbidden(pid).into()),
-                };
-            }
-            Err(error) => return Err(failed(error)),
-        }
-        hold.seized.lock().unwrap_or_else(PoisonError::into_inner).push(tid);
-        match ptrace::interrupt(thread) {
+    /// Makes a seized thread stop soon; one that is ending does not.
+    fn interrupt(&mut self, pid: i32, tid: i32) -> Result<(), StopError> {
+        match ptrace::interrupt(Pid::from_raw(tid)) {
             Ok(()) => self.pending.push(tid),
             Err(Errno::ESRCH) => {}
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(StopError::Failed { pid, reason: error.to_string() }),
         }
         Ok(())
     }
@@ -361,6 +355,21 @@ impl Tracees {
             let _ = ptrace::detach(Pid::from_raw(tid), None);
         }
         !self.pending.is_empty() || self.stopped.values().any(|was_asked| !was_asked)
+    }
+}
+
+/// Begins to trace a thread, which goes on; `false` for one that is ending.
+fn seize(pid: i32, tid: i32) -> Result<bool, StopError> {
+    match ptrace::seize(Pid::from_raw(tid), Options::empty()) {
+        Ok(()) => Ok(true),
+        Err(Errno::ESRCH) => Ok(false),
+        // This is also the error for a thread that is ending.
+        Err(Errno::EPERM) => match (tracer(tid), thread_state(pid, tid)) {
+            (_, None | Some(ThreadState::Exited)) => Ok(false),
+            (Some(tracer), _) => Err(StopError::Traced { pid, tracer }),
+            (None, _) => Err(AccessError::forbidden(pid).into()),
+        },
+        Err(error) => Err(StopError::Failed { pid, reason: error.to_string() }),
     }
 }
 
