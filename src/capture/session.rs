@@ -278,13 +278,14 @@ fn explained(error: AttachError, process: &Process) -> AttachError {
     }
 }
 
-/// Whether a process without memory ends: it is there for a moment longer than its memory.
+/// Whether a process without memory ends, which can take seconds if it was large. One that executes a program has memory
+/// again in a moment.
 fn ends(process: &Process) -> bool {
-    /// LIMIT: how long the end of a process may take.
-    const LONGEST_END: Duration = Duration::from_millis(100);
-    let deadline = Instant::now() + LONGEST_END;
-    while process.is_same() {
-        if Instant::now() >= deadline {
+    /// LIMIT: how long to wait for a program to begin.
+    const LONGEST_BEGINNING: Duration = Duration::from_millis(100);
+    let deadline = Instant::now() + LONGEST_BEGINNING;
+    while process.is_same() && Instant::now() < deadline {
+        if Program::of(process.living_thread()).is_some() {
             return false;
         }
         std::thread::sleep(Duration::from_millis(1));

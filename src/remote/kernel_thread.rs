@@ -104,7 +104,7 @@ impl SystemCall {
             "ep_poll" | "do_epoll_wait" => libc::SYS_epoll_wait,
             "do_wait" | "kernel_waitid" => libc::SYS_wait4,
             "pipe_read" | "pipe_wait" | "anon_pipe_read" => libc::SYS_read,
-            "sk_wait_data" | "wait_woken" | "unix_stream_read_generic" | "unix_stream_data_wait" => libc::SYS_recvfrom,
+            "sk_wait_data" | "unix_stream_read_generic" | "unix_stream_data_wait" => libc::SYS_recvfrom,
             "__skb_wait_for_more_packets" => libc::SYS_recvfrom,
             "inet_csk_accept" => libc::SYS_accept4,
             "locks_lock_inode_wait" | "flock_lock_inode_wait" => libc::SYS_flock,
@@ -343,8 +343,10 @@ mod tests {
         assert_eq!((call.name(), call.is_selector(), call.descriptor()), (Some("epoll_wait"), true, None));
         let call = SystemCall::of_function("hrtimer_nanosleep").unwrap();
         assert_eq!((call.name(), call.is_sleep(), call.futex()), (Some("clock_nanosleep"), false, None));
-        // Running; a wait for the GIL or another lock; a wait for events or for time.
-        for name in ["0", "futex_wait_queue", "futex_wait", "poll_schedule_timeout.constprop.0", "do_select"] {
+        // Running; a wait for the GIL or another lock; for events or for time; to receive, to send, or for a terminal.
+        for name in
+            ["0", "futex_wait_queue", "futex_wait", "poll_schedule_timeout.constprop.0", "do_select", "wait_woken"]
+        {
             assert_eq!(SystemCall::of_function(name), None, "{name}");
         }
     }

@@ -27,7 +27,8 @@ impl LiveMemory {
         Self::new(process.living_thread())
     }
 
-    /// The memory of process `pid`, or of the process of a thread. Nothing is opened or checked here; errors appear at the first read.
+    /// The memory of process `pid`, or of the process of a thread. Nothing is opened or checked here; errors appear at
+    /// the first read.
     pub fn new(pid: i32) -> Self {
         Self { pid: Pid::from_raw(pid), calls: Cell::new(0) }
     }

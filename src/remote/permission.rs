@@ -16,7 +16,7 @@ const CAP_SYS_PTRACE: u64 = 1 << 19;
 /// The capability to open other users' files. Linux: include/uapi/linux/capability.h
 const CAP_DAC_READ_SEARCH: u64 = 1 << 2;
 
-/// What gives it to a container.
+/// How to give a container CAP_SYS_PTRACE.
 const CONTAINER_FIX: &str = "start the container of asyncprof with --cap-add=SYS_PTRACE (Docker, Podman), or with \
                              capabilities.add: [SYS_PTRACE] (Kubernetes)";
 
