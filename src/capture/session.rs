@@ -20,6 +20,7 @@ use crate::remote::access::fix_of;
 use crate::remote::halt::Halt;
 use crate::remote::image::{Image, ImageError, Recorder};
 use crate::remote::live::LiveMemory;
+use crate::remote::permission::is_readable;
 use crate::remote::stopped::{StopError, StoppedMemory};
 use crate::remote::{AccessError, Addr, GiveUp, Memory, MemoryLimit, Process, Program, ReadError, Until, View};
 use crate::runtime::layouts::{LayoutError, Layouts};
@@ -273,7 +274,14 @@ fn explained(error: AttachError, process: &Process) -> AttachError {
                 AttachError::Executed { pid }
             }
         }
-        AttachError::Read { error: ReadError::Forbidden, .. } => AccessError::forbidden(process.pid()).into(),
+        AttachError::Read { error: ReadError::Forbidden, .. }
+        | AttachError::Access(AccessError::Forbidden { .. })
+        | AttachError::Locate(LocateError::Access(AccessError::Forbidden { .. }))
+            if is_readable(process) =>
+        {
+            AttachError::Executed { pid }
+        }
+        AttachError::Read { error: ReadError::Forbidden, .. } => AccessError::forbidden(pid).into(),
         other => other,
     }
 }

@@ -279,6 +279,11 @@ impl Facts {
     }
 }
 
+/// Whether a process that was refused can be read after all: then it was refused while it executed a program.
+pub fn is_readable(process: &Process) -> bool {
+    process.executable().is_some() && facts::attempt(process).is_ok()
+}
+
 /// Whether process `pid` can be read, and if not, why: every check that could be made.
 pub fn diagnose(pid: i32) -> Vec<Check> {
     match Process::open(pid) {

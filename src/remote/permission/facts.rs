@@ -157,7 +157,7 @@ fn other_architecture(pid: i32) -> Option<String> {
     }
 }
 
-fn attempt(process: &Process) -> Result<(), AttemptError> {
+pub(super) fn attempt(process: &Process) -> Result<(), AttemptError> {
     // Not with `Maps::read`, whose errors call this function for their reason.
     let bytes = fs::read(format!("{}/maps", process.folder())).map_err(|error| match classify(&error) {
         IoFailure::Gone => AttemptError::Gone,
